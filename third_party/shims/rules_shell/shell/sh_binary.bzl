@@ -1,0 +1,3 @@
+"""The built-in sh_binary under rules_shell's name."""
+
+sh_binary = native.sh_binary

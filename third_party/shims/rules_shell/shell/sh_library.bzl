@@ -1,0 +1,3 @@
+"""The built-in sh_library under rules_shell's name."""
+
+sh_library = native.sh_library

@@ -1,0 +1,3 @@
+"""The built-in sh_test under rules_shell's name."""
+
+sh_test = native.sh_test
