@@ -1,0 +1,125 @@
+// Everything that can happen to a replica: the closed set of inputs.
+//
+// Inputs are plain data. A member's inputs, recorded in order, replay to the same
+// outputs bit for bit.
+#ifndef QUORATE_ENGINE_REPLICA_INPUT_H_
+#define QUORATE_ENGINE_REPLICA_INPUT_H_
+
+#include <cstdint>
+#include <variant>
+
+#include "absl/status/status.h"
+#include "base/bytes.h"
+#include "base/strong_int.h"
+#include "base/time.h"
+#include "engine/raft/message.h"
+
+namespace quorate::engine {
+
+// Names one client request until it is answered; chosen by the caller, never
+// reused within one run of the replica.
+using RequestToken = StrongInt<struct RequestTokenTag, uint64_t>;
+// Names one client's watch stream until it is closed; chosen like a RequestToken.
+using StreamToken = StrongInt<struct StreamTokenTag, uint64_t>;
+// Names one unit of work for the disk; given out by the replica, counting up from 1.
+using PersistTicket = StrongInt<struct PersistTicketTag, uint64_t>;
+
+// What a client asks for. `body` of the request is the encoded etcdserverpb message
+// named here, and so is the body of a successful response.
+enum class RequestKind : uint8_t {
+  kRange,        // RangeRequest -> RangeResponse
+  kPut,          // PutRequest -> PutResponse
+  kDeleteRange,  // DeleteRangeRequest -> DeleteRangeResponse
+  kTxn,          // TxnRequest -> TxnResponse
+  kCompact,      // CompactionRequest -> CompactionResponse
+  kMemberList,   // MemberListRequest -> MemberListResponse
+  kStatus,       // StatusRequest -> StatusResponse (local, no quorum)
+  kHashKv,       // HashKVRequest -> HashKVResponse (local)
+  // Internal, proposed by the server itself; responses have no body.
+  kMemberAttributes,  // membershippb.ClusterMemberAttrSetRequest
+  kClusterVersion,    // membershippb.ClusterVersionSetRequest
+};
+inline constexpr int kRequestKinds = 10;
+
+// A client's request. Answered by exactly one Response with the same token, unless
+// it is abandoned first.
+struct ClientRequest {
+  RequestToken token;
+  RequestKind kind = RequestKind::kRange;
+  Bytes body;
+};
+
+// The caller no longer wants the answer (time-out, cancelled call). What was
+// proposed may still take effect. Unknown tokens are ignored.
+struct AbandonRequest {
+  RequestToken token;
+};
+
+// A client opened a watch stream / sent an encoded WatchRequest on it / its
+// connection can or cannot take more bytes / it is gone. While a stream is not
+// writable nothing is sent on it; its watchers fall behind by position, not by
+// buffered bytes, and catch up later.
+struct WatchOpen {
+  StreamToken stream;
+};
+struct WatchRequestBytes {
+  StreamToken stream;
+  Bytes body;
+};
+struct WatchWritable {
+  StreamToken stream;
+  bool writable = true;
+};
+struct WatchClose {
+  StreamToken stream;
+};
+
+// A peer's message, decoded. Anything may be in it: it is counted and ignored or
+// refused where the protocol says so.
+struct PeerMessage {
+  raft::Message message;
+};
+
+// The transport could not deliver something to this peer lately.
+struct PeerUnreachable {
+  MemberId peer;
+};
+// The outcome of sending a snapshot to this peer.
+struct SnapshotSent {
+  MemberId peer;
+  bool ok = false;
+};
+
+// All Persist units up to and including this ticket are durable. Tickets complete
+// in order. There is no failure form: a member whose log could not be written or
+// synced stops (DESIGN.md, section 3).
+struct Persisted {
+  PersistTicket ticket;
+};
+
+// Time passed; nothing else happened.
+struct TimePassed {};
+
+// The turn of the loop ends: hand out what the inputs since the last one gathered
+// (one proposal batch, one read-index round, one append per follower, one unit for
+// the disk, bounded application of committed entries). Only this input produces
+// Persist units.
+struct TurnEnd {};
+
+// Operator: hand leadership to `target`.
+struct TransferLeadership {
+  MemberId target;
+};
+
+struct Input {
+  Instant now;
+  WallTime wall;
+  std::variant<TimePassed, TurnEnd, ClientRequest, AbandonRequest, WatchOpen, WatchRequestBytes,
+               WatchWritable, WatchClose, PeerMessage, PeerUnreachable, SnapshotSent, Persisted,
+               TransferLeadership>
+      event;
+};
+
+}  // namespace quorate::engine
+
+#endif  // QUORATE_ENGINE_REPLICA_INPUT_H_

@@ -1,0 +1,81 @@
+// Everything a replica can want: the closed set of outputs, with the order of
+// effects that makes it safe.
+#ifndef QUORATE_ENGINE_REPLICA_OUTPUT_H_
+#define QUORATE_ENGINE_REPLICA_OUTPUT_H_
+
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "base/bytes.h"
+#include "base/time.h"
+#include "engine/raft/message.h"
+#include "engine/raft/types.h"
+#include "engine/replica/input.h"
+
+namespace quorate::engine {
+
+// One unit for the disk. Units are written in ticket order; when the sync that
+// covers a unit has returned success, the caller gives Persisted{ticket} back, and
+// only then do the messages and responses that depend on it come out.
+struct Persist {
+  PersistTicket ticket;
+  // Appended to the log; an entry at an index that is already there replaces the
+  // tail from that index on.
+  std::vector<raft::Entry> entries;
+  std::optional<raft::HardState> hard_state;
+  // False: only the commit index moved. It may be written with the next unit, and
+  // Persisted may be given as soon as everything before it is durable.
+  bool must_sync = true;
+};
+
+// The answer to a ClientRequest. With an OK status `body` is the encoded response,
+// header included; otherwise the status carries etcd's code and text.
+struct Response {
+  RequestToken token;
+  absl::Status status;
+  Bytes body;
+};
+
+// One encoded WatchResponse for a stream, in two pieces that follow each other:
+// what is this watcher's own, and the events, which are shared by all watchers
+// that see the same ones.
+struct WatchReply {
+  StreamToken stream;
+  Bytes head;
+  Bytes events;
+};
+
+// Cleared and reused by the caller from step to step; Step only appends.
+struct Output {
+  // For peers, in order for each of them. They depend on nothing that is not yet
+  // durable: they may leave at once.
+  std::vector<raft::Message> messages;
+  // For the disk, in order.
+  std::vector<Persist> persists;
+  // For clients. They tell only what is committed and applied.
+  std::vector<Response> responses;
+  std::vector<WatchReply> watch_replies;
+
+  // The latest moment at which the caller must step again (TimePassed) if nothing
+  // else happens. Valid after every step.
+  Instant next_wake = Instant::Infinite();
+  // True if a TurnEnd would do something; valid after every step. The caller gives
+  // one at the end of its turn, and another if this is still set after it (work is
+  // handed out in bounded pieces).
+  bool turn_end_wanted = false;
+  // Set when this member must stop: a committed entry that it cannot decode or apply.
+  // Nothing after it may be acknowledged.
+  absl::Status fatal;
+
+  void Clear() {
+    messages.clear();
+    persists.clear();
+    responses.clear();
+    watch_replies.clear();
+  }
+};
+
+}  // namespace quorate::engine
+
+#endif  // QUORATE_ENGINE_REPLICA_OUTPUT_H_

@@ -1,0 +1,145 @@
+// One member as a function: raft and the state machine behind one Step.
+//
+//   engine::Replica replica(config, std::move(recovered), now);
+//   engine::Output out;
+//   replica.Step({now, wall, engine::ClientRequest{token, RequestKind::kPut, body}}, &out);
+//   ...
+//   replica.Step({now, wall, engine::TurnEnd{}}, &out);
+//   // hand out.messages to peers, out.persists to the log, out.responses to clients
+//
+// Step is the only way in. It reads no clock, draws no randomness but from the
+// generator seeded by Config, owns no thread and never blocks; the same inputs give
+// the same outputs in every build.
+#ifndef QUORATE_ENGINE_REPLICA_REPLICA_H_
+#define QUORATE_ENGINE_REPLICA_REPLICA_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/strong_int.h"
+#include "base/time.h"
+#include "engine/raft/config.h"
+#include "engine/raft/types.h"
+#include "engine/replica/input.h"
+#include "engine/replica/output.h"
+
+namespace quorate::engine {
+
+// A founding member, as in --initial-cluster.
+struct BootstrapMember {
+  MemberId id;
+  std::string name;
+  std::vector<std::string> peer_urls;
+};
+
+struct Config {
+  ClusterId cluster_id;
+  MemberId member_id;
+  // id, storage mode and applied index in it are set by the replica itself.
+  raft::Config raft;
+  // Reported by Status; "3.7.1" for clients' version checks.
+  std::string server_version;
+  size_t max_txn_ops = 128;
+  size_t max_request_bytes = 3 * 512 * 1024;
+  // Proposals of this member that are not yet applied; above it requests get
+  // ResourceExhausted "etcdserver: too many requests".
+  size_t max_pending_proposals = 5000;
+  // Work of one TurnEnd: entries applied, and bytes of watch replies produced.
+  size_t max_apply_entries = 4096;
+  size_t max_watch_reply_bytes = 1024 * 1024;
+  // Distinguishes request ids of this run from those of earlier ones (etcd: unix
+  // milliseconds, low 40 bits).
+  uint64_t run_id = 0;
+};
+
+// What recovery read from the disk.
+struct Recovered {
+  raft::HardState hard_state;
+  // Contiguous from index 1 (a log without its snapshot is not supported yet).
+  std::vector<raft::Entry> entries;
+};
+
+enum class Role : uint8_t { kFollower, kPreCandidate, kCandidate, kLeader };
+
+// A view for health checks, metrics, Status and the simulator's oracles.
+struct ReplicaStatus {
+  Role role = Role::kFollower;
+  Term term;
+  MemberId leader;  // 0 = unknown
+  LogIndex commit;
+  LogIndex applied;
+  LogIndex last_index;
+  Revision revision;
+  Revision compact_revision;
+  bool is_learner = false;
+  uint64_t proposals_pending = 0;
+  uint64_t proposals_committed = 0;
+  uint64_t proposals_failed = 0;
+  uint64_t leader_changes = 0;
+  uint64_t keys = 0;
+  uint64_t db_bytes = 0;         // memory of records and index
+  uint64_t db_bytes_in_use = 0;  // of those that are not superseded garbage
+  uint64_t watchers = 0;
+  uint64_t watch_streams = 0;
+  uint64_t slow_watchers = 0;
+  uint64_t peer_messages_refused = 0;
+};
+
+// A member as the replicated configuration knows it.
+struct MemberInfo {
+  MemberId id;
+  std::string name;
+  std::vector<std::string> peer_urls;
+  std::vector<std::string> client_urls;
+  bool is_learner = false;
+};
+
+class Replica {
+ public:
+  // A new cluster's first log: one committed EntryConfChange per founding member,
+  // indexes 1..N, term 1, ascending id (etcd-formats, section 8.5); hard state
+  // {term 1, vote 0, commit N}. Every founder writes the same and then starts from it.
+  static Recovered Bootstrap(std::vector<BootstrapMember> members);
+
+  Replica(const Config& config, Recovered recovered, Instant now);
+  ~Replica();
+  Replica(const Replica&) = delete;
+  Replica& operator=(const Replica&) = delete;
+
+  // Takes one input and appends to *out. Never fails: bad input is answered or
+  // counted (see ReplicaStatus); Output::fatal says when the member must stop.
+  void Step(const Input& input, Output* out);
+
+  ReplicaStatus status() const;
+  // Members in ascending id, voters and learners.
+  std::vector<MemberInfo> members() const;
+  // "3.7.0", or empty while undecided.
+  std::string cluster_version() const;
+
+  // For oracles: a digest of everything that the applied entries decided (state,
+  // not caches), equal on all members at equal applied index; O(size), tests only.
+  uint64_t StateDigest() const;
+  // HashKV at `revision` (0 = current), as etcd computes it.
+  struct HashKvResult {
+    uint32_t hash = 0;
+    Revision compact_revision;
+    Revision hash_revision;
+    Revision current_revision;
+  };
+  absl::StatusOr<HashKvResult> HashKv(Revision revision) const;
+
+  // Read access for the simulator's raft oracles.
+  const class ReplicaInspector& inspector() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace quorate::engine
+
+#endif  // QUORATE_ENGINE_REPLICA_REPLICA_H_
