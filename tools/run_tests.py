@@ -1,0 +1,262 @@
+#!/usr/bin/env python3
+"""The second half of ./test: lints, builds, runs every suite, counts cases.
+
+One configuration (opt) by default. --full adds the sanitizers, clang, the digest
+comparison over builds, all planted bugs and long simulations, and writes
+docs/TEST_RESULTS.md.
+"""
+import argparse
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# Simulated seeds of the ordinary and of the full run.
+SEEDS, FULL_SEEDS = "1..300", "1..5000"
+# Seeds whose digests are compared over the builds.
+DIGEST_SEEDS = "1..24"
+SIM = "bazel-bin/sim/quorate-sim"
+
+
+class Report:
+    """Counts cases and remembers one row a step for the summary."""
+
+    def __init__(self):
+        self.passed = 0
+        self.failed = 0
+        self.rows = []
+        self.failures = []
+
+    def add(self, step, passed, failed, seconds, detail=""):
+        self.passed += passed
+        self.failed += failed
+        self.rows.append((step, passed, failed, seconds, detail))
+        if failed:
+            self.failures.append(f"{step}: {detail}" if detail else step)
+        verdict = "ok" if not failed else "FAILED"
+        print(f"--- {step}: {verdict}, {passed} passed, {failed} failed, {seconds:.0f} s"
+              + (f" ({detail})" if detail else ""), flush=True)
+
+
+def run(command, **options):
+    """Runs a command with its output shown; returns its exit status."""
+    return subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False,
+                          **options).returncode
+
+
+def tracked(*patterns):
+    """Files of the project, tracked or new, that match; in order."""
+    out = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns],
+        cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return sorted(f for f in out.splitlines() if os.path.isfile(os.path.join(ROOT, f)))
+
+
+def check(report, step, command, **options):
+    """A step that is one case: it passes if the command exits with 0."""
+    print(f"=== {step}", flush=True)
+    start = time.monotonic()
+    status = run(command, **options)
+    report.add(step, int(status == 0), int(status != 0), time.monotonic() - start,
+               "" if status == 0 else f"exit status {status}")
+    return status == 0
+
+
+def find_buildifier():
+    found = shutil.which("buildifier")
+    if found or not shutil.which("npm"):
+        return found
+    home = os.path.expanduser("~/.cache/quorate/npm")
+    binary = os.path.join(home, "node_modules/.bin/buildifier")
+    if not os.path.exists(binary):
+        os.makedirs(home, exist_ok=True)
+        run(["npm", "install", "--silent", "--prefix", home, "@bazel/buildifier@8.2.1"])
+    return binary if os.path.exists(binary) else None
+
+
+def lint(report):
+    cpp = tracked("*.h", "*.cc")
+    check(report, "lint: clang-format", ["clang-format-14", "--dry-run", "--Werror", *cpp])
+    shell = [f for f in tracked() if re.match(rb"#!/bin/(ba)?sh", first_line(f))]
+    check(report, "lint: shellcheck", ["shellcheck", *shell])
+    python = [f for f in tracked() if f.endswith(".py") or b"python3" in first_line(f)[:40]]
+    check(report, "lint: python", [sys.executable, "-m", "py_compile", *python],
+          env={**os.environ, "PYTHONPYCACHEPREFIX": "/tmp/quorate-pycache"})
+    check(report, "lint: tidy", [sys.executable, "tests/tidy/tidy.py"])
+    buildifier = find_buildifier()
+    build_files = tracked("*BUILD.bazel", "*.bzl", "WORKSPACE", "MODULE.bazel", "*.BUILD")
+    if buildifier:
+        check(report, "lint: buildifier", [buildifier, "-mode=check", "-lint=warn",
+                                           "-warnings=-module-docstring,-native-cc-binary,"
+                                           "-native-cc-library,-native-cc-test", *build_files])
+    else:
+        print("--- lint: buildifier: SKIPPED, neither buildifier nor npm is on this machine")
+
+
+def first_line(path):
+    with open(os.path.join(ROOT, path), "rb") as f:
+        return f.readline()
+
+
+def count_cases():
+    """(passed, failed, failing names) of the last bazel test, by its XML logs."""
+    passed = failed = 0
+    names = []
+    for path in glob.glob(os.path.join(ROOT, "bazel-testlogs", "**", "test.xml"), recursive=True):
+        try:
+            suites = ElementTree.parse(path).getroot()
+        except ElementTree.ParseError:
+            failed += 1
+            names.append(path)
+            continue
+        for case in suites.iter("testcase"):
+            if case.get("status") == "notrun":
+                continue
+            if case.find("failure") is not None or case.find("error") is not None:
+                failed += 1
+                names.append(f"{case.get('classname', '')}.{case.get('name', '')}")
+            else:
+                passed += 1
+    return passed, failed, names
+
+
+def bazel_tests(report, config, targets=("//...",)):
+    step = f"bazel test --config={config}"
+    print(f"=== {step} {' '.join(targets)}", flush=True)
+    logs = os.path.join(ROOT, "bazel-testlogs")
+    start = time.monotonic()
+    build = run(["bazel", "build", f"--config={config}", *targets])
+    if build != 0:
+        report.add(step, 0, 1, time.monotonic() - start, "the build failed")
+        return False
+    built = time.monotonic() - start
+    if os.path.isdir(logs):  # results of targets that are gone must not count
+        for stale in glob.glob(os.path.join(logs, "**", "test.xml"), recursive=True):
+            os.chmod(stale, 0o644)
+            os.remove(stale)
+    status = run(["bazel", "test", f"--config={config}", "--keep_going",
+                  "--test_summary=terse", *targets])
+    passed, failed, names = count_cases()
+    if status != 0 and failed == 0:
+        failed, names = 1, [f"bazel test exited with {status}"]
+    detail = f"build {built:.0f} s" + (": " + ", ".join(names[:10]) if names else "")
+    report.add(step, passed, failed, time.monotonic() - start, detail)
+    return failed == 0
+
+
+def peer_cases(report):
+    folder = os.path.join(ROOT, "tests/peer_cases/data/etcd-raft")
+    given = os.path.join(ROOT, "../shared/peer-cases/etcd-raft")
+    for path in [folder] + ([given] if os.path.isdir(given) else []):
+        print(f"=== peer cases {os.path.relpath(path, ROOT)}", flush=True)
+        start = time.monotonic()
+        done = subprocess.run(["bazel-bin/tests/peer_cases/raft_cases", path], cwd=ROOT,
+                              stdout=subprocess.PIPE, text=True, check=False)
+        lines = done.stdout.strip().splitlines()
+        match = re.fullmatch(r"(\d+) passed, (\d+) failed", lines[-1] if lines else "")
+        if not match:
+            print(done.stdout)
+            report.add("peer cases", 0, 1, time.monotonic() - start, "no count at the end")
+            continue
+        if done.returncode != 0:
+            print(done.stdout)
+        report.add("peer cases", int(match[1]), int(match[2]), time.monotonic() - start)
+
+
+def simulate(report, seeds):
+    print(f"=== simulation {seeds}", flush=True)
+    start = time.monotonic()
+    junit = "/tmp/quorate-sim-junit.xml"
+    if os.path.exists(junit):
+        os.remove(junit)
+    status = run([SIM, "run", "--seeds", seeds, "--jobs", "2", "--junit", junit])
+    passed = failed = 0
+    if os.path.exists(junit):
+        for case in ElementTree.parse(junit).getroot().iter("testcase"):
+            bad = case.find("failure") is not None
+            failed += bad
+            passed += not bad
+    if status != 0 and failed == 0:
+        failed = 1
+    report.add(f"simulation {seeds}", passed, failed, time.monotonic() - start,
+               "" if status == 0 else f"exit status {status}")
+
+
+def digests(config):
+    """Digest by seed as this build's replay prints it."""
+    if run(["bazel", "build", f"--config={config}", "//sim:quorate-sim"]) != 0:
+        return None
+    out = subprocess.run([SIM, "digest", "--seeds", DIGEST_SEEDS], cwd=ROOT,
+                         stdout=subprocess.PIPE, text=True, check=False)
+    return out.stdout if out.returncode == 0 and out.stdout else None
+
+
+def digest_comparison(report):
+    print(f"=== digests of seeds {DIGEST_SEEDS} over builds", flush=True)
+    start = time.monotonic()
+    reference = digests("opt")
+    different = [c for c in ("dbg", "asan", "clang") if digests(c) != reference]
+    ok = reference is not None and not different
+    report.add("digests equal in opt, dbg, asan, clang", int(ok), int(not ok),
+               time.monotonic() - start, "differ: " + ", ".join(different) if different else "")
+
+
+def full(report):
+    bazel_tests(report, "asan", ["//tests/..."])
+    bazel_tests(report, "tsan", ["//tests/io/...", "//tests/base/..."])
+    bazel_tests(report, "clang")
+    digest_comparison(report)
+    check(report, "planted bugs", [sys.executable, "tests/mutants/run.py", "--all"])
+    run(["bazel", "build", "--config=opt", "//sim:quorate-sim"])
+    simulate(report, FULL_SEEDS)
+    check(report, "clang-tidy", ["tools/clang_tidy.sh"])
+
+
+def write_results(report, seconds):
+    path = os.path.join(ROOT, "docs/TEST_RESULTS.md")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("# The last `./test --full`\n\n")
+        f.write(f"Written by `tools/run_tests.py` on {time.strftime('%Y-%m-%d')}; "
+                f"{os.cpu_count()} cores, {seconds / 60:.0f} minutes.\n\n")
+        f.write("| step | passed | failed | seconds | remark |\n|---|---|---|---|---|\n")
+        for step, passed, failed, took, detail in report.rows:
+            f.write(f"| {step} | {passed} | {failed} | {took:.0f} | {detail} |\n")
+        f.write(f"\n{report.passed} passed, {report.failed} failed\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="test", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--full", action="store_true",
+                        help="also sanitizers, clang, digests over builds, planted bugs, long runs")
+    parser.add_argument("--lint", action="store_true", help="only the lints")
+    options = parser.parse_args()
+    report = Report()
+    start = time.monotonic()
+    lint(report)
+    if not options.lint:
+        bazel_tests(report, "opt")
+        peer_cases(report)
+        simulate(report, SEEDS)
+        check(report, "end to end: etcdctl against a cluster",
+              [sys.executable, "tests/e2e/cluster_test.py", "--binary", "bazel-bin/server/quorate"])
+        if options.full:
+            full(report)
+            write_results(report, time.monotonic() - start)
+    print("\ntime of each step:")
+    for step, passed, failed, took, _ in report.rows:
+        print(f"  {took:7.1f} s  {step}  ({passed} passed, {failed} failed)")
+    print(f"  {time.monotonic() - start:7.1f} s  in all")
+    for failure in report.failures:
+        print("FAILED " + failure)
+    print(f"{report.passed} passed, {report.failed} failed", flush=True)
+    return 1 if report.failed or not report.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
