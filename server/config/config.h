@@ -1,0 +1,62 @@
+// One server's configuration: what flags, environment and file come down to.
+#ifndef QUORATE_SERVER_CONFIG_CONFIG_H_
+#define QUORATE_SERVER_CONFIG_CONFIG_H_
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "base/limits.h"
+#include "base/strong_int.h"
+#include "base/time.h"
+#include "server/config/url.h"
+
+namespace quorate::config {
+
+// What clients' version checks see: the etcd release that we are compatible with.
+inline constexpr char kServerVersion[] = "3.7.1";
+inline constexpr char kMinClusterVersion[] = "3.0.0";
+// Our own release.
+inline constexpr char kQuorateVersion[] = "0.1.0";
+
+// One name of --initial-cluster with all its peer URLs (a name may be given more than
+// once), sorted.
+struct InitialMember {
+  std::string name;
+  std::vector<Url> peer_urls;
+};
+
+enum class ClusterState { kNew, kExisting };
+
+struct Config {
+  std::string name = "default";
+  std::string data_dir;  // empty: "<name>.etcd"
+  std::vector<Url> listen_peer_urls = {{"http", "localhost", 2380}};
+  std::vector<Url> listen_client_urls = {{"http", "localhost", 2379}};
+  std::vector<Url> initial_advertise_peer_urls = {{"http", "localhost", 2380}};
+  std::vector<Url> advertise_client_urls = {{"http", "localhost", 2379}};
+  std::vector<InitialMember> initial_cluster;  // empty: this member alone
+  std::string initial_cluster_token = "etcd-cluster";
+  ClusterState initial_cluster_state = ClusterState::kNew;
+  Duration heartbeat_interval = Milliseconds(100);
+  Duration election_timeout = Milliseconds(1000);
+  bool pre_vote = true;
+  size_t max_request_bytes = limits::kMaxRequestBytes;
+  size_t max_txn_ops = limits::kMaxTxnOps;
+  // debug, info, warn, error.
+  std::string log_level = "info";
+
+  // The directory to use.
+  std::string DataDir() const { return data_dir.empty() ? name + ".etcd" : data_dir; }
+  // initial_cluster, or this member alone when that is empty.
+  std::vector<InitialMember> Members() const;
+  // etcd's checks with etcd's texts, naming the flag at fault.
+  absl::Status Validate() const;
+  // etcd's time-out of a client request: 5 s + 2 x election timeout.
+  Duration RequestTimeout() const { return Seconds(5) + election_timeout * 2; }
+};
+
+}  // namespace quorate::config
+
+#endif  // QUORATE_SERVER_CONFIG_CONFIG_H_

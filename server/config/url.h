@@ -1,0 +1,38 @@
+// URLs as etcd's flags write them: scheme://host:port, where the scheme is http, https,
+// unix or unixs.
+#ifndef QUORATE_SERVER_CONFIG_URL_H_
+#define QUORATE_SERVER_CONFIG_URL_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace quorate::config {
+
+struct Url {
+  std::string scheme;
+  std::string host;  // without the brackets of an IPv6 address
+  uint16_t port = 0;
+
+  // "scheme://host:port", an IPv6 address in brackets.
+  std::string ToString() const;
+  // "host:port", as io::Network wants it.
+  std::string HostPort() const;
+
+  friend auto operator<=>(const Url&, const Url&) = default;
+};
+
+// One URL. Errors name what is wrong with which text.
+absl::StatusOr<Url> ParseUrl(absl::string_view text);
+// Comma-separated URLs, at least one; sorted, as etcd keeps them.
+absl::StatusOr<std::vector<Url>> ParseUrls(absl::string_view text);
+// Comma-separated again.
+std::string JoinUrls(const std::vector<Url>& urls);
+std::vector<std::string> UrlStrings(const std::vector<Url>& urls);
+
+}  // namespace quorate::config
+
+#endif  // QUORATE_SERVER_CONFIG_URL_H_

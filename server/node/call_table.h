@@ -1,0 +1,71 @@
+// Calls in flight: who waits for which answer, and until when. Constant time for each
+// operation and no allocation per call once the table has grown to the largest number
+// of calls pending at once.
+#ifndef QUORATE_SERVER_NODE_CALL_TABLE_H_
+#define QUORATE_SERVER_NODE_CALL_TABLE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "absl/container/btree_set.h"
+#include "absl/status/status.h"
+#include "base/bytes.h"
+#include "base/time.h"
+#include "engine/replica/input.h"
+
+namespace quorate::node {
+
+// Names a call until it is answered; never reused within one node.
+using CallId = engine::RequestToken;
+
+class CallTable {
+ public:
+  using Callback = std::function<void(absl::Status, Bytes)>;
+
+  // Calls with `usual_timeout` are the cheap ones; others cost a search tree's insert.
+  explicit CallTable(Duration usual_timeout) : usual_timeout_(usual_timeout) {}
+
+  CallId Add(Instant now, Duration timeout, Callback callback);
+  // Removes a call and gives its callback; an empty function if it is not there.
+  Callback Take(CallId id);
+  // The call that is due first, if its deadline is at or before `now`; 0 if none.
+  CallId Due(Instant now) const;
+  // The earliest deadline; Infinite if there is none.
+  Instant next_deadline() const;
+  // Any call still there (in the order of Add among those with the usual time-out); 0 if none.
+  CallId First() const;
+
+  size_t size() const { return size_; }
+
+ private:
+  // Slots are reused; an id is (use count of the slot, slot number), so that an id of an
+  // earlier use is recognised.
+  struct Slot {
+    Callback callback;
+    Instant deadline;
+    uint32_t generation = 0;
+    uint32_t next = 0;  // of the list by deadline, or of the free list
+    uint32_t previous = 0;
+    bool used = false;
+    bool usual = false;
+  };
+  static constexpr uint32_t kEnd = 0;  // slot 0 is the list's head and never used
+
+  CallId IdOf(uint32_t slot) const {
+    return CallId((uint64_t{slots_[slot].generation} << 32) | slot);
+  }
+  uint32_t NewSlot();
+
+  Duration usual_timeout_;
+  std::vector<Slot> slots_ = std::vector<Slot>(1);
+  uint32_t free_ = kEnd;
+  size_t size_ = 0;
+  absl::btree_set<std::pair<Instant, uint32_t>> unusual_;
+};
+
+}  // namespace quorate::node
+
+#endif  // QUORATE_SERVER_NODE_CALL_TABLE_H_

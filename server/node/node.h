@@ -1,0 +1,209 @@
+// The imperative shell around one engine::Replica: inputs in; outputs to the log,
+// to peers and to clients, in the order that makes them safe (engine/replica/output.h).
+//
+//   Node node(env, options, std::move(recovered), std::move(wal), &transport);
+//   CallId id = node.Call(RequestKind::kPut, body, node.request_timeout(),
+//                         [](absl::Status status, Bytes reply) { ... });
+//
+// Every call steps the replica at once; what came out is handed on at the end of the
+// loop's turn (io::Loop::Defer), after one TurnEnd, so that all requests of a turn
+// share a proposal batch, a log write, a read-index round and a write to each peer.
+// No callback is ever made from inside a call of this interface.
+//
+// A failed write or sync of the log, and a committed entry that cannot be applied, are
+// final: the node halts. It acknowledges nothing any more, answers all pending and
+// later calls with Unavailable "etcdserver: server stopped", ends all watch streams,
+// and halted() says why.
+#ifndef QUORATE_SERVER_NODE_NODE_H_
+#define QUORATE_SERVER_NODE_NODE_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "base/bytes.h"
+#include "base/strong_int.h"
+#include "base/time.h"
+#include "engine/replica/input.h"
+#include "engine/replica/output.h"
+#include "engine/replica/replica.h"
+#include "io/env.h"
+#include "server/node/call_table.h"
+#include "server/node/peer_transport.h"
+
+namespace quorate::storage {
+class Wal;
+}
+
+namespace quorate::node {
+
+using engine::RequestKind;
+
+// What happens on a watch stream. Must outlive its WatchStream.
+class WatchSink {
+ public:
+  virtual ~WatchSink() = default;
+  // One encoded WatchResponse: `head` followed by `events` (shared by all watchers
+  // that see the same ones; may be empty).
+  virtual void OnWatchReply(Bytes head, Bytes events) = 0;
+  // The node halted or stopped; nothing comes after it.
+  virtual void OnWatchEnd(const absl::Status& status) = 0;
+};
+
+class Node;
+
+// One client's watch stream, open until destroyed. May outlive its node (it is then
+// dead: every call does nothing).
+class WatchStream {
+ public:
+  WatchStream() = default;
+  WatchStream(WatchStream&& other) noexcept;
+  WatchStream& operator=(WatchStream&& other) noexcept;
+  ~WatchStream();
+
+  // An encoded WatchRequest.
+  void Request(Bytes body);
+  // Whether the client's connection takes more bytes; starts as true. While false no
+  // reply comes.
+  void SetWritable(bool writable);
+  void Close();
+
+ private:
+  friend class Node;
+  WatchStream(std::weak_ptr<Node*> node, engine::StreamToken token)
+      : node_(std::move(node)), token_(token) {}
+  Node* node() const;
+
+  std::weak_ptr<Node*> node_;
+  engine::StreamToken token_;
+};
+
+struct Options {
+  engine::Config replica;
+  // Calls that name no time-out of their own; etcd's: 5 s + 2 x election timeout.
+  Duration request_timeout = Seconds(7);
+  // TurnEnds of one turn of the loop; what is left goes on in the next turn.
+  int max_turn_ends = 8;
+  // Called once when the node halts, after all calls were answered.
+  std::function<void(const absl::Status&)> on_halt;
+  // Called at the end of a turn in which leader, role or term changed.
+  std::function<void()> on_leadership_change;
+};
+
+// Counters of the shell itself, for metrics.
+struct NodeCounters {
+  uint64_t turns = 0;
+  uint64_t turn_ends = 0;
+  uint64_t calls = 0;
+  uint64_t calls_timed_out = 0;
+  uint64_t persist_units = 0;
+  uint64_t messages_sent = 0;
+  uint64_t messages_received = 0;
+};
+
+class Node final : public PeerSink {
+ public:
+  // `transport` is borrowed and must outlive the node. The first step happens here.
+  Node(const io::Env& env, Options options, engine::Recovered recovered,
+       std::unique_ptr<storage::Wal> wal, PeerTransport* transport);
+  // Calls still pending are never answered, and watch streams end silently: call
+  // Stop() first where somebody waits.
+  ~Node() override;
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  using ReplyCallback = CallTable::Callback;
+
+  // Sends a request to the replica. `done` is called once, later, unless the call is
+  // abandoned: with the encoded response (etcdserverpb message of `kind`), with etcd's
+  // status, with Unavailable "etcdserver: request timed out" after `timeout`, or with
+  // Unavailable "etcdserver: server stopped" when the node halts or stops. A request
+  // that failed with Unavailable may still take effect.
+  CallId Call(RequestKind kind, Bytes body, Duration timeout, ReplyCallback done);
+  // The caller no longer wants the answer; `done` is not called any more.
+  void Abandon(CallId call);
+
+  WatchStream OpenWatch(WatchSink* sink);
+
+  void OnPeerMessage(raft::Message message) override;
+  void ReportUnreachable(MemberId peer) override;
+  void ReportSnapshotSent(MemberId peer, bool ok) override;
+
+  // Hands leadership to `target` if this member leads; the outcome shows in status().
+  void TransferLeadership(MemberId target);
+
+  // Ends service in order: as a halt with this reason, but on_halt is not called.
+  void Stop(const absl::Status& reason);
+
+  engine::ReplicaStatus status() const { return replica_.status(); }
+  std::vector<engine::MemberInfo> members() const { return replica_.members(); }
+  std::string cluster_version() const { return replica_.cluster_version(); }
+  // OK while the node runs; else why it does not.
+  const absl::Status& halted() const { return halted_; }
+  const NodeCounters& counters() const { return counters_; }
+  size_t pending_calls() const { return calls_.size(); }
+  Duration request_timeout() const { return options_.request_timeout; }
+  MemberId member_id() const { return options_.replica.member_id; }
+  ClusterId cluster_id() const { return options_.replica.cluster_id; }
+  storage::Wal* wal() { return wal_.get(); }
+  // For oracles and read-only inspection.
+  const engine::Replica& replica() const { return replica_; }
+
+ private:
+  friend class WatchStream;
+
+  void Step(engine::Input&& input);
+  template <typename Event>
+  void StepEvent(Event&& event);
+  void ScheduleTurn();
+  void RunTurn();
+  void HandOut(engine::Output* out);
+  void WritePersists(std::vector<engine::Persist>* persists);
+  void OnPersisted(engine::PersistTicket ticket, const absl::Status& status);
+  void AnswerCalls(std::vector<engine::Response>* responses);
+  void DeliverWatchReplies(std::vector<engine::WatchReply>* replies);
+  void ArmWake(Instant when);
+  void ArmCallTimeout();
+  void OnCallTimeout();
+  void NoticeLeadership();
+  void Halt(const absl::Status& why, bool tell);
+
+  io::Env env_;
+  Options options_;
+  PeerTransport* transport_;
+  engine::Replica replica_;
+  std::unique_ptr<storage::Wal> wal_;
+
+  // Outputs gather in out_ during a turn; handing_out_ is what the end of the turn is
+  // working through, so that callbacks may step again.
+  engine::Output out_;
+  engine::Output handing_out_;
+  bool turn_scheduled_ = false;
+
+  CallTable calls_;
+  absl::flat_hash_map<engine::StreamToken, WatchSink*> watch_sinks_;  // lookup only
+  uint64_t last_stream_token_ = 0;
+
+  std::unique_ptr<io::Timer> wake_timer_;
+  Instant wake_at_ = Instant::Infinite();
+  std::unique_ptr<io::Timer> call_timer_;
+  Instant call_timer_at_ = Instant::Infinite();
+  std::unique_ptr<io::Timer> continue_timer_;
+
+  MemberId seen_leader_;
+  Term seen_term_;
+  engine::Role seen_role_ = engine::Role::kFollower;
+
+  absl::Status halted_;
+  NodeCounters counters_;
+  // What handles and deferred callbacks hold of this node; expires with it.
+  std::shared_ptr<Node*> self_;
+};
+
+}  // namespace quorate::node
+
+#endif  // QUORATE_SERVER_NODE_NODE_H_

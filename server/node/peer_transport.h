@@ -1,0 +1,46 @@
+// What a node needs of the thing that carries raft messages between members, and
+// what that thing gives back. Two implementations: peer::RaftHttp (etcd's peer
+// protocol over io::Network) and the simulator's typed one.
+#ifndef QUORATE_SERVER_NODE_PEER_TRANSPORT_H_
+#define QUORATE_SERVER_NODE_PEER_TRANSPORT_H_
+
+#include <string>
+
+#include "absl/types/span.h"
+#include "base/strong_int.h"
+#include "engine/raft/message.h"
+
+namespace quorate::node {
+
+// Where a transport delivers. Implemented by Node. Everything may be called at any
+// time on the loop, but never from inside PeerTransport::Send.
+class PeerSink {
+ public:
+  virtual ~PeerSink() = default;
+
+  // A decoded message from a peer; anything may be in it.
+  virtual void OnPeerMessage(raft::Message message) = 0;
+  // Something for this peer was dropped or could not be delivered lately.
+  virtual void ReportUnreachable(MemberId peer) = 0;
+  // The outcome of sending a snapshot to this peer.
+  virtual void ReportSnapshotSent(MemberId peer, bool ok) = 0;
+};
+
+class PeerTransport {
+ public:
+  virtual ~PeerTransport() = default;
+
+  // Sends one turn's messages; for each destination they leave in this order, in as
+  // few writes as possible. Takes what it wants out of the messages (they are dead
+  // afterwards). May drop anything (bounded queues, no connection), which it tells by
+  // PeerSink::ReportUnreachable later.
+  virtual void Send(absl::Span<raft::Message> messages) = 0;
+
+  // The server version that this peer announced lately ("3.7.1"); empty if it never
+  // did. Decides the cluster version.
+  virtual std::string PeerVersion(MemberId peer) const = 0;
+};
+
+}  // namespace quorate::node
+
+#endif  // QUORATE_SERVER_NODE_PEER_TRANSPORT_H_
