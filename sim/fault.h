@@ -1,0 +1,93 @@
+// The names of all faults that the simulated world injects, and how often each
+// happened. A campaign prints them; an enabled fault that was never injected is a
+// mistake of the campaign.
+#ifndef QUORATE_SIM_FAULT_H_
+#define QUORATE_SIM_FAULT_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/strings/string_view.h"
+#include "sim/scheduler.h"
+#include "sim/trace.h"
+
+namespace quorate::sim {
+
+enum class Fault : uint8_t {
+  // Network, datagrams.
+  kDatagramLoss,
+  kDatagramDuplicate,
+  kDatagramReorder,   // overtaken by a later one of the same edge
+  kDatagramTail,      // held back by the heavy tail of the delay
+  kDatagramBlocked,   // lost in a partition
+  kDatagramTypeDrop,  // dropped by a per-type filter
+  kDatagramNobody,    // the receiver was down
+  // Network, streams.
+  kStreamSplit,     // a write arrived in several pieces
+  kStreamLoss,      // a segment had to be sent again: head-of-line delay
+  kStreamCorrupt,   // a bit flipped in flight
+  kStreamReset,     // reset at some byte
+  kStreamStall,     // bytes held back by a partition
+  kStreamTimeout,   // given up after a stall
+  kStreamHalfOpen,  // one side is gone without telling the other
+  kConnectRefused,
+  kConnectTimeout,
+  kPartition,        // an edge became blocked
+  kOneWayPartition,  // an edge became blocked while the opposite one is open
+  // Disk.
+  kDiskLostSector,    // an unsynced sector did not survive a power loss
+  kDiskTornWrite,     // some sectors of the unsynced bytes survived, some did not
+  kDiskLostName,      // an unsynced create, rename or remove did not survive
+  kDiskLostSize,      // an unsynced change of size did not survive
+  kDiskCutOperation,  // a crash interrupted an operation
+  kDiskSyncError,
+  kDiskSyncLie,  // a sync after a failed one said OK without covering its pages
+  kDiskReadError,
+  kDiskWriteError,
+  kDiskFull,
+  kDiskStall,
+  kDiskBitRot,
+  kDiskLostWrite,  // acknowledged, even synced, never written
+  kDiskMisdirectedWrite,
+  // Clock and process.
+  kClockDrift,
+  kClockWallJump,
+  kProcessPause,
+  kProcessKill,
+  kPowerLoss,
+  kRestart,
+};
+inline constexpr size_t kFaultKinds = static_cast<size_t>(Fault::kRestart) + 1;
+
+// "stream-reset"; stable, used in reports and traces.
+absl::string_view FaultName(Fault fault);
+
+// Counts of one world.
+class FaultCounters {
+ public:
+  void Add(Fault fault, uint64_t n = 1) { counts_[static_cast<size_t>(fault)] += n; }
+  uint64_t count(Fault fault) const { return counts_[static_cast<size_t>(fault)]; }
+
+ private:
+  std::array<uint64_t, kFaultKinds> counts_ = {};
+};
+
+// What every part of one simulated world shares. Borrowed; outlives the parts.
+struct Context {
+  uint64_t seed = 0;
+  Scheduler* scheduler = nullptr;
+  Trace* trace = nullptr;
+  FaultCounters* faults = nullptr;
+
+  VirtualTime now() const { return scheduler->now(); }
+  void Record(HostId host, const TraceKind& kind, uint64_t a = 0, uint64_t b = 0) const {
+    trace->Append(scheduler->now(), host, kind, a, b);
+  }
+  // Counts a fault and puts it into the trace.
+  void Inject(Fault fault, HostId host, uint64_t detail = 0) const;
+};
+
+}  // namespace quorate::sim
+
+#endif  // QUORATE_SIM_FAULT_H_
