@@ -1,0 +1,187 @@
+// One gRPC call on the server.
+//
+// Life of a call. It begins when its request is accepted and ends when Finish is
+// called, when the client goes away (reset, connection lost), or when its deadline
+// passes, whichever is first. A Call* is valid from the handler's invocation to that
+// end and no longer: code that answers later keeps `id()` and asks `Server::Find`, or
+// registers a cancel callback. Ids are never reused.
+//
+//   server.AddUnary("/etcdserverpb.KV/Put", [&](grpc::Call* call, Bytes request) {
+//     node.Propose(call->id(), std::move(request));           // answers later:
+//   });
+//   ...
+//   if (grpc::Call* call = server.Find(token)) call->Finish(status, std::move(body));
+#ifndef QUORATE_SERVER_GRPC_CALL_H_
+#define QUORATE_SERVER_GRPC_CALL_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "base/bytes.h"
+#include "base/time.h"
+#include "server/grpc/codec.h"
+#include "server/http2/stream.h"
+
+namespace quorate::grpc {
+
+class Call;
+class Connection;
+class Server;
+struct Method;
+
+// The application's side of a streaming call. Owned by the call and destroyed soon
+// after its end, never from inside one of its own functions.
+class StreamHandler {
+ public:
+  virtual ~StreamHandler() = default;
+  // One whole message.
+  virtual void OnMessage(Bytes message) = 0;
+  // The client will send no more messages. The call goes on until Finish.
+  virtual void OnHalfClose() = 0;
+  // The call ended without Finish: Cancelled (the client went away) or
+  // DeadlineExceeded. The Call must not be used any more. Last.
+  virtual void OnCancel(const absl::Status& why) = 0;
+  // queued_bytes() fell to http2::Stream::kLowWater or below after it had been above
+  // kHighWater.
+  virtual void OnWritable() {}
+};
+
+class Call final : private http2::Stream {
+ public:
+  // Identity of the call within its Server; never 0.
+  uint64_t id() const { return id_; }
+  const Method& method() const { return *method_; }
+  // The client's address, for logs.
+  const std::string& peer() const;
+  // From grpc-timeout; Instant::Infinite() without one.
+  Instant deadline() const { return deadline_; }
+  // When the request's header fields had come.
+  Instant start() const { return start_; }
+
+  // The first value of a metadata entry ("token", "authorization", "hasleader",
+  // "client-api-version"); lower-case name. Values of "-bin" names are still base64.
+  // Header fields of the protocol itself are not metadata.
+  std::optional<absl::string_view> Metadata(absl::string_view name) const;
+
+  // Ends the call. Without error the response (unary: exactly one message, made of
+  // these pieces in order; streaming: none) goes before the status; with an error the
+  // response is dropped. Errors before any message are "trailers only". `this` is
+  // invalid afterwards.
+  void Finish(const absl::Status& status, Bytes response = Bytes());
+  void FinishPieces(absl::Span<Bytes> pieces);  // OK, with a response in pieces
+
+  // Streaming, or a unary response that is too large to be in memory at once.
+  //
+  // Queues one whole message.
+  void Send(Bytes message);
+  void SendPieces(absl::Span<Bytes> pieces);
+  // Queues the beginning of a message of `size` bytes; its bytes follow by AppendMessage,
+  // in any pieces, and nothing else may be sent before they are complete. Finish with
+  // an empty response ends a unary call that was answered so.
+  void BeginMessage(size_t size);
+  void AppendMessage(Bytes piece);
+  // Message bytes that wait for flow control or for the socket. Producers pause above
+  // http2::Stream::kHighWater, and go on in OnWritable (set_on_writable for unary calls).
+  size_t queued_bytes() const { return http2::Stream::queued_bytes(); }
+  bool writable() const { return queued_bytes() <= http2::Stream::kHighWater; }
+
+  // Back-pressure on a streaming call: after Pause no OnMessage comes until Resume (but
+  // for the messages of the piece of input that is being handled), and the client may
+  // send no more than a window's worth.
+  void PauseReading();
+  void ResumeReading();
+
+  // For unary calls; streaming ones have their StreamHandler.
+  void set_on_cancel(std::function<void(const absl::Status&)> callback) {
+    on_cancel_ = std::move(callback);
+  }
+  void set_on_writable(std::function<void()> callback) { on_writable_ = std::move(callback); }
+
+ private:
+  friend class Connection;
+  friend class Server;
+
+  Call() = default;
+  ~Call() override = default;
+
+  bool OnHeader(absl::string_view name, absl::string_view value) override;
+  void OnHeadersEnd(bool trailers) override;
+  void OnBody(absl::string_view data) override;
+  void OnEnd() override;
+  void OnWritable() override;
+  void OnClosed(http2::ErrorCode code) override;
+
+  bool OnPseudoHeader(absl::string_view name, absl::string_view value);
+  void AddMetadata(absl::string_view name, absl::string_view value);
+  // False if the request was refused.
+  bool CheckHeaders();
+  void Refuse(int http_status, const absl::Status& status);
+  void RefusePath();
+  void Begin();
+  void OnMessage(Bytes message);
+  void OnReadError(const absl::Status& status);
+  void StartResponse();
+  void SendStatus(const absl::Status& status);
+  void Expire();
+  // The call is over for the application.
+  void End(const absl::Status& status);
+  void Cancel(const absl::Status& why);
+  void Release();
+
+  Server* server_ = nullptr;
+  Connection* connection_ = nullptr;
+  uint64_t id_ = 0;
+  uint32_t slot_ = 0;
+  const Method* method_ = nullptr;
+  Instant deadline_ = Instant::Infinite();
+  Instant start_;
+
+  // What the header block said.
+  enum class ContentType : uint8_t { kMissing, kGrpc, kGrpcSubtype, kOther };
+  ContentType content_type_ = ContentType::kMissing;
+  bool is_post_ = false;
+  bool bad_timeout_ = false;
+  bool has_encoding_ = false;
+  // The application has been told of the call and not yet of its end.
+  bool open_ = false;
+  bool headers_done_ = false;
+  bool response_started_ = false;
+  bool got_message_ = false;
+  bool reading_paused_ = false;
+  bool reading_ = false;  // inside OnBody
+  bool half_close_pending_ = false;
+  bool half_closed_ = false;
+  size_t unfinished_message_ = 0;  // bytes of BeginMessage still to come
+  size_t buffered_ = 0;            // request bytes counted against the connection
+  size_t unconsumed_ = 0;          // bytes not yet given back to the window
+
+  MessageReader reader_;
+  std::unique_ptr<StreamHandler> handler_;
+  std::function<void(const absl::Status&)> on_cancel_;
+  std::function<void()> on_writable_;
+
+  // Texts kept from the header block: `names` of metadata and everything else that has
+  // no flag above. One string for all, so that a pooled call allocates nothing.
+  struct MetadataEntry {
+    uint32_t name_offset, name_size, value_offset, value_size;
+  };
+  std::string text_;
+  std::vector<MetadataEntry> metadata_;
+  std::string path_;         // only for calls that no method takes
+  std::string http_method_;  // only if it is not POST
+  std::string content_type_text_;
+  std::string encoding_;
+  std::string timeout_text_;
+};
+
+}  // namespace quorate::grpc
+
+#endif  // QUORATE_SERVER_GRPC_CALL_H_

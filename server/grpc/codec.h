@@ -1,0 +1,84 @@
+// gRPC's framing on HTTP/2 as pure functions and one incremental reader.
+//
+// A message travels as one flag byte (1 = compressed), its length as four bytes, big
+// endian, and its bytes; messages ignore the boundaries of DATA frames.
+#ifndef QUORATE_SERVER_GRPC_CODEC_H_
+#define QUORATE_SERVER_GRPC_CODEC_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "base/bytes.h"
+#include "base/coding.h"
+#include "base/time.h"
+
+namespace quorate::grpc {
+
+inline constexpr size_t kFrameHeaderBytes = 5;
+
+// Writes the header of an uncompressed message of `size` bytes at `at`.
+inline void StoreFrameHeader(char* at, size_t size) {
+  at[0] = 0;
+  StoreBe32(at + 1, static_cast<uint32_t>(size));
+}
+
+// A message with its header in one buffer.
+Bytes Frame(absl::string_view message);
+
+// "5S", "100m": at most 8 digits and one of H M S m u n. nullopt if malformed.
+std::optional<Duration> ParseTimeout(absl::string_view text);
+// The shortest form that is not less than `timeout` (at least "1n").
+std::string FormatTimeout(Duration timeout);
+
+// grpc-message: bytes 0x20 to 0x7E except '%' as they are, all others %XX; bytes that
+// are no valid UTF-8 become U+FFFD first.
+std::string EncodeStatusMessage(absl::string_view message);
+// The reverse; malformed escapes stay as they are.
+std::string DecodeStatusMessage(absl::string_view encoded);
+
+// Decimal grpc-status of a code, as a literal ("0".."16").
+absl::string_view StatusCodeText(absl::StatusCode code);
+// The status from trailers. Codes that are not known become Unknown.
+absl::Status MakeStatus(absl::string_view code, absl::string_view encoded_message);
+
+// Takes messages out of a body that comes in arbitrary pieces.
+//
+// The bytes of a message are copied once, into a buffer of just its size if it comes
+// in one piece (or is at most kReserve long); longer ones grow as their bytes really
+// come, so that a length that only claims to be large costs nothing.
+class MessageReader {
+ public:
+  static constexpr size_t kReserve = 32 * 1024;
+
+  // Ready for the first message of a call. `max_message` in bytes.
+  void Reset(size_t max_message, bool compression_named);
+
+  // Takes bytes from the front of *data until a message is complete, or *data is empty
+  // (nullopt), or there is an error, with gRPC's code and text: ResourceExhausted (too
+  // large), Internal (compressed without a coding, unknown flag).
+  absl::StatusOr<std::optional<Bytes>> Next(absl::string_view* data);
+
+  // True between messages: the body may end here.
+  bool at_boundary() const { return header_size_ == 0; }
+  // Bytes held of an unfinished message.
+  size_t buffered() const { return body_.has_value() ? body_->size() : 0; }
+
+ private:
+  absl::Status CheckHeader();
+
+  size_t max_message_ = 0;
+  bool compression_named_ = false;
+  char header_[kFrameHeaderBytes] = {};
+  size_t header_size_ = 0;
+  size_t message_size_ = 0;
+  std::optional<BytesBuilder> body_;
+};
+
+}  // namespace quorate::grpc
+
+#endif  // QUORATE_SERVER_GRPC_CODEC_H_
