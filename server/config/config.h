@@ -7,18 +7,15 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "base/limits.h"
 #include "base/strong_int.h"
 #include "base/time.h"
 #include "server/config/url.h"
+#include "server/config/version.h"
 
 namespace quorate::config {
-
-// What clients' version checks see: the etcd release that we are compatible with.
-inline constexpr char kServerVersion[] = "3.7.1";
-inline constexpr char kMinClusterVersion[] = "3.0.0";
-// Our own release.
-inline constexpr char kQuorateVersion[] = "0.1.0";
 
 // One name of --initial-cluster with all its peer URLs (a name may be given more than
 // once), sorted.
@@ -53,9 +50,17 @@ struct Config {
   std::vector<InitialMember> Members() const;
   // etcd's checks with etcd's texts, naming the flag at fault.
   absl::Status Validate() const;
+  // What must hold besides for a directory without data, since ids are hashes of these
+  // URLs: this member is in the initial cluster with the very URLs that it advertises, and
+  // no URL belongs to two members. A member that has data ignores the --initial-* flags.
+  absl::Status ValidateBootstrap() const;
   // etcd's time-out of a client request: 5 s + 2 x election timeout.
   Duration RequestTimeout() const { return Seconds(5) + election_timeout * 2; }
 };
+
+// "name=url,name=url,...", as --initial-cluster. A name may come more than once.
+absl::StatusOr<std::vector<InitialMember>> ParseInitialCluster(absl::string_view text);
+std::string JoinInitialCluster(const std::vector<InitialMember>& members);
 
 }  // namespace quorate::config
 

@@ -8,7 +8,8 @@
 // Every call steps the replica at once; what came out is handed on at the end of the
 // loop's turn (io::Loop::Defer), after one TurnEnd, so that all requests of a turn
 // share a proposal batch, a log write, a read-index round and a write to each peer.
-// No callback is ever made from inside a call of this interface.
+// No callback is ever made from inside a call of this interface, and no callback may
+// destroy the node.
 //
 // A failed write or sync of the log, and a committed entry that cannot be applied, are
 // final: the node halts. It acknowledges nothing any more, answers all pending and
@@ -156,21 +157,22 @@ class Node final : public PeerSink {
  private:
   friend class WatchStream;
 
-  void Step(engine::Input&& input);
   template <typename Event>
   void StepEvent(Event&& event);
   void ScheduleTurn();
   void RunTurn();
-  void HandOut(engine::Output* out);
+  void HandOut();
   void WritePersists(std::vector<engine::Persist>* persists);
   void OnPersisted(engine::PersistTicket ticket, const absl::Status& status);
   void AnswerCalls(std::vector<engine::Response>* responses);
   void DeliverWatchReplies(std::vector<engine::WatchReply>* replies);
   void ArmWake(Instant when);
-  void ArmCallTimeout();
+  void ArmCallTimer();
+  void OnWake();
   void OnCallTimeout();
   void NoticeLeadership();
-  void Halt(const absl::Status& why, bool tell);
+  void Halt(const absl::Status& why);
+  void EndService();
 
   io::Env env_;
   Options options_;

@@ -1,0 +1,157 @@
+#include "server/config/config.h"
+
+#include <algorithm>
+
+#include "absl/container/btree_map.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "base/status.h"
+
+namespace quorate::config {
+namespace {
+
+constexpr Duration kMaxElectionTimeout = Seconds(50);
+
+bool IsNumericAddress(absl::string_view host) {
+  if (host.find(':') != absl::string_view::npos) return true;  // IPv6
+  return !host.empty() && host.find_first_not_of("0123456789.") == absl::string_view::npos;
+}
+
+absl::Status CheckBindUrls(absl::string_view flag, const std::vector<Url>& urls) {
+  for (const Url& url : urls) {
+    if (url.host == "localhost" || IsNumericAddress(url.host)) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat("--", flag, ": expected IP in URL for binding (", url.ToString(), ")"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckAdvertisedUrls(absl::string_view flag, const std::vector<Url>& urls) {
+  for (const Url& url : urls) {
+    if (!url.host.empty()) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat("--", flag, ": unexpected empty host (", url.ToString(), ")"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckTimeouts(const Config& config) {
+  const int64_t heartbeat = config.heartbeat_interval.millis();
+  const int64_t election = config.election_timeout.millis();
+  if (heartbeat <= 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("--heartbeat-interval must be >0 (set to ", heartbeat, "ms)"));
+  }
+  if (election <= 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("--election-timeout must be >0 (set to ", election, "ms)"));
+  }
+  if (5 * heartbeat > election) {
+    return absl::FailedPreconditionError(absl::StrCat("--election-timeout[", election,
+                                                      "ms] should be at least as 5 times as ",
+                                                      "--heartbeat-interval[", heartbeat, "ms]"));
+  }
+  if (config.election_timeout > kMaxElectionTimeout) {
+    return absl::FailedPreconditionError(absl::StrCat("--election-timeout[", election,
+                                                      "ms] is too long, and should be set less ",
+                                                      "than ", kMaxElectionTimeout.millis(), "ms"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::vector<InitialMember> Config::Members() const {
+  if (!initial_cluster.empty()) return initial_cluster;
+  return {InitialMember{name, initial_advertise_peer_urls}};
+}
+
+absl::Status Config::Validate() const {
+  if (name.empty()) return absl::FailedPreconditionError("--name must not be empty");
+  RETURN_IF_ERROR(CheckBindUrls("listen-peer-urls", listen_peer_urls));
+  RETURN_IF_ERROR(CheckBindUrls("listen-client-urls", listen_client_urls));
+  RETURN_IF_ERROR(CheckAdvertisedUrls("initial-advertise-peer-urls", initial_advertise_peer_urls));
+  RETURN_IF_ERROR(CheckAdvertisedUrls("advertise-client-urls", advertise_client_urls));
+  RETURN_IF_ERROR(CheckTimeouts(*this));
+  if (max_request_bytes == 0) {
+    return absl::FailedPreconditionError("--max-request-bytes must be >0");
+  }
+  if (max_txn_ops == 0) return absl::FailedPreconditionError("--max-txn-ops must be >0");
+  return absl::OkStatus();
+}
+
+absl::Status Config::ValidateBootstrap() const {
+  const std::vector<InitialMember> members = Members();
+  absl::btree_map<std::string, std::string> owner;
+  const InitialMember* self = nullptr;
+  for (const InitialMember& member : members) {
+    if (member.name == name) self = &member;
+    for (const Url& url : member.peer_urls) {
+      const auto [at, fresh] = owner.emplace(url.ToString(), member.name);
+      if (!fresh) {
+        return absl::FailedPreconditionError(absl::StrCat("--initial-cluster has duplicate url ",
+                                                          url.ToString(), " (members ", at->second,
+                                                          " and ", member.name, ")"));
+      }
+    }
+  }
+  if (self == nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("couldn't find local name \"", name,
+                     "\" in the initial cluster configuration (--name, --initial-cluster)"));
+  }
+  if (self->peer_urls != initial_advertise_peer_urls) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "--initial-cluster has ", name, "=", JoinUrls(self->peer_urls),
+        " but --initial-advertise-peer-urls is ", JoinUrls(initial_advertise_peer_urls)));
+  }
+  if (members.size() > limits::kMaxVoters) {
+    return absl::FailedPreconditionError(absl::StrCat("--initial-cluster has ", members.size(),
+                                                      " members, at most ", limits::kMaxVoters,
+                                                      " are supported"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<InitialMember>> ParseInitialCluster(absl::string_view text) {
+  std::vector<InitialMember> members;
+  for (const absl::string_view part : absl::StrSplit(text, ',', absl::SkipWhitespace())) {
+    const std::pair<absl::string_view, absl::string_view> pair =
+        absl::StrSplit(part, absl::MaxSplits('=', 1));
+    const absl::string_view name = absl::StripAsciiWhitespace(pair.first);
+    if (part.find('=') == absl::string_view::npos || name.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("\"", part, "\" does not have the form name=url"));
+    }
+    if (absl::StripAsciiWhitespace(pair.second).empty()) {
+      return absl::InvalidArgumentError(absl::StrCat("empty URL given for \"", name, "\""));
+    }
+    ASSIGN_OR_RETURN(Url url, ParseUrl(pair.second));
+    const auto at = std::find_if(members.begin(), members.end(),
+                                 [&](const InitialMember& m) { return m.name == name; });
+    if (at != members.end()) {
+      at->peer_urls.push_back(std::move(url));
+    } else {
+      members.push_back({std::string(name), {std::move(url)}});
+    }
+  }
+  if (members.empty()) return absl::InvalidArgumentError("no members given");
+  for (InitialMember& member : members) {
+    std::sort(member.peer_urls.begin(), member.peer_urls.end(),
+              [](const Url& a, const Url& b) { return a.ToString() < b.ToString(); });
+  }
+  return members;
+}
+
+std::string JoinInitialCluster(const std::vector<InitialMember>& members) {
+  std::vector<std::string> parts;
+  for (const InitialMember& member : members) {
+    for (const Url& url : member.peer_urls) {
+      parts.push_back(absl::StrCat(member.name, "=", url.ToString()));
+    }
+  }
+  return absl::StrJoin(parts, ",");
+}
+
+}  // namespace quorate::config

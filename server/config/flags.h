@@ -1,0 +1,37 @@
+// The command line, as etcd's: -x and --x mean the same, with =value or the value as the
+// next argument; a boolean flag alone means true; the last of several wins.
+#ifndef QUORATE_SERVER_CONFIG_FLAGS_H_
+#define QUORATE_SERVER_CONFIG_FLAGS_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "server/config/config.h"
+
+namespace quorate::config {
+
+struct CommandLine {
+  enum class Action { kServe, kShowHelp, kShowVersion };
+  Action action = Action::kServe;
+  Config config;
+};
+
+// Exit statuses of a refused command line, as etcd's.
+inline constexpr int kExitBadSetting = 1;  // understood, but the settings do not fit
+inline constexpr int kExitBadFlag = 2;     // unknown flag or malformed value
+
+// `arguments` without the program's name. InvalidArgument for an unknown flag or a
+// malformed value (names flag and value), FailedPrecondition for settings that
+// contradict each other.
+absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const absl::string_view> arguments);
+
+// What --help prints.
+std::string HelpText();
+// What --version prints: etcd's four lines, then our own.
+std::string VersionText();
+
+}  // namespace quorate::config
+
+#endif  // QUORATE_SERVER_CONFIG_FLAGS_H_

@@ -1,0 +1,258 @@
+#include "server/node/node.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "storage/wal.h"
+
+namespace quorate::node {
+namespace {
+
+// Texts that clients match on (etcd-formats, section 10).
+absl::Status ServerStopped() { return absl::UnavailableError("etcdserver: server stopped"); }
+absl::Status TimedOut() { return absl::UnavailableError("etcdserver: request timed out"); }
+
+}  // namespace
+
+WatchStream::WatchStream(WatchStream&& other) noexcept
+    : node_(std::move(other.node_)), token_(std::exchange(other.token_, engine::StreamToken())) {
+  other.node_.reset();
+}
+
+WatchStream& WatchStream::operator=(WatchStream&& other) noexcept {
+  if (this == &other) return *this;
+  Close();
+  node_ = std::move(other.node_);
+  token_ = std::exchange(other.token_, engine::StreamToken());
+  other.node_.reset();
+  return *this;
+}
+
+WatchStream::~WatchStream() { Close(); }
+
+Node* WatchStream::node() const {
+  const std::shared_ptr<Node*> node = node_.lock();
+  return node == nullptr ? nullptr : *node;
+}
+
+void WatchStream::Request(Bytes body) {
+  if (Node* n = node()) n->StepEvent(engine::WatchRequestBytes{token_, std::move(body)});
+}
+
+void WatchStream::SetWritable(bool writable) {
+  if (Node* n = node()) n->StepEvent(engine::WatchWritable{token_, writable});
+}
+
+void WatchStream::Close() {
+  Node* n = node();
+  node_.reset();
+  if (n == nullptr) return;
+  n->watch_sinks_.erase(token_);
+  n->StepEvent(engine::WatchClose{token_});
+}
+
+Node::Node(const io::Env& env, Options options, engine::Recovered recovered,
+           std::unique_ptr<storage::Wal> wal, PeerTransport* transport)
+    : env_(env),
+      options_(std::move(options)),
+      transport_(transport),
+      replica_(options_.replica, std::move(recovered), env.loop->Now()),
+      wal_(std::move(wal)),
+      calls_(options_.request_timeout),
+      self_(std::make_shared<Node*>(this)) {
+  CHECK(transport_ != nullptr);
+  CHECK(wal_ != nullptr);
+  CHECK(options_.max_turn_ends > 0);
+  wake_timer_ = env_.loop->NewTimer([this] { OnWake(); });
+  call_timer_ = env_.loop->NewTimer([this] { OnCallTimeout(); });
+  continue_timer_ = env_.loop->NewTimer([this] { ScheduleTurn(); });
+  StepEvent(engine::TimePassed{});
+}
+
+Node::~Node() = default;
+
+CallId Node::Call(RequestKind kind, Bytes body, Duration timeout, ReplyCallback done) {
+  ++counters_.calls;
+  const CallId id = calls_.Add(env_.loop->Now(), timeout, std::move(done));
+  if (!halted_.ok()) {
+    ScheduleTurn();  // which answers it
+    return id;
+  }
+  ArmCallTimer();
+  StepEvent(engine::ClientRequest{id, kind, std::move(body)});
+  return id;
+}
+
+void Node::Abandon(CallId call) {
+  if (calls_.Take(call) != nullptr) StepEvent(engine::AbandonRequest{call});
+}
+
+WatchStream Node::OpenWatch(WatchSink* sink) {
+  const engine::StreamToken token(++last_stream_token_);
+  watch_sinks_.emplace(token, sink);
+  StepEvent(engine::WatchOpen{token});
+  if (!halted_.ok()) ScheduleTurn();  // which ends it
+  return WatchStream(self_, token);
+}
+
+void Node::OnPeerMessage(raft::Message message) {
+  ++counters_.messages_received;
+  StepEvent(engine::PeerMessage{std::move(message)});
+}
+
+void Node::ReportUnreachable(MemberId peer) { StepEvent(engine::PeerUnreachable{peer}); }
+
+void Node::ReportSnapshotSent(MemberId peer, bool ok) { StepEvent(engine::SnapshotSent{peer, ok}); }
+
+void Node::TransferLeadership(MemberId target) { StepEvent(engine::TransferLeadership{target}); }
+
+void Node::Stop(const absl::Status& reason) {
+  CHECK(!reason.ok());
+  if (!halted_.ok()) return;
+  halted_ = reason;
+  ScheduleTurn();
+}
+
+template <typename Event>
+void Node::StepEvent(Event&& event) {
+  if (!halted_.ok()) return;
+  replica_.Step(engine::Input{env_.loop->Now(), env_.loop->WallNow(), std::forward<Event>(event)},
+                &out_);
+  ScheduleTurn();
+}
+
+void Node::ScheduleTurn() {
+  if (turn_scheduled_) return;
+  turn_scheduled_ = true;
+  env_.loop->Defer([self = std::weak_ptr<Node*>(self_)] {
+    if (const std::shared_ptr<Node*> node = self.lock()) (*node)->RunTurn();
+  });
+}
+
+void Node::RunTurn() {
+  turn_scheduled_ = false;
+  if (!halted_.ok()) return EndService();
+  ++counters_.turns;
+  int turn_ends = 0;
+  do {
+    if (out_.turn_end_wanted) {
+      ++counters_.turn_ends;
+      replica_.Step(engine::Input{env_.loop->Now(), env_.loop->WallNow(), engine::TurnEnd{}},
+                    &out_);
+    }
+    HandOut();
+    if (!halted_.ok()) return;
+  } while (out_.turn_end_wanted && ++turn_ends < options_.max_turn_ends);
+  // More is left than one turn may take: let the loop do its I/O first.
+  if (out_.turn_end_wanted) continue_timer_->Set(env_.loop->Now());
+  ArmWake(out_.next_wake);
+  NoticeLeadership();
+}
+
+// The one place where effects happen, in the order that engine/replica/output.h asks for:
+// messages wait for nothing that is not durable, so they leave first; the log's units
+// follow in ticket order; answers come last.
+void Node::HandOut() {
+  std::swap(out_, handing_out_);
+  out_.turn_end_wanted = handing_out_.turn_end_wanted;
+  out_.next_wake = handing_out_.next_wake;
+  if (!handing_out_.fatal.ok()) return Halt(handing_out_.fatal);
+
+  if (!handing_out_.messages.empty()) {
+    counters_.messages_sent += handing_out_.messages.size();
+    transport_->Send(absl::MakeSpan(handing_out_.messages));
+  }
+  WritePersists(&handing_out_.persists);
+  AnswerCalls(&handing_out_.responses);
+  DeliverWatchReplies(&handing_out_.watch_replies);
+  handing_out_.Clear();
+}
+
+void Node::AnswerCalls(std::vector<engine::Response>* responses) {
+  for (engine::Response& response : *responses) {
+    const ReplyCallback done = calls_.Take(response.token);
+    if (done != nullptr) done(std::move(response.status), std::move(response.body));
+  }
+}
+
+void Node::DeliverWatchReplies(std::vector<engine::WatchReply>* replies) {
+  for (engine::WatchReply& reply : *replies) {
+    const auto sink = watch_sinks_.find(reply.stream);
+    if (sink == watch_sinks_.end()) continue;  // closed meanwhile
+    sink->second->OnWatchReply(std::move(reply.head), std::move(reply.events));
+  }
+}
+
+// The timer is only ever moved to an earlier moment: deadlines that move away (a
+// follower's election deadline does with every heartbeat) cost one early wake-up.
+void Node::ArmWake(Instant when) {
+  if (when >= wake_at_) return;
+  wake_at_ = when;
+  wake_timer_->Set(when);
+}
+
+void Node::OnWake() {
+  wake_at_ = Instant::Infinite();
+  StepEvent(engine::TimePassed{});
+}
+
+void Node::ArmCallTimer() {
+  const Instant when = calls_.next_deadline();
+  if (when >= call_timer_at_) return;
+  call_timer_at_ = when;
+  call_timer_->Set(when);
+}
+
+void Node::OnCallTimeout() {
+  call_timer_at_ = Instant::Infinite();
+  const Instant now = env_.loop->Now();
+  for (CallId id = calls_.Due(now); id != CallId(0); id = calls_.Due(now)) {
+    ++counters_.calls_timed_out;
+    const ReplyCallback done = calls_.Take(id);
+    StepEvent(engine::AbandonRequest{id});
+    done(TimedOut(), Bytes());
+  }
+  ArmCallTimer();
+}
+
+void Node::NoticeLeadership() {
+  if (options_.on_leadership_change == nullptr) return;
+  const engine::ReplicaStatus now = replica_.status();
+  if (now.leader == seen_leader_ && now.term == seen_term_ && now.role == seen_role_) return;
+  seen_leader_ = now.leader;
+  seen_term_ = now.term;
+  seen_role_ = now.role;
+  options_.on_leadership_change();
+}
+
+void Node::Halt(const absl::Status& why) {
+  if (!halted_.ok()) return;
+  halted_ = why;
+  EndService();
+  if (options_.on_halt != nullptr) options_.on_halt(why);
+}
+
+void Node::EndService() {
+  wake_timer_->Cancel();
+  call_timer_->Cancel();
+  continue_timer_->Cancel();
+  out_.Clear();
+  // Taken out first: a callback may call again, which is answered in a later turn.
+  std::vector<ReplyCallback> callbacks;
+  for (CallId id = calls_.First(); id != CallId(0); id = calls_.First()) {
+    callbacks.push_back(calls_.Take(id));
+  }
+  std::vector<std::pair<engine::StreamToken, WatchSink*>> sinks(watch_sinks_.begin(),
+                                                                watch_sinks_.end());
+  std::sort(sinks.begin(), sinks.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (const ReplyCallback& done : callbacks) done(ServerStopped(), Bytes());
+  for (const auto& [token, sink] : sinks) {
+    // Closed by an earlier callback?
+    if (watch_sinks_.erase(token) > 0) sink->OnWatchEnd(ServerStopped());
+  }
+}
+
+}  // namespace quorate::node

@@ -1,0 +1,24 @@
+// What all services share: the unary call whose request goes to the node as it came and
+// whose answer goes back as the node gave it, and the call that this release does not
+// serve yet.
+#ifndef QUORATE_SERVER_SERVICES_FORWARD_H_
+#define QUORATE_SERVER_SERVICES_FORWARD_H_
+
+#include "absl/strings/string_view.h"
+#include "server/grpc/server.h"
+#include "server/node/node.h"
+
+namespace quorate::services {
+
+// Serves unary `path` by Node::Call(kind). The call's deadline and its cancellation abandon the
+// request. Both borrowed objects outlive the server's last call.
+void AddForward(grpc::Server* server, node::Node* node, absl::string_view path,
+                engine::RequestKind kind);
+
+// Answers Unimplemented with a text that names the method.
+void AddUnimplemented(grpc::Server* server, absl::string_view path,
+                      grpc::MethodKind kind = grpc::MethodKind::kUnary);
+
+}  // namespace quorate::services
+
+#endif  // QUORATE_SERVER_SERVICES_FORWARD_H_

@@ -1,0 +1,148 @@
+#include "server/services/probes.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "api/rpc.pb.h"
+#include "server/config/version.h"
+#include "server/log/logger.h"
+
+namespace quorate::services {
+namespace {
+
+Bytes ReadRequest(bool serializable) {
+  etcdserverpb::RangeRequest request;
+  request.set_key("a");
+  request.set_limit(1);
+  request.set_keys_only(true);
+  request.set_serializable(serializable);
+  return Bytes::Copy(request.SerializeAsString());
+}
+
+http1::Response HealthResponse(absl::string_view failure) {
+  std::string json =
+      failure.empty() ? "{\"health\":\"true\",\"reason\":" : "{\"health\":\"false\",\"reason\":";
+  log::AppendJsonString(failure, &json);
+  json += "}";
+  return http1::Response::Json(failure.empty() ? 200 : 503, json);
+}
+
+}  // namespace
+
+// The checks of one request, run one after another.
+struct Probes::Run {
+  http1::ExchangePtr exchange;
+  std::vector<NamedCheck> checks;
+  size_t next = 0;
+  bool failed = false;
+  std::string lines;
+
+  void Note(absl::string_view name, const absl::Status& status) {
+    if (status.ok()) {
+      absl::StrAppend(&lines, "[+]", name, " ok\n");
+    } else {
+      failed = true;
+      absl::StrAppend(&lines, "[-]", name, " failed: ", status.message(), "\n");
+    }
+  }
+};
+
+Probes::Probes(http1::Server* server, node::Node* node, metrics::Registry* metrics) : node_(node) {
+  server->Route({"GET"}, "/health",
+                [this](const http1::ExchangePtr& exchange) { AnswerHealth(exchange); });
+  AddChecks(server, "/livez", {{"serializable_read", Check::kSerializableRead}});
+  AddChecks(server, "/readyz",
+            {{"data_corruption", Check::kDataCorruption},
+             {"serializable_read", Check::kSerializableRead},
+             {"linearizable_read", Check::kLinearizableRead},
+             {"non_learner", Check::kNonLearner}});
+  server->Route({"GET"}, "/version", [node](const http1::ExchangePtr& exchange) {
+    exchange->Respond(http1::Response::Json(200, config::VersionJson(node->cluster_version())));
+  });
+  server->Route({"GET"}, "/metrics", [metrics](const http1::ExchangePtr& exchange) {
+    http1::Response response;
+    response.fields.Add("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+    response.body.push_back(Bytes::Copy(metrics->Text()));
+    exchange->Respond(std::move(response));
+  });
+}
+
+void Probes::AddChecks(http1::Server* server, const std::string& path,
+                       std::vector<NamedCheck> checks) {
+  for (const NamedCheck& check : checks) {
+    server->Route(
+        {"GET"}, absl::StrCat(path, "/", check.name),
+        [this, check](const http1::ExchangePtr& exchange) { AnswerChecks(exchange, {check}); });
+  }
+  server->Route({"GET"}, path,
+                [this, checks = std::move(checks)](const http1::ExchangePtr& exchange) {
+                  AnswerChecks(exchange, checks);
+                });
+}
+
+// `exclude` names alarms that do not count; none can be raised in this release, so it has
+// nothing to leave out.
+void Probes::AnswerHealth(const http1::ExchangePtr& exchange) {
+  const bool serializable = exchange->request().QueryValue("serializable") == "true";
+  if (!serializable && node_->halted().ok() && node_->status().leader == MemberId(0)) {
+    exchange->Respond(HealthResponse("RAFT NO LEADER"));
+    return;
+  }
+  Read(exchange, serializable, [exchange](const absl::Status& status) {
+    exchange->Respond(
+        HealthResponse(status.ok() ? "" : absl::StrCat("RANGE ERROR:", status.message())));
+  });
+}
+
+void Probes::AnswerChecks(const http1::ExchangePtr& exchange, std::vector<NamedCheck> checks) {
+  const std::vector<std::string> excluded = exchange->request().QueryValues("exclude");
+  auto run = std::make_shared<Run>();
+  run->exchange = exchange;
+  for (const NamedCheck& check : checks) {
+    const bool wanted = std::none_of(excluded.begin(), excluded.end(),
+                                     [&](const std::string& name) { return name == check.name; });
+    if (wanted) run->checks.push_back(check);
+  }
+  NextCheck(run);
+}
+
+void Probes::NextCheck(const std::shared_ptr<Run>& run) {
+  while (run->next < run->checks.size()) {
+    const NamedCheck& check = run->checks[run->next++];
+    switch (check.check) {
+      case Check::kDataCorruption:  // no alarm says so
+        run->Note(check.name, absl::OkStatus());
+        break;
+      case Check::kNonLearner:
+        run->Note(check.name, node_->status().is_learner
+                                  ? absl::FailedPreconditionError("not supported for learner")
+                                  : absl::OkStatus());
+        break;
+      case Check::kSerializableRead:
+      case Check::kLinearizableRead:
+        return Read(run->exchange, check.check == Check::kSerializableRead,
+                    [this, run, name = check.name](const absl::Status& status) {
+                      run->Note(name, status);
+                      NextCheck(run);
+                    });
+    }
+  }
+  const bool verbose = run->exchange->request().QueryValue("verbose").has_value();
+  http1::Response response = http1::Response::Text(
+      run->failed ? 503 : 200,
+      run->failed ? run->lines : absl::StrCat(verbose ? run->lines : "", "ok\n"));
+  response.fields.Add("X-Content-Type-Options", "nosniff");
+  run->exchange->Respond(std::move(response));
+}
+
+void Probes::Read(const http1::ExchangePtr& exchange, bool serializable,
+                  std::function<void(const absl::Status&)> done) {
+  const node::CallId call = node_->Call(
+      engine::RequestKind::kRange, ReadRequest(serializable), node_->request_timeout(),
+      [done = std::move(done)](const absl::Status& status, const Bytes&) { done(status); });
+  exchange->set_on_close([node = node_, call] { node->Abandon(call); });
+}
+
+}  // namespace quorate::services
