@@ -1,0 +1,168 @@
+#include "io/uv/world.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/random.h>
+#include <sys/uio.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include <map>
+#include <utility>
+
+#include "base/check.h"
+#include "io/uv/disk.h"
+#include "io/uv/loop.h"
+#include "io/uv/network.h"
+#include "io/uv/threads.h"
+
+namespace quorate::io::uv {
+namespace {
+
+class Random final : public io::Random {
+ public:
+  void Fill(void* out, size_t size) override {
+    char* at = static_cast<char*>(out);
+    while (size > 0) {
+      const ssize_t n = getrandom(at, size, 0);
+      if (n < 0) {
+        CHECK_EQ(errno, EINTR);
+        continue;
+      }
+      at += n;
+      size -= static_cast<size_t>(n);
+    }
+  }
+};
+
+class ComputeWork final : public Work {
+ public:
+  ComputeWork(std::function<void()> work, std::function<void()> done)
+      : work_(std::move(work)), done_(std::move(done)) {}
+  void Run() override { work_(); }
+  void Complete() override { done_(); }
+
+ private:
+  const std::function<void()> work_;
+  const std::function<void()> done_;
+};
+
+class Compute final : public io::Compute {
+ public:
+  Compute(Loop* loop, int threads) : loop_(loop), pool_(threads) {}
+  void Run(std::function<void()> work, std::function<void()> done) override {
+    // A job is copyable and so cannot own the work; a queue of one item can.
+    std::make_shared<SerialQueue>(loop_, &pool_)
+        ->Submit(std::make_unique<ComputeWork>(std::move(work), std::move(done)));
+  }
+  void Stop() { pool_.Stop(); }
+
+ private:
+  Loop* const loop_;
+  Pool pool_;
+};
+
+class FdLogSink final : public LogSink {
+ public:
+  explicit FdLogSink(int fd) : fd_(fd) {}
+  // One system call a line, so that lines of several processes do not mix. A line
+  // that cannot be written is lost: there is nowhere to say so.
+  void WriteLine(absl::string_view line) override {
+    char newline = '\n';
+    iovec vectors[2] = {{const_cast<char*>(line.data()), line.size()}, {&newline, 1}};
+    iovec* first = vectors;
+    while (first != vectors + 2) {
+      const ssize_t n = writev(fd_, first, static_cast<int>(vectors + 2 - first));
+      if (n < 0) {
+        if (errno == EINTR) continue;
+        return;
+      }
+      size_t left = static_cast<size_t>(n);
+      while (first != vectors + 2 && left >= first->iov_len) left -= (first++)->iov_len;
+      if (first == vectors + 2) return;
+      first->iov_base = static_cast<char*>(first->iov_base) + left;
+      first->iov_len -= left;
+    }
+  }
+
+ private:
+  const int fd_;
+};
+
+struct SignalWatch {
+  uv_signal_t handle;
+  Loop* loop = nullptr;
+  std::function<void()> callback;
+};
+
+}  // namespace
+
+struct World::Impl {
+  explicit Impl(const WorldOptions& options)
+      : network(&loop),
+        disk(&loop, options.disk_threads),
+        compute(&loop, options.compute_threads),
+        log(options.log_fd) {}
+  ~Impl() {
+    // A callback that never comes may own streams and files: it goes while all is there.
+    compute.Stop();
+    disk.Stop();
+    loop.DropPending();
+    for (auto& [number, watch] : signals) {
+      uv_close(reinterpret_cast<uv_handle_t*>(&watch.release()->handle),
+               [](uv_handle_t* h) { delete static_cast<SignalWatch*>(h->data); });
+    }
+  }
+
+  Loop loop;  // first made, last destroyed
+  Network network;
+  Disk disk;
+  Compute compute;
+  Random random;
+  FdLogSink log;
+  std::map<int, std::unique_ptr<SignalWatch>> signals;
+};
+
+World::World(const WorldOptions& options) {
+  signal(SIGPIPE, SIG_IGN);
+  impl_ = std::make_unique<Impl>(options);
+}
+
+World::~World() = default;
+
+Env World::env() const {
+  return Env{.loop = &impl_->loop,
+             .network = &impl_->network,
+             .disk = &impl_->disk,
+             .random = &impl_->random,
+             .compute = &impl_->compute,
+             .log = &impl_->log};
+}
+
+void World::Run() { uv_run(impl_->loop.uv(), UV_RUN_DEFAULT); }
+
+void World::Stop() { uv_stop(impl_->loop.uv()); }
+
+void World::RunOnce() { uv_run(impl_->loop.uv(), UV_RUN_ONCE); }
+
+void World::OnSignal(int signal_number, std::function<void()> callback) {
+  std::unique_ptr<SignalWatch>& watch = impl_->signals[signal_number];
+  if (watch == nullptr) {
+    watch = std::make_unique<SignalWatch>();
+    watch->loop = &impl_->loop;
+    CHECK_EQ(uv_signal_init(impl_->loop.uv(), &watch->handle), 0);
+    watch->handle.data = watch.get();
+    CHECK_EQ(uv_signal_start(
+                 &watch->handle,
+                 [](uv_signal_t* h, int) {
+                   auto* self = static_cast<SignalWatch*>(h->data);
+                   self->loop->BeginCallback();
+                   self->callback();
+                 },
+                 signal_number),
+             0);
+  }
+  watch->callback = std::move(callback);
+}
+
+}  // namespace quorate::io::uv
