@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -76,7 +77,12 @@ class Loop final : public io::Loop {
   uv_loop_t* uv() { return &uv_; }
 
   // First thing in every callback from libuv: time stands still until the next one.
-  void BeginCallback() { now_ = Instant::FromNanos(static_cast<int64_t>(uv_hrtime())); }
+  void BeginCallback() {
+    now_ = Instant::FromNanos(static_cast<int64_t>(uv_hrtime()));
+    ++callbacks_;
+  }
+  // How often that was.
+  uint64_t callbacks() const { return callbacks_; }
 
   // At the end of this turn, after everything deferred.
   void AtTurnEnd(TurnHook* hook) { turn_end_.Add(hook); }
@@ -114,6 +120,7 @@ class Loop final : public io::Loop {
   uv_async_t async_;
 
   Instant now_;
+  uint64_t callbacks_ = 0;
   std::vector<std::function<void()>> deferred_;
   std::vector<std::function<void()>> flushing_;
   TurnList turn_end_;

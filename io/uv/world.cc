@@ -143,7 +143,12 @@ void World::Run() { uv_run(impl_->loop.uv(), UV_RUN_DEFAULT); }
 
 void World::Stop() { uv_stop(impl_->loop.uv()); }
 
-void World::RunOnce() { uv_run(impl_->loop.uv(), UV_RUN_ONCE); }
+void World::RunOnce() {
+  // What is due now first: libuv's own "once" would wait for more after having run it.
+  const uint64_t before = impl_->loop.callbacks();
+  uv_run(impl_->loop.uv(), UV_RUN_NOWAIT);
+  if (impl_->loop.callbacks() == before) uv_run(impl_->loop.uv(), UV_RUN_ONCE);
+}
 
 void World::OnSignal(int signal_number, std::function<void()> callback) {
   std::unique_ptr<SignalWatch>& watch = impl_->signals[signal_number];

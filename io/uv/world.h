@@ -43,7 +43,7 @@ class World {
   void Run();
   // Makes Run return once the turn that is running has ended. On the loop's thread.
   void Stop();
-  // Runs one turn, waiting for something to happen; returns at once when stopped.
+  // Runs what is due, or else waits for something to happen and runs that.
   void RunOnce();
 
   // Calls back, as an event of the loop, each time the process gets this signal

@@ -1,0 +1,136 @@
+// What only the real world has: threads, signals, a log on a descriptor, real errors.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "io/uv/world.h"
+
+namespace quorate::testing {
+namespace {
+
+TEST(UvWorldTest, StopEndsRun) {
+  io::uv::World world;
+  auto timer = world.env().loop->NewTimer([&] { world.Stop(); });
+  timer->Set(world.env().loop->Now() + Milliseconds(5));
+  world.Run();
+}
+
+TEST(UvWorldTest, SignalsBecomeEvents) {
+  io::uv::World world;
+  int terminated = 0;
+  world.OnSignal(SIGTERM, [&] {
+    ++terminated;
+    world.Stop();
+  });
+  auto timer = world.env().loop->NewTimer([] { kill(getpid(), SIGTERM); });
+  timer->Set(world.env().loop->Now());
+  world.Run();
+  EXPECT_EQ(terminated, 1);
+}
+
+TEST(UvWorldTest, LogLinesGoToTheDescriptor) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  {
+    io::uv::World world({.log_fd = ends[1]});
+    world.env().log->WriteLine("{\"level\":\"info\"}");
+    world.env().log->WriteLine("");
+    world.env().log->WriteLine("last");
+  }
+  close(ends[1]);
+  std::string text(100, '\0');
+  text.resize(static_cast<size_t>(std::max<ssize_t>(0, read(ends[0], text.data(), text.size()))));
+  close(ends[0]);
+  EXPECT_EQ(text, "{\"level\":\"info\"}\n\nlast\n");
+}
+
+TEST(UvWorldTest, ComputationsRunOnOtherThreads) {
+  io::uv::World world;
+  std::thread::id worker;
+  std::thread::id completer;
+  world.env().compute->Run([&] { worker = std::this_thread::get_id(); },
+                           [&] {
+                             completer = std::this_thread::get_id();
+                             world.Stop();
+                           });
+  world.Run();
+  EXPECT_NE(worker, std::this_thread::get_id());
+  EXPECT_EQ(completer, std::this_thread::get_id());
+}
+
+TEST(UvWorldTest, AWorldMayEndWithWorkInFlight) {
+  bool called = false;
+  const std::string path = std::string(getenv("TEST_TMPDIR")) + "/in_flight";
+  {
+    io::uv::World world;
+    // Owned by the callbacks that never come.
+    auto file = std::make_shared<std::unique_ptr<io::File>>();
+    world.env().disk->Open(path, {.create = true, .dedicated_thread = true},
+                           [&, file](absl::StatusOr<std::unique_ptr<io::File>> opened) {
+                             *file = *std::move(opened);
+                             world.Stop();
+                           });
+    world.Run();
+    (*file)->WriteAndSync(0, {Bytes::Copy("x")}, [&, file](absl::Status) { called = true; });
+    file.reset();
+    world.env().compute->Run([] {}, [&] { called = true; });
+  }
+  EXPECT_FALSE(called);
+  struct stat info;
+  ASSERT_EQ(stat(path.c_str(), &info), 0);
+  EXPECT_EQ(info.st_size, 1);
+}
+
+TEST(UvWorldTest, ADeviceIsNotAFile) {
+  io::uv::World world;
+  absl::Status status;
+  world.env().disk->Open("/dev/full", {}, [&](absl::StatusOr<std::unique_ptr<io::File>> opened) {
+    status = opened.status();
+    world.Stop();
+  });
+  world.Run();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_NE(status.message().find("/dev/full"), absl::string_view::npos) << status;
+}
+
+TEST(UvWorldTest, NamesAreResolved) {
+  io::uv::World world;
+  bool connected = false;
+  std::unique_ptr<io::Stream> accepted;
+  auto listener = world.env().network->Listen(
+      "localhost:0", [&](std::unique_ptr<io::Stream> stream) { accepted = std::move(stream); });
+  ASSERT_TRUE(listener.ok()) << listener.status();
+  const std::string& bound = (*listener)->address();
+  const std::string port = bound.substr(bound.rfind(':'));
+  auto pending = world.env().network->Connect(
+      "localhost" + port, [&](absl::StatusOr<std::unique_ptr<io::Stream>> stream) {
+        EXPECT_TRUE(stream.ok()) << stream.status();
+        connected = true;
+        world.Stop();
+      });
+  world.Run();
+  EXPECT_TRUE(connected);
+}
+
+TEST(UvWorldTest, AnUnknownNameIsUnavailable) {
+  io::uv::World world;
+  absl::Status status;
+  auto pending = world.env().network->Connect(
+      "no-such-host.invalid:1", [&](absl::StatusOr<std::unique_ptr<io::Stream>> stream) {
+        status = stream.status();
+        world.Stop();
+      });
+  world.Run();
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_NE(status.message().find("no-such-host.invalid"), absl::string_view::npos) << status;
+}
+
+}  // namespace
+}  // namespace quorate::testing
