@@ -23,6 +23,7 @@
 #include "base/strong_int.h"
 #include "io/env.h"
 #include "server/config/config.h"
+#include "server/metrics/server_metrics.h"
 #include "server/node/node.h"
 #include "server/node/peer_transport.h"
 
@@ -40,6 +41,8 @@ struct Options {
   node::PeerTransport* peer_transport = nullptr;
   // False: no client URL is listened on; clients call node().
   bool listen_for_clients = true;
+  // For process_* metrics; empty: none.
+  std::function<metrics::ProcessStats()> process_stats;
 };
 
 class Server {

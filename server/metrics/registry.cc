@@ -78,6 +78,12 @@ Gauge* Registry::AddGauge(absl::string_view name, absl::string_view help, Labels
   return series.gauge.get();
 }
 
+Gauge* Registry::AddRealCounter(absl::string_view name, absl::string_view help, Labels labels) {
+  Series& series = Find(name, help, Kind::kCounter, labels);
+  if (series.gauge == nullptr) series.gauge = std::make_unique<Gauge>();
+  return series.gauge.get();
+}
+
 Histogram* Registry::AddHistogram(absl::string_view name, absl::string_view help, Duration first,
                                   int buckets, Labels labels) {
   Series& series = Find(name, help, Kind::kHistogram, labels);

@@ -73,6 +73,8 @@ class Registry {
   // one help text; adding the same name and labels twice gives the first object again.
   Counter* AddCounter(absl::string_view name, absl::string_view help, Labels labels = {});
   Gauge* AddGauge(absl::string_view name, absl::string_view help, Labels labels = {});
+  // A counter that is no whole number (seconds): its owner sets it, to never less than before.
+  Gauge* AddRealCounter(absl::string_view name, absl::string_view help, Labels labels = {});
   Histogram* AddHistogram(absl::string_view name, absl::string_view help, Duration first,
                           int buckets, Labels labels = {});
 

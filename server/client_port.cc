@@ -1,0 +1,50 @@
+#include "server/client_port.h"
+
+#include <utility>
+
+#include "base/limits.h"
+#include "server/services/cluster.h"
+#include "server/services/kv.h"
+#include "server/services/later.h"
+#include "server/services/maintenance.h"
+#include "server/services/watch.h"
+
+namespace quorate::server {
+
+ClientPort::ClientPort(io::Loop* loop, node::Node* node, const config::Config& config,
+                       metrics::Sources sources) {
+  grpc::ServerOptions options;
+  options.max_message_bytes = config.max_request_bytes + limits::kGrpcOverheadBytes;
+  grpc_ = std::make_unique<grpc::Server>(loop, options);
+  http_ = std::make_unique<http1::Server>(loop, http1::ServerOptions());
+  leaders_ = std::make_unique<services::LeaderMonitor>(loop, grpc_.get(), node,
+                                                       config.election_timeout * 3);
+  grpc_->set_gate([this](const grpc::Call& call) { return leaders_->Check(call); });
+
+  services::AddKv(grpc_.get(), node);
+  services::AddWatch(grpc_.get(), node, leaders_.get());
+  services::AddCluster(grpc_.get(), node);
+  services::AddMaintenance(grpc_.get(), node);
+  services::AddLaterServices(grpc_.get());
+  health_ = std::make_unique<services::Health>(grpc_.get());
+
+  sources.grpc = grpc_.get();
+  metrics_ = std::make_unique<metrics::ServerMetrics>(&registry_, std::move(sources));
+  probes_ = std::make_unique<services::Probes>(http_.get(), node, &registry_);
+  mux_ = std::make_unique<mux::Mux>(
+      loop, mux::Options(),
+      [this](std::unique_ptr<io::Stream> stream) { grpc_->Accept(std::move(stream)); },
+      [this](std::unique_ptr<io::Stream> stream) { http_->Accept(std::move(stream)); });
+}
+
+ClientPort::~ClientPort() = default;
+
+void ClientPort::Drain() {
+  health_->SetServing(false);
+  grpc_->Drain();
+  http_->Drain();
+}
+
+bool ClientPort::idle() const { return grpc_->connections() == 0 && http_->connections() == 0; }
+
+}  // namespace quorate::server

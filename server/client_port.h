@@ -1,0 +1,54 @@
+// The client port: gRPC and HTTP/1.1 on one listener, and all services behind it.
+#ifndef QUORATE_SERVER_CLIENT_PORT_H_
+#define QUORATE_SERVER_CLIENT_PORT_H_
+
+#include <memory>
+
+#include "io/loop.h"
+#include "io/network.h"
+#include "server/config/config.h"
+#include "server/grpc/server.h"
+#include "server/http1/server.h"
+#include "server/metrics/registry.h"
+#include "server/metrics/server_metrics.h"
+#include "server/mux/mux.h"
+#include "server/node/node.h"
+#include "server/services/health.h"
+#include "server/services/leader_monitor.h"
+#include "server/services/probes.h"
+
+namespace quorate::server {
+
+class ClientPort {
+ public:
+  // `sources` for the metrics; its gRPC server is this one. `node` must outlive this.
+  ClientPort(io::Loop* loop, node::Node* node, const config::Config& config,
+             metrics::Sources sources);
+  ClientPort(const ClientPort&) = delete;
+  ClientPort& operator=(const ClientPort&) = delete;
+  ~ClientPort();
+
+  // Serves a fresh stream, whatever it speaks.
+  void Accept(std::unique_ptr<io::Stream> stream) { mux_->Accept(std::move(stream)); }
+  void OnLeadershipChange() { leaders_->OnLeadershipChange(); }
+
+  // GOAWAY to all; new connections are closed, calls in progress end.
+  void Drain();
+  // No connection is left.
+  bool idle() const;
+
+ private:
+  // In this order: a server's last calls still meet their services.
+  metrics::Registry registry_;
+  std::unique_ptr<services::LeaderMonitor> leaders_;
+  std::unique_ptr<services::Health> health_;
+  std::unique_ptr<services::Probes> probes_;
+  std::unique_ptr<metrics::ServerMetrics> metrics_;
+  std::unique_ptr<grpc::Server> grpc_;
+  std::unique_ptr<http1::Server> http_;
+  std::unique_ptr<mux::Mux> mux_;
+};
+
+}  // namespace quorate::server
+
+#endif  // QUORATE_SERVER_CLIENT_PORT_H_

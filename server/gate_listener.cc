@@ -1,0 +1,47 @@
+#include "server/gate_listener.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace quorate::server {
+
+absl::Status GateListener::Listen(io::Network* network, const std::vector<config::Url>& urls) {
+  for (const config::Url& url : urls) {
+    auto listener = network->Listen(url.HostPort(), [this](std::unique_ptr<io::Stream> stream) {
+      OnAccept(std::move(stream));
+    });
+    if (!listener.ok()) {
+      return absl::Status(
+          listener.status().code(),
+          absl::StrCat("cannot listen on ", url.ToString(), ": ", listener.status().message()));
+    }
+    listeners_.push_back(*std::move(listener));
+  }
+  return absl::OkStatus();
+}
+
+void GateListener::Open(std::function<void(std::unique_ptr<io::Stream>)> serve) {
+  serve_ = std::move(serve);
+  for (std::unique_ptr<io::Stream>& stream : std::exchange(waiting_, {})) {
+    serve_(std::move(stream));
+  }
+}
+
+void GateListener::Close() {
+  listeners_.clear();
+  waiting_.clear();
+}
+
+std::vector<std::string> GateListener::addresses() const {
+  std::vector<std::string> all;
+  for (const auto& listener : listeners_) all.push_back(listener->address());
+  return all;
+}
+
+void GateListener::OnAccept(std::unique_ptr<io::Stream> stream) {
+  if (serve_ != nullptr) return serve_(std::move(stream));
+  if (waiting_.size() < kMaxWaiting) waiting_.push_back(std::move(stream));
+}
+
+}  // namespace quorate::server

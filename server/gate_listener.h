@@ -1,0 +1,46 @@
+// A port that is taken at start, so that a conflict shows at once, and served later: what
+// connects meanwhile waits.
+#ifndef QUORATE_SERVER_GATE_LISTENER_H_
+#define QUORATE_SERVER_GATE_LISTENER_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "io/network.h"
+#include "server/config/url.h"
+
+namespace quorate::server {
+
+class GateListener {
+ public:
+  // Connections that may wait; what comes above that is closed.
+  static constexpr size_t kMaxWaiting = 1024;
+
+  GateListener() = default;
+  GateListener(const GateListener&) = delete;
+  GateListener& operator=(const GateListener&) = delete;
+
+  // Takes the addresses. The error names the URL.
+  absl::Status Listen(io::Network* network, const std::vector<config::Url>& urls);
+  // Hands over all that wait, and from now on every connection at once.
+  void Open(std::function<void(std::unique_ptr<io::Stream>)> serve);
+  // Gives the ports back.
+  void Close();
+
+  // Bound addresses with their real ports.
+  std::vector<std::string> addresses() const;
+
+ private:
+  void OnAccept(std::unique_ptr<io::Stream> stream);
+
+  std::vector<std::unique_ptr<io::Listener>> listeners_;
+  std::vector<std::unique_ptr<io::Stream>> waiting_;
+  std::function<void(std::unique_ptr<io::Stream>)> serve_;
+};
+
+}  // namespace quorate::server
+
+#endif  // QUORATE_SERVER_GATE_LISTENER_H_

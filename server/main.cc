@@ -1,0 +1,127 @@
+// The server binary: flags, the real world, signals, exit status.
+//
+// Exit status: 0 help or version; 1 settings that do not fit, or a server that cannot
+// start or go on; 2 an unknown flag or a malformed value. After SIGTERM or SIGINT the
+// server stops in order and the signal is raised again, as etcd does (143, 130); as
+// process 1, which its own signals do not end, it exits with 0.
+#include <dirent.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "io/uv/world.h"
+#include "server/config/flags.h"
+#include "server/server.h"
+
+namespace quorate {
+namespace {
+
+// Open entries of /proc/self/fd; 0 if it cannot be read.
+uint64_t CountOpenFiles() {
+  DIR* directory = opendir("/proc/self/fd");
+  if (directory == nullptr) return 0;
+  uint64_t count = 0;
+  while (readdir(directory) != nullptr) ++count;
+  closedir(directory);
+  return count < 3 ? 0 : count - 3;  // ".", ".." and the directory itself
+}
+
+metrics::ProcessStats ReadProcessStats(double start_time_seconds) {
+  metrics::ProcessStats stats;
+  rusage usage = {};
+  if (getrusage(RUSAGE_SELF, &usage) == 0) {
+    stats.cpu_seconds = static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                        static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+  }
+  std::ifstream statm("/proc/self/statm");
+  uint64_t total_pages = 0;
+  uint64_t resident_pages = 0;
+  if (statm >> total_pages >> resident_pages) {
+    const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+    stats.virtual_bytes = total_pages * page;
+    stats.resident_bytes = resident_pages * page;
+  }
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) stats.max_open_files = limit.rlim_cur;
+  stats.open_files = CountOpenFiles();
+  stats.start_time_seconds = start_time_seconds;
+  return stats;
+}
+
+// A server has many connections: take all the descriptors that we may have.
+void RaiseFileLimit() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// Runs until the server has stopped or failed; the signal that asked for it, or 0.
+int Serve(const config::Config& config, bool* failed) {
+  int received = 0;
+  const auto start_time = static_cast<double>(std::time(nullptr));
+  io::uv::World world;
+  server::Options options;
+  options.on_failure = [&](const absl::Status& why) {
+    std::fprintf(stderr, "quorate: %s\n", std::string(why.message()).c_str());
+    *failed = true;
+    world.Stop();
+  };
+  options.process_stats = [start_time] { return ReadProcessStats(start_time); };
+  {
+    server::Server server(world.env(), config, std::move(options));
+    const auto stop = [&](int signal_number) {
+      if (received != 0) world.Stop();  // asked twice: at once
+      if (received == 0 && !*failed) server.Stop([&] { world.Stop(); });
+      received = signal_number;
+    };
+    world.OnSignal(SIGTERM, [&] { stop(SIGTERM); });
+    world.OnSignal(SIGINT, [&] { stop(SIGINT); });
+    server.Start();
+    world.Run();
+  }
+  return received;
+}
+
+int Main(int argc, char** argv) {
+  const std::vector<absl::string_view> arguments(argv + 1, argv + argc);
+  const absl::StatusOr<config::CommandLine> line = config::ParseCommandLine(arguments);
+  if (!line.ok()) {
+    const bool bad_flag = absl::IsInvalidArgument(line.status());
+    std::fprintf(stderr, "quorate: %s\n", std::string(line.status().message()).c_str());
+    if (bad_flag) std::fprintf(stderr, "Run 'quorate --help' for the flags.\n");
+    return bad_flag ? config::kExitBadFlag : config::kExitBadSetting;
+  }
+  if (line->action == config::CommandLine::Action::kShowHelp) {
+    std::fputs(config::HelpText().c_str(), stdout);
+    return 0;
+  }
+  if (line->action == config::CommandLine::Action::kShowVersion) {
+    std::fputs(config::VersionText().c_str(), stdout);
+    return 0;
+  }
+  RaiseFileLimit();
+  bool failed = false;
+  const int signal_number = Serve(line->config, &failed);
+  if (failed) return 1;
+  if (signal_number != 0 && getpid() != 1) {
+    std::signal(signal_number, SIG_DFL);
+    std::raise(signal_number);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace quorate
+
+int main(int argc, char** argv) { return quorate::Main(argc, argv); }

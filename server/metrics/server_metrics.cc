@@ -1,0 +1,228 @@
+#include "server/metrics/server_metrics.h"
+
+#include <array>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/config/ids.h"
+#include "server/config/version.h"
+
+namespace quorate::metrics {
+namespace {
+
+using engine::ReplicaStatus;
+
+// By gRPC's numbers, as go-grpc-prometheus prints them.
+constexpr std::array<const char*, 17> kCodes = {
+    "OK",       "Canceled",       "Unknown",          "InvalidArgument",   "DeadlineExceeded",
+    "NotFound", "AlreadyExists",  "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
+    "Aborted",  "OutOfRange",     "Unimplemented",    "Internal",          "Unavailable",
+    "DataLoss", "Unauthenticated"};
+
+const char* TypeName(grpc::MethodKind kind) {
+  switch (kind) {
+    case grpc::MethodKind::kUnary:
+      return "unary";
+    case grpc::MethodKind::kClientStream:
+      return "client_stream";
+    case grpc::MethodKind::kServerStream:
+      return "server_stream";
+    case grpc::MethodKind::kBidiStream:
+      return "bidi_stream";
+  }
+  return "unary";
+}
+
+// "3.7" of "3.7.0".
+std::string ShortVersion(const std::string& version) {
+  const auto parsed = config::ParseVersion(version);
+  return parsed.has_value() ? absl::StrCat(parsed->major, ".", parsed->minor) : version;
+}
+
+}  // namespace
+
+ServerMetrics::ServerMetrics(Registry* registry, Sources sources)
+    : registry_(registry), sources_(std::move(sources)) {
+  AddServer();
+  AddStore();
+  AddDisk();
+  AddGrpc();
+  if (sources_.process != nullptr) AddProcess();
+  registry_->OnScrape([this] {
+    RefreshStatus();
+    RefreshClusterVersion();
+    if (sources_.peers != nullptr) RefreshPeers();
+  });
+}
+
+void ServerMetrics::AddGauge(const char* name, const char* help, GaugeOf value) {
+  gauges_.emplace_back(registry_->AddGauge(name, help), std::move(value));
+}
+
+void ServerMetrics::AddCounter(const char* name, const char* help, CounterOf value) {
+  counters_.emplace_back(registry_->AddCounter(name, help), std::move(value));
+}
+
+void ServerMetrics::AddServer() {
+  AddGauge("etcd_server_has_leader", "Whether or not a leader exists. 1 is existence, 0 is not.",
+           [](const ReplicaStatus& s) { return s.leader != MemberId(0) ? 1 : 0; });
+  AddGauge("etcd_server_is_leader", "Whether or not this member is a leader. 1 if is, 0 otherwise.",
+           [](const ReplicaStatus& s) { return s.role == engine::Role::kLeader ? 1 : 0; });
+  AddGauge("etcd_server_is_learner",
+           "Whether or not this member is a learner. 1 if is, 0 otherwise.",
+           [](const ReplicaStatus& s) { return s.is_learner ? 1 : 0; });
+  AddCounter("etcd_server_leader_changes_seen_total", "The number of leader changes seen.",
+             [](const ReplicaStatus& s) { return s.leader_changes; });
+  // Gauges in etcd, whatever their names say.
+  AddGauge("etcd_server_proposals_committed_total",
+           "The total number of consensus proposals committed.",
+           [](const ReplicaStatus& s) { return static_cast<double>(s.commit.value()); });
+  AddGauge("etcd_server_proposals_applied_total",
+           "The total number of consensus proposals applied.",
+           [](const ReplicaStatus& s) { return static_cast<double>(s.applied.value()); });
+  AddGauge("etcd_server_proposals_pending", "The current number of pending proposals to commit.",
+           [](const ReplicaStatus& s) { return static_cast<double>(s.proposals_pending); });
+  AddCounter("etcd_server_proposals_failed_total", "The total number of failed proposals seen.",
+             [](const ReplicaStatus& s) { return s.proposals_failed; });
+  registry_
+      ->AddGauge("etcd_server_version", "Which version is running. 1 for 'server_version' label.",
+                 {{"server_version", config::kServerVersion}})
+      ->Set(1);
+  registry_
+      ->AddGauge("etcd_server_id", "Server or member ID in hexadecimal format. 1 for 'server_id'.",
+                 {{"server_id", config::HexId(sources_.node->member_id())}})
+      ->Set(1);
+}
+
+void ServerMetrics::AddStore() {
+  AddGauge("etcd_mvcc_db_total_size_in_bytes",
+           "Total size of the underlying database physically allocated in bytes.",
+           [](const ReplicaStatus& s) { return static_cast<double>(s.db_bytes); });
+  AddGauge("etcd_mvcc_db_total_size_in_use_in_bytes",
+           "Total size of the underlying database logically in use in bytes.",
+           [](const ReplicaStatus& s) { return static_cast<double>(s.db_bytes_in_use); });
+  AddGauge("etcd_debugging_mvcc_keys_total", "Total number of keys.",
+           [](const ReplicaStatus& s) { return static_cast<double>(s.keys); });
+  AddGauge("etcd_debugging_mvcc_current_revision", "The current revision of store.",
+           [](const ReplicaStatus& s) { return static_cast<double>(s.revision.value()); });
+  AddGauge("etcd_debugging_mvcc_compact_revision", "The revision of the last compaction in store.",
+           [](const ReplicaStatus& s) { return static_cast<double>(s.compact_revision.value()); });
+  AddGauge("etcd_debugging_mvcc_watch_stream_total", "Total number of watch streams.",
+           [](const ReplicaStatus& s) { return static_cast<double>(s.watch_streams); });
+  AddGauge("etcd_debugging_mvcc_watcher_total", "Total number of watchers.",
+           [](const ReplicaStatus& s) { return static_cast<double>(s.watchers); });
+  AddGauge("etcd_debugging_mvcc_slow_watcher_total", "Total number of unsynced slow watchers.",
+           [](const ReplicaStatus& s) { return static_cast<double>(s.slow_watchers); });
+}
+
+void ServerMetrics::AddDisk() {
+  wal_fsync_ = registry_->AddHistogram("etcd_disk_wal_fsync_duration_seconds",
+                                       "The latency distributions of fsync called by WAL.",
+                                       Milliseconds(1), 14);
+}
+
+void ServerMetrics::AddGrpc() {
+  Counter* received =
+      registry_->AddCounter("etcd_network_client_grpc_received_bytes_total",
+                            "The total number of bytes received from grpc clients.");
+  Counter* sent = registry_->AddCounter("etcd_network_client_grpc_sent_bytes_total",
+                                        "The total number of bytes sent to grpc clients.");
+  const grpc::Server* grpc = sources_.grpc;
+  registry_->OnScrape([=] {
+    received->Set(grpc->stats().received_bytes);
+    sent->Set(grpc->stats().sent_bytes);
+  });
+  for (const auto& [path, method] : grpc->methods()) {
+    const Labels labels = {{"grpc_method", method->name},
+                           {"grpc_service", method->service},
+                           {"grpc_type", TypeName(method->kind)}};
+    Counter* started = registry_->AddCounter("grpc_server_started_total",
+                                             "Total number of RPCs started on the server.", labels);
+    Counter* messages_in = registry_->AddCounter(
+        "grpc_server_msg_received_total",
+        "Total number of RPC stream messages received on the server.", labels);
+    Counter* messages_out =
+        registry_->AddCounter("grpc_server_msg_sent_total",
+                              "Total number of gRPC stream messages sent by the server.", labels);
+    std::array<Counter*, kCodes.size()> handled = {};
+    for (size_t code = 0; code < kCodes.size(); ++code) {
+      Labels with_code = {{"grpc_code", kCodes[code]}};
+      with_code.insert(with_code.end(), labels.begin(), labels.end());
+      handled[code] = registry_->AddCounter(
+          "grpc_server_handled_total",
+          "Total number of RPCs completed on the server, regardless of success or failure.",
+          with_code);
+    }
+    registry_->OnScrape([=, stats = &method->stats] {
+      started->Set(stats->started);
+      messages_in->Set(stats->messages_received);
+      messages_out->Set(stats->messages_sent);
+      for (size_t code = 0; code < kCodes.size(); ++code) handled[code]->Set(stats->handled[code]);
+    });
+  }
+}
+
+void ServerMetrics::RefreshPeers() {
+  const std::string local = config::HexId(sources_.node->member_id());
+  for (const auto& [id, peer] : sources_.peers->peers()) {
+    const std::string remote = config::HexId(id);
+    const peer::PeerStats& stats = peer->stats();
+    const auto count = [&](const char* name, const char* help, const char* label, uint64_t value) {
+      registry_->AddCounter(name, help, {{label, remote}})->Set(value);
+    };
+    count("etcd_network_peer_sent_bytes_total", "The total number of bytes sent to peers.", "To",
+          stats.sent_bytes);
+    count("etcd_network_peer_received_bytes_total",
+          "The total number of bytes received from peers.", "From", stats.received_bytes);
+    count("etcd_network_peer_sent_failures_total", "The total number of send failures from peers.",
+          "To", stats.sent_failures);
+    count("etcd_network_peer_received_failures_total",
+          "The total number of receive failures from peers.", "From", stats.received_failures);
+    registry_
+        ->AddGauge("etcd_network_active_peers", "The current number of active peer connections.",
+                   {{"Local", local}, {"Remote", remote}})
+        ->Set(peer->sending() && peer->receiving() ? 1 : 0);
+  }
+}
+
+void ServerMetrics::AddProcess() {
+  Gauge* cpu = registry_->AddRealCounter("process_cpu_seconds_total",
+                                         "Total user and system CPU time spent in seconds.");
+  Gauge* start = registry_->AddGauge("process_start_time_seconds",
+                                     "Start time of the process since unix epoch in seconds.");
+  Gauge* resident =
+      registry_->AddGauge("process_resident_memory_bytes", "Resident memory size in bytes.");
+  Gauge* virtual_memory =
+      registry_->AddGauge("process_virtual_memory_bytes", "Virtual memory size in bytes.");
+  Gauge* open = registry_->AddGauge("process_open_fds", "Number of open file descriptors.");
+  Gauge* max_open =
+      registry_->AddGauge("process_max_fds", "Maximum number of open file descriptors.");
+  registry_->OnScrape([=, this] {
+    const ProcessStats stats = sources_.process();
+    cpu->Set(stats.cpu_seconds);
+    start->Set(stats.start_time_seconds);
+    resident->Set(static_cast<double>(stats.resident_bytes));
+    virtual_memory->Set(static_cast<double>(stats.virtual_bytes));
+    open->Set(static_cast<double>(stats.open_files));
+    max_open->Set(static_cast<double>(stats.max_open_files));
+  });
+}
+
+void ServerMetrics::RefreshStatus() {
+  const ReplicaStatus status = sources_.node->status();
+  for (const auto& [gauge, value] : gauges_) gauge->Set(value(status));
+  for (const auto& [counter, value] : counters_) counter->Set(value(status));
+}
+
+void ServerMetrics::RefreshClusterVersion() {
+  const std::string version = sources_.node->cluster_version();
+  if (version == seen_cluster_version_) return;
+  if (cluster_version_ != nullptr) cluster_version_->Set(0);
+  seen_cluster_version_ = version;
+  cluster_version_ = registry_->AddGauge("etcd_cluster_version",
+                                         "Which version is running. 1 for 'cluster_version' label.",
+                                         {{"cluster_version", ShortVersion(version)}});
+  cluster_version_->Set(1);
+}
+
+}  // namespace quorate::metrics

@@ -1,0 +1,74 @@
+// A server's metrics under etcd's names, types, labels and buckets (etcd-operations,
+// section 5.3), all present from the first scrape. Nearly all of them are read from
+// counters that the other rooms keep anyway, when somebody scrapes.
+#ifndef QUORATE_SERVER_METRICS_SERVER_METRICS_H_
+#define QUORATE_SERVER_METRICS_SERVER_METRICS_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/strong_int.h"
+#include "base/time.h"
+#include "server/grpc/server.h"
+#include "server/metrics/registry.h"
+#include "server/node/node.h"
+#include "server/peer/rafthttp.h"
+
+namespace quorate::metrics {
+
+// What only the operating system knows; main.cc provides it.
+struct ProcessStats {
+  double cpu_seconds = 0;
+  double start_time_seconds = 0;  // unix time
+  uint64_t resident_bytes = 0;
+  uint64_t virtual_bytes = 0;
+  uint64_t open_files = 0;
+  uint64_t max_open_files = 0;
+};
+
+// Where values come from; borrowed, and alive whenever the registry is asked for Text.
+struct Sources {
+  const node::Node* node = nullptr;
+  const grpc::Server* grpc = nullptr;
+  const peer::RaftHttp* peers = nullptr;  // null with another transport
+  std::function<ProcessStats()> process;  // empty: no process metrics
+};
+
+class ServerMetrics {
+ public:
+  ServerMetrics(Registry* registry, Sources sources);
+  ServerMetrics(const ServerMetrics&) = delete;
+  ServerMetrics& operator=(const ServerMetrics&) = delete;
+
+  // The time of one sync of the log.
+  Histogram* wal_fsync() { return wal_fsync_; }
+
+ private:
+  using GaugeOf = std::function<double(const engine::ReplicaStatus&)>;
+  using CounterOf = std::function<uint64_t(const engine::ReplicaStatus&)>;
+
+  void AddServer();
+  void AddStore();
+  void AddDisk();
+  void AddGrpc();
+  void AddProcess();
+  void AddGauge(const char* name, const char* help, GaugeOf value);
+  void AddCounter(const char* name, const char* help, CounterOf value);
+  void RefreshStatus();
+  void RefreshClusterVersion();
+  void RefreshPeers();
+
+  Registry* const registry_;
+  const Sources sources_;
+  std::vector<std::pair<Gauge*, GaugeOf>> gauges_;
+  std::vector<std::pair<Counter*, CounterOf>> counters_;
+  std::string seen_cluster_version_;
+  Gauge* cluster_version_ = nullptr;
+  Histogram* wal_fsync_ = nullptr;
+};
+
+}  // namespace quorate::metrics
+
+#endif  // QUORATE_SERVER_METRICS_SERVER_METRICS_H_

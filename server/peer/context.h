@@ -1,0 +1,67 @@
+// What the parts of one member's peer transport share.
+#ifndef QUORATE_SERVER_PEER_CONTEXT_H_
+#define QUORATE_SERVER_PEER_CONTEXT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "base/bytes.h"
+#include "base/limits.h"
+#include "base/strong_int.h"
+#include "base/time.h"
+#include "io/env.h"
+#include "server/log/logger.h"
+#include "server/node/peer_transport.h"
+#include "server/peer/headers.h"
+
+namespace quorate::peer {
+
+struct Options {
+  // A stream on which no byte came for so long is given up and dialled anew.
+  Duration silence_timeout = Seconds(5);
+  // How often a stream that we send on shows that it is alive.
+  Duration link_heartbeat_interval = Milliseconds(5000 / 3);
+  Duration dial_timeout = Seconds(2);
+  // Between two attempts to dial; doubles from the first to the second.
+  Duration redial_min = Milliseconds(100);
+  Duration redial_max = Milliseconds(1000);
+  // Bytes that may wait for one peer; what does not fit is dropped and reported.
+  size_t max_queued_bytes = 16 * limits::kMiB;
+  // Single POSTs, used while no stream is up.
+  size_t max_posts = 4;
+  size_t max_queued_posts = 64;
+  size_t max_post_bytes = 64 * limits::kMiB;
+};
+
+// Counters of one peer, for metrics.
+struct PeerStats {
+  uint64_t sent_bytes = 0;
+  uint64_t sent_messages = 0;
+  uint64_t sent_failures = 0;
+  uint64_t received_bytes = 0;
+  uint64_t received_messages = 0;
+  uint64_t received_failures = 0;  // malformed streams and messages
+};
+
+struct Context {
+  io::Env env;
+  log::Logger* log = nullptr;
+  Identity self;
+  Options options;
+  // Set by RaftHttp::Start; null before it.
+  node::PeerSink* sink = nullptr;
+  // A peer says that this member has been removed from the cluster.
+  std::function<void(const absl::Status&)> on_removed;
+};
+
+// Decodes a message of `peer` (0: of whoever it says) and hands it to the sink.
+// InvalidArgument if it cannot be decoded or is not from that peer to this member. A
+// link heartbeat is none of the node's business and is swallowed.
+absl::Status Deliver(const Context& context, MemberId peer, const Bytes& encoded, PeerStats* stats);
+
+}  // namespace quorate::peer
+
+#endif  // QUORATE_SERVER_PEER_CONTEXT_H_

@@ -1,0 +1,215 @@
+#include "server/peer/rafthttp.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/check.h"
+#include "server/config/ids.h"
+#include "server/config/version.h"
+
+namespace quorate::peer {
+namespace {
+
+constexpr char kStreamPrefix[] = "/raft/stream/message/";
+
+void AppendStrings(const std::vector<std::string>& texts, std::string* json) {
+  *json += "[";
+  for (size_t i = 0; i < texts.size(); ++i) {
+    if (i > 0) *json += ",";
+    log::AppendJsonString(texts[i], json);
+  }
+  *json += "]";
+}
+
+// The JSON of a member as etcd writes it: empty name, URLs and false are left out.
+void AppendMember(const engine::MemberInfo& member, std::string* json) {
+  absl::StrAppend(json, "{\"id\":", member.id.value(), ",\"peerURLs\":");
+  AppendStrings(member.peer_urls, json);
+  if (member.is_learner) *json += ",\"isLearner\":true";
+  if (!member.name.empty()) {
+    *json += ",\"name\":";
+    log::AppendJsonString(member.name, json);
+  }
+  if (!member.client_urls.empty()) {
+    *json += ",\"clientURLs\":";
+    AppendStrings(member.client_urls, json);
+  }
+  *json += "}";
+}
+
+http1::Response WithFields(http1::Response response, const http1::Fields& fields) {
+  for (const auto& [name, value] : fields) response.fields.Add(name, value);
+  return response;
+}
+
+}  // namespace
+
+RaftHttp::RaftHttp(const io::Env& env, log::Logger* log, Identity self, const Options& options)
+    : self_(std::make_shared<RaftHttp*>(this)) {
+  context_.env = env;
+  context_.log = log;
+  context_.self = std::move(self);
+  context_.options = options;
+  heartbeat_timer_ = env.loop->NewTimer([this] { OnHeartbeatTimer(); });
+}
+
+RaftHttp::~RaftHttp() = default;
+
+void RaftHttp::Start(node::PeerSink* sink) {
+  CHECK(context_.sink == nullptr);
+  context_.sink = sink;
+  OnHeartbeatTimer();
+}
+
+void RaftHttp::SetPeers(const std::vector<PeerAddresses>& peers) {
+  CHECK(context_.sink != nullptr);
+  absl::btree_map<MemberId, std::unique_ptr<Peer>> old = std::exchange(peers_, {});
+  for (const PeerAddresses& wanted : peers) {
+    CHECK(wanted.id != context_.self.member);
+    const auto at = old.find(wanted.id);
+    if (at != old.end() && at->second->addresses() == wanted.addresses) {
+      peers_[wanted.id] = std::move(at->second);
+      continue;
+    }
+    std::unique_ptr<Peer>& peer = peers_[wanted.id];
+    peer = std::make_unique<Peer>(&context_, wanted.id, wanted.addresses,
+                                  [this](MemberId id) { ReportLater(id); });
+    peer->StartDialing();
+  }
+}
+
+void RaftHttp::AddRoutes(http1::Server* server, Information information) {
+  information_ = std::move(information);
+  server->RoutePrefix({"GET"}, kStreamPrefix,
+                      [this](const http1::ExchangePtr& e) { OnStreamRequest(e); });
+  http1::Server::RouteOptions post;
+  post.max_body_bytes = context_.options.max_post_bytes;
+  server->Route({"POST"}, "/raft", post, [this](const http1::ExchangePtr& e) { OnPost(e); });
+  server->Route({"GET"}, "/raft/probing", [this](const http1::ExchangePtr& e) {
+    std::string json = "{\"OK\":true,\"Now\":\"";
+    log::AppendTimestamp(context_.env.loop->WallNow(), &json);
+    json += "\"}";
+    e->Respond(http1::Response::Json(200, json));
+  });
+  server->Route({"GET"}, "/version", [this](const http1::ExchangePtr& e) {
+    e->Respond(http1::Response::Json(200, config::VersionJson(information_.cluster_version())));
+  });
+  server->Route({"GET"}, "/members", [this](const http1::ExchangePtr& e) { AnswerMembers(e); });
+}
+
+void RaftHttp::Send(absl::Span<raft::Message> messages) {
+  for (const raft::Message& message : messages) {
+    Peer* peer = FindPeer(message.to);
+    if (peer != nullptr) peer->Add(message);  // else not a member of ours (any more)
+  }
+  for (const auto& [id, peer] : peers_) peer->Flush();
+}
+
+std::string RaftHttp::PeerVersion(MemberId peer) const {
+  const Peer* found = FindPeer(peer);
+  return found == nullptr ? "" : found->version();
+}
+
+size_t RaftHttp::sending_streams() const {
+  return static_cast<size_t>(std::count_if(peers_.begin(), peers_.end(),
+                                           [](const auto& p) { return p.second->sending(); }));
+}
+
+size_t RaftHttp::receiving_streams() const {
+  return static_cast<size_t>(std::count_if(peers_.begin(), peers_.end(),
+                                           [](const auto& p) { return p.second->receiving(); }));
+}
+
+Peer* RaftHttp::FindPeer(MemberId id) const {
+  const auto at = peers_.find(id);
+  return at == peers_.end() ? nullptr : at->second.get();
+}
+
+void RaftHttp::Refuse(const http1::ExchangePtr& exchange, int status, absl::string_view text) {
+  LOG_WARN(context_.log, "rejected connection on peer endpoint",
+           {"remote-addr", exchange->request().peer}, {"path", exchange->request().path},
+           {"remote-peer-id", exchange->request().fields.Get("X-Server-From")}, {"status", status},
+           {"error", text});
+  exchange->Respond(WithFields(http1::Response::Text(status, absl::StrCat(text, "\n")),
+                               ResponseFields(context_.self)));
+}
+
+bool RaftHttp::Admit(const http1::ExchangePtr& exchange) {
+  const auto refusal = CheckCompatible(context_.self, exchange->request().fields);
+  if (!refusal.has_value()) return true;
+  Refuse(exchange, 412, *refusal);
+  return false;
+}
+
+void RaftHttp::OnStreamRequest(const http1::ExchangePtr& exchange) {
+  if (!Admit(exchange)) return;
+  const http1::Request& request = exchange->request();
+  absl::string_view hex = request.path;
+  uint64_t id = 0;
+  if (!absl::ConsumePrefix(&hex, kStreamPrefix) || !config::ParseHexId(hex, &id)) {
+    return Refuse(exchange, 404, "invalid path");
+  }
+  Peer* peer = FindPeer(MemberId(id));
+  if (peer == nullptr) return Refuse(exchange, 404, "error sender not found");
+  if (request.fields.Get("X-Raft-To") != config::HexId(context_.self.member)) {
+    return Refuse(exchange, 412, "to field mismatch");
+  }
+  peer->set_announced_version(std::string(request.fields.Get("X-Server-Version")));
+  exchange->StartStream(200, ResponseFields(context_.self));
+  if (exchange->closed()) return;
+  peer->Attach(exchange);
+}
+
+void RaftHttp::OnPost(const http1::ExchangePtr& exchange) {
+  if (!Admit(exchange)) return;
+  const http1::Request& request = exchange->request();
+  const MemberId sender = SenderOf(request.fields);
+  Peer* peer = FindPeer(sender);
+  PeerStats* stats = peer == nullptr ? &unknown_peers_ : peer->mutable_stats();
+  stats->received_bytes += request.body.size();
+  if (peer != nullptr) {
+    peer->set_announced_version(std::string(request.fields.Get("X-Server-Version")));
+  }
+  const absl::Status status = Deliver(context_, sender, request.body, stats);
+  if (!status.ok()) {
+    ++stats->received_failures;
+    return Refuse(exchange, 400, absl::StrCat("error reading raft message: ", status.message()));
+  }
+  http1::Response response;
+  response.status = 204;
+  exchange->Respond(WithFields(std::move(response), ResponseFields(context_.self)));
+}
+
+void RaftHttp::AnswerMembers(const http1::ExchangePtr& exchange) {
+  std::string json = "[";
+  for (const engine::MemberInfo& member : information_.members()) {
+    if (json.size() > 1) json += ",";
+    AppendMember(member, &json);
+  }
+  json += "]\n";
+  exchange->Respond(WithFields(http1::Response::Json(200, json), ResponseFields(context_.self)));
+}
+
+void RaftHttp::ReportLater(MemberId peer) {
+  const bool first = unreachable_.empty();
+  unreachable_.insert(peer);
+  if (!first) return;
+  context_.env.loop->Defer([weak = std::weak_ptr<RaftHttp*>(self_)] {
+    if (const std::shared_ptr<RaftHttp*> self = weak.lock()) (*self)->ReportNow();
+  });
+}
+
+void RaftHttp::ReportNow() {
+  const absl::btree_set<MemberId> peers = std::exchange(unreachable_, {});
+  if (context_.sink == nullptr) return;
+  for (const MemberId peer : peers) context_.sink->ReportUnreachable(peer);
+}
+
+void RaftHttp::OnHeartbeatTimer() {
+  for (const auto& [id, peer] : peers_) peer->SendLinkHeartbeat();
+  heartbeat_timer_->Set(context_.env.loop->Now() + context_.options.link_heartbeat_interval);
+}
+
+}  // namespace quorate::peer

@@ -1,0 +1,94 @@
+// etcd's peer protocol over HTTP/1.1 (etcd-formats, section 8): members dial each other's
+// message streams and receive on them.
+//
+//   peer::RaftHttp transport(env, log, identity, options);
+//   transport.AddRoutes(&peer_port, information);  // an http1::Server
+//   node::Node node(..., &transport);
+//   transport.Start(&node);
+//   transport.SetPeers({{id, {"10.0.0.2:2380"}}}); // dials; again at every change
+//
+// Anything malformed from a peer costs that peer its stream, a log line and a count.
+#ifndef QUORATE_SERVER_PEER_RAFTHTTP_H_
+#define QUORATE_SERVER_PEER_RAFTHTTP_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
+#include "engine/replica/replica.h"
+#include "io/env.h"
+#include "server/http1/server.h"
+#include "server/log/logger.h"
+#include "server/node/peer_transport.h"
+#include "server/peer/context.h"
+#include "server/peer/peer.h"
+
+namespace quorate::peer {
+
+// What peers may ask about this member besides raft.
+struct Information {
+  std::function<std::vector<engine::MemberInfo>()> members;
+  std::function<std::string()> cluster_version;
+};
+
+struct PeerAddresses {
+  MemberId id;
+  std::vector<std::string> addresses;  // "host:port", at least one
+};
+
+class RaftHttp final : public node::PeerTransport {
+ public:
+  RaftHttp(const io::Env& env, log::Logger* log, Identity self, const Options& options);
+  ~RaftHttp() override;
+  RaftHttp(const RaftHttp&) = delete;
+  RaftHttp& operator=(const RaftHttp&) = delete;
+
+  // /raft, /raft/stream/message/, /raft/probing, /version, /members. Once this object is
+  // gone the server may only be destroyed.
+  void AddRoutes(http1::Server* server, Information information);
+  // Called when a peer says that this member was removed from the cluster.
+  void set_on_removed(std::function<void(const absl::Status&)> callback) {
+    context_.on_removed = std::move(callback);
+  }
+  // Begins to deliver.
+  void Start(node::PeerSink* sink);
+  // The other members, from now on. Dials the new ones, drops those that are gone, and
+  // begins anew with those whose addresses have changed. Not from inside Send.
+  void SetPeers(const std::vector<PeerAddresses>& peers);
+
+  void Send(absl::Span<raft::Message> messages) override;
+  std::string PeerVersion(MemberId peer) const override;
+
+  const absl::btree_map<MemberId, std::unique_ptr<Peer>>& peers() const { return peers_; }
+  // Streams that we send on / receive on.
+  size_t sending_streams() const;
+  size_t receiving_streams() const;
+
+ private:
+  Peer* FindPeer(MemberId id) const;
+  void OnStreamRequest(const http1::ExchangePtr& exchange);
+  void OnPost(const http1::ExchangePtr& exchange);
+  void AnswerMembers(const http1::ExchangePtr& exchange);
+  // The headers' checks; answers and gives false when they fail.
+  bool Admit(const http1::ExchangePtr& exchange);
+  void Refuse(const http1::ExchangePtr& exchange, int status, absl::string_view text);
+  // Reports at the end of the turn: transports may not call the sink from inside Send.
+  void ReportLater(MemberId peer);
+  void ReportNow();
+  void OnHeartbeatTimer();
+
+  Context context_;
+  Information information_;
+  absl::btree_map<MemberId, std::unique_ptr<Peer>> peers_;
+  absl::btree_set<MemberId> unreachable_;
+  std::unique_ptr<io::Timer> heartbeat_timer_;
+  PeerStats unknown_peers_;
+  std::shared_ptr<RaftHttp*> self_;  // what deferred callbacks hold
+};
+
+}  // namespace quorate::peer
+
+#endif  // QUORATE_SERVER_PEER_RAFTHTTP_H_

@@ -1,0 +1,356 @@
+#include "server/server.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "server/bootstrap.h"
+#include "server/client_port.h"
+#include "server/config/ids.h"
+#include "server/config/version.h"
+#include "server/gate_listener.h"
+#include "server/http1/server.h"
+#include "server/log/logger.h"
+#include "server/peer/rafthttp.h"
+#include "server/publisher.h"
+
+namespace quorate::server {
+namespace {
+
+// How often the transport's peers are compared with the members that the node knows.
+constexpr Duration kMembersCheckInterval = Milliseconds(500);
+// How long clients may take to read their last answers when we stop.
+constexpr Duration kDrainTimeout = Milliseconds(500);
+constexpr Duration kDrainPollInterval = Milliseconds(10);
+
+log::Level LevelOf(const config::Config& config) {
+  const absl::StatusOr<log::Level> level = log::ParseLevel(config.log_level);
+  return level.ok() ? *level : log::Level::kInfo;
+}
+
+std::vector<std::string> MemberUrls(const std::vector<config::InitialMember>& members) {
+  std::vector<std::string> texts;
+  for (const config::InitialMember& member : members) {
+    texts.push_back(absl::StrCat(member.name, "=", config::JoinUrls(member.peer_urls)));
+  }
+  return texts;
+}
+
+}  // namespace
+
+class Server::Impl {
+ public:
+  Impl(const io::Env& env, config::Config config, Options options)
+      : env_(env),
+        config_(std::move(config)),
+        options_(std::move(options)),
+        log_(env.log, env.loop, LevelOf(config_)),
+        members_timer_(env.loop->NewTimer([this] { CheckMembers(); })),
+        stop_timer_(env.loop->NewTimer([this] { OnStopTimer(); })),
+        self_(std::make_shared<Impl*>(this)) {}
+
+  // What has handlers in others' hands goes first; services and node live until the
+  // last call has ended.
+  ~Impl() {
+    client_gate_.Close();
+    peer_gate_.Close();
+    version_monitor_.reset();
+    publisher_.reset();
+    client_port_.reset();
+    node_.reset();
+    rafthttp_.reset();
+    peer_http_.reset();
+  }
+
+  void Start();
+  void Stop(std::function<void()> done);
+
+  State state() const { return state_; }
+  node::Node* node() { return node_.get(); }
+  MemberId member_id() const { return member_id_; }
+  ClusterId cluster_id() const { return cluster_id_; }
+  const config::Config& config() const { return config_; }
+
+ private:
+  void OnOpened(absl::StatusOr<StartPoint> start);
+  absl::Status TakePorts();
+  void StartNode(StartPoint start);
+  node::Options NodeOptions();
+  void StartPeers();
+  void CheckMembers();
+  void OnLeadershipChange();
+  void OnPublished();
+  void Fail(const absl::Status& why);
+  void OnStopTimer();
+  bool TransferLeadership();
+  void FinishStop();
+
+  const io::Env env_;
+  const config::Config config_;
+  const Options options_;
+  log::Logger log_;
+  State state_ = State::kNew;
+  MemberId member_id_;
+  ClusterId cluster_id_;
+
+  GateListener client_gate_;
+  GateListener peer_gate_;
+  std::unique_ptr<http1::Server> peer_http_;
+  std::unique_ptr<peer::RaftHttp> rafthttp_;
+  node::PeerTransport* transport_ = nullptr;  // rafthttp_ or the injected one
+  std::unique_ptr<node::Node> node_;
+  std::unique_ptr<ClientPort> client_port_;
+  std::unique_ptr<AttributesPublisher> publisher_;
+  std::unique_ptr<VersionMonitor> version_monitor_;
+
+  std::unique_ptr<io::Timer> members_timer_;
+  std::unique_ptr<io::Timer> stop_timer_;
+  std::function<void()> stopped_;
+  Instant stop_deadline_;
+  bool handing_over_ = false;
+  std::shared_ptr<Impl*> self_;  // what callbacks of the disk hold
+};
+
+void Server::Impl::Start() {
+  CHECK(state_ == State::kNew);
+  state_ = State::kRecovering;
+  LOG_INFO(&log_, "starting Quorate", {"quorate-version", config::kQuorateVersion},
+           {"etcd-version", config::kServerVersion}, {"name", config_.name},
+           {"data-dir", config_.DataDir()}, {"heartbeat-interval", config_.heartbeat_interval},
+           {"election-timeout", config_.election_timeout},
+           {"initial-cluster", MemberUrls(config_.Members())});
+  const absl::Status ports = TakePorts();
+  if (!ports.ok()) return Fail(ports);
+  OpenDataDirectory(env_, config_, &log_,
+                    [weak = std::weak_ptr<Impl*>(self_)](absl::StatusOr<StartPoint> start) {
+                      const std::shared_ptr<Impl*> self = weak.lock();
+                      if (self != nullptr) (*self)->OnOpened(std::move(start));
+                    });
+}
+
+// Before anything is written: a port that is taken leaves no trace in the data directory.
+absl::Status Server::Impl::TakePorts() {
+  if (options_.peer_transport == nullptr) {
+    const absl::Status status = peer_gate_.Listen(env_.network, config_.listen_peer_urls);
+    if (!status.ok()) return status;
+    LOG_INFO(&log_, "listening for peer traffic",
+             {"listen-peer-urls", config::UrlStrings(config_.listen_peer_urls)});
+  }
+  if (!options_.listen_for_clients) return absl::OkStatus();
+  return client_gate_.Listen(env_.network, config_.listen_client_urls);
+}
+
+void Server::Impl::OnOpened(absl::StatusOr<StartPoint> start) {
+  if (state_ != State::kRecovering) return;  // stopped meanwhile
+  if (!start.ok()) return Fail(start.status());
+  member_id_ = start->member_id;
+  cluster_id_ = start->cluster_id;
+  LOG_INFO(&log_, start->fresh ? "starting local member" : "restarting local member",
+           {"local-member-id", config::HexId(member_id_)},
+           {"cluster-id", config::HexId(cluster_id_)},
+           {"commit-index", start->recovered.hard_state.commit.value()},
+           {"entries", start->recovered.entries.size()});
+  state_ = State::kJoining;
+  StartPeers();
+  StartNode(*std::move(start));
+  if (rafthttp_ != nullptr) rafthttp_->Start(node_.get());
+  version_monitor_ = std::make_unique<VersionMonitor>(env_.loop, &log_, node_.get(), transport_);
+  publisher_ = std::make_unique<AttributesPublisher>(env_.loop, &log_, node_.get(), config_,
+                                                     [this] { OnPublished(); });
+  publisher_->Start();
+  // After the node's first turn, which applies the configuration that the log holds.
+  env_.loop->Defer([weak = std::weak_ptr<Impl*>(self_)] {
+    if (const std::shared_ptr<Impl*> self = weak.lock()) (*self)->CheckMembers();
+  });
+}
+
+void Server::Impl::StartPeers() {
+  if (options_.peer_transport != nullptr) {
+    transport_ = options_.peer_transport;
+    return;
+  }
+  peer::Identity identity{member_id_, cluster_id_,
+                          config::UrlStrings(config_.initial_advertise_peer_urls)};
+  peer::Options options;
+  options.dial_timeout = Seconds(1) + config_.election_timeout;
+  rafthttp_ = std::make_unique<peer::RaftHttp>(env_, &log_, std::move(identity), options);
+  rafthttp_->set_on_removed([this](const absl::Status& why) { Fail(why); });
+  transport_ = rafthttp_.get();
+  peer_http_ = std::make_unique<http1::Server>(env_.loop, http1::ServerOptions());
+  rafthttp_->AddRoutes(peer_http_.get(), {[this] { return node_->members(); },
+                                          [this] { return node_->cluster_version(); }});
+}
+
+void Server::Impl::StartNode(StartPoint start) {
+  node_ = std::make_unique<node::Node>(env_, NodeOptions(), std::move(start.recovered),
+                                       std::move(start.wal), transport_);
+  client_port_ = std::make_unique<ClientPort>(
+      env_.loop, node_.get(), config_,
+      metrics::Sources{node_.get(), nullptr, rafthttp_.get(), options_.process_stats});
+  if (rafthttp_ != nullptr) {
+    peer_gate_.Open(
+        [this](std::unique_ptr<io::Stream> stream) { peer_http_->Accept(std::move(stream)); });
+  }
+}
+
+node::Options Server::Impl::NodeOptions() {
+  node::Options options;
+  options.request_timeout = config_.RequestTimeout();
+  options.on_halt = [this](const absl::Status& why) { Fail(why); };
+  options.on_leadership_change = [this] { OnLeadershipChange(); };
+  engine::Config& replica = options.replica;
+  replica.cluster_id = cluster_id_;
+  replica.member_id = member_id_;
+  replica.server_version = config::kServerVersion;
+  replica.max_txn_ops = config_.max_txn_ops;
+  replica.max_request_bytes = config_.max_request_bytes;
+  replica.run_id = static_cast<uint64_t>(env_.loop->WallNow().unix_millis());
+  replica.raft.heartbeat_interval = config_.heartbeat_interval;
+  replica.raft.election_timeout = config_.election_timeout;
+  replica.raft.pre_vote = config_.pre_vote;
+  replica.raft.seed = env_.random->Next64();
+  return options;
+}
+
+// Tells the transport who the other members are, at first and whenever that has changed.
+void Server::Impl::CheckMembers() {
+  if (!node_->halted().ok() || rafthttp_ == nullptr) return;
+  std::vector<peer::PeerAddresses> peers;
+  for (const engine::MemberInfo& member : node_->members()) {
+    if (member.id == member_id_) continue;
+    peer::PeerAddresses peer{member.id, {}};
+    for (const std::string& text : member.peer_urls) {
+      const absl::StatusOr<config::Url> url = config::ParseUrl(text);
+      if (url.ok()) peer.addresses.push_back(url->HostPort());
+    }
+    if (!peer.addresses.empty()) peers.push_back(std::move(peer));
+  }
+  rafthttp_->SetPeers(peers);
+  members_timer_->Set(env_.loop->Now() + kMembersCheckInterval);
+}
+
+void Server::Impl::OnLeadershipChange() {
+  const engine::ReplicaStatus status = node_->status();
+  LOG_INFO(&log_, "raft leadership changed", {"local-member-id", config::HexId(member_id_)},
+           {"leader", config::HexId(status.leader)}, {"term", status.term.value()});
+  if (version_monitor_ != nullptr) version_monitor_->Check();
+  client_port_->OnLeadershipChange();
+  if (state_ == State::kStopping && handing_over_) OnStopTimer();
+}
+
+void Server::Impl::OnPublished() {
+  if (state_ != State::kJoining) return;
+  LOG_INFO(&log_, "published local member to cluster through raft",
+           {"local-member-id", config::HexId(member_id_)},
+           {"cluster-id", config::HexId(cluster_id_)}, {"name", config_.name},
+           {"advertise-client-urls", config::UrlStrings(config_.advertise_client_urls)});
+  state_ = State::kReady;
+  LOG_INFO(&log_, "ready to serve client requests");
+  client_gate_.Open(
+      [this](std::unique_ptr<io::Stream> stream) { client_port_->Accept(std::move(stream)); });
+  for (const std::string& address : client_gate_.addresses()) {
+    LOG_INFO(&log_, "serving client traffic insecurely; this is strongly discouraged!",
+             {"traffic", "grpc+http"}, {"address", address});
+  }
+  if (options_.on_ready != nullptr) options_.on_ready();
+}
+
+void Server::Impl::Fail(const absl::Status& why) {
+  if (state_ == State::kFailed || state_ == State::kStopped) return;
+  const bool stopping = state_ == State::kStopping;
+  state_ = State::kFailed;
+  LOG_ERROR(&log_, "the server cannot go on", {"name", config_.name},
+            {"data-dir", config_.DataDir()}, {why});
+  client_gate_.Close();
+  peer_gate_.Close();
+  members_timer_->Cancel();
+  stop_timer_->Cancel();
+  if (client_port_ != nullptr) client_port_->Drain();
+  if (node_ != nullptr) node_->Stop(why);
+  // Its owner may destroy this server from there.
+  env_.loop->Defer([weak = std::weak_ptr<Impl*>(self_), why, stopping] {
+    const std::shared_ptr<Impl*> self = weak.lock();
+    if (self == nullptr) return;
+    if (stopping) return (*self)->FinishStop();
+    if ((*self)->options_.on_failure != nullptr) (*self)->options_.on_failure(why);
+  });
+}
+
+void Server::Impl::Stop(std::function<void()> done) {
+  CHECK(state_ != State::kStopping && state_ != State::kStopped);
+  stopped_ = std::move(done);
+  if (state_ == State::kFailed || node_ == nullptr) {
+    stop_deadline_ = env_.loop->Now();
+    stop_timer_->Set(stop_deadline_);
+    if (state_ != State::kFailed) state_ = State::kStopping;
+    return;
+  }
+  state_ = State::kStopping;
+  handing_over_ = TransferLeadership();
+  stop_deadline_ = env_.loop->Now();
+  if (handing_over_) stop_deadline_ = stop_deadline_ + config_.election_timeout;
+  stop_timer_->Set(stop_deadline_);
+}
+
+// True if there is a leadership to hand over and somebody to take it.
+bool Server::Impl::TransferLeadership() {
+  if (node_->status().role != engine::Role::kLeader) return false;
+  for (const engine::MemberInfo& member : node_->members()) {
+    if (member.id == member_id_ || member.is_learner) continue;
+    if (transport_->PeerVersion(member.id).empty()) continue;  // never heard of
+    LOG_INFO(&log_, "leadership transfer starting", {"local-member-id", config::HexId(member_id_)},
+             {"transferee-member-id", config::HexId(member.id)});
+    node_->TransferLeadership(member.id);
+    return true;
+  }
+  return false;
+}
+
+void Server::Impl::OnStopTimer() {
+  const Instant now = env_.loop->Now();
+  if (handing_over_) {
+    const engine::ReplicaStatus status = node_->status();
+    const bool done = status.leader != member_id_ && status.leader != MemberId(0);
+    if (!done && now < stop_deadline_) return;
+    handing_over_ = false;
+    LOG_INFO(&log_, done ? "leadership transfer completed" : "leadership transfer timed out",
+             {"leader", config::HexId(status.leader)});
+  }
+  client_gate_.Close();
+  if (node_ == nullptr || state_ != State::kStopping) return FinishStop();
+  if (node_->halted().ok()) {
+    node_->Stop(absl::CancelledError("the server was asked to stop"));
+    client_port_->Drain();
+    stop_deadline_ = now + kDrainTimeout;
+  }
+  if (client_port_->idle() || now >= stop_deadline_) return FinishStop();
+  stop_timer_->Set(now + kDrainPollInterval);
+}
+
+void Server::Impl::FinishStop() {
+  peer_gate_.Close();
+  members_timer_->Cancel();
+  stop_timer_->Cancel();
+  if (state_ == State::kStopping) state_ = State::kStopped;
+  LOG_INFO(&log_, "stopped the server", {"name", config_.name});
+  // Last: its owner may destroy this server from there.
+  if (stopped_ != nullptr) {
+    const std::function<void()> stopped = std::exchange(stopped_, nullptr);
+    stopped();
+  }
+}
+
+Server::Server(const io::Env& env, config::Config config, Options options)
+    : impl_(std::make_unique<Impl>(env, std::move(config), std::move(options))) {}
+Server::~Server() = default;
+void Server::Start() { impl_->Start(); }
+void Server::Stop(std::function<void()> done) { impl_->Stop(std::move(done)); }
+State Server::state() const { return impl_->state(); }
+node::Node* Server::node() { return impl_->node(); }
+MemberId Server::member_id() const { return impl_->member_id(); }
+ClusterId Server::cluster_id() const { return impl_->cluster_id(); }
+const config::Config& Server::config() const { return impl_->config(); }
+
+}  // namespace quorate::server
