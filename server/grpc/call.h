@@ -93,9 +93,8 @@ class Call final : private http2::Stream {
   size_t queued_bytes() const { return http2::Stream::queued_bytes(); }
   bool writable() const { return queued_bytes() <= http2::Stream::kHighWater; }
 
-  // Back-pressure on a streaming call: after Pause no OnMessage comes until Resume (but
-  // for the messages of the piece of input that is being handled), and the client may
-  // send no more than a window's worth.
+  // Back-pressure on a streaming call: after Pause no OnMessage or OnHalfClose comes until
+  // Resume, and the client can send no more than a window's worth.
   void PauseReading();
   void ResumeReading();
 
@@ -119,67 +118,80 @@ class Call final : private http2::Stream {
   void OnWritable() override;
   void OnClosed(http2::ErrorCode code) override;
 
-  bool OnPseudoHeader(absl::string_view name, absl::string_view value);
+  // The request's header block.
+  enum class ContentType : uint8_t { kOther, kGrpc, kGrpcProto, kGrpcSubtype };
+  void OnPseudoHeader(absl::string_view name, absl::string_view value);
+  void OnContentType(absl::string_view value);
+  void OnTimeout(absl::string_view value);
   void AddMetadata(absl::string_view name, absl::string_view value);
-  // False if the request was refused.
-  bool CheckHeaders();
-  void Refuse(int http_status, const absl::Status& status);
-  void RefusePath();
   void Begin();
+  // Answers a request that no method takes.
+  void Refuse(absl::string_view http_status, const absl::Status& status);
+  absl::Status PathError() const;
+
+  // The request's messages.
+  void ReadMessages(absl::string_view data);
   void OnMessage(Bytes message);
-  void OnReadError(const absl::Status& status);
+  void OnHalfClose();
+  void Charge(size_t bytes);
+  void ResumeLater();
+
+  // The response.
+  absl::string_view ContentTypeText() const;
   void StartResponse();
+  void SendMessage(absl::Span<Bytes> pieces);
   void SendStatus(const absl::Status& status);
-  void Expire();
-  // The call is over for the application.
+
+  // The call is over for the application; its HTTP/2 stream may live on.
   void End(const absl::Status& status);
   void Cancel(const absl::Status& why);
-  void Release();
+  void Expire();
+  // Ready for the pool.
+  void Clear();
 
   Server* server_ = nullptr;
   Connection* connection_ = nullptr;
   uint64_t id_ = 0;
-  uint32_t slot_ = 0;
+  uint32_t slot_ = 0;  // of this object in the server's table, for ever
   const Method* method_ = nullptr;
   Instant deadline_ = Instant::Infinite();
   Instant start_;
 
-  // What the header block said.
-  enum class ContentType : uint8_t { kMissing, kGrpc, kGrpcSubtype, kOther };
-  ContentType content_type_ = ContentType::kMissing;
+  ContentType content_type_ = ContentType::kOther;
   bool is_post_ = false;
   bool bad_timeout_ = false;
-  bool has_encoding_ = false;
-  // The application has been told of the call and not yet of its end.
-  bool open_ = false;
   bool headers_done_ = false;
+  bool open_ = false;  // has an id, and the application may use it
   bool response_started_ = false;
   bool got_message_ = false;
+  bool reading_ = false;
   bool reading_paused_ = false;
-  bool reading_ = false;  // inside OnBody
-  bool half_close_pending_ = false;
-  bool half_closed_ = false;
-  size_t unfinished_message_ = 0;  // bytes of BeginMessage still to come
-  size_t buffered_ = 0;            // request bytes counted against the connection
-  size_t unconsumed_ = 0;          // bytes not yet given back to the window
+  bool resume_scheduled_ = false;
+  bool half_closed_ = false;           // the client has sent everything
+  bool half_close_delivered_ = false;  // and the handler knows
+  size_t unfinished_message_ = 0;      // bytes of BeginMessage still to come
+  size_t charged_ = 0;                 // request bytes counted against the connection
+  size_t unconsumed_ = 0;              // not yet given back to the flow-control window
 
   MessageReader reader_;
+  std::string held_;  // input of a paused call
   std::unique_ptr<StreamHandler> handler_;
   std::function<void(const absl::Status&)> on_cancel_;
   std::function<void()> on_writable_;
 
-  // Texts kept from the header block: `names` of metadata and everything else that has
-  // no flag above. One string for all, so that a pooled call allocates nothing.
+  // Texts of the header block. Strings keep their capacity in the pool, so that a
+  // usual call allocates nothing.
   struct MetadataEntry {
-    uint32_t name_offset, name_size, value_offset, value_size;
+    uint32_t name_size;
+    uint32_t value_size;
   };
-  std::string text_;
   std::vector<MetadataEntry> metadata_;
-  std::string path_;         // only for calls that no method takes
-  std::string http_method_;  // only if it is not POST
-  std::string content_type_text_;
-  std::string encoding_;
-  std::string timeout_text_;
+  std::string metadata_text_;      // names and values one after another
+  std::string path_;               // of a request that no method takes
+  std::string http_method_;        // if it is not POST
+  std::string content_type_text_;  // if it is not one of the usual two
+  std::string encoding_;           // grpc-encoding, if it is not "identity"
+  std::string timeout_text_;       // if it is malformed
 };
 
 }  // namespace quorate::grpc

@@ -123,7 +123,6 @@ class Channel : private http2::Session::Owner {
 
  private:
   friend class ClientCall;
-  friend class ClientStream;
 
   http2::Stream* OnRequest(http2::Session* session) override;
   void OnGoAway(http2::Session* session, const absl::Status& why) override;
@@ -131,16 +130,16 @@ class Channel : private http2::Session::Owner {
 
   void OnConnected(absl::StatusOr<std::unique_ptr<io::Stream>> stream);
   void SetState(State state);
+  // Ends the channel and, each in its callback, every call.
   void Fail(const absl::Status& status);
   ClientCall* NewCall(absl::string_view path, const CallOptions& options);
   ClientCall* FindCall(uint64_t id);
+  // Sends a new call on its way: to the server, or to those that wait or fail.
+  void Launch(ClientCall* call);
   void Submit(ClientCall* call);
-  // Fails the calls that cannot begin any more, in a turn of their own.
-  void FailLater(ClientCall* call);
+  void SubmitWaiting();
   void RunFailures();
   void Release(ClientCall* call);
-  void AddDeadline(ClientCall* call);
-  void RemoveDeadline(ClientCall* call);
   void OnTimer();
   void ArmTimer();
 
@@ -154,19 +153,15 @@ class Channel : private http2::Session::Owner {
   std::unique_ptr<io::PendingConnect> connecting_;
   std::unique_ptr<io::Timer> timer_;
   Instant timer_at_ = Instant::Infinite();
-  Instant connect_deadline_ = Instant::Infinite();
+  Instant connect_deadline_;
   std::unique_ptr<http2::Session> session_;
 
   // As in Server: an id is a slot and its generation.
-  struct Slot {
-    std::unique_ptr<ClientCall> call;
-    uint32_t generation = 0;
-  };
-  std::vector<Slot> slots_;
+  std::vector<std::unique_ptr<ClientCall>> calls_;
   std::vector<uint32_t> free_slots_;
   size_t open_calls_ = 0;
   std::vector<uint64_t> waiting_;  // calls made while connecting
-  std::vector<uint64_t> failing_;
+  std::vector<uint64_t> failing_;  // calls made too late
   absl::btree_set<std::pair<Instant, uint64_t>> deadlines_;
   std::shared_ptr<bool> alive_;
 };

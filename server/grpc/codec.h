@@ -56,7 +56,7 @@ class MessageReader {
   static constexpr size_t kReserve = 32 * 1024;
 
   // Ready for the first message of a call. `max_message` in bytes.
-  void Reset(size_t max_message, bool compression_named);
+  void Reset(size_t max_message);
 
   // Takes bytes from the front of *data until a message is complete, or *data is empty
   // (nullopt), or there is an error, with gRPC's code and text: ResourceExhausted (too
@@ -72,7 +72,6 @@ class MessageReader {
   absl::Status CheckHeader();
 
   size_t max_message_ = 0;
-  bool compression_named_ = false;
   char header_[kFrameHeaderBytes] = {};
   size_t header_size_ = 0;
   size_t message_size_ = 0;

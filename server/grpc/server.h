@@ -71,6 +71,9 @@ struct ServerOptions {
   size_t max_total_request_bytes = 512 * limits::kMiB;
   // Connections at once; above it the newest is closed.
   size_t max_connections = 20000;
+  // Requests in progress on all connections; above it the newest is refused
+  // (REFUSED_STREAM).
+  size_t max_streams = 256 * 1024;
   http2::Options http2;
 };
 
@@ -85,7 +88,8 @@ class Server {
   Server(io::Loop* loop, const ServerOptions& options);
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
-  // Closes every connection. Calls in progress are cancelled (callbacks run).
+  // Closes every connection. Calls in progress are cancelled (callbacks run). Not from
+  // inside a handler or callback.
   ~Server();
 
   // Before the first Accept. `path` is "/package.Service/Method".
@@ -124,7 +128,6 @@ class Server {
   void CloseCall(Call* call);
   void ReleaseCall(Call* call);
   void AddDeadline(Call* call);
-  void RemoveDeadline(Call* call);
   void OnDeadlineTimer();
   void Bury(std::unique_ptr<StreamHandler> handler);
   void Remove(uint64_t connection_id);
@@ -144,7 +147,7 @@ class Server {
   // generation.
   struct Slot {
     Call* call = nullptr;
-    uint32_t generation = 0;
+    uint64_t generation = 0;
   };
   std::vector<Slot> slots_;
   std::vector<uint32_t> free_slots_;

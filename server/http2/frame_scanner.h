@@ -45,10 +45,13 @@ class FrameScanner {
   bool CompleteHeader(absl::string_view* data);
   // Decides on a whole frame header; sets skip_ to the frame's payload.
   bool OnFrameHeader(const char* header);
-  static bool IsReset(const char* header);
+  // A well-formed RST_STREAM of a stream that was opened: nghttp2 judges all others (and
+  // does so without a look at the clock).
+  bool IsReset(const char* header) const;
 
   Sink* const sink_;
-  size_t skip_;  // bytes that pass without a look: the preface or a payload
+  int32_t last_opened_ = 0;  // highest stream of a HEADERS frame
+  size_t skip_;              // bytes that pass without a look: the preface or a payload
   // A header (or a RST_STREAM frame) of which not all bytes have come.
   char held_[kResetFrameBytes] = {};
   size_t held_size_ = 0;

@@ -10,8 +10,8 @@
 //    counted here, on the loop's time. nghttp2's own limiter of resets would read the
 //    system's clock: it is given no RST_STREAM of an open stream (see FrameScanner).
 //
-// Lifetime: the owner holds the session and may destroy it in any place but the
-// callbacks of a Stream and the other callbacks of Owner than OnSessionClosed.
+// Lifetime: the owner holds the session and gets rid of it with Dispose, or by destroying
+// it in OnSessionClosed or outside of its callbacks.
 #ifndef QUORATE_SERVER_HTTP2_SESSION_H_
 #define QUORATE_SERVER_HTTP2_SESSION_H_
 
@@ -67,8 +67,11 @@ class Session final : private io::Stream::Handler, private FrameScanner::Sink {
   // Streams still open get OnClosed(kCancel).
   ~Session() override;
 
-  // Begins reading and sends our preface. May call the owner back before it returns (a
-  // stream that hands over bytes which it read already), but not OnSessionClosed.
+  // Gets rid of a session in any place, from inside a callback too (its end waits for
+  // the end of the callback then). Its streams get OnClosed(kCancel), its owner nothing.
+  static void Dispose(std::unique_ptr<Session> session);
+
+  // Begins reading and sends our preface.
   void Start();
 
   // Client: opens `stream` with these header fields (pseudo-header fields first). With
@@ -82,9 +85,14 @@ class Session final : private io::Stream::Handler, private FrameScanner::Sink {
   // Frames and writes what is queued. Called by the FlushQueue.
   void Flush();
 
+  // Internal (nghttp2's view of a body).
+  int64_t ReadBody(Stream* stream, size_t room, uint32_t* flags);
+
   size_t open_streams() const { return open_streams_; }
   const std::string& peer_address() const { return peer_address_; }
   bool closed() const { return closed_; }
+  // Why it ended, for OnClosed of the streams that ended with it.
+  const absl::Status& close_status() const { return close_status_; }
 
  private:
   friend class Stream;
@@ -103,30 +111,59 @@ class Session final : private io::Stream::Handler, private FrameScanner::Sink {
 
   void CreateNghttp2();
   void SubmitSettings();
-  void CountPing();
+  void Link(Stream* stream, int32_t id);
+  void CloseStream(Stream* stream, ErrorCode code);
+  void CloseAllStreams(ErrorCode code);
+  Stream* FindStream(int32_t id) const;
+  bool in_callback() const { return handling_input_ || flushing_ || closing_streams_; }
+
+  // Actions of streams.
+  void SubmitResponse(Stream* stream, absl::Span<const Header> headers, bool end);
+  int32_t SubmitRequest(Stream* stream, absl::Span<const Header> headers, bool end);
+  void ResumeBody(Stream* stream);
+  void ResetStream(Stream* stream, ErrorCode code);
+  void ConsumeStream(Stream* stream, size_t n);
+
+  // What nghttp2 found in the input.
+  int OnBeginHeaders(int32_t id, bool request);
+  int OnHeader(absl::string_view name, absl::string_view value);
+  void OnHeadersReceived(int32_t id, bool end);
+  void OnDataChunk(int32_t id, absl::string_view data);
+  void OnEndReceived(Stream* stream);
+  void OnGoAwayReceived(uint32_t code, absl::string_view debug);
+  void OnPing();
   void OnPingAck();
-  void Terminate(ErrorCode code, absl::string_view debug);
-  bool FrameOutput();
-  bool AppendFrame(const uint8_t* data, size_t size);
-  void AppendBody(Stream* stream, size_t size);
+
+  // Output.
+  // False if nghttp2 has nothing more to send, or failed (pending_close_ is set).
+  bool FrameOne();
+  // One frame of nghttp2's, unless it answers a reset.
+  void AppendFrame(absl::string_view frame);
+  void AppendOutput(absl::string_view bytes);
+  void AppendData(int32_t id, absl::string_view header, size_t size);
+  void AppendPiece(const Stream::Piece& piece, size_t offset, size_t size);
   void WriteOut();
+  void OnFrameSent(int32_t id, bool headers, bool end);
+  void OnFrameNotSent(int32_t id);
   void ScheduleFlush();
+
   void FinishTurn();
+  void UpdateReading();
+  // Ends the connection for the other side's fault, with GOAWAY.
+  void Terminate(ErrorCode code, absl::string_view debug);
   bool Done() const;
   void BeginClose();
   void Close(const absl::Status& status);
-  void Link(Stream* stream, int32_t id);
-  void CloseStream(Stream* stream, ErrorCode code);
-  void UpdateReading();
+  void Abandon();
   void OnTimer();
   void ArmTimer();
 
   const Side side_;
   io::Loop* const loop_;
-  FlushQueue* const flush_queue_;
+  FlushQueue* flush_queue_;
   std::unique_ptr<io::Stream> stream_;
   const Options options_;
-  Owner* const owner_;
+  Owner* owner_;
   const std::string peer_address_;
   nghttp2_session* session_ = nullptr;
   FrameScanner scanner_;
@@ -135,21 +172,22 @@ class Session final : private io::Stream::Handler, private FrameScanner::Sink {
   Stream* first_ = nullptr;
   Stream* last_ = nullptr;
   size_t open_streams_ = 0;
-  // The stream whose header block is being read, if we refused it.
-  int32_t refused_id_ = 0;
+  // The stream whose header block is being read; null if it was refused.
+  Stream* header_stream_ = nullptr;
 
   bool started_ = false;
   bool handling_input_ = false;
   bool flush_scheduled_ = false;
   bool flushing_ = false;
+  bool closing_streams_ = false;
   bool reading_paused_ = false;
   bool shutdown_ = false;
-  bool goaway_sent_ = false;
   bool goaway_received_ = false;
-  bool closing_ = false;  // our last bytes are on their way
+  bool terminating_ = false;  // a GOAWAY for the other side's fault is queued
+  bool closing_ = false;      // our last bytes are on their way
   bool closed_ = false;
   std::optional<absl::Status> pending_close_;  // found inside a callback
-  absl::Status why_closing_;
+  absl::Status close_status_;
 
   size_t unconsumed_ = 0;  // received body bytes to give back to the connection's window
   // Output of the current flush.

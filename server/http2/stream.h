@@ -64,14 +64,16 @@ class Stream {
   virtual void OnWritable() {}
   // The stream is over; the session has forgotten it. kNoError after a complete
   // exchange, else the code of the reset (kRefusedStream: certainly not processed).
+  // If the session itself ended, its close_status() says why.
   virtual void OnClosed(ErrorCode code) = 0;
 
   // --- Actions; all of them do nothing once the stream is closed. ---
 
   // The response's header fields (server). With `end` there is nothing after them.
   void SendHeaders(absl::Span<const Header> headers, bool end);
-  // Queues a part of the body, by reference.
-  void SendBody(Bytes data);
+  // Queues a part of the body, by reference; `prefix` (at most kMaxPrefix bytes, copied)
+  // goes before it.
+  void SendBody(Bytes data, absl::string_view prefix = absl::string_view());
   // Ends our half once the body is sent, without or with trailers.
   void EndBody();
   void EndBodyWithTrailers(absl::Span<const Header> trailers);
@@ -87,7 +89,12 @@ class Stream {
   size_t queued_bytes() const { return queued_bytes_; }
   // True once the other side ended its half.
   bool remote_ended() const { return remote_ended_; }
+  // True once END_STREAM of our half was given to the socket.
+  bool local_ended() const { return local_ended_; }
+  // True once the first header block was given to the socket.
+  bool began() const { return began_; }
 
+  static constexpr size_t kMaxPrefix = 7;
   static constexpr size_t kHighWater = 256 * 1024;
   static constexpr size_t kLowWater = 64 * 1024;
 
@@ -99,24 +106,32 @@ class Stream {
 
   Session* session_ = nullptr;
   int32_t id_ = 0;
-  bool headers_sent_ = false;
   bool local_end_queued_ = false;  // no more SendBody
-  bool local_ended_ = false;       // END_STREAM has left
+  bool local_ended_ = false;
+  bool began_ = false;  // its first HEADERS have left
   bool remote_ended_ = false;
   bool deferred_ = false;  // nghttp2 waits to be told of new body bytes
   bool above_high_water_ = false;
-  bool in_headers_ = false;
+  bool got_headers_ = false;  // a header block (no interim one) has come
   // Doubly linked in order of opening.
   Stream* previous_ = nullptr;
   Stream* next_ = nullptr;
+  struct Piece {
+    Bytes data;
+    uint8_t prefix_size = 0;
+    char prefix[kMaxPrefix] = {};
+
+    size_t size() const { return prefix_size + data.size(); }
+  };
   // Body pieces not yet framed: pieces_[head_] from head_offset_ on.
-  std::vector<Bytes> pieces_;
+  std::vector<Piece> pieces_;
   size_t head_ = 0;
   size_t head_offset_ = 0;
   size_t queued_bytes_ = 0;
   size_t header_bytes_ = 0;
-  // Trailers that wait for the body: name and value alternate.
-  std::vector<std::string> trailers_;
+  // Trailers that wait for the body; texts that are not static are in trailer_text_.
+  std::vector<Header> trailers_;
+  std::string trailer_text_;
 };
 
 }  // namespace quorate::http2

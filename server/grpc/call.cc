@@ -1,0 +1,446 @@
+#include "server/grpc/call.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "server/grpc/connection.h"
+#include "server/grpc/server.h"
+
+namespace quorate::grpc {
+namespace {
+
+constexpr absl::string_view kGrpc = "application/grpc";
+constexpr absl::string_view kGrpcProto = "application/grpc+proto";
+
+// Bytes are given back to the flow-control window in steps of at least this many.
+constexpr size_t kConsumeStep = 64 * 1024;
+
+// A pooled call keeps a buffer of this size for the next one's metadata.
+constexpr size_t kMaxPooledText = 1024;
+
+// Header fields of gRPC and HTTP that are no metadata of the application's.
+bool IsReserved(absl::string_view name) {
+  return absl::StartsWith(name, "grpc-") || name == "te" || name == "user-agent" ||
+         name == "accept-encoding" || name == "host";
+}
+
+absl::Status Quoted(absl::StatusCode code, absl::string_view text, absl::string_view quoted,
+                    absl::string_view rest = "") {
+  return absl::Status(code, absl::StrCat(text, "\"", quoted, "\"", rest));
+}
+
+}  // namespace
+
+const std::string& Call::peer() const { return connection_->peer_address(); }
+
+// --- The request's header block ---
+
+bool Call::OnHeader(absl::string_view name, absl::string_view value) {
+  if (headers_done_) return true;  // a client's trailers say nothing
+  if (name[0] == ':') {
+    OnPseudoHeader(name, value);
+  } else if (name == "content-type") {
+    OnContentType(value);
+  } else if (name == "grpc-timeout") {
+    OnTimeout(value);
+  } else if (name == "grpc-encoding") {
+    if (value != "identity") encoding_.assign(value.data(), value.size());
+  } else if (!IsReserved(name)) {
+    AddMetadata(name, value);
+  }
+  return true;
+}
+
+void Call::OnPseudoHeader(absl::string_view name, absl::string_view value) {
+  if (name == ":path") {
+    method_ = server_->FindMethod(value);
+    if (method_ == nullptr) path_.assign(value.data(), value.size());
+  } else if (name == ":method") {
+    is_post_ = value == "POST";
+    if (!is_post_) http_method_.assign(value.data(), value.size());
+  }
+}
+
+void Call::OnContentType(absl::string_view value) {
+  if (value == kGrpc) {
+    content_type_ = ContentType::kGrpc;
+  } else if (value == kGrpcProto) {
+    content_type_ = ContentType::kGrpcProto;
+  } else {
+    content_type_text_.assign(value.data(), value.size());
+    const bool subtype = absl::StartsWithIgnoreCase(value, kGrpc) && value.size() > kGrpc.size() &&
+                         (value[kGrpc.size()] == '+' || value[kGrpc.size()] == ';');
+    content_type_ = subtype ? ContentType::kGrpcSubtype : ContentType::kOther;
+  }
+}
+
+void Call::OnTimeout(absl::string_view value) {
+  const std::optional<Duration> timeout = ParseTimeout(value);
+  if (!timeout.has_value()) {
+    bad_timeout_ = true;
+    timeout_text_.assign(value.data(), value.size());
+    return;
+  }
+  deadline_ = server_->loop_->Now() + *timeout;
+}
+
+void Call::AddMetadata(absl::string_view name, absl::string_view value) {
+  metadata_.push_back({static_cast<uint32_t>(name.size()), static_cast<uint32_t>(value.size())});
+  metadata_text_.append(name.data(), name.size());
+  metadata_text_.append(value.data(), value.size());
+}
+
+std::optional<absl::string_view> Call::Metadata(absl::string_view name) const {
+  absl::string_view text = metadata_text_;
+  for (const MetadataEntry& entry : metadata_) {
+    if (text.substr(0, entry.name_size) == name) {
+      return text.substr(entry.name_size, entry.value_size);
+    }
+    text.remove_prefix(entry.name_size + entry.value_size);
+  }
+  return std::nullopt;
+}
+
+void Call::OnHeadersEnd(bool trailers) {
+  (void)trailers;
+  if (headers_done_) return;
+  headers_done_ = true;
+  using absl::StatusCode;
+  if (content_type_ == ContentType::kOther) {
+    return Refuse("415", Quoted(StatusCode::kInvalidArgument, "invalid gRPC request content-type ",
+                                content_type_text_));
+  }
+  if (bad_timeout_) {
+    return Refuse("400", Quoted(StatusCode::kInternal, "malformed grpc-timeout: ", timeout_text_));
+  }
+  if (!is_post_) {
+    return Refuse("405", Quoted(StatusCode::kInternal, "Received a HEADERS frame with :method ",
+                                http_method_, " which should be POST"));
+  }
+  if (method_ == nullptr) return Refuse("200", PathError());
+  if (!encoding_.empty()) {
+    return Refuse("200",
+                  Quoted(StatusCode::kUnimplemented,
+                         "grpc: Decompressor is not installed for grpc-encoding ", encoding_));
+  }
+  Begin();
+}
+
+absl::Status Call::PathError() const {
+  absl::string_view path = path_;
+  if (!path.empty() && path[0] == '/') path.remove_prefix(1);
+  const size_t slash = path.rfind('/');
+  if (slash == absl::string_view::npos) {
+    return Quoted(absl::StatusCode::kUnimplemented, "malformed method name: ", path_);
+  }
+  const absl::string_view service = path.substr(0, slash);
+  if (!server_->HasService(service)) {
+    return absl::UnimplementedError(absl::StrCat("unknown service ", service));
+  }
+  return absl::UnimplementedError(
+      absl::StrCat("unknown method ", path.substr(slash + 1), " for service ", service));
+}
+
+void Call::Refuse(absl::string_view http_status, const absl::Status& status) {
+  const std::string message = EncodeStatusMessage(status.message());
+  SendHeaders({{":status", http_status, true},
+               {"content-type", kGrpc, true},
+               {"grpc-status", StatusCodeText(status.code()), true},
+               {"grpc-message", message}},
+              true);
+}
+
+void Call::Begin() {
+  start_ = server_->loop_->Now();
+  reader_.Reset(server_->options_.max_message_bytes);
+  server_->OpenCall(this);
+  if (method_->kind == MethodKind::kUnary) return;
+  if (server_->gate_) {
+    const absl::Status status = server_->gate_(*this);
+    if (!status.ok()) return Finish(status);
+  }
+  const uint64_t id = id_;
+  std::unique_ptr<StreamHandler> handler = method_->streaming(this);
+  if (server_->Find(id) == this) {
+    CHECK(handler != nullptr);
+    handler_ = std::move(handler);
+  } else {
+    server_->Bury(std::move(handler));
+  }
+}
+
+// --- The request's messages ---
+
+void Call::OnBody(absl::string_view data) {
+  if (!open_) return;
+  unconsumed_ += data.size();
+  if (reading_paused_ || !held_.empty()) {
+    held_.append(data.data(), data.size());
+    return Charge(charged_ + data.size());
+  }
+  ReadMessages(data);
+}
+
+void Call::ReadMessages(absl::string_view data) {
+  reading_ = true;
+  while (open_ && !reading_paused_ && !data.empty()) {
+    absl::StatusOr<std::optional<Bytes>> next = reader_.Next(&data);
+    if (!next.ok()) {
+      Finish(next.status());
+    } else if (next->has_value()) {
+      OnMessage(*std::move(*next));
+    }
+  }
+  reading_ = false;
+  if (!open_) return;
+  if (reading_paused_) {
+    held_.assign(data.data(), data.size());
+  } else if (unconsumed_ >= kConsumeStep) {
+    Consume(std::exchange(unconsumed_, 0));
+  }
+  const size_t whole = method_->kind == MethodKind::kUnary && got_message_ ? charged_ : 0;
+  Charge(whole + reader_.buffered() + held_.size());
+}
+
+void Call::OnMessage(Bytes message) {
+  ++method_->stats.messages_received;
+  server_->stats_.received_bytes += message.size();
+  const bool one_only =
+      method_->kind == MethodKind::kUnary || method_->kind == MethodKind::kServerStream;
+  if (one_only && std::exchange(got_message_, true)) {
+    return Finish(
+        absl::InternalError("grpc: more than one request message for a method that takes one"));
+  }
+  if (method_->kind != MethodKind::kUnary) return handler_->OnMessage(std::move(message));
+  Charge(message.size());
+  if (!open_) return;
+  if (server_->gate_) {
+    const absl::Status status = server_->gate_(*this);
+    if (!status.ok()) return Finish(status);
+  }
+  method_->unary(this, std::move(message));
+}
+
+// Counts the request bytes that this call has in memory.
+void Call::Charge(size_t bytes) {
+  const bool grows = bytes > charged_;
+  connection_->request_bytes += bytes - charged_;
+  server_->request_bytes_ += bytes - charged_;
+  charged_ = bytes;
+  if (!grows) return;
+  if (connection_->request_bytes > server_->options_.max_connection_request_bytes) {
+    Finish(absl::ResourceExhaustedError("grpc: too many bytes of requests on one connection"));
+  } else if (server_->request_bytes_ > server_->options_.max_total_request_bytes) {
+    Finish(absl::ResourceExhaustedError("grpc: too many bytes of requests in progress"));
+  }
+}
+
+void Call::OnEnd() {
+  half_closed_ = true;
+  if (open_ && !reading_paused_ && held_.empty()) OnHalfClose();
+}
+
+void Call::OnHalfClose() {
+  if (std::exchange(half_close_delivered_, true)) return;
+  if (!reader_.at_boundary()) return Finish(absl::InternalError("unexpected EOF"));
+  if (method_->kind == MethodKind::kBidiStream || method_->kind == MethodKind::kClientStream) {
+    return handler_->OnHalfClose();
+  }
+  if (!got_message_) {
+    return Finish(absl::InternalError("grpc: the call ended without a request message"));
+  }
+  if (handler_ != nullptr) handler_->OnHalfClose();
+}
+
+void Call::PauseReading() { reading_paused_ = true; }
+
+void Call::ResumeReading() {
+  if (!reading_paused_) return;
+  reading_paused_ = false;
+  // Inside ReadMessages its loop goes on by itself.
+  if (!reading_ || !held_.empty()) ResumeLater();
+}
+
+void Call::ResumeLater() {
+  if (std::exchange(resume_scheduled_, true)) return;
+  server_->loop_->Defer([server = server_, id = id_, alive = server_->alive_] {
+    if (!*alive) return;
+    Call* const call = server->Find(id);
+    if (call == nullptr) return;
+    call->resume_scheduled_ = false;
+    if (call->reading_paused_) return;
+    const std::string held = std::exchange(call->held_, std::string());
+    call->ReadMessages(held);
+    if (call->open_ && !call->reading_paused_ && call->half_closed_) call->OnHalfClose();
+  });
+}
+
+// --- The response ---
+
+absl::string_view Call::ContentTypeText() const {
+  switch (content_type_) {
+    case ContentType::kGrpcProto:
+      return kGrpcProto;
+    case ContentType::kGrpcSubtype:
+      return content_type_text_;
+    default:
+      return kGrpc;
+  }
+}
+
+void Call::StartResponse() {
+  if (std::exchange(response_started_, true)) return;
+  const bool usual = content_type_ != ContentType::kGrpcSubtype;
+  SendHeaders({{":status", "200", true}, {"content-type", ContentTypeText(), usual}}, false);
+}
+
+void Call::BeginMessage(size_t size) {
+  CHECK(open_);
+  CHECK_EQ(unfinished_message_, size_t{0});
+  ++method_->stats.messages_sent;
+  server_->stats_.sent_bytes += size;
+  StartResponse();
+  char header[kFrameHeaderBytes];
+  StoreFrameHeader(header, size);
+  SendBody(Bytes(), absl::string_view(header, kFrameHeaderBytes));
+  unfinished_message_ = size;
+}
+
+void Call::AppendMessage(Bytes piece) {
+  CHECK(open_);
+  CHECK(piece.size() <= unfinished_message_);
+  unfinished_message_ -= piece.size();
+  SendBody(std::move(piece));
+}
+
+void Call::SendMessage(absl::Span<Bytes> pieces) {
+  CHECK_EQ(unfinished_message_, size_t{0});
+  size_t size = 0;
+  for (const Bytes& piece : pieces) size += piece.size();
+  ++method_->stats.messages_sent;
+  server_->stats_.sent_bytes += size;
+  StartResponse();
+  char header[kFrameHeaderBytes];
+  StoreFrameHeader(header, size);
+  absl::string_view prefix(header, kFrameHeaderBytes);
+  for (Bytes& piece : pieces) SendBody(std::move(piece), std::exchange(prefix, ""));
+  if (!prefix.empty()) SendBody(Bytes(), prefix);
+}
+
+void Call::Send(Bytes message) { SendPieces(absl::MakeSpan(&message, 1)); }
+
+void Call::SendPieces(absl::Span<Bytes> pieces) {
+  CHECK(open_);
+  SendMessage(pieces);
+}
+
+void Call::Finish(const absl::Status& status, Bytes response) {
+  CHECK_MSG(open_, "Finish on a call that has ended");
+  const bool answered = response_started_;  // with Send or BeginMessage
+  if (status.ok()) {
+    CHECK_EQ(unfinished_message_, size_t{0});
+    if (method_->kind == MethodKind::kUnary && !answered) {
+      SendMessage(absl::MakeSpan(&response, 1));
+    }
+  }
+  SendStatus(status);
+  End(status);
+}
+
+void Call::FinishPieces(absl::Span<Bytes> pieces) {
+  CHECK_MSG(open_, "Finish on a call that has ended");
+  SendMessage(pieces);
+  SendStatus(absl::OkStatus());
+  End(absl::OkStatus());
+}
+
+void Call::SendStatus(const absl::Status& status) {
+  if (status.ok()) {
+    StartResponse();
+    return EndBodyWithTrailers({{"grpc-status", "0", true}});
+  }
+  const std::string message = EncodeStatusMessage(status.message());
+  const absl::string_view code = StatusCodeText(status.code());
+  if (response_started_) {
+    return EndBodyWithTrailers({{"grpc-status", code, true}, {"grpc-message", message}});
+  }
+  response_started_ = true;
+  const bool usual = content_type_ != ContentType::kGrpcSubtype;
+  SendHeaders({{":status", "200", true},
+               {"content-type", ContentTypeText(), usual},
+               {"grpc-status", code, true},
+               {"grpc-message", message}},
+              true);
+}
+
+void Call::OnWritable() {
+  if (!open_) return;
+  if (handler_ != nullptr) return handler_->OnWritable();
+  if (on_writable_) on_writable_();
+}
+
+// --- Its end ---
+
+void Call::End(const absl::Status& status) {
+  const auto code = static_cast<size_t>(status.code());
+  ++method_->stats.handled[code < method_->stats.handled.size() ? code : 2];
+  server_->CloseCall(this);
+  Charge(0);
+  held_.clear();
+  server_->Bury(std::move(handler_));
+  on_cancel_ = nullptr;
+  on_writable_ = nullptr;
+}
+
+void Call::Cancel(const absl::Status& why) {
+  std::unique_ptr<StreamHandler> handler = std::move(handler_);
+  const std::function<void(const absl::Status&)> on_cancel = std::move(on_cancel_);
+  End(why);
+  if (handler != nullptr) handler->OnCancel(why);
+  if (on_cancel) on_cancel(why);
+  server_->Bury(std::move(handler));
+}
+
+// grpc-go's server resets the stream; the client has reached its deadline by itself.
+void Call::Expire() {
+  Cancel(absl::DeadlineExceededError("context deadline exceeded"));
+  Reset(http2::ErrorCode::kCancel);
+}
+
+void Call::OnClosed(http2::ErrorCode code) {
+  (void)code;
+  if (open_) Cancel(absl::CancelledError("context canceled"));
+  server_->ReleaseCall(this);
+}
+
+void Call::Clear() {
+  connection_ = nullptr;
+  method_ = nullptr;
+  deadline_ = Instant::Infinite();
+  content_type_ = ContentType::kOther;
+  is_post_ = false;
+  bad_timeout_ = false;
+  headers_done_ = false;
+  response_started_ = false;
+  got_message_ = false;
+  reading_paused_ = false;
+  resume_scheduled_ = false;
+  half_closed_ = false;
+  half_close_delivered_ = false;
+  unfinished_message_ = 0;
+  unconsumed_ = 0;
+  reader_.Reset(0);
+  metadata_.clear();
+  metadata_text_.clear();
+  if (metadata_text_.capacity() > kMaxPooledText) metadata_text_.shrink_to_fit();
+  path_.clear();
+  http_method_.clear();
+  content_type_text_.clear();
+  encoding_.clear();
+  timeout_text_.clear();
+}
+
+}  // namespace quorate::grpc

@@ -1,0 +1,41 @@
+// One client's HTTP/2 connection. Private to this room.
+#ifndef QUORATE_SERVER_GRPC_CONNECTION_H_
+#define QUORATE_SERVER_GRPC_CONNECTION_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "server/grpc/server.h"
+#include "server/http2/session.h"
+
+namespace quorate::grpc {
+
+class Connection final : public http2::Session::Owner {
+ public:
+  Connection(Server* server, uint64_t id, std::unique_ptr<io::Stream> stream);
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+  ~Connection() override;
+
+  void Start() { session_->Start(); }
+  void Shutdown() { session_->Shutdown(); }
+  const std::string& peer_address() const { return session_->peer_address(); }
+
+  // Request bytes of this connection's calls in memory.
+  size_t request_bytes = 0;
+
+ private:
+  http2::Stream* OnRequest(http2::Session* session) override;
+  void OnSessionClosed(http2::Session* session, const absl::Status& status) override;
+
+  Server* const server_;
+  const uint64_t id_;
+  std::unique_ptr<http2::Session> session_;
+};
+
+}  // namespace quorate::grpc
+
+#endif  // QUORATE_SERVER_GRPC_CONNECTION_H_
