@@ -1,0 +1,116 @@
+// Opens a member's data directory: the state to start from, and a log to go on with.
+//
+//   opening_ = storage::OpenStorage(env, {.data_dir = dir, .cluster_id = c, .member_id = m,
+//                                         .create = true},
+//                                   [this](absl::StatusOr<storage::OpenedStorage> opened) {...});
+//
+// Layout (docs/FORMATS.md):
+//   <data-dir>/member/meta                   identity: format version, cluster and member id
+//   <data-dir>/member/log/<sequence>.log     segments of the write-ahead log
+//   <data-dir>/member/LOCK                   held while a process has the directory open
+//
+// What recovery promises:
+//   - Everything that was ever acknowledged is in the result, in order, and nothing that
+//     was not appended is; each appended unit is there as a whole or not at all.
+//   - A torn tail (what a crash left of the last write) is cut, with a note.
+//   - Damage to anything that may have been acknowledged is never cut: DataLoss, and the
+//     directory is left as it was.
+//   - Nothing counts as durable because it could be read: files and directories are
+//     synced, and the last write of the log, whose sync may have failed or never come,
+//     is written again into a new segment, before success is reported.
+#ifndef QUORATE_STORAGE_RECOVERY_H_
+#define QUORATE_STORAGE_RECOVERY_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/limits.h"
+#include "base/strong_int.h"
+#include "engine/raft/types.h"
+#include "io/disk.h"
+#include "io/env.h"
+#include "storage/wal.h"
+
+namespace quorate::storage {
+
+struct Identity {
+  ClusterId cluster_id;
+  MemberId member_id;
+
+  friend bool operator==(const Identity&, const Identity&) = default;
+};
+
+// Something an operator should see in the log, though the start succeeded.
+struct RecoveryNote {
+  std::string message;  // a whole sentence, with file, offset and bytes in it
+  std::string file;
+  uint64_t offset = 0;  // in bytes
+  uint64_t bytes = 0;
+};
+
+struct RecoveredState {
+  // Everything empty: the directory was created just now, or nothing was ever appended.
+  raft::HardState hard_state;
+  // Contiguous from index 1. Their data are slices of the buffers that were read.
+  std::vector<raft::Entry> entries;
+  std::vector<RecoveryNote> notes;
+  // False if the directory was created by this call.
+  bool existed = false;
+
+  LogIndex last_index() const { return entries.empty() ? LogIndex(0) : entries.back().index; }
+};
+
+struct OpenOptions {
+  std::string data_dir;
+  ClusterId cluster_id;
+  MemberId member_id;
+  // Initialise the directory if it is missing or empty. Otherwise that is NotFound.
+  bool create = false;
+  // Size of a log segment; one that holds a larger unit grows. A multiple of 4096.
+  uint64_t segment_bytes = 64 * limits::kMiB;
+  // Size of the segment that a start waits for, if none is left over from before: zeros
+  // must be written before the member can go on. Segments after it have segment_bytes.
+  uint64_t first_segment_bytes = 4 * limits::kMiB;
+  // Most bytes that gather into one write; a single larger unit still goes alone.
+  uint64_t max_write_bytes = 8 * limits::kMiB;
+};
+
+struct OpenedStorage {
+  RecoveredState state;
+  std::unique_ptr<Wal> wal;
+  // Keep it for as long as the log; destroy it after the log.
+  std::unique_ptr<io::DirectoryLock> lock;
+};
+
+// A call under way. Destroying it gives up: the callback does not come any more.
+class PendingOpen {
+ public:
+  virtual ~PendingOpen() = default;
+};
+
+// The callback is called once, on the loop, later than the call, and may destroy the
+// PendingOpen. Errors, each naming the path:
+//   NotFound            not initialised, and create is false
+//   FailedPrecondition  another process holds the directory; it belongs to another cluster
+//                       or member (both ids are named), has a newer format (both versions
+//                       are named), or is etcd's
+//   DataLoss            damage (see above): names file and offset and says what to do
+//   InvalidArgument     options out of range
+//   others              of the disk, as they come
+[[nodiscard]] std::unique_ptr<PendingOpen> OpenStorage(
+    const io::Env& env, OpenOptions options,
+    std::function<void(absl::StatusOr<OpenedStorage>)> callback);
+
+// Whose directory it is, without locking or changing anything. NotFound if it is not
+// initialised (missing, empty, or its creation never finished); other errors as above.
+[[nodiscard]] std::unique_ptr<PendingOpen> PeekIdentity(
+    const io::Env& env, const std::string& data_dir,
+    std::function<void(absl::StatusOr<Identity>)> callback);
+
+}  // namespace quorate::storage
+
+#endif  // QUORATE_STORAGE_RECOVERY_H_

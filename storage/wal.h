@@ -1,0 +1,87 @@
+// The write-ahead log: raft's entries and hard state, made durable in order.
+//
+//   wal->Append(entries, &hard_state, /*must_sync=*/true, [](const absl::Status& status) { ... });
+//
+// Group commit: one write-and-sync is in flight at a time. What is appended meanwhile
+// gathers, encoded already, and leaves as one write when that one has completed. There
+// is no delay to make batches bigger. The bytes are docs/FORMATS.md's; storage/recovery.h
+// opens a directory and makes a Wal.
+//
+// Durability: a callback with OK comes only after a sync that covers the unit has
+// returned success, and never before those of earlier units. A unit is atomic: after a
+// crash, recovery finds all of it or nothing. An entry at an index that the log holds
+// already replaces the tail from that index on.
+//
+// A failed write or sync is final (the pages may be lost though they read back): nothing
+// is retried, and every unit that was not yet acknowledged, and every later one, gets that
+// status. The owner stops the member; recovery at the next start knows what was durable.
+#ifndef QUORATE_STORAGE_WAL_H_
+#define QUORATE_STORAGE_WAL_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+
+#include "absl/status/status.h"
+#include "base/time.h"
+#include "engine/raft/types.h"
+
+namespace quorate::storage {
+
+// Since the log was opened.
+struct WalStats {
+  uint64_t units = 0;          // Append calls
+  uint64_t entries = 0;
+  uint64_t writes = 0;         // write-and-syncs completed with success
+  uint64_t bytes_written = 0;  // by those, framing and padding included
+  uint64_t segments = 0;       // segments begun
+};
+
+class Wal {
+ public:
+  using Callback = std::function<void(const absl::Status&)>;
+
+  // Drops what was not yet written; no callback comes afterwards.
+  ~Wal();
+  Wal(const Wal&) = delete;
+  Wal& operator=(const Wal&) = delete;
+
+  // Queues one unit: `entries` (contiguous; the first index at most one past the last
+  // entry appended), and the hard state unless null. `done` is called once, later, on
+  // the loop, and must not destroy the Wal; callbacks come in the order of the calls.
+  //
+  // With must_sync false (no entries; of the hard state only the commit index moved) the
+  // unit costs no write: it goes along with the next one that does, and `done` is called
+  // as soon as everything before it is durable.
+  //
+  // What one turn of the loop appends leaves as one write at the end of the turn.
+  void Append(std::span<const raft::Entry> entries, const raft::HardState* hard_state,
+              bool must_sync, Callback done);
+
+  // OK, or why the log failed; then nothing will ever be acknowledged again.
+  const absl::Status& status() const;
+
+  // Bytes appended and not yet durable: what an owner bounds before it appends more.
+  size_t unsynced_bytes() const;
+  // When the write in flight was handed to the disk; Infinite if there is none. An owner
+  // whose oldest write is older than its patience has a stalled disk.
+  Instant write_in_flight_since() const;
+
+  const WalStats& stats() const;
+  // Called after each successful write-and-sync with the time it took; for metrics.
+  void SetSyncObserver(std::function<void(Duration)> observer);
+
+ private:
+  friend class WalMaker;
+  class Impl;
+  explicit Wal(std::shared_ptr<Impl> impl);
+
+  // Shared with callbacks of disk operations that cannot be cancelled.
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace quorate::storage
+
+#endif  // QUORATE_STORAGE_WAL_H_
