@@ -7,12 +7,15 @@
 #include <memory>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/strong_int.h"
 #include "engine/replica/replica.h"
+#include "io/disk.h"
 #include "io/env.h"
 #include "server/config/config.h"
 #include "server/log/logger.h"
+#include "storage/recovery.h"
 #include "storage/wal.h"
 
 namespace quorate::server {
@@ -20,13 +23,16 @@ namespace quorate::server {
 struct StartPoint {
   MemberId member_id;
   ClusterId cluster_id;
-  // True if the directory held nothing.
-  bool fresh = false;
+  // True if a new cluster was founded just now.
+  bool founded = false;
+  // All of it is durable.
   engine::Recovered recovered;
   std::unique_ptr<storage::Wal> wal;
+  // To be destroyed after the log.
+  std::unique_ptr<io::DirectoryLock> lock;
 };
 
-// Identities as --initial-cluster gives them.
+// Identities as --initial-cluster gives them; members in ascending id.
 struct Foundation {
   MemberId member_id;
   ClusterId cluster_id;
@@ -34,11 +40,40 @@ struct Foundation {
 };
 Foundation FoundationOf(const config::Config& config);
 
-// Opens the data directory. `done` comes once, later; it may own what must live until
-// then. Everything in a StartPoint is durable. Errors name the directory or file, and say
-// what to do: held by another process, of another cluster, damaged, of a newer format.
-void OpenDataDirectory(const io::Env& env, const config::Config& config, log::Logger* log,
-                       std::function<void(absl::StatusOr<StartPoint>)> done);
+// Opens the data directory of a member. Destroying it gives up, without a callback.
+//
+// A directory that holds a member is recovered and the --initial-* flags are ignored, as
+// etcd does, but for one case: flags that name another cluster than the directory's
+// (with state "new") are refused, since the peers would refuse such a member anyway.
+class DataDirectory {
+ public:
+  using Callback = std::function<void(absl::StatusOr<StartPoint>)>;
+
+  // All borrowed. `done` comes once, later, and may destroy this object. Errors name the
+  // directory or file, and say what to do: held by another process, of another cluster,
+  // damaged, of a newer format.
+  DataDirectory(const io::Env& env, const config::Config& config, log::Logger* log, Callback done);
+  DataDirectory(const DataDirectory&) = delete;
+  DataDirectory& operator=(const DataDirectory&) = delete;
+  ~DataDirectory();
+
+ private:
+  void OnIdentity(const absl::StatusOr<storage::Identity>& identity);
+  absl::StatusOr<storage::Identity> IdentityToOpen(
+      const absl::StatusOr<storage::Identity>& found) const;
+  void OnOpened(absl::StatusOr<storage::OpenedStorage> opened);
+  void Found();
+  void Finish(const absl::Status& status);
+
+  const io::Env env_;
+  const config::Config& config_;
+  log::Logger* const log_;
+  const Callback done_;
+  const Foundation foundation_;
+  StartPoint start_;
+  std::unique_ptr<storage::PendingOpen> opening_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // what deferred callbacks hold
+};
 
 }  // namespace quorate::server
 

@@ -32,6 +32,8 @@ class ClientPort {
   void Accept(std::unique_ptr<io::Stream> stream) { mux_->Accept(std::move(stream)); }
   void OnLeadershipChange() { leaders_->OnLeadershipChange(); }
 
+  metrics::ServerMetrics* metrics() { return metrics_.get(); }
+
   // GOAWAY to all; new connections are closed, calls in progress end.
   void Drain();
   // No connection is left.

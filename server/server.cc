@@ -95,6 +95,8 @@ class Server::Impl {
   MemberId member_id_;
   ClusterId cluster_id_;
 
+  std::unique_ptr<io::DirectoryLock> directory_lock_;  // goes after the node
+  std::unique_ptr<DataDirectory> data_directory_;      // while recovering
   GateListener client_gate_;
   GateListener peer_gate_;
   std::unique_ptr<http1::Server> peer_http_;
@@ -110,7 +112,7 @@ class Server::Impl {
   std::function<void()> stopped_;
   Instant stop_deadline_;
   bool handing_over_ = false;
-  std::shared_ptr<Impl*> self_;  // what callbacks of the disk hold
+  std::shared_ptr<Impl*> self_;  // what deferred callbacks hold
 };
 
 void Server::Impl::Start() {
@@ -123,11 +125,9 @@ void Server::Impl::Start() {
            {"initial-cluster", MemberUrls(config_.Members())});
   const absl::Status ports = TakePorts();
   if (!ports.ok()) return Fail(ports);
-  OpenDataDirectory(env_, config_, &log_,
-                    [weak = std::weak_ptr<Impl*>(self_)](absl::StatusOr<StartPoint> start) {
-                      const std::shared_ptr<Impl*> self = weak.lock();
-                      if (self != nullptr) (*self)->OnOpened(std::move(start));
-                    });
+  data_directory_ = std::make_unique<DataDirectory>(
+      env_, config_, &log_,
+      [this](absl::StatusOr<StartPoint> start) { OnOpened(std::move(start)); });
 }
 
 // Before anything is written: a port that is taken leaves no trace in the data directory.
@@ -143,11 +143,13 @@ absl::Status Server::Impl::TakePorts() {
 }
 
 void Server::Impl::OnOpened(absl::StatusOr<StartPoint> start) {
+  data_directory_.reset();
   if (state_ != State::kRecovering) return;  // stopped meanwhile
   if (!start.ok()) return Fail(start.status());
+  directory_lock_ = std::move(start->lock);
   member_id_ = start->member_id;
   cluster_id_ = start->cluster_id;
-  LOG_INFO(&log_, start->fresh ? "starting local member" : "restarting local member",
+  LOG_INFO(&log_, start->founded ? "starting local member" : "restarting local member",
            {"local-member-id", config::HexId(member_id_)},
            {"cluster-id", config::HexId(cluster_id_)},
            {"commit-index", start->recovered.hard_state.commit.value()},
@@ -189,6 +191,8 @@ void Server::Impl::StartNode(StartPoint start) {
   client_port_ = std::make_unique<ClientPort>(
       env_.loop, node_.get(), config_,
       metrics::Sources{node_.get(), nullptr, rafthttp_.get(), options_.process_stats});
+  metrics::Histogram* fsync = client_port_->metrics()->wal_fsync();
+  node_->wal()->SetSyncObserver([fsync](Duration time) { fsync->Observe(time); });
   if (rafthttp_ != nullptr) {
     peer_gate_.Open(
         [this](std::unique_ptr<io::Stream> stream) { peer_http_->Accept(std::move(stream)); });

@@ -170,6 +170,23 @@ void Node::HandOut() {
   handing_out_.Clear();
 }
 
+void Node::WritePersists(std::vector<engine::Persist>* persists) {
+  for (const engine::Persist& persist : *persists) {
+    ++counters_.persist_units;
+    const raft::HardState* hard_state =
+        persist.hard_state.has_value() ? &*persist.hard_state : nullptr;
+    wal_->Append(persist.entries, hard_state, persist.must_sync,
+                 [this, ticket = persist.ticket](const absl::Status& status) {
+                   OnPersisted(ticket, status);
+                 });
+  }
+}
+
+void Node::OnPersisted(engine::PersistTicket ticket, const absl::Status& status) {
+  if (!status.ok()) return Halt(status);
+  StepEvent(engine::Persisted{ticket});
+}
+
 void Node::AnswerCalls(std::vector<engine::Response>* responses) {
   for (engine::Response& response : *responses) {
     const ReplyCallback done = calls_.Take(response.token);

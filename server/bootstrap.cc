@@ -1,0 +1,126 @@
+#include "server/bootstrap.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "server/config/ids.h"
+
+namespace quorate::server {
+
+using config::HexId;
+
+Foundation FoundationOf(const config::Config& config) {
+  Foundation foundation;
+  std::vector<MemberId> ids;
+  for (const config::InitialMember& member : config.Members()) {
+    const MemberId id = config::FounderId(member.peer_urls, config.initial_cluster_token);
+    ids.push_back(id);
+    foundation.members.push_back({id, member.name, config::UrlStrings(member.peer_urls)});
+    if (member.name == config.name) foundation.member_id = id;
+  }
+  foundation.cluster_id = config::FoundedClusterId(ids);
+  std::sort(foundation.members.begin(), foundation.members.end(),
+            [](const auto& a, const auto& b) { return a.id < b.id; });
+  return foundation;
+}
+
+DataDirectory::DataDirectory(const io::Env& env, const config::Config& config, log::Logger* log,
+                             Callback done)
+    : env_(env),
+      config_(config),
+      log_(log),
+      done_(std::move(done)),
+      foundation_(FoundationOf(config)) {
+  opening_ = storage::PeekIdentity(
+      env_, config_.DataDir(),
+      [this](const absl::StatusOr<storage::Identity>& identity) { OnIdentity(identity); });
+}
+
+DataDirectory::~DataDirectory() = default;
+
+void DataDirectory::OnIdentity(const absl::StatusOr<storage::Identity>& found) {
+  const absl::StatusOr<storage::Identity> identity = IdentityToOpen(found);
+  if (!identity.ok()) return Finish(identity.status());
+  start_.cluster_id = identity->cluster_id;
+  start_.member_id = identity->member_id;
+  storage::OpenOptions options;
+  options.data_dir = config_.DataDir();
+  options.cluster_id = identity->cluster_id;
+  options.member_id = identity->member_id;
+  options.create = !found.ok();
+  opening_ = storage::OpenStorage(
+      env_, std::move(options),
+      [this](absl::StatusOr<storage::OpenedStorage> opened) { OnOpened(std::move(opened)); });
+}
+
+absl::StatusOr<storage::Identity> DataDirectory::IdentityToOpen(
+    const absl::StatusOr<storage::Identity>& found) const {
+  const bool is_new = config_.initial_cluster_state == config::ClusterState::kNew;
+  if (found.ok()) {
+    const bool flags_tell = is_new && !config_.initial_cluster.empty();
+    if (!flags_tell || found->cluster_id == foundation_.cluster_id) return *found;
+    return absl::FailedPreconditionError(absl::StrCat(
+        "data directory ", config_.DataDir(), " belongs to member ", HexId(found->member_id),
+        " of cluster ", HexId(found->cluster_id), ", but --initial-cluster and ",
+        "--initial-cluster-token name cluster ", HexId(foundation_.cluster_id),
+        "; use the directory with the flags it was created with, or give another --data-dir"));
+  }
+  if (!absl::IsNotFound(found.status())) return found.status();
+  if (!is_new) {
+    return absl::UnimplementedError(absl::StrCat(
+        "data directory ", config_.DataDir(), " holds no member, and joining a running cluster ",
+        "(--initial-cluster-state existing) is not implemented yet"));
+  }
+  const absl::Status valid = config_.ValidateBootstrap();
+  if (!valid.ok()) return valid;
+  return storage::Identity{foundation_.cluster_id, foundation_.member_id};
+}
+
+void DataDirectory::OnOpened(absl::StatusOr<storage::OpenedStorage> opened) {
+  if (!opened.ok()) return Finish(opened.status());
+  for (const storage::RecoveryNote& note : opened->state.notes) {
+    LOG_WARN(log_, note.message, {"file", note.file}, {"offset", note.offset},
+             {"bytes", note.bytes});
+  }
+  start_.wal = std::move(opened->wal);
+  start_.lock = std::move(opened->lock);
+  start_.recovered.hard_state = opened->state.hard_state;
+  start_.recovered.entries = std::move(opened->state.entries);
+  const bool blank = start_.recovered.entries.empty() && start_.recovered.hard_state.empty();
+  if (!blank) return Finish(absl::OkStatus());
+  Found();
+}
+
+// A directory without a single entry is that of a founder who got no further: the
+// founding entries are the first thing that any founder makes durable.
+void DataDirectory::Found() {
+  const absl::Status valid = config_.ValidateBootstrap();
+  if (!valid.ok()) return Finish(valid);
+  if (foundation_.member_id != start_.member_id) {
+    return Finish(absl::FailedPreconditionError(absl::StrCat(
+        "data directory ", config_.DataDir(), " was created for member ", HexId(start_.member_id),
+        " and holds no data; the flags name member ", HexId(foundation_.member_id),
+        ": remove the directory, or correct the flags")));
+  }
+  start_.founded = true;
+  start_.recovered = engine::Replica::Bootstrap(foundation_.members);
+  start_.wal->Append(start_.recovered.entries, &start_.recovered.hard_state, /*must_sync=*/true,
+                     [this](const absl::Status& status) {
+                       // Not from inside the log's own callback: the log may be destroyed.
+                       env_.loop->Defer([status, alive = std::weak_ptr<bool>(alive_), this] {
+                         if (!alive.expired()) Finish(status);
+                       });
+                     });
+}
+
+void DataDirectory::Finish(const absl::Status& status) {
+  // The callback may destroy this object.
+  const Callback done = done_;
+  if (!status.ok()) return done(status);
+  StartPoint start = std::move(start_);
+  done(std::move(start));
+}
+
+}  // namespace quorate::server

@@ -1,0 +1,390 @@
+#!/usr/bin/env python3
+"""Three real server processes, driven by the real etcdctl and by plain HTTP."""
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+import urllib.error
+import urllib.request
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+sys.path.insert(0, os.path.join(HERE, "..", "..", "tools"))
+import cluster as local  # noqa: E402
+import junit  # noqa: E402
+
+BINARY = os.path.abspath(sys.argv[1])
+WORK = tempfile.mkdtemp(prefix="quorate-e2e-")
+
+
+def ports_for(members):
+    ports = local.free_ports(2 * members)
+    return list(zip(ports[::2], ports[1::2]))
+
+
+def http_get(endpoint, path, timeout=10):
+    """(status, content type, body) whatever the status."""
+    try:
+        with urllib.request.urlopen(f"http://{endpoint}{path}", timeout=timeout) as reply:
+            return reply.status, reply.headers.get("Content-Type"), reply.read().decode()
+    except urllib.error.HTTPError as e:
+        return e.code, e.headers.get("Content-Type"), e.read().decode()
+
+
+def run_server(*arguments, timeout=20):
+    """A server that is expected to end by itself."""
+    return subprocess.run([BINARY, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=timeout, check=False)
+
+
+def member_arguments(name, client_port, peer_port, data_dir, initial_cluster=None, token="t"):
+    client, peer = f"http://127.0.0.1:{client_port}", f"http://127.0.0.1:{peer_port}"
+    return ["--name", name, "--data-dir", data_dir, "--listen-client-urls", client,
+            "--advertise-client-urls", client, "--listen-peer-urls", peer,
+            "--initial-advertise-peer-urls", peer,
+            "--initial-cluster", initial_cluster or f"{name}={peer}",
+            "--initial-cluster-token", token]
+
+
+def log_records(member):
+    """The member's log, one object a line; fails on a line that is none."""
+    with open(member.log_path, encoding="utf-8") as f:
+        return [json.loads(line) for line in f if line.startswith("{")]
+
+
+class ThreeMembers(unittest.TestCase):
+    """One cluster for all cases of the class; each case has keys of its own."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = local.Cluster(BINARY, ports_for(3), os.path.join(WORK, "three"))
+        cls.cluster.start()
+        cls.cluster.wait_healthy()
+        cls.ctl = local.Etcdctl(cls.cluster.endpoints)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.cluster.stop()
+
+    def get(self, *arguments, **options):
+        lines = self.ctl("get", *arguments, **options).splitlines()
+        return list(zip(lines[::2], lines[1::2]))
+
+    def leader(self):
+        return local.wait_until(lambda: self.ctl.leader(self.cluster), 20, "somebody leads")
+
+    def test_put_is_seen_by_every_member(self):
+        self.assertEqual(self.ctl("put", "put/a", "1").strip(), "OK")
+        for member in self.cluster.members:
+            self.assertEqual(self.get("put/a", endpoints=member.endpoint), [("put/a", "1")])
+
+    def test_get_by_prefix_range_limit_and_revision(self):
+        for i in range(5):
+            self.ctl("put", f"prefix/{i}", f"v{i}")
+        everything = [(f"prefix/{i}", f"v{i}") for i in range(5)]
+        self.assertEqual(self.get("prefix/", "--prefix"), everything)
+        self.assertEqual(self.get("prefix/1", "prefix/3"), everything[1:3])
+        self.assertEqual(self.get("prefix/", "--prefix", "--limit", "2"), everything[:2])
+        self.assertEqual(self.get("prefix/", "--prefix", "--order", "DESCEND"), everything[::-1])
+        revision = json.loads(self.ctl("get", "prefix/0", "-w", "json"))["kvs"][0]["mod_revision"]
+        self.ctl("put", "prefix/0", "new")
+        self.assertEqual(self.get("prefix/0", "--rev", str(revision)), [("prefix/0", "v0")])
+        self.assertEqual(self.get("prefix/0"), [("prefix/0", "new")])
+        keys = self.ctl("get", "prefix/", "--prefix", "--keys-only").split()
+        self.assertEqual(keys, [k for k, _ in everything])
+
+    def test_values_are_bytes(self):
+        value = "line one\nline two\n\u00e4\u20ac"
+        self.ctl("put", "bytes/a", stdin=value)
+        self.assertEqual(self.ctl("get", "bytes/a", "--print-value-only").rstrip("\n"), value)
+        self.ctl("put", "bytes/empty", "")
+        self.assertEqual(self.get("bytes/empty"), [("bytes/empty", "")])
+
+    def test_a_large_value_passes_and_a_too_large_one_is_refused(self):
+        large = "x" * (1024 * 1024)
+        self.ctl("put", "large/a", stdin=large)
+        self.assertEqual(self.ctl("get", "large/a", "--print-value-only").strip(), large)
+        refused = self.ctl.run("put", "large/b", stdin="x" * (1600 * 1024))
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("etcdserver: request is too large", refused.stderr)
+        self.assertEqual(self.get("large/b"), [])
+
+    def test_delete_and_previous_values(self):
+        for i in range(3):
+            self.ctl("put", f"del/{i}", str(i))
+        self.assertEqual(self.ctl("put", "del/0", "again", "--prev-kv").split(),
+                         ["OK", "del/0", "0"])
+        self.assertEqual(self.ctl("del", "del/0", "--prev-kv").split(), ["1", "del/0", "again"])
+        self.assertEqual(self.ctl("del", "del/", "--prefix").strip(), "2")
+        self.assertEqual(self.ctl("del", "del/", "--prefix").strip(), "0")
+
+    def test_transaction(self):
+        self.ctl("put", "txn/a", "1")
+        swap = 'value("txn/a") = "1"\n\nput txn/a 2\nput txn/b 3\n\nget txn/a\n\n'
+        self.assertEqual(self.ctl("txn", stdin=swap).split(), ["SUCCESS", "OK", "OK"])
+        self.assertEqual(self.ctl("txn", stdin=swap).split(), ["FAILURE", "txn/a", "2"])
+        revisions = {json.loads(self.ctl("get", key, "-w", "json"))["kvs"][0]["mod_revision"]
+                     for key in ("txn/a", "txn/b")}
+        self.assertEqual(len(revisions), 1, "both puts happen in one revision")
+
+    def test_compaction_and_its_errors(self):
+        revision = 0
+        for i in range(3):
+            reply = json.loads(self.ctl("put", "compact/a", str(i), "-w", "json"))
+            revision = reply["header"]["revision"]
+        self.ctl("compaction", str(revision))
+        self.assertEqual(self.get("compact/a"), [("compact/a", "2")])
+        old = self.ctl.run("get", "compact/a", "--rev", str(revision - 1))
+        self.assertIn("required revision has been compacted", old.stderr)
+        future = self.ctl.run("get", "compact/a", "--rev", str(revision + 1000000))
+        self.assertIn("required revision is a future revision", future.stderr)
+
+    def test_watch_past_and_present(self):
+        self.ctl("put", "watch/a", "0")
+        revision = json.loads(self.ctl("get", "watch/a", "-w", "json"))["header"]["revision"]
+        self.ctl("put", "watch/a", "1")
+        for member in self.cluster.members:
+            self.watch_through(member, revision + 1)
+
+    def watch_through(self, member, revision):
+        watch = self.ctl.start("watch", "watch/", "--prefix", "--rev", str(revision),
+                               endpoints=member.endpoint)
+        seen = []
+
+        def read():
+            for line in watch.stdout:
+                seen.append(line.strip())
+
+        threading.Thread(target=read, daemon=True).start()
+        key = f"watch/{member.name}"
+        expected = ["PUT", key, "x", "DELETE", key, ""]
+        try:
+            local.wait_until(lambda: seen[:3] == ["PUT", "watch/a", "1"], 20, "the past event")
+            self.ctl("put", key, "x")
+            self.ctl("del", key)
+            local.wait_until(lambda: seen[-6:] == expected, 20, f"the events of now in {seen}")
+        finally:
+            watch.kill()
+            watch.wait()
+
+    def test_endpoint_status_health_and_hash(self):
+        rows = self.ctl.status()
+        self.assertEqual(len(rows), 3)
+        self.assertEqual(len({s["leader"] for _, s in rows}), 1)
+        self.assertEqual({s["version"] for _, s in rows}, {"3.7.1"})
+        self.assertTrue(all(s["dbSize"] > 0 for _, s in rows), "etcdctl divides by it")
+        self.ctl("endpoint", "status", "-w", "table")
+        health = json.loads(self.ctl("endpoint", "health", "-w", "json"))
+        self.assertEqual([row["health"] for row in health], [True] * 3)
+        local.wait_until(lambda: len({row[1:] for row in self.ctl.hashes()}) == 1, 20,
+                         "all members report the same hash at the same revision")
+
+    def test_member_list(self):
+        rows = [line.split(", ") for line in self.ctl("member", "list").splitlines()]
+        self.assertEqual(sorted(row[2] for row in rows), ["m1", "m2", "m3"])
+        self.assertEqual({row[1] for row in rows}, {"started"})
+        self.assertEqual(sorted(row[4] for row in rows),
+                         sorted("http://" + m.endpoint for m in self.cluster.members))
+
+    def test_what_is_not_there_yet_says_so(self):
+        refused = self.ctl.run("lease", "grant", "60")
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("not implemented yet", refused.stderr)
+
+    def test_http_on_the_client_port(self):
+        endpoint = self.cluster.members[0].endpoint
+        status, content_type, body = http_get(endpoint, "/health")
+        self.assertEqual((status, json.loads(body)), (200, {"health": "true", "reason": ""}))
+        self.assertEqual(content_type, "application/json")
+        self.assertEqual(http_get(endpoint, "/health?serializable=true")[0], 200)
+        version = json.loads(http_get(endpoint, "/version")[2])
+        self.assertEqual((version["etcdserver"], version["etcdcluster"]), ("3.7.1", "3.7.0"))
+        self.assertEqual(http_get(endpoint, "/livez")[::2], (200, "ok\n"))
+        self.assertIn("[+]linearizable_read ok", http_get(endpoint, "/readyz?verbose")[2])
+        self.assertEqual(http_get(endpoint, "/readyz/non_learner")[0], 200)
+        self.assertEqual(http_get(endpoint, "/nothing")[0], 404)
+
+    def test_metrics(self):
+        pages = [http_get(m.endpoint, "/metrics")[2] for m in self.cluster.members]
+        samples = [dict(line.rsplit(" ", 1) for line in page.splitlines()
+                        if not line.startswith("#")) for page in pages]
+        self.assertEqual([s["etcd_server_has_leader"] for s in samples], ["1"] * 3)
+        self.assertEqual(sorted(s["etcd_server_is_leader"] for s in samples), ["0", "0", "1"])
+        for sample in samples:
+            self.assertGreater(float(sample["process_resident_memory_bytes"]), 0)
+            self.assertGreater(float(sample["etcd_disk_wal_fsync_duration_seconds_count"]), 0)
+        handled = [k for k in samples[0] if k.startswith("grpc_server_handled_total")
+                   and 'grpc_method="Put"' in k]
+        self.assertEqual(len(handled), 17, "one series a status code, from the first scrape")
+
+    def test_peer_port_answers_its_members(self):
+        peer = self.cluster.members[0].peer_url.removeprefix("http://")
+        members = json.loads(http_get(peer, "/members")[2])
+        self.assertEqual(sorted(m["name"] for m in members), ["m1", "m2", "m3"])
+        self.assertEqual(json.loads(http_get(peer, "/raft/probing")[2])["OK"], True)
+        refused = http_get(peer, "/raft/stream/message/1")
+        self.assertEqual((refused[0], refused[2]), (412, "incompatible version\n"))
+
+    def test_a_killed_leader_loses_nothing(self):
+        self.ctl("put", "kill/before", "1")
+        leader = self.leader()
+        rest = ",".join(m.endpoint for m in self.cluster.members if m is not leader)
+        leader.kill(signal.SIGKILL)
+        local.wait_until(
+            lambda: self.ctl.run("put", "kill/after", "2", endpoints=rest).returncode == 0, 30,
+            "the remaining members accept a write")
+        expected = [("kill/after", "2"), ("kill/before", "1")]
+        self.assertEqual(self.get("kill/", "--prefix", endpoints=rest), expected)
+        self.cluster.start_member(leader)
+        self.cluster.wait_healthy(members=[leader])
+        self.assertEqual(self.get("kill/", "--prefix", endpoints=leader.endpoint), expected)
+        local.wait_until(lambda: len({row[1:] for row in self.ctl.hashes()}) == 1, 20,
+                         "the restarted member has caught up")
+
+    def test_without_a_majority_nothing_is_acknowledged(self):
+        self.ctl("put", "minority/a", "1")
+        survivor, *others = self.cluster.members
+        for member in others:
+            member.kill(signal.SIGKILL)
+        refused = self.ctl.run("put", "minority/a", "2", "--command-timeout", "2s",
+                               endpoints=survivor.endpoint)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertEqual(self.get("minority/a", "--consistency", "s",
+                                  endpoints=survivor.endpoint)[0][0], "minority/a")
+        local.wait_until(lambda: http_get(survivor.endpoint, "/health", 15)[0] == 503, 30,
+                         "the survivor says that it is not healthy")
+        for member in others:
+            self.cluster.start_member(member)
+        self.cluster.wait_healthy()
+        self.ctl("put", "minority/a", "3")
+        self.assertEqual(self.get("minority/a"), [("minority/a", "3")])
+
+    def test_sigterm_hands_over_leadership(self):
+        leader = self.leader()
+        status = leader.kill(signal.SIGTERM)
+        self.assertEqual(status, -signal.SIGTERM, "the signal is raised again, as etcd does")
+        messages = [r["msg"] for r in log_records(leader)]
+        self.assertIn("leadership transfer completed", messages)
+        self.cluster.start_member(leader)
+        self.cluster.wait_healthy()
+
+    def test_the_log_is_json_and_calm(self):
+        for member in self.cluster.members:
+            records = log_records(member)
+            self.assertTrue(all({"level", "ts", "caller", "msg"} <= r.keys() for r in records))
+            self.assertIn("ready to serve client requests", [r["msg"] for r in records])
+            self.assertEqual([r for r in records if r["level"] == "error"], [])
+
+
+class OneMember(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.mkdtemp(dir=WORK)
+
+    def test_survives_sigkill_with_all_that_it_acknowledged(self):
+        with local.Cluster(BINARY, ports_for(1), self.directory) as cluster:
+            cluster.start()
+            cluster.wait_healthy()
+            ctl = local.Etcdctl(cluster.endpoints)
+            for round_ in range(3):
+                for i in range(5):
+                    ctl("put", f"k/{round_}/{i}", "v")
+                cluster.members[0].kill(signal.SIGKILL)
+                cluster.start_member(cluster.members[0])
+                cluster.wait_healthy()
+                keys = ctl("get", "k/", "--prefix", "--keys-only").split()
+                self.assertEqual(len(keys), 5 * (round_ + 1))
+
+    def test_a_torn_tail_of_the_log_is_cut(self):
+        with local.Cluster(BINARY, ports_for(1), self.directory) as cluster:
+            cluster.start()
+            cluster.wait_healthy()
+            ctl = local.Etcdctl(cluster.endpoints)
+            ctl("put", "a", "1")
+            member = cluster.members[0]
+            member.kill(signal.SIGKILL)
+            cluster.start_member(member)
+            cluster.wait_healthy()
+            self.assertEqual(ctl("get", "a", "--print-value-only").strip(), "1")
+
+    def test_a_second_process_on_the_same_directory_is_refused(self):
+        with local.Cluster(BINARY, ports_for(1), self.directory) as cluster:
+            cluster.start()
+            cluster.wait_healthy()
+            (client, peer), = ports_for(1)
+            second = run_server(*member_arguments("m1", client, peer,
+                                                  cluster.members[0].data_dir))
+            self.assertEqual(second.returncode, 1)
+            self.assertIn(cluster.members[0].data_dir, second.stderr)
+            local.Etcdctl(cluster.endpoints)("put", "still", "alive")
+
+    def test_a_directory_of_another_cluster_is_refused(self):
+        (client, peer), = ports_for(1)
+        with local.Cluster(BINARY, [(client, peer)], self.directory) as cluster:
+            cluster.start()
+            cluster.wait_healthy()
+        refused = run_server(*member_arguments("m1", client, peer, cluster.members[0].data_dir,
+                                               token="another"))
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(cluster.members[0].data_dir, refused.stderr)
+        self.assertIn("cluster", refused.stderr)
+
+    def test_a_port_in_use_is_named_and_leaves_no_trace(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            (other, _), = ports_for(1)
+            for client, peer in ((port, other), (other, port)):
+                data_dir = os.path.join(self.directory, "unused")
+                refused = run_server(*member_arguments("m1", client, peer, data_dir))
+                self.assertEqual(refused.returncode, 1)
+                self.assertIn(f"127.0.0.1:{port}", refused.stderr)
+                self.assertFalse(os.path.exists(data_dir))
+
+
+class CommandLine(unittest.TestCase):
+    def assert_refused(self, status, texts, *arguments):
+        done = run_server(*arguments)
+        self.assertEqual(done.returncode, status, done.stderr)
+        for text in texts:
+            self.assertIn(text, done.stderr)
+
+    def test_version_and_help(self):
+        version = run_server("--version")
+        self.assertEqual(version.returncode, 0)
+        self.assertTrue(version.stdout.startswith("etcd Version: 3.7.1\nGit SHA: "))
+        self.assertIn("Quorate Version: ", version.stdout)
+        self.assertIn("--initial-cluster-token", run_server("--help").stdout)
+
+    def test_unknown_flag(self):
+        self.assert_refused(2, ["flag provided but not defined: --nonsense"], "--nonsense")
+
+    def test_malformed_values_are_named(self):
+        self.assert_refused(2, ["--listen-client-urls", "127.0.0.1:2379"],
+                            "--listen-client-urls", "127.0.0.1:2379")
+        self.assert_refused(2, ["--election-timeout", "soon"], "--election-timeout=soon")
+        self.assert_refused(2, ["--initial-cluster", "m1"], "--initial-cluster", "m1")
+
+    def test_settings_that_do_not_fit(self):
+        self.assert_refused(1, ["--election-timeout[100ms]"], "--election-timeout", "100")
+        self.assert_refused(1, ["--advertise-client-urls is required"],
+                            "--listen-client-urls", "http://127.0.0.1:1")
+        (client, peer), = ports_for(1)
+        self.assert_refused(1, ["couldn't find local name \"m9\""], *member_arguments(
+            "m9", client, peer, os.path.join(WORK, "m9"), f"m1=http://127.0.0.1:{peer}"))
+
+
+if __name__ == "__main__":
+    sys.argv[1:] = []
+    try:
+        started = time.monotonic()
+        junit.main(sys.modules[__name__])
+    finally:
+        shutil.rmtree(WORK, ignore_errors=True)

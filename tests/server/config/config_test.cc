@@ -1,0 +1,258 @@
+// What an operator may write, and what he is told when it does not fit.
+#include "server/config/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "server/config/flags.h"
+#include "server/config/ids.h"
+#include "server/config/url.h"
+#include "server/config/version.h"
+
+namespace quorate::config {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using Arguments = std::vector<absl::string_view>;
+
+absl::StatusOr<CommandLine> Parse(const Arguments& arguments) {
+  return ParseCommandLine(arguments);
+}
+
+std::string ErrorOf(const Arguments& arguments) {
+  const auto line = Parse(arguments);
+  return line.ok() ? "no error" : std::string(line.status().message());
+}
+
+std::string UrlError(absl::string_view text) {
+  const auto url = ParseUrl(text);
+  return url.ok() ? "no error" : std::string(url.status().message());
+}
+
+TEST(UrlTest, NamesAddressesAndPorts) {
+  EXPECT_EQ(ParseUrl("http://10.0.0.1:2379")->HostPort(), "10.0.0.1:2379");
+  EXPECT_EQ(ParseUrl(" HTTP://localhost:0 ")->ToString(), "http://localhost:0");
+  EXPECT_EQ(ParseUrl("http://[::1]:2380")->host, "::1");
+  EXPECT_EQ(ParseUrl("http://[::1]:2380")->ToString(), "http://[::1]:2380");
+  EXPECT_EQ(ParseUrl("http://db-0.db.svc.cluster.local:2380")->host, "db-0.db.svc.cluster.local");
+}
+
+TEST(UrlTest, ErrorsNameTheText) {
+  EXPECT_THAT(UrlError("127.0.0.1:2379"), HasSubstr("127.0.0.1:2379"));
+  EXPECT_EQ(UrlError("ftp://a:1"), "URL scheme must be http, https, unix, or unixs: ftp://a:1");
+  EXPECT_EQ(UrlError("http://a"), "URL address does not have the form \"host:port\": http://a");
+  EXPECT_EQ(UrlError("http://a:1/x"), "URL must not contain a path: http://a:1/x");
+  for (const char* bad : {"http://a:65536", "http://a:-1", "http://a:", "http://:x", "http://a:1x",
+                          "http://::1:2379", "http://[::1:2379", "http://a:99999999999999999999"}) {
+    EXPECT_THAT(UrlError(bad), HasSubstr("host:port")) << bad;
+  }
+  EXPECT_THAT(UrlError("https://a:1"), HasSubstr("not supported yet"));
+}
+
+TEST(UrlTest, ListsAreSortedAndNeverEmpty) {
+  const auto urls = ParseUrls("http://b:2, http://a:1,");
+  ASSERT_TRUE(urls.ok());
+  EXPECT_EQ(JoinUrls(*urls), "http://a:1,http://b:2");
+  EXPECT_FALSE(ParseUrls(" , ").ok());
+  EXPECT_FALSE(ParseUrls("").ok());
+}
+
+TEST(InitialClusterTest, OneNameMayHaveSeveralUrls) {
+  const auto members =
+      ParseInitialCluster("m2=http://b:1,m1=http://a:2,m2=http://a:1,m1=http://a:1");
+  ASSERT_TRUE(members.ok()) << members.status();
+  ASSERT_EQ(members->size(), 2u);
+  EXPECT_EQ((*members)[0].name, "m2");
+  EXPECT_THAT(UrlStrings((*members)[0].peer_urls), ElementsAre("http://a:1", "http://b:1"));
+  EXPECT_EQ(JoinInitialCluster(*members),
+            "m2=http://a:1,m2=http://b:1,m1=http://a:1,m1=http://a:2");
+}
+
+TEST(InitialClusterTest, RefusesWhatHasNoNameOrUrl) {
+  EXPECT_THAT(std::string(ParseInitialCluster("m1=").status().message()),
+              HasSubstr("empty URL given for \"m1\""));
+  EXPECT_FALSE(ParseInitialCluster("http://a:1").ok());
+  EXPECT_FALSE(ParseInitialCluster("=http://a:1").ok());
+  EXPECT_FALSE(ParseInitialCluster("").ok());
+  EXPECT_FALSE(ParseInitialCluster("m1=a:1").ok());
+}
+
+TEST(FlagsTest, OneDashOrTwoWithEqualsOrWithout) {
+  const auto line = Parse({"-name", "a", "--data-dir=/d", "--election-timeout", "2000",
+                           "-heartbeat-interval=50", "--pre-vote=false"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->action, CommandLine::Action::kServe);
+  EXPECT_EQ(line->config.name, "a");
+  EXPECT_EQ(line->config.DataDir(), "/d");
+  EXPECT_EQ(line->config.election_timeout, Seconds(2));
+  EXPECT_EQ(line->config.heartbeat_interval, Milliseconds(50));
+  EXPECT_FALSE(line->config.pre_vote);
+}
+
+TEST(FlagsTest, DefaultsAreEtcds) {
+  const auto line = Parse({});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->config.DataDir(), "default.etcd");
+  EXPECT_EQ(JoinUrls(line->config.listen_client_urls), "http://localhost:2379");
+  EXPECT_EQ(JoinUrls(line->config.listen_peer_urls), "http://localhost:2380");
+  EXPECT_EQ(JoinInitialCluster(line->config.Members()), "default=http://localhost:2380");
+  EXPECT_EQ(line->config.RequestTimeout(), Seconds(7));
+  EXPECT_EQ(line->config.max_request_bytes, 1572864u);
+}
+
+TEST(FlagsTest, WithoutAnInitialClusterTheMemberIsAlone) {
+  const auto line = Parse({"--name", "x", "--initial-advertise-peer-urls", "http://10.0.0.1:2380"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(JoinInitialCluster(line->config.Members()), "x=http://10.0.0.1:2380");
+  EXPECT_TRUE(line->config.ValidateBootstrap().ok());
+}
+
+TEST(FlagsTest, TheLastOfSeveralWins) {
+  const auto line = Parse({"--name=a", "--name=b"});
+  ASSERT_TRUE(line.ok());
+  EXPECT_EQ(line->config.name, "b");
+}
+
+TEST(FlagsTest, ErrorsNameFlagAndValue) {
+  EXPECT_EQ(ErrorOf({"--no-such-flag"}), "flag provided but not defined: --no-such-flag");
+  EXPECT_EQ(ErrorOf({"serve"}), "'serve' is not a valid flag");
+  EXPECT_EQ(ErrorOf({"--name"}), "flag needs an argument: --name");
+  EXPECT_EQ(ErrorOf({"--election-timeout=soon"}),
+            "invalid value \"soon\" for flag --election-timeout: not a whole number");
+  EXPECT_THAT(ErrorOf({"--election-timeout=-5"}), HasSubstr("\"-5\""));
+  EXPECT_THAT(ErrorOf({"--listen-peer-urls=localhost:2380"}),
+              AllOf(HasSubstr("--listen-peer-urls"), HasSubstr("localhost:2380")));
+  EXPECT_THAT(ErrorOf({"--initial-cluster-state=newish"}),
+              AllOf(HasSubstr("--initial-cluster-state"), HasSubstr("newish")));
+  EXPECT_THAT(ErrorOf({"--pre-vote=perhaps"}), HasSubstr("not a boolean"));
+  EXPECT_THAT(ErrorOf({"--log-level=loud"}), HasSubstr("loud"));
+  EXPECT_THAT(ErrorOf({"---name=a"}), HasSubstr("bad flag syntax"));
+  EXPECT_THAT(ErrorOf({"--=a"}), HasSubstr("bad flag syntax"));
+}
+
+TEST(FlagsTest, MalformedValuesAndContradictionsDiffer) {
+  EXPECT_EQ(Parse({"--bogus"}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Parse({"--heartbeat-interval=500"}).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(FlagsTest, EtcdsChecks) {
+  EXPECT_EQ(ErrorOf({"--heartbeat-interval=300", "--election-timeout=1000"}),
+            "--election-timeout[1000ms] should be at least as 5 times as "
+            "--heartbeat-interval[300ms]");
+  EXPECT_EQ(ErrorOf({"--election-timeout=50001"}),
+            "--election-timeout[50001ms] is too long, and should be set less than 50000ms");
+  EXPECT_EQ(ErrorOf({"--listen-client-urls=http://127.0.0.1:1"}),
+            "--advertise-client-urls is required when --listen-client-urls is set explicitly");
+  EXPECT_THAT(ErrorOf({"--listen-peer-urls=http://db.example.com:2380"}),
+              HasSubstr("expected IP in URL for binding (http://db.example.com:2380)"));
+  EXPECT_THAT(ErrorOf({"--heartbeat-interval=0"}), HasSubstr("--heartbeat-interval must be >0"));
+}
+
+TEST(FlagsTest, HelpAndVersionWinOverWhatFollows) {
+  EXPECT_EQ(Parse({"--help", "--bogus"})->action, CommandLine::Action::kShowHelp);
+  EXPECT_EQ(Parse({"-h"})->action, CommandLine::Action::kShowHelp);
+  EXPECT_EQ(Parse({"--version"})->action, CommandLine::Action::kShowVersion);
+}
+
+TEST(FlagsTest, VersionIsEtcdsFourLinesThenOurs) {
+  const std::string text = VersionText();
+  EXPECT_EQ(text.rfind("etcd Version: 3.7.1\nGit SHA: ", 0), 0u) << text;
+  EXPECT_THAT(text, HasSubstr("\nGo Version: "));
+  EXPECT_THAT(text, HasSubstr("\nGo OS/Arch: linux/"));
+  EXPECT_THAT(text, HasSubstr("\nQuorate Version: "));
+}
+
+TEST(FlagsTest, HelpListsEveryFlag) {
+  for (const char* flag :
+       {"--name", "--data-dir", "--listen-client-urls", "--advertise-client-urls",
+        "--listen-peer-urls", "--initial-advertise-peer-urls", "--initial-cluster ",
+        "--initial-cluster-token", "--initial-cluster-state", "--heartbeat-interval",
+        "--election-timeout"}) {
+    EXPECT_THAT(HelpText(), HasSubstr(flag));
+  }
+}
+
+// A configuration of three members, this one being m1.
+Config ThreeMembers() {
+  Config config;
+  config.name = "m1";
+  config.initial_cluster =
+      *ParseInitialCluster("m1=http://a:2380,m2=http://b:2380,m3=http://c:2380");
+  config.initial_advertise_peer_urls = *ParseUrls("http://a:2380");
+  return config;
+}
+
+TEST(BootstrapTest, TheMemberMustBeOneOfTheFounders) {
+  EXPECT_TRUE(ThreeMembers().ValidateBootstrap().ok());
+  Config stranger = ThreeMembers();
+  stranger.name = "m4";
+  EXPECT_THAT(std::string(stranger.ValidateBootstrap().message()),
+              HasSubstr("couldn't find local name \"m4\" in the initial cluster configuration"));
+}
+
+TEST(BootstrapTest, ItsUrlsMustAgree) {
+  Config config = ThreeMembers();
+  config.initial_advertise_peer_urls = *ParseUrls("http://elsewhere:2380");
+  EXPECT_THAT(std::string(config.ValidateBootstrap().message()),
+              AllOf(HasSubstr("http://a:2380"), HasSubstr("http://elsewhere:2380")));
+}
+
+TEST(BootstrapTest, AUrlBelongsToOneMember) {
+  Config config = ThreeMembers();
+  config.initial_cluster = *ParseInitialCluster("m1=http://a:2380,m2=http://a:2380");
+  EXPECT_THAT(std::string(config.ValidateBootstrap().message()), HasSubstr("duplicate url"));
+}
+
+TEST(IdsTest, EqualEtcds) {
+  EXPECT_EQ(FounderId(*ParseUrls("http://10.0.0.8:2379"), "").value(), 14544069596553697298u);
+  const MemberId member = FounderId(*ParseUrls("http://localhost:2380"), "etcd-cluster");
+  EXPECT_EQ(HexId(member), "8e9e05c52164694d");
+  EXPECT_EQ(HexId(FoundedClusterId({member})), "cdf818194e3a8c32");
+}
+
+TEST(IdsTest, DoNotDependOnTheOrderOfUrlsOrMembers) {
+  const std::vector<Url> urls = {*ParseUrl("http://b:1"), *ParseUrl("http://a:1")};
+  const std::vector<Url> reversed = {urls[1], urls[0]};
+  EXPECT_EQ(FounderId(urls, "t"), FounderId(reversed, "t"));
+  EXPECT_NE(FounderId(urls, "t"), FounderId(urls, "u"));
+  EXPECT_EQ(FoundedClusterId({MemberId(1), MemberId(2)}),
+            FoundedClusterId({MemberId(2), MemberId(1)}));
+}
+
+TEST(IdsTest, HexadecimalForm) {
+  uint64_t id = 0;
+  EXPECT_TRUE(ParseHexId("8e9e05c52164694d", &id));
+  EXPECT_EQ(id, 0x8e9e05c52164694du);
+  EXPECT_EQ(HexId(uint64_t{0xab}), "ab");
+  for (const char* bad : {"", "xyz", "0x1", "-1", "12345678901234567", "1 "}) {
+    EXPECT_FALSE(ParseHexId(bad, &id)) << bad;
+  }
+}
+
+TEST(VersionTest, OnlyMajorAndMinorCount) {
+  EXPECT_EQ(*ParseVersion("3.7.1"), (MajorMinor{3, 7}));
+  EXPECT_EQ(*ParseVersion("3.8.0-alpha.0"), (MajorMinor{3, 8}));
+  EXPECT_LT(*ParseVersion("3.10.0"), *ParseVersion("4.0.0"));
+  EXPECT_LT(*ParseVersion("3.9.0"), *ParseVersion("3.10.0"));
+  EXPECT_EQ(ParseVersion("3.7.1")->ToString(), "3.7.0");
+  for (const char* bad : {"", "3", "3.", "x.y", ".7", "3.7x", "99999.1"}) {
+    EXPECT_FALSE(ParseVersion(bad).has_value()) << bad;
+  }
+}
+
+TEST(VersionTest, JsonForProbesAndMembers) {
+  EXPECT_EQ(VersionJson("3.7.0"),
+            R"({"etcdserver":"3.7.1","etcdcluster":"3.7.0","storage":"3.7.0"})");
+  EXPECT_EQ(VersionJson(""),
+            R"({"etcdserver":"3.7.1","etcdcluster":"not_decided","storage":"unknown"})");
+}
+
+}  // namespace
+}  // namespace quorate::config
