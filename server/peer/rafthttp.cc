@@ -84,7 +84,7 @@ void RaftHttp::AddRoutes(http1::Server* server, Information information) {
   information_ = std::move(information);
   server->RoutePrefix({"GET"}, kStreamPrefix,
                       [this](const http1::ExchangePtr& e) { OnStreamRequest(e); });
-  http1::Server::RouteOptions post;
+  http1::RouteOptions post;
   post.max_body_bytes = context_.options.max_post_bytes;
   server->Route({"POST"}, "/raft", post, [this](const http1::ExchangePtr& e) { OnPost(e); });
   server->Route({"GET"}, "/raft/probing", [this](const http1::ExchangePtr& e) {

@@ -45,7 +45,6 @@ void StreamDialer::OnResponse(const http1::ResponseHead& head) {
   peer_version_ = std::string(head.fields.Get("X-Server-Version"));
   connected_ = true;
   failure_logged_ = false;
-  redial_delay_ = context_->options.redial_min;
   LOG_INFO(context_->log, "established TCP streaming connection with remote peer",
            {"stream-reader-type", "stream Message"},
            {"local-member-id", config::HexId(context_->self.member)},
@@ -81,7 +80,10 @@ void StreamDialer::OnBody(absl::string_view piece) {
   stats_->received_bytes += piece.size();
   const absl::Status status = reader_->Feed(
       piece, [this](Bytes frame) { return Deliver(*context_, peer_, frame, stats_); });
-  if (status.ok()) return;
+  if (status.ok()) {
+    redial_delay_ = context_->options.redial_min;
+    return;
+  }
   ++stats_->received_failures;
   GiveUp(status);
 }

@@ -1,0 +1,325 @@
+// The shell around the replica: when it answers, when it must not, and what happens when
+// the disk fails under it.
+#include "server/node/node.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "api/rpc.pb.h"
+#include "sim/env.h"
+#include "storage/recovery.h"
+#include "storage/wal.h"
+#include "tests/server/support/test_world.h"
+
+namespace quorate::node {
+namespace {
+
+// Peers that never answer.
+class SilentTransport final : public PeerTransport {
+ public:
+  void Send(absl::Span<raft::Message> messages) override { sent += messages.size(); }
+  std::string PeerVersion(MemberId) const override { return ""; }
+  size_t sent = 0;
+};
+
+class RecordingSink final : public WatchSink {
+ public:
+  void OnWatchReply(Bytes head, Bytes events) override {
+    etcdserverpb::WatchResponse response;
+    ASSERT_TRUE(response.ParseFromString(std::string(head.view()) + std::string(events.view())));
+    replies.push_back(std::move(response));
+  }
+  void OnWatchEnd(const absl::Status& status) override { ends.push_back(status); }
+  std::vector<etcdserverpb::WatchResponse> replies;
+  std::vector<absl::Status> ends;
+};
+
+struct Answer {
+  bool done = false;
+  absl::Status status;
+  Bytes body;
+};
+
+std::string PutRequest(const std::string& key, const std::string& value) {
+  etcdserverpb::PutRequest request;
+  request.set_key(key);
+  request.set_value(value);
+  return request.SerializeAsString();
+}
+
+std::string RangeRequest(const std::string& key) {
+  etcdserverpb::RangeRequest request;
+  request.set_key(key);
+  return request.SerializeAsString();
+}
+
+// One node of a cluster of `members`, on a simulated disk.
+class NodeTest : public ::testing::Test {
+ protected:
+  explicit NodeTest() : world_(7), host_(world_.context(), &world_.network(), "m1", {}) {}
+  ~NodeTest() override {
+    if (host_.running()) host_.Crash(sim::CrashKind::kKill);
+    node_.reset();
+    lock_.reset();
+  }
+
+  void Boot(int members) {
+    env_ = host_.Boot();
+    host_.Run([this, members] {
+      storage::OpenOptions options;
+      options.data_dir = "/data";
+      options.cluster_id = ClusterId(77);
+      options.member_id = MemberId(1);
+      options.create = true;
+      opening_ = storage::OpenStorage(
+          env_, options, [this, members](absl::StatusOr<storage::OpenedStorage> opened) {
+            ASSERT_TRUE(opened.ok()) << opened.status();
+            OnOpened(*std::move(opened), members);
+          });
+    });
+    ASSERT_TRUE(world_.RunUntil([this] { return node_ != nullptr; }));
+  }
+
+  void OnOpened(storage::OpenedStorage opened, int members) {
+    lock_ = std::move(opened.lock);
+    wal_ = std::move(opened.wal);
+    recovered_ = {opened.state.hard_state, std::move(opened.state.entries)};
+    if (!recovered_.entries.empty()) return MakeNode();
+    std::vector<engine::BootstrapMember> founders;
+    for (int i = 1; i <= members; ++i) {
+      founders.push_back({MemberId(static_cast<uint64_t>(i)), "m", {"http://m:1"}});
+    }
+    recovered_ = engine::Replica::Bootstrap(founders);
+    wal_->Append(recovered_.entries, &recovered_.hard_state, true,
+                 [this](const absl::Status& status) {
+                   ASSERT_TRUE(status.ok());
+                   env_.loop->Defer([this] { MakeNode(); });
+                 });
+  }
+
+  void MakeNode() {
+    Options options;
+    options.replica.cluster_id = ClusterId(77);
+    options.replica.member_id = MemberId(1);
+    options.replica.server_version = "3.7.1";
+    options.on_halt = [this](const absl::Status& why) { halts_.push_back(why); };
+    node_ =
+        std::make_unique<Node>(env_, options, std::move(recovered_), std::move(wal_), &transport_);
+  }
+
+  void WaitForLeadership() {
+    ASSERT_TRUE(world_.RunUntil([this] { return node_->status().role == engine::Role::kLeader; }));
+  }
+
+  // Begins a call as an event of the process; `answer` outlives the world's run.
+  void Call(RequestKind kind, const std::string& body, Answer* answer,
+            Duration timeout = Seconds(7)) {
+    host_.Run([=, this] {
+      last_call_ =
+          node_->Call(kind, Bytes::Copy(body), timeout, [answer](absl::Status status, Bytes reply) {
+            EXPECT_FALSE(answer->done) << "answered twice";
+            *answer = {true, std::move(status), std::move(reply)};
+          });
+    });
+  }
+  Answer Finish(RequestKind kind, const std::string& body) {
+    Answer answer;
+    Call(kind, body, &answer);
+    EXPECT_TRUE(world_.RunUntil([&] { return answer.done; }));
+    return answer;
+  }
+
+  TestWorld world_;
+  sim::Host host_;
+  io::Env env_;
+  std::unique_ptr<storage::PendingOpen> opening_;
+  std::unique_ptr<io::DirectoryLock> lock_;
+  std::unique_ptr<storage::Wal> wal_;
+  engine::Recovered recovered_;
+  SilentTransport transport_;
+  std::vector<absl::Status> halts_;
+  CallId last_call_;
+  std::unique_ptr<Node> node_;
+};
+
+TEST_F(NodeTest, ASingleMemberServes) {
+  Boot(1);
+  WaitForLeadership();
+  EXPECT_TRUE(Finish(RequestKind::kPut, PutRequest("a", "1")).status.ok());
+  const Answer got = Finish(RequestKind::kRange, RangeRequest("a"));
+  ASSERT_TRUE(got.status.ok()) << got.status;
+  etcdserverpb::RangeResponse response;
+  ASSERT_TRUE(response.ParseFromString(std::string(got.body.view())));
+  ASSERT_EQ(response.kvs_size(), 1);
+  EXPECT_EQ(response.kvs(0).value(), "1");
+  EXPECT_EQ(response.header().cluster_id(), 77u);
+}
+
+TEST_F(NodeTest, AWriteIsNotAcknowledgedBeforeItIsDurable) {
+  Boot(1);
+  WaitForLeadership();
+  Finish(RequestKind::kPut, PutRequest("before", "1"));
+  host_.disk().StallUntil(world_.scheduler().now() + Seconds(2));
+  Answer answer;
+  Call(RequestKind::kPut, PutRequest("a", "1"), &answer);
+  world_.RunFor(Milliseconds(1900));
+  EXPECT_FALSE(answer.done);
+  ASSERT_TRUE(world_.RunUntil([&] { return answer.done; }));
+  EXPECT_TRUE(answer.status.ok()) << answer.status;
+}
+
+TEST_F(NodeTest, RequestsOfOneTurnShareOneWriteOfTheLog) {
+  Boot(1);
+  WaitForLeadership();
+  Finish(RequestKind::kPut, PutRequest("before", "1"));
+  const uint64_t writes = node_->wal()->stats().writes;
+  std::vector<Answer> answers(50);
+  host_.Run([&] {
+    for (Answer& answer : answers) {
+      node_->Call(RequestKind::kPut, Bytes::Copy(PutRequest("k", "v")), Seconds(7),
+                  [&answer](absl::Status status, Bytes) {
+                    answer = {true, status, Bytes()};
+                  });
+    }
+  });
+  for (Answer& answer : answers) {
+    ASSERT_TRUE(world_.RunUntil([&] { return answer.done; }));
+    EXPECT_TRUE(answer.status.ok());
+  }
+  EXPECT_EQ(node_->wal()->stats().writes - writes, 1u);
+}
+
+TEST_F(NodeTest, AFailedSyncEndsServiceForGood) {
+  Boot(1);
+  WaitForLeadership();
+  host_.disk().FailNextSyncs(1);
+  const Answer answer = Finish(RequestKind::kPut, PutRequest("a", "1"));
+  EXPECT_EQ(answer.status, absl::UnavailableError("etcdserver: server stopped"));
+  EXPECT_FALSE(node_->halted().ok());
+  ASSERT_EQ(halts_.size(), 1u);
+  EXPECT_EQ(halts_[0], node_->halted());
+  // The disk works again; the member must not go on as if nothing had happened.
+  const Answer later = Finish(RequestKind::kRange, RangeRequest("a"));
+  EXPECT_EQ(later.status, absl::UnavailableError("etcdserver: server stopped"));
+  EXPECT_EQ(halts_.size(), 1u);
+}
+
+TEST_F(NodeTest, AfterAFailedSyncTheNextProcessServesAgain) {
+  Boot(1);
+  WaitForLeadership();
+  Finish(RequestKind::kPut, PutRequest("kept", "1"));
+  host_.disk().FailNextSyncs(1);
+  Finish(RequestKind::kPut, PutRequest("lost", "1"));
+  host_.Crash(sim::CrashKind::kPowerLoss);
+  node_.reset();
+  lock_.reset();
+  Boot(1);
+  WaitForLeadership();
+  const Answer got = Finish(RequestKind::kRange, RangeRequest("kept"));
+  etcdserverpb::RangeResponse response;
+  ASSERT_TRUE(response.ParseFromString(std::string(got.body.view())));
+  EXPECT_EQ(response.count(), 1);
+}
+
+TEST_F(NodeTest, WithoutAQuorumCallsTimeOut) {
+  Boot(3);
+  Answer write;
+  Answer read;
+  Call(RequestKind::kPut, PutRequest("a", "1"), &write, Seconds(7));
+  Call(RequestKind::kRange, RangeRequest("a"), &read, Seconds(2));
+  world_.RunFor(Milliseconds(1990));
+  EXPECT_FALSE(read.done);
+  ASSERT_TRUE(world_.RunUntil([&] { return read.done; }, Seconds(1)));
+  EXPECT_EQ(read.status.code(), absl::StatusCode::kUnavailable);
+  ASSERT_TRUE(world_.RunUntil([&] { return write.done; }, Seconds(6)));
+  EXPECT_EQ(write.status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(node_->pending_calls(), 0u);
+  EXPECT_GT(transport_.sent, 0u) << "it campaigned meanwhile";
+}
+
+TEST_F(NodeTest, AnAbandonedCallIsNeverAnswered) {
+  Boot(1);
+  WaitForLeadership();
+  Answer answer;
+  Call(RequestKind::kPut, PutRequest("a", "1"), &answer);
+  host_.Run([this] { node_->Abandon(last_call_); });
+  world_.RunFor(Seconds(10));
+  EXPECT_FALSE(answer.done);
+  EXPECT_EQ(node_->pending_calls(), 0u);
+}
+
+TEST_F(NodeTest, AMalformedRequestIsAnError) {
+  Boot(1);
+  WaitForLeadership();
+  EXPECT_FALSE(Finish(RequestKind::kPut, "\xff\xff\xff").status.ok());
+  EXPECT_TRUE(Finish(RequestKind::kPut, PutRequest("a", "1")).status.ok());
+}
+
+TEST_F(NodeTest, AWatchSeesPutsAndEndsWithTheNode) {
+  Boot(1);
+  WaitForLeadership();
+  RecordingSink sink;
+  WatchStream stream;
+  host_.Run([&] {
+    stream = node_->OpenWatch(&sink);
+    etcdserverpb::WatchRequest request;
+    request.mutable_create_request()->set_key("a");
+    stream.Request(Bytes::Copy(request.SerializeAsString()));
+  });
+  ASSERT_TRUE(world_.RunUntil([&] { return sink.replies.size() == 1; }));
+  EXPECT_TRUE(sink.replies[0].created());
+  Finish(RequestKind::kPut, PutRequest("a", "1"));
+  ASSERT_TRUE(world_.RunUntil([&] { return sink.replies.size() == 2; }));
+  ASSERT_EQ(sink.replies[1].events_size(), 1);
+  EXPECT_EQ(sink.replies[1].events(0).kv().value(), "1");
+
+  host_.Run([&] { node_->Stop(absl::CancelledError("test")); });
+  ASSERT_TRUE(world_.RunUntil([&] { return !sink.ends.empty(); }));
+  EXPECT_EQ(sink.ends[0], absl::UnavailableError("etcdserver: server stopped"));
+  EXPECT_TRUE(halts_.empty()) << "a stop is no halt";
+}
+
+TEST_F(NodeTest, AnUnwritableStreamGetsNothingAndCatchesUp) {
+  Boot(1);
+  WaitForLeadership();
+  RecordingSink sink;
+  WatchStream stream;
+  host_.Run([&] {
+    stream = node_->OpenWatch(&sink);
+    etcdserverpb::WatchRequest request;
+    request.mutable_create_request()->set_key("a");
+    stream.Request(Bytes::Copy(request.SerializeAsString()));
+  });
+  ASSERT_TRUE(world_.RunUntil([&] { return sink.replies.size() == 1; }));
+  host_.Run([&] { stream.SetWritable(false); });
+  for (int i = 0; i < 5; ++i) Finish(RequestKind::kPut, PutRequest("a", std::to_string(i)));
+  EXPECT_EQ(sink.replies.size(), 1u);
+  host_.Run([&] { stream.SetWritable(true); });
+  const auto events = [&] {
+    int total = 0;
+    for (const auto& reply : sink.replies) total += reply.events_size();
+    return total;
+  };
+  ASSERT_TRUE(world_.RunUntil([&] { return events() == 5; }));
+}
+
+TEST_F(NodeTest, AWatchStreamMayOutliveItsNode) {
+  Boot(1);
+  WaitForLeadership();
+  RecordingSink sink;
+  WatchStream stream;
+  host_.Run([&] { stream = node_->OpenWatch(&sink); });
+  world_.RunFor(Seconds(1));
+  host_.Crash(sim::CrashKind::kKill);
+  node_.reset();
+  stream.Request(Bytes::Copy("anything"));
+  stream.SetWritable(false);
+  stream.Close();
+}
+
+}  // namespace
+}  // namespace quorate::node

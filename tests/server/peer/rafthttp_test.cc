@@ -1,0 +1,433 @@
+// etcd's peer protocol between simulated hosts: delivery, order, loss of streams, and what
+// is refused with which status.
+#include "server/peer/rafthttp.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "engine/raft/codec.h"
+#include "server/config/ids.h"
+#include "server/http1/client.h"
+#include "server/log/logger.h"
+#include "sim/env.h"
+#include "tests/server/support/test_world.h"
+
+namespace quorate::peer {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr ClusterId kCluster(0x77);
+
+raft::Message Heartbeat(uint64_t from, uint64_t to, uint64_t commit) {
+  raft::Message message;
+  message.type = raft::MessageType::kHeartbeat;
+  message.from = MemberId(from);
+  message.to = MemberId(to);
+  message.term = Term(3);
+  message.commit = LogIndex(commit);
+  return message;
+}
+
+// One member's transport, and what came out of it.
+class Endpoint final : public node::PeerSink {
+ public:
+  Endpoint(TestWorld* world, uint64_t id, ClusterId cluster, const Options& options)
+      : id_(id), host_(world->context(), &world->network(), absl::StrCat("m", id), {}) {
+    env_ = host_.Boot();
+    host_.Run([this, cluster, options] { Build(cluster, options); });
+  }
+  ~Endpoint() override {
+    if (host_.running()) host_.Crash(sim::CrashKind::kKill);
+    Destroy();
+  }
+
+  void Crash(sim::CrashKind kind) {
+    host_.Crash(kind);
+    Destroy();
+  }
+  void Restart(ClusterId cluster, const Options& options) {
+    env_ = host_.Boot();
+    host_.Run([this, cluster, options] { Build(cluster, options); });
+  }
+  void SetPeers(const std::vector<uint64_t>& ids) {
+    host_.Run([this, ids] {
+      std::vector<PeerAddresses> peers;
+      for (const uint64_t id : ids) peers.push_back({MemberId(id), {absl::StrCat("m", id, ":1")}});
+      transport_->SetPeers(peers);
+    });
+  }
+  void Send(std::vector<raft::Message> messages) {
+    host_.Run([this, messages = std::move(messages)]() mutable {
+      transport_->Send(absl::MakeSpan(messages));
+    });
+  }
+
+  void OnPeerMessage(raft::Message message) override { received.push_back(std::move(message)); }
+  void ReportUnreachable(MemberId peer) override { unreachable.push_back(peer); }
+  void ReportSnapshotSent(MemberId, bool) override {}
+
+  std::vector<uint64_t> Commits() const {
+    std::vector<uint64_t> commits;
+    for (const raft::Message& message : received) commits.push_back(message.commit.value());
+    return commits;
+  }
+  RaftHttp& transport() { return *transport_; }
+  const PeerStats& stats(uint64_t peer) { return transport_->peers().at(MemberId(peer))->stats(); }
+  bool Connected() const {
+    return transport_ != nullptr && !transport_->peers().empty() &&
+           transport_->sending_streams() == transport_->peers().size() &&
+           transport_->receiving_streams() == transport_->peers().size();
+  }
+  sim::Host& host() { return host_; }
+  const io::Env& env() const { return env_; }
+
+  std::vector<raft::Message> received;
+  std::vector<MemberId> unreachable;
+  std::vector<absl::Status> removals;
+
+ private:
+  void Build(ClusterId cluster, const Options& options) {
+    log_ = std::make_unique<log::Logger>(env_.log, env_.loop);
+    http_ = std::make_unique<http1::Server>(env_.loop, http1::ServerOptions());
+    transport_ = std::make_unique<RaftHttp>(
+        env_, log_.get(), Identity{MemberId(id_), cluster, {absl::StrCat("http://m", id_, ":1")}},
+        options);
+    transport_->set_on_removed([this](const absl::Status& why) { removals.push_back(why); });
+    transport_->AddRoutes(http_.get(), {[] { return std::vector<engine::MemberInfo>{Self()}; },
+                                        [] { return std::string("3.7.0"); }});
+    transport_->Start(this);
+    auto listener = env_.network->Listen(
+        absl::StrCat("m", id_, ":1"),
+        [this](std::unique_ptr<io::Stream> stream) { http_->Accept(std::move(stream)); });
+    ASSERT_TRUE(listener.ok()) << listener.status();
+    listener_ = *std::move(listener);
+  }
+  void Destroy() {
+    listener_.reset();
+    transport_.reset();
+    http_.reset();
+    log_.reset();
+  }
+  static engine::MemberInfo Self() {
+    return {MemberId(5), "five", {"http://m5:1"}, {"http://m5:2"}, false};
+  }
+
+  const uint64_t id_;
+  sim::Host host_;
+  io::Env env_;
+  std::unique_ptr<log::Logger> log_;
+  std::unique_ptr<http1::Server> http_;
+  std::unique_ptr<RaftHttp> transport_;
+  std::unique_ptr<io::Listener> listener_;
+};
+
+class RaftHttpTest : public ::testing::Test {
+ protected:
+  RaftHttpTest() : world_(11), client_(world_.context(), &world_.network(), "client", {}) {
+    client_env_ = client_.Boot();
+  }
+
+  std::unique_ptr<Endpoint> Make(uint64_t id, const std::vector<uint64_t>& peers,
+                                 ClusterId cluster = kCluster) {
+    auto endpoint = std::make_unique<Endpoint>(&world_, id, cluster, options_);
+    endpoint->SetPeers(peers);
+    return endpoint;
+  }
+  void ConnectTwo() {
+    a_ = Make(1, {2});
+    b_ = Make(2, {1});
+    ASSERT_TRUE(Reconnected());
+  }
+  bool Reconnected() {
+    return world_.RunUntil([this] { return a_->Connected() && b_->Connected(); });
+  }
+
+  // A request by hand, as another implementation would send it.
+  http1::Client::WholeResponse Fetch(http1::ClientRequest request,
+                                     const std::string& address = "m1:1") {
+    http1::Client client(client_env_.loop, client_env_.network, address, {});
+    absl::StatusOr<http1::Client::WholeResponse> result = absl::UnknownError("no answer");
+    bool done = false;
+    std::unique_ptr<http1::ClientExchange> exchange;
+    client_.Run([&] {
+      exchange = client.Fetch(std::move(request), 1 << 20, [&](auto answer) {
+        result = std::move(answer);
+        done = true;
+      });
+    });
+    EXPECT_TRUE(world_.RunUntil([&] { return done; }));
+    EXPECT_TRUE(result.ok()) << result.status();
+    return result.ok() ? *std::move(result) : http1::Client::WholeResponse{};
+  }
+  // A well-formed request of member 2 to member 1.
+  static http1::ClientRequest StreamRequest() {
+    http1::ClientRequest request;
+    request.target = "/raft/stream/message/2";
+    request.fields = RequestFields({MemberId(2), kCluster, {"http://m2:1"}});
+    AddStreamFields(MemberId(1), &request.fields);
+    return request;
+  }
+  static http1::Fields Without(const http1::Fields& fields, const std::string& name) {
+    http1::Fields rest;
+    for (const auto& [key, value] : fields) {
+      if (key != name) rest.Add(key, value);
+    }
+    return rest;
+  }
+
+  TestWorld world_;
+  Options options_;
+  sim::Host client_;
+  io::Env client_env_;
+  std::unique_ptr<Endpoint> a_;
+  std::unique_ptr<Endpoint> b_;
+};
+
+TEST_F(RaftHttpTest, MessagesArriveInOrder) {
+  ConnectTwo();
+  for (uint64_t turn = 0; turn < 10; ++turn) {
+    std::vector<raft::Message> messages;
+    for (uint64_t i = 0; i < 10; ++i) messages.push_back(Heartbeat(1, 2, 10 * turn + i));
+    a_->Send(std::move(messages));
+  }
+  ASSERT_TRUE(world_.RunUntil([this] { return b_->received.size() == 100; }));
+  const std::vector<uint64_t> commits = b_->Commits();
+  for (uint64_t i = 0; i < 100; ++i) EXPECT_EQ(commits[i], i);
+  EXPECT_TRUE(a_->unreachable.empty());
+  EXPECT_EQ(a_->stats(2).sent_messages, 100u);
+}
+
+TEST_F(RaftHttpTest, ALargeEntryPassesWhole) {
+  ConnectTwo();
+  raft::Message message = Heartbeat(1, 2, 0);
+  message.type = raft::MessageType::kApp;
+  raft::Entry entry;
+  entry.term = Term(3);
+  entry.index = LogIndex(1);
+  entry.data = Bytes::Copy(std::string(3 * 1024 * 1024, 'x'));
+  message.entries.push_back(entry);
+  a_->Send({message});
+  ASSERT_TRUE(world_.RunUntil([this] { return b_->received.size() == 1; }));
+  EXPECT_EQ(b_->received[0].entries, message.entries);
+}
+
+TEST_F(RaftHttpTest, VersionsAreAnnounced) {
+  ConnectTwo();
+  EXPECT_EQ(a_->transport().PeerVersion(MemberId(2)), "3.7.1");
+  EXPECT_EQ(a_->transport().PeerVersion(MemberId(9)), "");
+}
+
+TEST_F(RaftHttpTest, AQuietLinkStaysUp) {
+  ConnectTwo();
+  world_.RunFor(Seconds(60));
+  EXPECT_TRUE(a_->Connected());
+  EXPECT_TRUE(a_->unreachable.empty());
+  EXPECT_TRUE(b_->received.empty()) << "link heartbeats are not raft's business";
+}
+
+TEST_F(RaftHttpTest, APeerThatComesBackIsDialledAgain) {
+  ConnectTwo();
+  b_->Crash(sim::CrashKind::kKill);
+  ASSERT_TRUE(world_.RunUntil([this] { return a_->transport().receiving_streams() == 0; }));
+  ASSERT_TRUE(world_.RunUntil([this] { return !a_->unreachable.empty(); }));
+  b_->Restart(kCluster, options_);
+  b_->SetPeers({1});
+  ASSERT_TRUE(Reconnected());
+  b_->received.clear();
+  a_->Send({Heartbeat(1, 2, 1)});
+  EXPECT_TRUE(world_.RunUntil([this] { return b_->received.size() == 1; }));
+}
+
+TEST_F(RaftHttpTest, ASilentStreamIsGivenUpAfterFiveSeconds) {
+  ConnectTwo();
+  world_.network().Block(b_->host().id(), a_->host().id());
+  const sim::VirtualTime start = world_.scheduler().now();
+  ASSERT_TRUE(world_.RunUntil([this] { return a_->transport().receiving_streams() == 0; }));
+  const Duration silence = world_.scheduler().now() - start;
+  EXPECT_GE(silence, Seconds(3));
+  EXPECT_LE(silence, Milliseconds(5100));
+  world_.network().UnblockAll();
+  EXPECT_TRUE(Reconnected());
+}
+
+TEST_F(RaftHttpTest, WithoutAStreamMessagesArePosted) {
+  a_ = Make(1, {});
+  b_ = Make(2, {1});  // 1 does not know 2 and refuses its stream
+  world_.RunFor(Seconds(1));
+  b_->Send({Heartbeat(2, 1, 42)});
+  ASSERT_TRUE(world_.RunUntil([this] { return a_->received.size() == 1; }));
+  EXPECT_EQ(a_->received[0].commit, LogIndex(42));
+}
+
+TEST_F(RaftHttpTest, WhatCannotBeDeliveredIsReported) {
+  a_ = Make(1, {2});
+  b_ = Make(2, {});
+  b_->Crash(sim::CrashKind::kPowerLoss);
+  a_->Send({Heartbeat(1, 2, 1)});
+  ASSERT_TRUE(world_.RunUntil([this] { return !a_->unreachable.empty(); }));
+  EXPECT_EQ(a_->unreachable[0], MemberId(2));
+  EXPECT_GT(a_->stats(2).sent_failures, 0u);
+}
+
+TEST_F(RaftHttpTest, TheQueueToASlowPeerIsBounded) {
+  options_.max_queued_bytes = 100'000;
+  ConnectTwo();
+  world_.network().Block(a_->host().id(), b_->host().id());
+  raft::Message message = Heartbeat(1, 2, 0);
+  message.type = raft::MessageType::kApp;
+  message.entries.push_back(
+      {Term(3), LogIndex(1), raft::EntryType::kNormal, Bytes::Copy(std::string(50'000, 'x'))});
+  for (int i = 0; i < 100; ++i) a_->Send({message});
+  world_.RunFor(Milliseconds(500));
+  EXPECT_FALSE(a_->unreachable.empty());
+  // The window of the connection, our bound, and one turn above it.
+  EXPECT_LT(a_->stats(2).sent_bytes, 256u * 1024 + 100'000 + 2 * 51'000);
+  EXPECT_GT(a_->stats(2).sent_failures, 80u);
+}
+
+TEST_F(RaftHttpTest, ANewStreamOfAPeerReplacesTheOldOne) {
+  ConnectTwo();
+  b_->SetPeers({});  // its dialler goes, and with it the stream
+  b_->SetPeers({1});
+  ASSERT_TRUE(Reconnected());
+  a_->Send({Heartbeat(1, 2, 7)});
+  EXPECT_TRUE(world_.RunUntil([this] { return b_->received.size() == 1; }));
+}
+
+TEST_F(RaftHttpTest, StreamsOfAnotherClusterAreRefused) {
+  a_ = Make(1, {2});
+  b_ = Make(2, {1}, ClusterId(0x99));
+  world_.RunFor(Seconds(3));
+  EXPECT_EQ(a_->transport().sending_streams(), 0u);
+  EXPECT_EQ(b_->transport().sending_streams(), 0u);
+  const auto answer = Fetch(StreamRequest(), "m2:1");
+  EXPECT_EQ(answer.head.status, 412);
+  EXPECT_EQ(answer.body, "cluster ID mismatch\n");
+  EXPECT_EQ(answer.head.fields.Get("X-Etcd-Cluster-ID"), "99");
+  EXPECT_TRUE(b_->removals.empty());
+}
+
+TEST_F(RaftHttpTest, RefusalsHaveEtcdsStatusAndText) {
+  a_ = Make(1, {2});
+  const auto refuse = [this](const std::function<void(http1::ClientRequest*)>& spoil) {
+    http1::ClientRequest request = StreamRequest();
+    spoil(&request);
+    const auto answer = Fetch(std::move(request));
+    return std::make_pair(answer.head.status, answer.body);
+  };
+  using Refusal = std::pair<int, std::string>;
+  EXPECT_EQ(refuse([](auto* r) { r->target = "/raft/stream/message/3"; }),
+            Refusal(404, "error sender not found\n"));
+  EXPECT_EQ(refuse([](auto* r) { r->target = "/raft/stream/message/xyz"; }).first, 404);
+  EXPECT_EQ(refuse([](auto* r) { r->target = "/raft/stream/nothing/2"; }).first, 404);
+  EXPECT_EQ(refuse([](auto* r) {
+              r->fields = Without(r->fields, "X-Raft-To");
+              r->fields.Add("X-Raft-To", "3");
+            }),
+            Refusal(412, "to field mismatch\n"));
+  EXPECT_EQ(refuse([](auto* r) { r->fields = Without(r->fields, "X-Server-Version"); }),
+            Refusal(412, "incompatible version\n"));
+  EXPECT_EQ(refuse([](auto* r) {
+              r->fields = Without(r->fields, "X-Min-Cluster-Version");
+              r->fields.Add("X-Min-Cluster-Version", "3.8.0");
+            }),
+            Refusal(412, "incompatible version\n"));
+  EXPECT_EQ(refuse([](auto* r) { r->method = "PUT"; }).first, 405);
+}
+
+TEST_F(RaftHttpTest, PostedMessages) {
+  a_ = Make(1, {2});
+  const auto post = [this](const std::string& body) {
+    http1::ClientRequest request = StreamRequest();
+    request.method = "POST";
+    request.target = "/raft";
+    request.body = {Bytes::Copy(body)};
+    return Fetch(std::move(request)).head.status;
+  };
+  std::string encoded;
+  for (const Bytes& piece : EncodePost(Heartbeat(2, 1, 3))) encoded += std::string(piece.view());
+  EXPECT_EQ(post(encoded), 204);
+  ASSERT_EQ(a_->received.size(), 1u);
+  EXPECT_EQ(a_->received[0].commit, LogIndex(3));
+  EXPECT_EQ(post("\xff\xff garbage"), 400);
+  EXPECT_EQ(post(encoded.substr(0, encoded.size() - 1)), 400);
+  EXPECT_EQ(a_->received.size(), 1u);
+  EXPECT_EQ(a_->stats(2).received_failures, 2u);
+}
+
+TEST_F(RaftHttpTest, OtherQuestionsOfPeers) {
+  a_ = Make(1, {2});
+  http1::ClientRequest request;
+  request.target = "/members";
+  const auto members = Fetch(request);
+  EXPECT_EQ(members.body,
+            "[{\"id\":5,\"peerURLs\":[\"http://m5:1\"],\"name\":\"five\","
+            "\"clientURLs\":[\"http://m5:2\"]}]\n");
+  EXPECT_EQ(members.head.fields.Get("X-Etcd-Cluster-ID"), "77");
+  request.target = "/version";
+  EXPECT_THAT(Fetch(request).body, HasSubstr("\"etcdcluster\":\"3.7.0\""));
+  request.target = "/raft/probing";
+  EXPECT_THAT(Fetch(request).body, HasSubstr("\"OK\":true"));
+}
+
+// A server that accepts our stream and then sends something else than raft messages.
+class RaftHttpGarbageTest : public RaftHttpTest,
+                            public ::testing::WithParamInterface<std::string> {};
+
+TEST_P(RaftHttpGarbageTest, CostsTheStreamAndNothingElse) {
+  sim::Host liar(world_.context(), &world_.network(), "m2", {});
+  const io::Env env = liar.Boot();
+  http1::Server http(env.loop, http1::ServerOptions());
+  std::vector<http1::ExchangePtr> streams;
+  std::unique_ptr<io::Listener> listener;
+  liar.Run([&] {
+    http.RoutePrefix({"GET"}, "/raft/stream/message/", [&](const http1::ExchangePtr& exchange) {
+      streams.push_back(exchange);
+      exchange->StartStream(200, ResponseFields({MemberId(2), kCluster, {}}));
+      exchange->Write(Bytes::Copy(GetParam()));
+    });
+    listener = *env.network->Listen(
+        "m2:1", [&](std::unique_ptr<io::Stream> stream) { http.Accept(std::move(stream)); });
+  });
+  a_ = Make(1, {2});
+  // It is dialled, dropped and dialled again, at a bounded rate.
+  world_.RunFor(Seconds(10));
+  EXPECT_GE(streams.size(), 3u);
+  EXPECT_LE(streams.size(), 30u);
+  EXPECT_GE(a_->stats(2).received_failures, 3u);
+  EXPECT_TRUE(a_->received.empty());
+  liar.Crash(sim::CrashKind::kKill);
+  listener.reset();
+}
+
+std::string Framed(const raft::Message& message) {
+  FrameWriter writer;
+  writer.Add(message);
+  std::string wire;
+  for (const Bytes& piece : writer.Take()) wire += std::string(piece.view());
+  return wire;
+}
+
+raft::Message Local() {
+  raft::Message message = Heartbeat(2, 1, 0);
+  message.type = raft::MessageType::kHup;
+  return message;
+}
+
+INSTANTIATE_TEST_SUITE_P(Garbage, RaftHttpGarbageTest,
+                         ::testing::Values(std::string(64, '\xff'),
+                                           std::string("\0\0\0\0\0\0\0\x03\xff\xff\xff", 11),
+                                           Framed(Heartbeat(2, 3, 0)),  // for somebody else
+                                           Framed(Heartbeat(3, 1, 0)),  // in somebody else's name
+                                           Framed(Local())));           // what never travels
+
+}  // namespace
+}  // namespace quorate::peer
