@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -28,8 +29,8 @@ namespace quorate::http1 {
 
 class ClientConnection;
 
-// What happens to a request. After OnEnd or OnError nothing more comes; both may
-// destroy the request, as may the others.
+// What happens to a request. After OnEnd or OnError nothing more comes. Each of them may
+// destroy the request or the client.
 class ResponseHandler {
  public:
   virtual ~ResponseHandler() = default;
@@ -87,8 +88,10 @@ class ClientExchange {
   void ResumeReading();
 
  private:
+  friend class Client;
   friend class ClientConnection;
-  ClientConnection* connection_;  // null once the request is over
+  ClientConnection* connection_;                    // null once the request is over
+  std::unique_ptr<ResponseHandler> owned_handler_;  // Fetch's
 };
 
 // Requests to one address. Destroying it ends all of them without a callback.
@@ -120,11 +123,17 @@ class Client {
  private:
   friend class ClientConnection;
 
+  bool MayKeepIdle() const;
+  // Destroys the connection in a turn of its own.
+  void RemoveLater(uint64_t connection_id);
+
   io::Loop* const loop_;
   io::Network* const network_;
   const std::string address_;
   const ClientOptions options_;
-  std::vector<std::unique_ptr<ClientConnection>> connections_;  // busy and idle ones
+  uint64_t next_connection_id_ = 0;
+  absl::btree_map<uint64_t, std::unique_ptr<ClientConnection>> connections_;  // busy and idle
+  std::shared_ptr<bool> alive_;
 };
 
 }  // namespace quorate::http1

@@ -35,6 +35,7 @@
 
 namespace quorate::http1 {
 
+class Server;
 class ServerConnection;
 
 // One request and its response. The handler keeps the shared pointer for as long as
@@ -76,7 +77,9 @@ class Exchange {
   void set_on_writable(std::function<void()> callback) { on_writable_ = std::move(callback); }
 
   // For routes with streamed bodies: pieces of the request's body as they come, then
-  // an empty piece with `last`. Back-pressure with PauseBody and ResumeBody.
+  // an empty piece with `last`. Back-pressure with PauseBody and ResumeBody (the rest of
+  // a piece of input that is being handled still comes). Answering before the end
+  // closes the connection after the answer.
   void set_on_body(std::function<void(absl::string_view piece, bool last)> callback) {
     on_body_ = std::move(callback);
   }
@@ -87,9 +90,8 @@ class Exchange {
   friend class ServerConnection;
 
   Request request_;
-  ServerConnection* connection_ = nullptr;
+  ServerConnection* connection_ = nullptr;  // null once closed
   bool streaming_ = false;
-  bool chunked_ = false;
   std::function<void()> on_close_;
   std::function<void()> on_writable_;
   std::function<void(absl::string_view, bool)> on_body_;
@@ -108,6 +110,10 @@ struct ServerOptions {
   Duration body_timeout = Seconds(60);
   // The longest wait for the next request on a kept connection.
   Duration idle_timeout = Seconds(300);
+  // Bodies of requests that are being received, all connections together; above it 503.
+  size_t max_total_body_bytes = 256 * 1024 * 1024;
+  // How long a connection that we close may take to accept our last bytes.
+  Duration close_timeout = Seconds(5);
   // Connections at once; above it the newest is closed.
   size_t max_connections = 10000;
 };
@@ -126,7 +132,8 @@ class Server {
   Server(io::Loop* loop, const ServerOptions& options);
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
-  // Closes all connections; on_close of open exchanges is called.
+  // Closes all connections; on_close of open exchanges is called. Not from inside a
+  // handler or callback.
   ~Server();
 
   // An exact path. `methods` empty = all of them; HEAD is served where GET is.
@@ -165,7 +172,8 @@ class Server {
     std::string AllowHeader() const;
   };
   const RouteEntry* FindRoute(absl::string_view path) const;
-  void Remove(uint64_t connection_id);
+  // Destroys the connection in a turn of its own.
+  void RemoveLater(uint64_t connection_id);
 
   io::Loop* const loop_;
   const ServerOptions options_;
@@ -173,8 +181,10 @@ class Server {
   absl::btree_map<std::string, RouteEntry> prefixes_;
   Handler fallback_;
   bool draining_ = false;
+  size_t body_bytes_ = 0;
   uint64_t next_connection_id_ = 0;
   absl::btree_map<uint64_t, std::unique_ptr<ServerConnection>> connections_;
+  std::shared_ptr<bool> alive_;
 };
 
 }  // namespace quorate::http1

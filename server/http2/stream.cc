@@ -50,7 +50,7 @@ void Stream::SendBody(Bytes data, absl::string_view prefix) {
   Piece& piece = pieces_.emplace_back();
   piece.data = std::move(data);
   piece.prefix_size = static_cast<uint8_t>(prefix.size());
-  std::memcpy(piece.prefix, prefix.data(), prefix.size());
+  if (!prefix.empty()) std::memcpy(piece.prefix, prefix.data(), prefix.size());
   session_->ResumeBody(this);
 }
 

@@ -1,0 +1,123 @@
+#include "server/http1/server.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_join.h"
+#include "base/check.h"
+#include "server/http1/server_connection.h"
+
+namespace quorate::http1 {
+
+void Exchange::Respond(Response response) {
+  if (connection_ == nullptr) return;
+  CHECK(!streaming_);
+  connection_->Respond(std::move(response));
+}
+
+void Exchange::StartStream(int status, Fields fields) {
+  if (connection_ == nullptr) return;
+  CHECK(!std::exchange(streaming_, true));
+  connection_->StartStream(status, fields);
+}
+
+void Exchange::Write(Bytes data) {
+  std::vector<Bytes> pieces;
+  pieces.push_back(std::move(data));
+  Write(std::move(pieces));
+}
+
+void Exchange::Write(std::vector<Bytes> pieces) {
+  if (connection_ == nullptr) return;
+  CHECK(streaming_);
+  connection_->Write(std::move(pieces));
+}
+
+void Exchange::EndStream() {
+  if (connection_ == nullptr) return;
+  CHECK(streaming_);
+  connection_->EndStream();
+}
+
+void Exchange::Abort() {
+  if (connection_ != nullptr) connection_->Abort();
+}
+
+size_t Exchange::queued_bytes() const {
+  return connection_ == nullptr ? 0 : connection_->queued_bytes();
+}
+
+void Exchange::PauseBody() {
+  if (connection_ != nullptr) connection_->PauseBody();
+}
+
+void Exchange::ResumeBody() {
+  if (connection_ != nullptr) connection_->ResumeBody();
+}
+
+bool Server::RouteEntry::Allows(absl::string_view method) const {
+  const auto has = [this](absl::string_view wanted) {
+    return std::find(methods.begin(), methods.end(), wanted) != methods.end();
+  };
+  return methods.empty() || has(method) || (method == "HEAD" && has("GET"));
+}
+
+std::string Server::RouteEntry::AllowHeader() const { return absl::StrJoin(methods, ", "); }
+
+Server::Server(io::Loop* loop, const ServerOptions& options)
+    : loop_(loop), options_(options), alive_(std::make_shared<bool>(true)) {}
+
+Server::~Server() {
+  *alive_ = false;
+  connections_.clear();
+}
+
+void Server::Route(std::vector<std::string> methods, std::string path, RouteOptions options,
+                   Handler handler) {
+  const bool added =
+      exact_.emplace(std::move(path), RouteEntry{std::move(methods), options, std::move(handler)})
+          .second;
+  CHECK_MSG(added, "route registered twice");
+}
+
+void Server::RoutePrefix(std::vector<std::string> methods, std::string prefix, RouteOptions options,
+                         Handler handler) {
+  const bool added =
+      prefixes_
+          .emplace(std::move(prefix), RouteEntry{std::move(methods), options, std::move(handler)})
+          .second;
+  CHECK_MSG(added, "route registered twice");
+}
+
+const Server::RouteEntry* Server::FindRoute(absl::string_view path) const {
+  const auto exact = exact_.find(path);
+  if (exact != exact_.end()) return &exact->second;
+  // A longer prefix sorts behind a shorter one of the same path.
+  for (auto it = prefixes_.upper_bound(path); it != prefixes_.begin();) {
+    --it;
+    if (absl::StartsWith(path, it->first)) return &it->second;
+  }
+  return nullptr;
+}
+
+void Server::Accept(std::unique_ptr<io::Stream> stream) {
+  if (draining_ || connections_.size() >= options_.max_connections) return;
+  const uint64_t id = next_connection_id_++;
+  const auto added =
+      connections_.emplace(id, std::make_unique<ServerConnection>(this, id, std::move(stream)));
+  added.first->second->Start();
+}
+
+void Server::Drain() {
+  draining_ = true;
+  for (const auto& [id, connection] : connections_) connection->Drain();
+}
+
+void Server::RemoveLater(uint64_t connection_id) {
+  loop_->Defer([this, connection_id, alive = alive_] {
+    if (*alive) connections_.erase(connection_id);
+  });
+}
+
+}  // namespace quorate::http1
