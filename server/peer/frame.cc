@@ -14,6 +14,12 @@ namespace {
 // Room for a frame's beginning; more is given as its bytes come.
 constexpr size_t kReserveBytes = 256 * limits::kKiB;
 
+bool HasSharedPayload(const raft::Message& message) {
+  return std::any_of(message.entries.begin(), message.entries.end(), [](const raft::Entry& entry) {
+    return entry.data.size() >= raft::kSharedPayloadBytes;
+  });
+}
+
 }  // namespace
 
 bool IsLinkHeartbeat(const raft::Message& message) {
@@ -26,7 +32,35 @@ Bytes LinkHeartbeatFrame() {
   return Bytes::Static(absl::string_view("\0\0\0\0\0\0\0\x02\x08\x08", 10));
 }
 
+std::vector<Bytes> EncodePost(const raft::Message& message) {
+  std::vector<Bytes> pieces;
+  raft::EncodeMessagePieces(message, "", &pieces);
+  return pieces;
+}
+
+void FrameWriter::Add(const raft::Message& message) {
+  const size_t size = raft::EncodedSize(message);
+  bytes_ += kFrameHeaderBytes + size;
+  if (HasSharedPayload(message)) {
+    char header[kFrameHeaderBytes];
+    StoreBe64(header, size);
+    CloseSmall();
+    raft::EncodeMessagePieces(message, absl::string_view(header, sizeof(header)), &pieces_);
+    return;
+  }
+  if (!small_.has_value()) small_.emplace(kFrameHeaderBytes + size);
+  StoreBe64(small_->Grow(kFrameHeaderBytes), size);
+  raft::EncodeMessage(message, &*small_);
+}
+
+void FrameWriter::CloseSmall() {
+  if (!small_.has_value()) return;
+  pieces_.push_back(std::move(*small_).Finish());
+  small_.reset();
+}
+
 std::vector<Bytes> FrameWriter::Take() {
+  CloseSmall();
   bytes_ = 0;
   return std::exchange(pieces_, {});
 }

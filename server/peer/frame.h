@@ -39,7 +39,10 @@ class FrameWriter {
   std::vector<Bytes> Take();
 
  private:
+  void CloseSmall();
+
   std::vector<Bytes> pieces_;
+  std::optional<BytesBuilder> small_;  // what comes after pieces_
   size_t bytes_ = 0;
 };
 

@@ -1,0 +1,95 @@
+// The HTTP/1.1 side of the client port.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "tests/server/support/test_cluster.h"
+
+namespace quorate {
+namespace {
+
+using ::testing::HasSubstr;
+
+class ProbesTest : public ::testing::Test {
+ protected:
+  ProbesTest() : cluster_(3) {
+    cluster_.StartAll();
+    EXPECT_TRUE(cluster_.RunUntilReady());
+  }
+  std::pair<int, std::string> Get(const std::string& target) {
+    const auto answer = cluster_.Get(1, target);
+    EXPECT_TRUE(answer.ok()) << answer.status();
+    return answer.ok() ? std::make_pair(answer->head.status, answer->body)
+                       : std::make_pair(0, std::string());
+  }
+  using Answer = std::pair<int, std::string>;
+
+  TestCluster cluster_;
+};
+
+TEST_F(ProbesTest, AHealthyMember) {
+  EXPECT_EQ(Get("/health"), Answer(200, R"({"health":"true","reason":""})"));
+  EXPECT_EQ(Get("/health?serializable=true&exclude=NOSPACE").first, 200);
+  EXPECT_EQ(Get("/livez"), Answer(200, "ok\n"));
+  EXPECT_EQ(Get("/livez/serializable_read"), Answer(200, "ok\n"));
+  EXPECT_EQ(Get("/readyz"), Answer(200, "ok\n"));
+  EXPECT_EQ(Get("/readyz?verbose"),
+            Answer(200,
+                   "[+]data_corruption ok\n[+]serializable_read ok\n[+]linearizable_read ok\n"
+                   "[+]non_learner ok\nok\n"));
+  EXPECT_EQ(Get("/readyz?verbose&exclude=linearizable_read&exclude=non_learner").second,
+            "[+]data_corruption ok\n[+]serializable_read ok\nok\n");
+  EXPECT_EQ(Get("/readyz/unheard_of").first, 404);
+}
+
+TEST_F(ProbesTest, VersionOfServerAndCluster) {
+  EXPECT_EQ(Get("/version").second,
+            R"({"etcdserver":"3.7.1","etcdcluster":"3.7.0","storage":"3.7.0"})");
+}
+
+TEST_F(ProbesTest, WithoutALeader) {
+  cluster_.Crash(2);
+  cluster_.Crash(3);
+  ASSERT_TRUE(cluster_.world().RunUntil(
+      [this] { return cluster_.node(1)->status().leader == MemberId(0); }));
+  EXPECT_EQ(Get("/health"), Answer(503, R"({"health":"false","reason":"RAFT NO LEADER"})"));
+  EXPECT_EQ(Get("/health?serializable=true").first, 200);
+  EXPECT_EQ(Get("/livez").first, 200);
+  const Answer ready = Get("/readyz");
+  EXPECT_EQ(ready.first, 503);
+  EXPECT_THAT(ready.second, HasSubstr("[+]serializable_read ok\n[-]linearizable_read failed: "));
+}
+
+TEST_F(ProbesTest, MetricsAreThereFromTheFirstScrape) {
+  const Answer page = Get("/metrics");
+  ASSERT_EQ(page.first, 200);
+  for (const char* line :
+       {"etcd_server_has_leader 1\n", "# TYPE etcd_server_proposals_committed_total gauge\n",
+        "# TYPE etcd_server_leader_changes_seen_total counter\n",
+        "etcd_disk_wal_fsync_duration_seconds_bucket{le=\"0.001\"} ",
+        "etcd_disk_wal_fsync_duration_seconds_bucket{le=\"8.192\"} ",
+        "grpc_server_handled_total{grpc_code=\"OK\",grpc_method=\"Put\","
+        "grpc_service=\"etcdserverpb.KV\",grpc_type=\"unary\"} 0\n",
+        "grpc_server_started_total{grpc_method=\"Watch\",grpc_service=\"etcdserverpb.Watch\","
+        "grpc_type=\"bidi_stream\"} 0\n",
+        "etcd_network_peer_sent_bytes_total{To=\"", "etcd_mvcc_db_total_size_in_bytes ",
+        "etcd_server_version{server_version=\"3.7.1\"} 1\n",
+        "etcd_cluster_version{cluster_version=\"3.7\"} 1\n"}) {
+    EXPECT_THAT(page.second, HasSubstr(line));
+  }
+}
+
+TEST_F(ProbesTest, WhatIsNotThere) {
+  EXPECT_EQ(Get("/").first, 404);
+  http1::ClientRequest request;
+  request.method = "POST";
+  request.target = "/health";
+  const auto answer = cluster_.Http(TestCluster::ClientAddress(1), request);
+  ASSERT_TRUE(answer.ok());
+  EXPECT_EQ(answer->head.status, 405);
+  EXPECT_THAT(std::string(answer->head.fields.Get("Allow")), HasSubstr("GET"));
+}
+
+}  // namespace
+}  // namespace quorate

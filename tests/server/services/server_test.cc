@@ -1,0 +1,222 @@
+// A whole server's life: start, stop, crash, and starts that must fail.
+#include "server/server.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "api/rpc.pb.h"
+#include "server/config/ids.h"
+#include "tests/server/support/test_cluster.h"
+
+namespace quorate {
+namespace {
+
+using server::State;
+using ::testing::HasSubstr;
+
+grpc::Result Put(TestCluster* cluster, int member, const std::string& key) {
+  etcdserverpb::PutRequest request;
+  request.set_key(key);
+  request.set_value("v");
+  return cluster->Call(member, "/etcdserverpb.KV/Put", request.SerializeAsString());
+}
+
+int Count(TestCluster* cluster, int member) {
+  etcdserverpb::RangeRequest request;
+  request.set_key(std::string(1, '\0'));
+  request.set_range_end(std::string(1, '\0'));
+  const grpc::Result result =
+      cluster->Call(member, "/etcdserverpb.KV/Range", request.SerializeAsString());
+  etcdserverpb::RangeResponse response;
+  EXPECT_TRUE(result.status.ok()) << result.status;
+  EXPECT_TRUE(response.ParseFromString(std::string(result.message.view())));
+  return static_cast<int>(response.count());
+}
+
+std::string FailureOf(TestCluster* cluster, int member) {
+  EXPECT_TRUE(cluster->world().RunUntil([=] { return !cluster->failure(member).ok(); }));
+  EXPECT_EQ(cluster->server(member)->state(), State::kFailed);
+  return std::string(cluster->failure(member).message());
+}
+
+TEST(ServerTest, IdentitiesAreEtcds) {
+  TestCluster cluster(1, 1, [](int, config::Config* config) {
+    config->initial_cluster = {{"m1", {{"http", "localhost", 2380}}}};
+    config->initial_advertise_peer_urls = {{"http", "localhost", 2380}};
+  });
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.RunUntilReady());
+  EXPECT_EQ(config::HexId(cluster.server(1)->member_id()), "8e9e05c52164694d");
+  EXPECT_EQ(config::HexId(cluster.server(1)->cluster_id()), "cdf818194e3a8c32");
+}
+
+TEST(ServerTest, TellsWhatOperatorsWaitFor) {
+  TestCluster cluster(1);
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.RunUntilReady());
+  EXPECT_TRUE(cluster.Logged(1, "\"msg\":\"ready to serve client requests\""));
+  EXPECT_TRUE(cluster.Logged(1, "\"msg\":\"serving client traffic insecurely"));
+  EXPECT_FALSE(cluster.Logged(1, "\"level\":\"error\""));
+}
+
+TEST(ServerTest, ClientsThatComeEarlyWait) {
+  TestCluster cluster(3);
+  cluster.Start(1);
+  etcdserverpb::RangeRequest request;
+  request.set_key("a");
+  request.set_serializable(true);
+  cluster.world().RunFor(Seconds(1));
+  bool answered = false;
+  cluster.channel(1)->Unary("/etcdserverpb.KV/Range", Bytes::Copy(request.SerializeAsString()), {},
+                            [&](const grpc::Result& result) { answered = result.status.ok(); });
+  cluster.world().RunFor(Seconds(3));
+  EXPECT_FALSE(answered) << "one of three cannot have published itself";
+  cluster.Start(2);
+  ASSERT_TRUE(cluster.RunUntilReady());
+  EXPECT_TRUE(cluster.world().RunUntil([&] { return answered; }));
+}
+
+TEST(ServerTest, AcknowledgedWritesSurvivePowerLossOfAll) {
+  TestCluster cluster(3);
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.RunUntilReady());
+  for (int round = 1; round <= 4; ++round) {
+    for (int i = 0; i < 5; ++i) {
+      ASSERT_TRUE(Put(&cluster, round % 3 + 1, absl::StrCat(round, "/", i)).status.ok());
+    }
+    for (int member = 1; member <= 3; ++member) cluster.Crash(member);
+    cluster.StartAll();
+    ASSERT_TRUE(cluster.RunUntilReady());
+    for (int member = 1; member <= 3; ++member) EXPECT_EQ(Count(&cluster, member), 5 * round);
+  }
+}
+
+TEST(ServerTest, AnotherLeaderTakesOverAndTheOldOneCatchesUp) {
+  TestCluster cluster(3);
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.RunUntilReady());
+  const int first = cluster.Leader();
+  ASSERT_NE(first, 0);
+  const int other = first % 3 + 1;
+  ASSERT_TRUE(Put(&cluster, other, "a").status.ok());
+  cluster.Crash(first);
+  ASSERT_TRUE(
+      cluster.world().RunUntil([&] { return cluster.Leader() != 0 && cluster.Leader() != first; }));
+  ASSERT_TRUE(Put(&cluster, other, "b").status.ok());
+  cluster.Start(first);
+  ASSERT_TRUE(cluster.RunUntilReady());
+  EXPECT_EQ(Count(&cluster, first), 2);
+}
+
+TEST(ServerTest, StopHandsOverLeadershipAndEndsConnections) {
+  TestCluster cluster(3);
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.RunUntilReady());
+  const int leader = cluster.Leader();
+  ASSERT_TRUE(Put(&cluster, leader, "a").status.ok());
+  bool stopped = false;
+  const sim::VirtualTime start = cluster.world().scheduler().now();
+  cluster.host(leader).Run([&] { cluster.server(leader)->Stop([&stopped] { stopped = true; }); });
+  ASSERT_TRUE(cluster.world().RunUntil([&] { return stopped; }));
+  EXPECT_LT(cluster.world().scheduler().now() - start, Seconds(2));
+  EXPECT_EQ(cluster.server(leader)->state(), State::kStopped);
+  EXPECT_TRUE(cluster.Logged(leader, "leadership transfer completed"));
+  const int next = cluster.Leader();
+  EXPECT_NE(next, 0);
+  EXPECT_NE(next, leader);
+  EXPECT_TRUE(Put(&cluster, leader % 3 + 1, "b").status.ok());
+}
+
+TEST(ServerTest, AFailedDiskEndsTheServer) {
+  TestCluster cluster(1);
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.RunUntilReady());
+  cluster.host(1).disk().FailNextSyncs(1);
+  EXPECT_EQ(Put(&cluster, 1, "a").status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(FailureOf(&cluster, 1), HasSubstr("/data"));
+}
+
+TEST(ServerTest, ADirectoryOfAnotherClusterIsRefused) {
+  TestCluster cluster(1);
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.RunUntilReady());
+  const std::string id = config::HexId(cluster.server(1)->cluster_id());
+  ASSERT_TRUE(Put(&cluster, 1, "a").status.ok());
+  cluster.Crash(1, sim::CrashKind::kKill);
+  cluster.config(1).initial_cluster_token = "another";
+  cluster.Start(1);
+  EXPECT_THAT(FailureOf(&cluster, 1), AllOf(HasSubstr("/data"), HasSubstr(id)));
+  // With its own flags nothing is lost.
+  cluster.Crash(1, sim::CrashKind::kKill);
+  cluster.config(1).initial_cluster_token = "etcd-cluster";
+  cluster.Start(1);
+  ASSERT_TRUE(cluster.RunUntilReady());
+  EXPECT_EQ(Count(&cluster, 1), 1);
+}
+
+TEST(ServerTest, TheInitialFlagsOfAMemberWithDataAreIgnored) {
+  TestCluster cluster(3);
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.RunUntilReady());
+  ASSERT_TRUE(Put(&cluster, 1, "a").status.ok());
+  for (int member = 1; member <= 3; ++member) {
+    cluster.Crash(member, sim::CrashKind::kKill);
+    cluster.config(member).initial_cluster.clear();
+  }
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.RunUntilReady());
+  EXPECT_EQ(Count(&cluster, 2), 1);
+}
+
+TEST(ServerTest, AStrangerToTheInitialClusterIsRefused) {
+  TestCluster cluster(1, 1, [](int, config::Config* config) { config->name = "stranger"; });
+  cluster.StartAll();
+  EXPECT_THAT(FailureOf(&cluster, 1), HasSubstr("couldn't find local name \"stranger\""));
+  EXPECT_TRUE(cluster.host(1).disk().Files().empty());
+}
+
+TEST(ServerTest, ATakenPortIsNamedAndNothingIsWritten) {
+  TestCluster cluster(1);
+  const io::Env env = cluster.host(1).Boot();
+  auto taken = env.network->Listen("m1:2379", [](std::unique_ptr<io::Stream>) {});
+  ASSERT_TRUE(taken.ok());
+  absl::Status failure;
+  std::unique_ptr<server::Server> second;
+  cluster.host(1).Run([&] {
+    server::Options options;
+    options.on_failure = [&](const absl::Status& why) { failure = why; };
+    second = std::make_unique<server::Server>(env, cluster.config(1), options);
+    second->Start();
+  });
+  ASSERT_TRUE(cluster.world().RunUntil([&] { return !failure.ok(); }));
+  EXPECT_THAT(std::string(failure.message()), HasSubstr("http://m1:2379"));
+  EXPECT_TRUE(cluster.host(1).disk().Files().empty());
+  second.reset();
+  taken->reset();
+}
+
+TEST(ServerTest, JoiningARunningClusterIsNotThereYet) {
+  TestCluster cluster(1, 1, [](int, config::Config* config) {
+    config->initial_cluster_state = config::ClusterState::kExisting;
+  });
+  cluster.StartAll();
+  EXPECT_THAT(FailureOf(&cluster, 1), HasSubstr("not implemented yet"));
+}
+
+TEST(ServerTest, AServerMayBeDestroyedAtAnyMoment) {
+  // After every so many events of a start; nothing must be called or leak afterwards.
+  for (uint64_t events = 0; events < 400; events += 7) {
+    TestCluster cluster(3, 5);
+    cluster.StartAll();
+    for (uint64_t i = 0; i < events; ++i) cluster.world().scheduler().RunOne();
+    for (int member = 1; member <= 3; ++member) cluster.Crash(member);
+    cluster.world().RunFor(Seconds(1));
+    cluster.StartAll();
+    ASSERT_TRUE(cluster.RunUntilReady()) << "crash after " << events << " events";
+  }
+}
+
+}  // namespace
+}  // namespace quorate
