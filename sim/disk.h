@@ -138,9 +138,9 @@ class Disk {
   using OperationHook = std::function<void(uint64_t number, DiskOperation operation)>;
   void SetOperationHook(OperationHook hook);
 
+  struct Impl;  // disk_impl.h
+
  private:
-  friend class ProcessDisk;
-  struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 

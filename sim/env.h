@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <memory>
 #include <string>
 
@@ -46,9 +47,15 @@ class Compute final : public io::Compute {
   void Run(std::function<void()> work, std::function<void()> done) override;
 
  private:
+  struct Job {
+    std::function<void()> work;
+    std::function<void()> done;
+  };
   Loop* const loop_;
   const Duration time_max_;
   Prng prng_;
+  // Events hold it weakly: they outlive the process.
+  const std::shared_ptr<std::list<Job>> pending_ = std::make_shared<std::list<Job>>();
 };
 
 // Log lines become events of the trace, and go to an observer.
@@ -128,6 +135,7 @@ class Host {
   uint64_t incarnation_ = 0;
   bool process_running_ = false;
   std::unique_ptr<Process> process_;
+  EventId resume_;
 };
 
 }  // namespace quorate::sim

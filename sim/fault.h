@@ -33,8 +33,8 @@ enum class Fault : uint8_t {
   kStreamHalfOpen,  // one side is gone without telling the other
   kConnectRefused,
   kConnectTimeout,
-  kPartition,        // an edge became blocked
-  kOneWayPartition,  // an edge became blocked while the opposite one is open
+  kPartition,        // both edges between two hosts became blocked
+  kOneWayPartition,  // one edge became blocked, the opposite one did not
   // Disk.
   kDiskLostSector,    // an unsynced sector did not survive a power loss
   kDiskTornWrite,     // some sectors of the unsynced bytes survived, some did not

@@ -98,13 +98,9 @@ class Loop final : public io::Loop {
     Task task;
   };
 
-  void RunTurn();
   void RunQueued();
-  void FlushDeferred();
+  void EndTurn();
   void WakeWhenFree();
-  void Link(SimTimer* timer);
-  void Unlink(SimTimer* timer);
-  void RearmTimers();
 
   const Context context_;
   const HostId host_;

@@ -96,7 +96,7 @@ class Network {
 
   // How the process went away.
   enum class Ending {
-    kProcess,    // exited or killed: the kernel lives and resets its streams
+    kProcess,    // exited or killed: the kernel lives and ends or resets its streams
     kPowerLoss,  // the machine is gone: peers are not told
   };
   // The process's listeners and streams vanish; none of its callbacks comes any more.
@@ -107,8 +107,10 @@ class Network {
   void SetAllLinks(const LinkOptions& options);
   const LinkOptions& link(HostId from, HostId to) const;
 
-  // Partitions, per directed edge. Blocked streams stall; blocked datagrams are lost.
+  // Partitions: one directed edge (a one-way partition) or both. Streams stall,
+  // datagrams are lost.
   void Block(HostId from, HostId to);
+  void BlockBoth(HostId a, HostId b);
   void Unblock(HostId from, HostId to);
   void UnblockAll();
   bool blocked(HostId from, HostId to) const;
@@ -129,26 +131,22 @@ class Network {
   template <typename F>
   void Send(HostId from, HostId to, DatagramType type, size_t bytes, F deliver) {
     const Fate fate = DrawFate(from, to, type, bytes);
-    if (fate.copies == 2) ScheduleDatagram(from, to, type, bytes, fate.delay[1], Task(deliver));
+    if (fate.copies == 2) ScheduleDatagram(from, to, type, fate.delay[1], Task(deliver));
     if (fate.copies >= 1) {
-      ScheduleDatagram(from, to, type, bytes, fate.delay[0], Task(std::move(deliver)));
+      ScheduleDatagram(from, to, type, fate.delay[0], Task(std::move(deliver)));
     }
   }
 
+  struct Impl;  // network_impl.h
+
  private:
-  friend class HostNetwork;
-  friend class SimStream;
-  friend class SimListener;
-  friend class SimPendingConnect;
-  struct Impl;
   struct Fate {
     int copies = 0;
     Duration delay[2];
   };
 
   Fate DrawFate(HostId from, HostId to, DatagramType type, size_t bytes);
-  void ScheduleDatagram(HostId from, HostId to, DatagramType type, size_t bytes, Duration delay,
-                        Task deliver);
+  void ScheduleDatagram(HostId from, HostId to, DatagramType type, Duration delay, Task deliver);
 
   std::unique_ptr<Impl> impl_;
 };

@@ -26,7 +26,10 @@ class IoTest : public ::testing::TestWithParam<IoWorldParam> {
   const std::unique_ptr<IoWorld> world_;
 };
 
-inline auto AllIoWorlds() { return ::testing::Values(IoWorldParam{"Uv", &NewUvWorld}); }
+inline auto AllIoWorlds() {
+  return ::testing::Values(IoWorldParam{"Uv", &NewUvWorld}, IoWorldParam{"Sim", &NewSmoothSimWorld},
+                           IoWorldParam{"RoughSim", &NewRoughSimWorld});
+}
 
 inline std::string IoWorldName(const ::testing::TestParamInfo<IoWorldParam>& info) {
   return info.param.name;

@@ -1,0 +1,100 @@
+// The content of one simulated file: pages in memory over durable sectors.
+#ifndef QUORATE_SIM_DISK_PAGES_H_
+#define QUORATE_SIM_DISK_PAGES_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
+#include "absl/container/inlined_vector.h"
+#include "absl/strings/string_view.h"
+#include "base/prng.h"
+#include "io/disk.h"
+
+namespace quorate::sim {
+
+// What a power loss did to a file.
+struct PageLosses {
+  uint64_t kept_sectors = 0;
+  uint64_t lost_sectors = 0;
+  bool lost_size = false;
+};
+
+// Bytes are kept in chunks of which those that were never written (or are zero
+// since) take no memory. For each sector written since the last good sync the
+// contents that a power loss may bring back are kept beside it.
+class FilePages {
+ public:
+  // Adds its size to *used as long as it lives.
+  explicit FilePages(uint64_t* used) : used_(used) {}
+  FilePages(const FilePages&) = delete;
+  FilePages& operator=(const FilePages&) = delete;
+  ~FilePages() { *used_ -= size(); }
+
+  uint64_t size() const { return sizes_.back(); }
+  uint64_t durable_size() const { return sizes_.front(); }
+
+  // Copies [offset, offset + size) out; zeros beyond the end.
+  void Read(uint64_t offset, size_t size, char* out) const;
+  void Write(uint64_t offset, absl::string_view data);
+  void WriteZeros(uint64_t offset, uint64_t size);
+  void Truncate(uint64_t size);
+
+  // Makes what is dirty durable. False if pages that an earlier failed sync marked
+  // clean are not among it.
+  bool Sync();
+  // A sync that fails: a drawn part of the dirty sectors is durable, the rest is marked
+  // clean and is not.
+  void FailSync(Prng* prng);
+  // Keeps, sector by sector, one of the contents since the last good sync: the newest
+  // with a chance of survive_ppm, else any.
+  PageLosses LosePower(Prng* prng, uint32_t survive_ppm);
+
+  // Flips a bit on the disk itself.
+  void FlipBit(uint64_t offset, int bit);
+  // Sectors that cannot be read, until they are written.
+  void Break(uint64_t offset) { broken_.insert(offset / io::kSectorBytes); }
+  bool Readable(uint64_t offset, size_t size) const;
+
+  // A copy of the newest / the durable state, all of it durable.
+  std::unique_ptr<FilePages> Copy(uint64_t* used, bool durable_only) const;
+
+ private:
+  static constexpr size_t kSector = io::kSectorBytes;
+  static constexpr size_t kSectorsPerChunk = 32;
+  static constexpr size_t kChunk = kSector * kSectorsPerChunk;
+  static constexpr size_t kMaxVersions = 4;
+  static constexpr size_t kMaxSizes = 5;
+
+  using Chunk = std::array<char, kChunk>;
+  using Sector = std::array<char, kSector>;
+  // Null: zeros.
+  using Content = std::unique_ptr<Sector>;
+  // Contents from before: [0] is durable, the others came later.
+  struct Older {
+    absl::InlinedVector<Content, 1> versions;
+    bool orphaned = false;  // clean for the system, though not written
+  };
+
+  const Chunk* FindChunk(uint64_t index) const;
+  Content Snapshot(uint64_t sector) const;
+  void Touch(uint64_t sector);
+  void Store(uint64_t offset, const char* data, size_t size);  // within a sector; null data: zeros
+  void Put(uint64_t sector, const Content& content);
+  void SetSize(uint64_t size);
+  void ZeroFrom(uint64_t offset);
+
+  uint64_t* const used_;
+  std::vector<std::unique_ptr<Chunk>> chunks_;
+  absl::btree_map<uint64_t, Older> dirty_;
+  absl::btree_set<uint64_t> broken_;
+  std::vector<uint64_t> sizes_ = {0};  // durable first, newest last
+};
+
+}  // namespace quorate::sim
+
+#endif  // QUORATE_SIM_DISK_PAGES_H_
