@@ -1,0 +1,80 @@
+// Giving up history: at once for readers, in bounded steps for memory.
+//
+// A compaction at R takes effect at once: reads below R are refused. What remains is a
+// job of three phases, performed piece by piece and strictly one job after another:
+//   hash    the hash that etcd stores with a compaction, over the history up to R;
+//   prune   for each key changed since the last compaction, the index forgets what R
+//           makes unreachable, and the log learns that those records are garbage;
+//   clean   segments with much garbage are rewritten without it.
+// Kept are all records after R, and of each key the newest one at or before R unless
+// it is a tombstone older than R (etcd-formats, section 6).
+#ifndef QUORATE_ENGINE_MVCC_COMPACTION_H_
+#define QUORATE_ENGINE_MVCC_COMPACTION_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/strong_int.h"
+#include "engine/mvcc/hash.h"
+#include "engine/mvcc/store.h"
+
+namespace quorate::mvcc {
+
+struct KvHash {
+  uint32_t hash = 0;
+  Revision compact_revision;
+  Revision hash_revision;
+};
+
+class Compactor {
+ public:
+  // As many hashes of compactions are remembered, those with the highest revisions.
+  static constexpr size_t kStoredHashes = 10;
+
+  explicit Compactor(Store* store) : store_(store) {}
+  Compactor(const Compactor&) = delete;
+  Compactor& operator=(const Compactor&) = delete;
+
+  // Compacts at `at`. OutOfRange if that is compacted already or in the future.
+  absl::Status Start(Revision at);
+
+  bool busy() const { return !jobs_.empty(); }
+  // The newest compaction that is finished physically, and all before it.
+  Revision finished() const { return finished_; }
+  // Works on about `max_records` records.
+  void Step(size_t max_records);
+
+  // HashKV at `at` (0 or less: now), as though every compaction were finished
+  // physically. OutOfRange if `at` is compacted without a stored hash, or in the future.
+  absl::StatusOr<KvHash> HashKv(Revision at) const;
+
+ private:
+  enum class Phase { kHash, kPrune, kClean };
+  struct Job {
+    Revision at;
+    Revision previous;
+    Phase phase = Phase::kHash;
+    std::optional<HashScan> hash;
+    LogCursor cursor;      // kPrune
+    uint32_t segment = 0;  // kClean
+  };
+
+  bool StepHash(Job* job, size_t* budget);
+  bool StepPrune(Job* job, size_t* budget);
+  bool StepClean(Job* job, size_t* budget);
+  void Clean(uint32_t segment);
+  void Remember(const KvHash& hash);
+
+  Store* store_;
+  std::deque<Job> jobs_;
+  Revision finished_ = kNeverCompacted;
+  std::deque<KvHash> stored_;  // by ascending revision
+};
+
+}  // namespace quorate::mvcc
+
+#endif  // QUORATE_ENGINE_MVCC_COMPACTION_H_

@@ -1,0 +1,204 @@
+#include "engine/mvcc/key_index.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+
+namespace quorate::mvcc {
+namespace {
+
+// A word of the tree: bit 0 = the key is live (its weight); bit 1 = the rest is the
+// number of a list, else the place of the only record. Bit 2 of a list's word is set so
+// that no word is ever 0; a single live record sets bit 0, and a single tombstone says so
+// by bit 63, which no place reaches.
+constexpr uint64_t kLiveBit = 1;
+constexpr uint64_t kListBit = 2;
+constexpr uint64_t kSingleTombstone = uint64_t{1} << 63;
+
+static_assert(uint64_t{kMaxSegments} << 32 <= uint64_t{1} << 61);
+
+bool IsList(uint64_t word) { return (word & kListBit) != 0; }
+uint32_t ListOf(uint64_t word) { return static_cast<uint32_t>(word >> 3); }
+uint64_t ListWord(uint32_t list, bool live) {
+  return uint64_t{list} << 3 | 4 | kListBit | (live ? kLiveBit : 0);
+}
+Location PlaceOf(uint64_t word) { return Location::FromPacked((word & ~kSingleTombstone) >> 2); }
+
+}  // namespace
+
+KeyIndex::Packed KeyIndex::Pack(const Version& version) {
+  return {version.main.value(), version.location.packed() << 1 | uint64_t{version.tombstone}};
+}
+
+KeyIndex::Version KeyIndex::Unpack(const Packed& packed) {
+  return {Revision(packed.main), Location::FromPacked(packed.place >> 1), (packed.place & 1) != 0};
+}
+
+uint64_t KeyIndex::SingleWord(const Version& version) const {
+  CHECK_LT(version.location.packed(), uint64_t{1} << 61);
+  const uint64_t place = version.location.packed() << 2;
+  return version.tombstone ? place | kSingleTombstone : place | kLiveBit;
+}
+
+KeyIndex::Entry KeyIndex::Find(absl::string_view key) const {
+  const CountedTree::Path path = tree_.Descend(key);
+  return path.found ? Entry(CountedTree::WordAt(path)) : Entry();
+}
+
+size_t KeyIndex::Count(Entry entry) const {
+  if (!entry) return 0;
+  return IsList(entry.word_) ? lists_[ListOf(entry.word_)].size() : 1;
+}
+
+KeyIndex::Version KeyIndex::At(Entry entry, size_t i) const {
+  if (IsList(entry.word_)) return Unpack(lists_[ListOf(entry.word_)][i]);
+  CHECK_EQ(i, size_t{0});
+  const Location location = PlaceOf(entry.word_);
+  return {log_->Get(location).revision.main, location, !entry.live()};
+}
+
+KeyIndex::Version KeyIndex::Newest(Entry entry) const { return At(entry, Count(entry) - 1); }
+
+std::optional<KeyIndex::Version> KeyIndex::NewestAt(Entry entry, Revision main) const {
+  if (!entry) return std::nullopt;
+  if (!IsList(entry.word_)) {
+    const Version only = At(entry, 0);
+    if (only.main > main) return std::nullopt;
+    return only;
+  }
+  const List& list = lists_[ListOf(entry.word_)];
+  const auto after = std::upper_bound(list.begin(), list.end(), main.value(),
+                                      [](int64_t m, const Packed& p) { return m < p.main; });
+  if (after == list.begin()) return std::nullopt;
+  return Unpack(*(after - 1));
+}
+
+void KeyIndex::AppendAt(CountedTree::Path& path, absl::string_view key, Entry before,
+                        const Version& version) {
+  if (!before) return tree_.Insert(path, key, SingleWord(version));
+  uint32_t number = 0;
+  if (IsList(before.word_)) {
+    number = ListOf(before.word_);
+  } else {
+    const Version only = At(before, 0);
+    number = NewList();
+    lists_[number].push_back(Pack(only));
+  }
+  List& list = lists_[number];
+  CHECK(list.back().main <= version.main.value());
+  const size_t capacity = list.capacity();
+  list.push_back(Pack(version));
+  list_bytes_ += (list.capacity() - capacity) * sizeof(Packed);
+  CountedTree::Assign(path, ListWord(number, !version.tombstone));
+}
+
+KeyIndex::Cursor KeyIndex::LastOf(const KeyRange& range) const {
+  switch (range.kind) {
+    case KeyRange::Kind::kFrom:
+      return Cursor(tree_.Last());
+    case KeyRange::Kind::kHalfOpen:
+      return Cursor(tree_.Before(range.end));
+    case KeyRange::Kind::kSingle:
+      break;
+  }
+  return LowerBound(range.begin);
+}
+
+uint64_t KeyIndex::CountLive(const KeyRange& range) const {
+  switch (range.kind) {
+    case KeyRange::Kind::kSingle:
+      return Find(range.begin).live() ? 1 : 0;
+    case KeyRange::Kind::kFrom:
+      return tree_.weight() - tree_.WeightBefore(range.begin);
+    case KeyRange::Kind::kHalfOpen:
+      break;
+  }
+  if (range.end <= range.begin) return 0;
+  return tree_.WeightBefore(range.end) - tree_.WeightBefore(range.begin);
+}
+
+size_t KeyIndex::PrunedCount(Entry entry, Revision main) const {
+  size_t at_or_before = 0;
+  if (IsList(entry.word_)) {
+    const List& list = lists_[ListOf(entry.word_)];
+    at_or_before = static_cast<size_t>(
+        std::upper_bound(list.begin(), list.end(), main.value(),
+                         [](int64_t m, const Packed& p) { return m < p.main; }) -
+        list.begin());
+  } else if (At(entry, 0).main <= main) {
+    at_or_before = 1;
+  }
+  if (at_or_before == 0) return 0;
+  const Version newest = At(entry, at_or_before - 1);
+  return newest.tombstone && newest.main < main ? at_or_before : at_or_before - 1;
+}
+
+void KeyIndex::DropOldest(CountedTree::Path& path, Entry entry, size_t count) {
+  if (count == Count(entry)) {
+    if (IsList(entry.word_)) FreeList(ListOf(entry.word_));
+    return tree_.Erase(path);
+  }
+  const uint32_t number = ListOf(entry.word_);  // a single record is dropped whole or not
+  List& list = lists_[number];
+  if (list.size() - count == 1) {
+    const Version rest = Unpack(list.back());
+    FreeList(number);
+    return CountedTree::Assign(path, SingleWord(rest));
+  }
+  list.erase(list.begin(), list.begin() + static_cast<ptrdiff_t>(count));
+  if (list.capacity() > 4 * list.size()) {
+    list_bytes_ -= list.capacity() * sizeof(Packed);
+    list.shrink_to_fit();
+    list_bytes_ += list.capacity() * sizeof(Packed);
+  }
+}
+
+bool KeyIndex::Knows(absl::string_view key, Location location) const {
+  const Entry entry = Find(key);
+  if (!entry) return false;
+  if (!IsList(entry.word_)) return PlaceOf(entry.word_) == location;
+  // Places of one key ascend, as its revisions do.
+  const List& list = lists_[ListOf(entry.word_)];
+  const auto it = std::lower_bound(list.begin(), list.end(), location.packed(),
+                                   [](const Packed& p, uint64_t l) { return p.place >> 1 < l; });
+  return it != list.end() && it->place >> 1 == location.packed();
+}
+
+bool KeyIndex::Relocate(absl::string_view key, Location from, Location to) {
+  const CountedTree::Path path = tree_.Descend(key);
+  if (!path.found) return false;
+  const Entry entry(CountedTree::WordAt(path));
+  if (!IsList(entry.word_)) {
+    if (PlaceOf(entry.word_) != from) return false;
+    CountedTree::Assign(path, SingleWord({Revision(), to, !entry.live()}));
+    return true;
+  }
+  List& list = lists_[ListOf(entry.word_)];
+  const auto it = std::lower_bound(list.begin(), list.end(), from.packed(),
+                                   [](const Packed& p, uint64_t l) { return p.place >> 1 < l; });
+  if (it == list.end() || it->place >> 1 != from.packed()) return false;
+  it->place = to.packed() << 1 | (it->place & 1);
+  return true;
+}
+
+uint32_t KeyIndex::NewList() {
+  if (free_lists_.empty()) {
+    lists_.emplace_back();
+    list_bytes_ += sizeof(List);
+    free_lists_.push_back(static_cast<uint32_t>(lists_.size() - 1));
+  }
+  const uint32_t number = free_lists_.back();
+  free_lists_.pop_back();
+  lists_[number].reserve(2);
+  list_bytes_ += lists_[number].capacity() * sizeof(Packed);
+  return number;
+}
+
+void KeyIndex::FreeList(uint32_t number) {
+  list_bytes_ -= lists_[number].capacity() * sizeof(Packed);
+  List().swap(lists_[number]);
+  free_lists_.push_back(number);
+}
+
+}  // namespace quorate::mvcc

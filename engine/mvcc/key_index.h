@@ -1,0 +1,141 @@
+// From every key to the revisions at which it changed and the places of those records.
+//
+// Most keys have one revision: their place lies in the index itself (8 bytes beside the
+// key). A key with more gets a list in a pool. The index counts live keys (whose newest
+// record is no tombstone) of any range in O(log n).
+#ifndef QUORATE_ENGINE_MVCC_KEY_INDEX_H_
+#define QUORATE_ENGINE_MVCC_KEY_INDEX_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "base/strong_int.h"
+#include "engine/mvcc/counted_tree.h"
+#include "engine/mvcc/key_range.h"
+#include "engine/mvcc/revision_log.h"
+
+namespace quorate::mvcc {
+
+class KeyIndex {
+ public:
+  // One change of a key.
+  struct Version {
+    Revision main;
+    Location location;
+    bool tombstone = false;
+  };
+
+  // What is known of one key; valid until the index changes.
+  class Entry {
+   public:
+    Entry() = default;
+    explicit operator bool() const { return word_ != 0; }
+    bool live() const { return (word_ & 1) != 0; }
+
+   private:
+    friend class KeyIndex;
+    explicit Entry(uint64_t word) : word_(word) {}
+    uint64_t word_ = 0;
+  };
+
+  // Walks keys in order, dead ones included.
+  class Cursor {
+   public:
+    bool valid() const { return tree_.valid(); }
+    absl::string_view key() const { return tree_.key(); }
+    Entry entry() const { return Entry(tree_.word()); }
+    void Next() { tree_.Next(); }
+    void Prev() { tree_.Prev(); }
+
+   private:
+    friend class KeyIndex;
+    explicit Cursor(CountedTree::Cursor tree) : tree_(tree) {}
+    CountedTree::Cursor tree_;
+  };
+
+  // `log` holds the records and must outlive the index.
+  explicit KeyIndex(const RevisionLog* log) : log_(log) {}
+  KeyIndex(const KeyIndex&) = delete;
+  KeyIndex& operator=(const KeyIndex&) = delete;
+
+  Entry Find(absl::string_view key) const;
+
+  // Notes a key's newest change. Looks the key up once: `at(entry)` is called with what
+  // was known of it, and returns the new version.
+  template <typename MakeVersion>
+  void Append(absl::string_view key, MakeVersion&& at) {
+    CountedTree::Path path = tree_.Descend(key);
+    const Entry before = path.found ? Entry(CountedTree::WordAt(path)) : Entry();
+    const Version version = at(before);
+    AppendAt(path, key, before, version);
+  }
+
+  // The newest change; the newest at or before `main`, if there is one.
+  Version Newest(Entry entry) const;
+  std::optional<Version> NewestAt(Entry entry, Revision main) const;
+  // All changes, oldest first.
+  size_t Count(Entry entry) const;
+  Version At(Entry entry, size_t i) const;
+
+  Cursor LowerBound(absl::string_view key) const { return Cursor(tree_.LowerBound(key)); }
+  Cursor First() const { return Cursor(tree_.First()); }
+  // The last key of a range that may be empty (then: a key before it, or invalid).
+  Cursor LastOf(const KeyRange& range) const;
+
+  // Live keys of a range, and in all.
+  uint64_t CountLive(const KeyRange& range) const;
+  uint64_t live_keys() const { return tree_.weight(); }
+
+  // Drops the key's changes before the newest one at or before `main`, and that one too
+  // if it is a tombstone older than `main`: what a compaction at `main` gives up.
+  // `dropped(location)` is told each; a key without changes leaves the index.
+  template <typename Dropped>
+  void Prune(absl::string_view key, Revision main, Dropped&& dropped) {
+    CountedTree::Path path = tree_.Descend(key);
+    if (!path.found) return;
+    const Entry entry(CountedTree::WordAt(path));
+    const size_t count = PrunedCount(entry, main);
+    for (size_t i = 0; i < count; ++i) dropped(At(entry, i).location);
+    if (count > 0) DropOldest(path, entry, count);
+  }
+
+  // The record of `key` moved. False if the index does not know it at `from`.
+  bool Relocate(absl::string_view key, Location from, Location to);
+  // Whether the index knows a record of this key at this place.
+  bool Knows(absl::string_view key, Location location) const;
+
+  uint64_t keys() const { return tree_.size(); }
+  size_t allocated_bytes() const { return tree_.allocated_bytes() + list_bytes_; }
+  void CheckInvariants() const { tree_.CheckInvariants(); }
+
+ private:
+  // 16 bytes: revision, and place << 1 | tombstone.
+  struct Packed {
+    int64_t main;
+    uint64_t place;
+  };
+  using List = std::vector<Packed>;
+
+  static Packed Pack(const Version& version);
+  static Version Unpack(const Packed& packed);
+  uint64_t SingleWord(const Version& version) const;
+  void AppendAt(CountedTree::Path& path, absl::string_view key, Entry before,
+                const Version& version);
+  size_t PrunedCount(Entry entry, Revision main) const;
+  void DropOldest(CountedTree::Path& path, Entry entry, size_t count);
+  uint32_t NewList();
+  void FreeList(uint32_t list);
+
+  const RevisionLog* log_;
+  CountedTree tree_;
+  std::vector<List> lists_;
+  std::vector<uint32_t> free_lists_;
+  size_t list_bytes_ = 0;
+};
+
+}  // namespace quorate::mvcc
+
+#endif  // QUORATE_ENGINE_MVCC_KEY_INDEX_H_

@@ -1,0 +1,90 @@
+#include "engine/mvcc/store.h"
+
+#include "base/check.h"
+#include "engine/mvcc/key_value.h"
+
+namespace quorate::mvcc {
+
+uint64_t Store::CountByIndex(const KeyRange& range, Revision at) const {
+  uint64_t count = 0;
+  for (auto c = index_.LowerBound(range.begin); c.valid() && range.EndsAfter(c.key()); c.Next()) {
+    if (Visible(c.entry(), at).has_value()) ++count;
+  }
+  return count;
+}
+
+uint64_t Store::CountAt(const KeyRange& range, Revision at) const {
+  if (range.single()) return Visible(range.begin, at).has_value() ? 1 : 0;
+  uint64_t count = index_.CountLive(range);
+  if (at >= newest_) return count;
+  // Undo the births and deaths since then, unless there are more of them than keys.
+  uint64_t steps = count + 64;
+  for (LogCursor c = log_.Seek(at + 1); log_.Valid(&c); log_.Next(&c)) {
+    if (steps-- == 0) return CountByIndex(range, at);
+    const Record record = log_.Get(c.location());
+    if (!range.Contains(DecodeKey(record.bytes))) continue;
+    if (record.tombstone) {
+      ++count;
+    } else if (Decode(record.bytes).version == 1) {
+      --count;
+    }
+  }
+  return count;
+}
+
+WriteTxn::~WriteTxn() { CHECK_MSG(changes_ == 0, "a transaction with changes must be committed"); }
+
+void WriteTxn::Put(absl::string_view key, absl::string_view value, LeaseId lease) {
+  const Revision main = begin_ + 1;
+  store_->index_.Append(key, [&](KeyIndex::Entry before) {
+    KeyValue kv{key, main, main, 1, value, lease};
+    if (before.live()) {
+      const Location last = store_->index_.Newest(before).location;
+      const KeyValue previous = Decode(store_->log_.Get(last).bytes);
+      kv.create_revision = previous.create_revision;
+      kv.version = previous.version + 1;
+    }
+    char* bytes = nullptr;
+    const Location location =
+        store_->log_.Append({main, changes_}, /*tombstone=*/false, EncodedSize(kv), &bytes);
+    Encode(kv, bytes);
+    return KeyIndex::Version{main, location, /*tombstone=*/false};
+  });
+  store_->newest_ = main;
+  ++changes_;
+}
+
+void WriteTxn::Delete(absl::string_view key) {
+  const Revision main = begin_ + 1;
+  store_->index_.Append(key, [&](KeyIndex::Entry before) {
+    CHECK(before.live());
+    const KeyValue kv{key};
+    char* bytes = nullptr;
+    const Location location =
+        store_->log_.Append({main, changes_}, /*tombstone=*/true, EncodedSize(kv), &bytes);
+    Encode(kv, bytes);
+    return KeyIndex::Version{main, location, /*tombstone=*/true};
+  });
+  store_->newest_ = main;
+  ++changes_;
+}
+
+uint64_t WriteTxn::DeleteRange(const KeyRange& range) {
+  uint64_t deleted = 0;
+  // A delete changes words of the index, never its structure: the cursor stays valid.
+  for (auto c = store_->index_.LowerBound(range.begin); c.valid() && range.EndsAfter(c.key());
+       c.Next()) {
+    if (!c.entry().live()) continue;
+    Delete(c.key());
+    ++deleted;
+  }
+  return deleted;
+}
+
+void WriteTxn::Commit() {
+  if (changes_ == 0) return;
+  store_->revision_ = begin_ + 1;
+  changes_ = 0;
+}
+
+}  // namespace quorate::mvcc

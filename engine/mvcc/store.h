@@ -1,0 +1,108 @@
+// The multi-version store: every change makes a revision, reads look at any revision
+// that is not compacted.
+//
+//   Store store;
+//   WriteTxn txn(&store);            // one revision for all changes of the transaction
+//   txn.Put("a", "1", LeaseId());
+//   txn.DeleteRange(KeyRange::FromRequest("b", "c"));
+//   txn.Commit();                    // store.revision() has advanced by one
+//
+// Semantics are etcd's (etcd-formats, section 6): a fresh store is at revision 1, a
+// transaction that changed nothing leaves the revision alone.
+#ifndef QUORATE_ENGINE_MVCC_STORE_H_
+#define QUORATE_ENGINE_MVCC_STORE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "base/strong_int.h"
+#include "engine/mvcc/key_index.h"
+#include "engine/mvcc/key_range.h"
+#include "engine/mvcc/revision.h"
+#include "engine/mvcc/revision_log.h"
+
+namespace quorate::mvcc {
+
+class Store {
+ public:
+  explicit Store(size_t segment_bytes = RevisionLog::kSegmentBytes)
+      : log_(segment_bytes), index_(&log_) {}
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  // Of the last committed transaction.
+  Revision revision() const { return revision_; }
+  // Reads below it are refused; kNeverCompacted at first.
+  Revision compact_revision() const { return compact_revision_; }
+
+  const RevisionLog& log() const { return log_; }
+  const KeyIndex& index() const { return index_; }
+
+  // The live record of the key behind `entry` as of `at`; nothing if there is none.
+  std::optional<Location> Visible(KeyIndex::Entry entry, Revision at) const {
+    // Mostly the newest version is asked for, and that one is dead or old enough.
+    const std::optional<KeyIndex::Version> version = index_.NewestAt(entry, at);
+    if (!version.has_value() || version->tombstone) return std::nullopt;
+    return version->location;
+  }
+  std::optional<Location> Visible(absl::string_view key, Revision at) const {
+    return Visible(index_.Find(key), at);
+  }
+
+  // Keys of a range that live at `at`, which is at most `revision()`, or one more inside
+  // a transaction. O(log n) at the newest revision; further back it costs the smaller
+  // of the keys in the range and the changes since.
+  uint64_t CountAt(const KeyRange& range, Revision at) const;
+
+ private:
+  friend class WriteTxn;
+  friend class Compactor;
+
+  uint64_t CountByIndex(const KeyRange& range, Revision at) const;
+
+  RevisionLog log_;
+  KeyIndex index_;
+  Revision revision_ = kFirstRevision;
+  Revision newest_;  // of the newest record, committed or not
+  Revision compact_revision_ = kNeverCompacted;
+};
+
+// The changes of one revision. Reads through view() see them at once; the store's
+// revision moves with Commit. At most one at a time; a transaction with changes must
+// be committed.
+class WriteTxn {
+ public:
+  explicit WriteTxn(Store* store) : store_(store), begin_(store->revision()) {}
+  ~WriteTxn();
+  WriteTxn(const WriteTxn&) = delete;
+  WriteTxn& operator=(const WriteTxn&) = delete;
+
+  const Store& store() const { return *store_; }
+  // The revision that reads of this transaction look at, and that of its answers: the
+  // store's, or one more once something changed.
+  Revision view() const { return changes_ == 0 ? begin_ : begin_ + 1; }
+  int64_t changes() const { return changes_; }
+
+  // Writes a key; its create revision and version follow from what was there.
+  void Put(absl::string_view key, absl::string_view value, LeaseId lease);
+  // Deletes every live key of a range, in ascending order; returns how many.
+  uint64_t DeleteRange(const KeyRange& range);
+  void Commit();
+
+ private:
+  void Delete(absl::string_view key);
+
+  Store* store_;
+  Revision begin_;
+  int64_t changes_ = 0;
+};
+
+}  // namespace quorate::mvcc
+
+#endif  // QUORATE_ENGINE_MVCC_STORE_H_

@@ -1,0 +1,177 @@
+// The hand-written decoders and checks against Protobuf's generated classes and etcd's
+// texts.
+#include "engine/mvcc/requests.h"
+
+#include <string>
+
+#include "api/rpc.pb.h"
+#include "base/prng.h"
+#include "gtest/gtest.h"
+
+namespace quorate::mvcc {
+namespace {
+
+using ProtoTxn = etcdserverpb::TxnRequest;
+
+TxnRequest DecodedTxn(const std::string& bytes) {
+  TxnRequest txn;
+  EXPECT_TRUE(Decode(bytes, &txn).ok());
+  return txn;
+}
+
+absl::Status Check(const ProtoTxn& request, size_t max_ops = 128) {
+  const std::string bytes = request.SerializeAsString();
+  return Validate(DecodedTxn(bytes), max_ops);
+}
+
+etcdserverpb::PutRequest* AddPut(ProtoTxn* txn, const std::string& key) {
+  auto* put = txn->add_success()->mutable_request_put();
+  put->set_key(key);
+  return put;
+}
+
+etcdserverpb::DeleteRangeRequest* AddDelete(ProtoTxn* txn, const std::string& key,
+                                            const std::string& end = "") {
+  auto* del = txn->add_success()->mutable_request_delete_range();
+  del->set_key(key);
+  del->set_range_end(end);
+  return del;
+}
+
+constexpr char kDuplicate[] = "etcdserver: duplicate key given in txn request";
+
+TEST(ValidateTxn, RefusesAKeyPutTwice) {
+  ProtoTxn txn;
+  AddPut(&txn, "a");
+  AddPut(&txn, "b");
+  EXPECT_TRUE(Check(txn).ok());
+  AddPut(&txn, "a");
+  EXPECT_EQ(Check(txn).message(), kDuplicate);
+}
+
+TEST(ValidateTxn, RefusesAPutInADeletedRange) {
+  ProtoTxn txn;
+  AddPut(&txn, "b");
+  AddDelete(&txn, "a", "b");
+  EXPECT_TRUE(Check(txn).ok());
+  AddDelete(&txn, "a", "c");
+  EXPECT_EQ(Check(txn).message(), kDuplicate);
+}
+
+TEST(ValidateTxn, TheTwoListsOfANestedTransactionMayShareKeys) {
+  ProtoTxn txn;
+  auto* nested = txn.add_success()->mutable_request_txn();
+  nested->add_success()->mutable_request_put()->set_key("a");
+  nested->add_failure()->mutable_request_put()->set_key("a");
+  EXPECT_TRUE(Check(txn).ok());
+  AddPut(&txn, "a");
+  EXPECT_EQ(Check(txn).message(), kDuplicate);
+}
+
+TEST(ValidateTxn, NestedTransactionsShareTheBudgetOfOperations) {
+  ProtoTxn txn;
+  auto* nested = txn.add_success()->mutable_request_txn();
+  for (int i = 0; i < 7; ++i) {
+    nested->add_success()->mutable_request_range()->set_key("a");
+  }
+  EXPECT_TRUE(Check(txn, 8).ok());
+  nested->add_success()->mutable_request_range()->set_key("a");
+  EXPECT_EQ(Check(txn, 8).message(), "etcdserver: too many operations in txn request");
+}
+
+TEST(ValidateTxn, RefusesEmptyOperationsAndKeys) {
+  ProtoTxn txn;
+  txn.add_failure();
+  EXPECT_EQ(Check(txn).message(), "etcdserver: key not found");
+  ProtoTxn other;
+  other.add_compare();
+  EXPECT_EQ(Check(other).message(), "etcdserver: key is not provided");
+}
+
+TEST(ValidatePut, RefusesContradictions) {
+  PutRequest put;
+  EXPECT_EQ(Validate(put).message(), "etcdserver: key is not provided");
+  put.key = "a";
+  put.value = "v";
+  put.ignore_value = true;
+  EXPECT_EQ(Validate(put).message(), "etcdserver: value is provided");
+  put.value = "";
+  put.lease = LeaseId(7);
+  put.ignore_lease = true;
+  EXPECT_EQ(Validate(put).message(), "etcdserver: lease is provided");
+}
+
+TEST(ValidateRange, RefusesUnknownSortOptions) {
+  RangeRequest range;
+  range.key = "a";
+  range.sort_target = 5;
+  EXPECT_EQ(Validate(range).message(), "etcdserver: invalid sort option");
+}
+
+// One length-delimited field.
+std::string Field(char tag, const std::string& body) {
+  std::string out(1, tag);
+  size_t n = body.size();
+  for (; n >= 0x80; n >>= 7) out.push_back(static_cast<char>((n & 0x7f) | 0x80));
+  out.push_back(static_cast<char>(n));
+  return out + body;
+}
+
+TEST(Decode, DeeplyNestedTransactionsAreRefusedNotFollowed) {
+  std::string bytes;
+  for (int i = 0; i < 100; ++i) bytes = Field('\x12', Field('\x22', bytes));
+  TxnRequest shallow;
+  EXPECT_TRUE(Decode(bytes, &shallow).ok());
+  for (int i = 0; i < 300; ++i) bytes = Field('\x12', Field('\x22', bytes));
+  TxnRequest deep;
+  EXPECT_EQ(Decode(bytes, &deep).code(), absl::StatusCode::kInternal);
+}
+
+// Valid messages with random damage: what is accepted is what Protobuf reads.
+TEST(Decode, AgreesWithProtobufOnDamagedInput) {
+  Prng prng(11);
+  int accepted = 0;
+  int stricter = 0;
+  for (int i = 0; i < 20000; ++i) {
+    etcdserverpb::RangeRequest proto;
+    proto.set_key(std::string(prng.Below(4), 'k'));
+    proto.set_range_end(std::string(prng.Below(3), 'z'));
+    proto.set_limit(prng.Between(-3, 300));
+    proto.set_revision(static_cast<int64_t>(prng.Next()));
+    proto.set_keys_only(prng.Chance(1, 2));
+    proto.set_max_create_revision(prng.Between(0, 1 << 20));
+    std::string bytes = proto.SerializeAsString();
+    const uint64_t damage = prng.Below(4);
+    for (uint64_t d = 0; d < damage && !bytes.empty(); ++d) {
+      const uint64_t at = prng.Below(bytes.size());
+      if (prng.Chance(1, 4)) {
+        bytes.resize(at);
+      } else {
+        bytes[at] = static_cast<char>(prng.Next());
+      }
+    }
+    etcdserverpb::RangeRequest expected;
+    const bool valid = expected.ParseFromString(bytes);
+    RangeRequest decoded;
+    const bool ok = Decode(bytes, &decoded).ok();
+    // Protobuf's C++ library cuts numbers that are too long for a varint or a tag; its
+    // Go library refuses them, and so do we.
+    ASSERT_TRUE(valid || !ok) << testing::PrintToString(bytes);
+    if (valid && !ok) ++stricter;
+    if (!ok || !valid) continue;
+    ++accepted;
+    EXPECT_EQ(decoded.key, absl::string_view(expected.key()));
+    EXPECT_EQ(decoded.range_end, absl::string_view(expected.range_end()));
+    EXPECT_EQ(decoded.limit, expected.limit());
+    EXPECT_EQ(decoded.revision.value(), expected.revision());
+    EXPECT_EQ(decoded.sort_order, static_cast<int32_t>(expected.sort_order()));
+    EXPECT_EQ(decoded.keys_only, expected.keys_only());
+    EXPECT_EQ(decoded.count_only, expected.count_only());
+    EXPECT_EQ(decoded.max_create_revision.value(), expected.max_create_revision());
+  }
+  EXPECT_GT(accepted, 5000);
+  EXPECT_LT(stricter, 500);
+}
+
+}  // namespace
+}  // namespace quorate::mvcc
