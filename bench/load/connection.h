@@ -1,0 +1,119 @@
+// The leanest HTTP/2 client connection that can make gRPC calls of one method: requests
+// are bytes prepared in advance with the stream's number filled in; of the answers it
+// reads only what must be checked. A generator that costs less than the servers that
+// it measures does not shape the figures.
+#ifndef QUORATE_BENCH_LOAD_CONNECTION_H_
+#define QUORATE_BENCH_LOAD_CONNECTION_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "base/bytes.h"
+#include "io/loop.h"
+#include "io/network.h"
+
+struct nghttp2_hd_inflater;
+
+namespace quorate::load {
+
+// How a call ended.
+struct CallResult {
+  uint32_t client = 0;
+  // gRPC's code, or -1 for what is no gRPC answer (reset stream, lost connection,
+  // missing status), or -2 for an OK answer whose message is not what it must be.
+  int code = -1;
+};
+
+class Connection final : private io::Stream::Handler {
+ public:
+  struct Callbacks {
+    std::function<void(Connection*)> on_ready;  // connected, the server's settings are known
+    std::function<void(Connection*, const CallResult&)> on_result;
+    std::function<void(Connection*, const absl::Status&)> on_lost;  // before its calls' results
+  };
+
+  Connection(io::Loop* loop, io::Network* network, const std::string& address,
+             absl::string_view path, const Callbacks* callbacks);
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+  ~Connection() override;
+
+  // Calls the method with `message`; the result names `client`. It leaves at the end of
+  // the turn, or when the server's flow-control window allows.
+  void Call(uint32_t client, absl::string_view message);
+
+  bool ready() const { return ready_; }
+  const std::string& address() const { return address_; }
+  size_t open_calls() const { return calls_.size() + waiting_.size(); }
+
+ private:
+  struct OpenCall {
+    uint32_t client;
+    int32_t http_status = 0;
+    int grpc_status = -1;
+    uint32_t body_bytes = 0;
+    char first[6] = {};  // of the body: message header and first tag
+  };
+  struct FrameHeader {
+    uint32_t size;
+    uint8_t type;
+    uint8_t flags;
+    int32_t stream_id;
+  };
+
+  void OnData(absl::string_view data) override;
+  void OnClose(const absl::Status& status) override;
+  void OnConnected(absl::StatusOr<std::unique_ptr<io::Stream>> stream);
+
+  // False if the connection broke on it.
+  bool OnFrame(const FrameHeader& header, absl::string_view payload);
+  void OnDataFrame(const FrameHeader& header, absl::string_view payload);
+  bool OnHeadersFrame(const FrameHeader& header, absl::string_view payload);
+  void OnSettingsFrame(const FrameHeader& header, absl::string_view payload);
+  void OnWindowUpdate(const FrameHeader& header, absl::string_view payload);
+  void EndCall(int32_t stream_id);
+  static int Judge(const OpenCall& call);
+  void Break(const absl::Status& status);
+
+  void AppendFrameHeader(size_t size, uint8_t type, uint8_t flags, int32_t stream_id);
+  void AppendCall(uint32_t client, absl::string_view message);
+  void SendWaiting();
+  void ScheduleFlush();
+  void Flush();
+
+  io::Loop* const loop_;
+  const std::string address_;
+  const std::string path_;
+  const Callbacks* const callbacks_;
+  std::shared_ptr<bool> alive_;
+  std::unique_ptr<io::PendingConnect> connecting_;
+  std::unique_ptr<io::Stream> stream_;
+  nghttp2_hd_inflater* inflater_ = nullptr;
+
+  bool ready_ = false;
+  bool broken_ = false;
+  bool flush_scheduled_ = false;
+  bool first_request_ = true;
+  int32_t next_stream_id_ = 1;
+  int64_t send_window_ = 65535;
+  int64_t peer_stream_window_ = 65535;
+  uint32_t peer_max_frame_ = 16384;
+  uint64_t received_ = 0;  // not yet given back to the server's window
+  std::string input_;      // an incomplete frame
+  std::optional<BytesBuilder> out_;
+  absl::flat_hash_map<int32_t, OpenCall> calls_;
+  std::deque<std::pair<uint32_t, std::string>> waiting_;  // for the window
+};
+
+}  // namespace quorate::load
+
+#endif  // QUORATE_BENCH_LOAD_CONNECTION_H_
