@@ -72,8 +72,7 @@ int Serve(const config::Config& config, bool* failed) {
   const auto start_time = static_cast<double>(std::time(nullptr));
   io::uv::World world;
   server::Options options;
-  options.on_failure = [&](const absl::Status& why) {
-    std::fprintf(stderr, "quorate: %s\n", std::string(why.message()).c_str());
+  options.on_failure = [&](const absl::Status&) {  // logged already
     *failed = true;
     world.Stop();
   };

@@ -193,10 +193,12 @@ void Server::Impl::StartNode(StartPoint start) {
       metrics::Sources{node_.get(), nullptr, rafthttp_.get(), options_.process_stats});
   metrics::Histogram* fsync = client_port_->metrics()->wal_fsync();
   node_->wal()->SetSyncObserver([fsync](Duration time) { fsync->Observe(time); });
-  if (rafthttp_ != nullptr) {
-    peer_gate_.Open(
-        [this](std::unique_ptr<io::Stream> stream) { peer_http_->Accept(std::move(stream)); });
-  }
+  if (rafthttp_ == nullptr) return;
+  rafthttp_->set_on_round_trip([this](MemberId peer, Duration time) {
+    client_port_->metrics()->ObservePeerRoundTrip(peer, time);
+  });
+  peer_gate_.Open(
+      [this](std::unique_ptr<io::Stream> stream) { peer_http_->Accept(std::move(stream)); });
 }
 
 node::Options Server::Impl::NodeOptions() {
@@ -241,7 +243,8 @@ void Server::Impl::OnLeadershipChange() {
            {"leader", config::HexId(status.leader)}, {"term", status.term.value()});
   if (version_monitor_ != nullptr) version_monitor_->Check();
   client_port_->OnLeadershipChange();
-  if (state_ == State::kStopping && handing_over_) OnStopTimer();
+  // Not from here: stopping may end in our owner destroying us and this node.
+  if (state_ == State::kStopping && handing_over_) stop_timer_->Set(env_.loop->Now());
 }
 
 void Server::Impl::OnPublished() {
@@ -265,8 +268,8 @@ void Server::Impl::Fail(const absl::Status& why) {
   if (state_ == State::kFailed || state_ == State::kStopped) return;
   const bool stopping = state_ == State::kStopping;
   state_ = State::kFailed;
-  LOG_ERROR(&log_, "the server cannot go on", {"name", config_.name},
-            {"data-dir", config_.DataDir()}, {why});
+  QUORATE_LOG(&log_, log::Level::kFatal, "the server cannot go on", {"name", config_.name},
+              {"data-dir", config_.DataDir()}, {why});
   client_gate_.Close();
   peer_gate_.Close();
   members_timer_->Cancel();
@@ -317,7 +320,7 @@ void Server::Impl::OnStopTimer() {
   if (handing_over_) {
     const engine::ReplicaStatus status = node_->status();
     const bool done = status.leader != member_id_ && status.leader != MemberId(0);
-    if (!done && now < stop_deadline_) return;
+    if (!done && now < stop_deadline_) return stop_timer_->Set(stop_deadline_);
     handing_over_ = false;
     LOG_INFO(&log_, done ? "leadership transfer completed" : "leadership transfer timed out",
              {"leader", config::HexId(status.leader)});

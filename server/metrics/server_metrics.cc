@@ -166,6 +166,7 @@ void ServerMetrics::RefreshPeers() {
   const std::string local = config::HexId(sources_.node->member_id());
   for (const auto& [id, peer] : sources_.peers->peers()) {
     const std::string remote = config::HexId(id);
+    PeerRoundTrip(id);
     const peer::PeerStats& stats = peer->stats();
     const auto count = [&](const char* name, const char* help, const char* label, uint64_t value) {
       registry_->AddCounter(name, help, {{label, remote}})->Set(value);
@@ -183,6 +184,16 @@ void ServerMetrics::RefreshPeers() {
                    {{"Local", local}, {"Remote", remote}})
         ->Set(peer->sending() && peer->receiving() ? 1 : 0);
   }
+}
+
+Histogram* ServerMetrics::PeerRoundTrip(MemberId peer) {
+  return registry_->AddHistogram("etcd_network_peer_round_trip_time_seconds",
+                                 "Round-Trip-Time histogram between peers.", Microseconds(100), 16,
+                                 {{"To", config::HexId(peer)}});
+}
+
+void ServerMetrics::ObservePeerRoundTrip(MemberId peer, Duration time) {
+  PeerRoundTrip(peer)->Observe(time);
 }
 
 void ServerMetrics::AddProcess() {

@@ -44,6 +44,8 @@ class ServerMetrics {
 
   // The time of one sync of the log.
   Histogram* wal_fsync() { return wal_fsync_; }
+  // A measured round trip to a peer.
+  void ObservePeerRoundTrip(MemberId peer, Duration time);
 
  private:
   using GaugeOf = std::function<double(const engine::ReplicaStatus&)>;
@@ -59,6 +61,7 @@ class ServerMetrics {
   void RefreshStatus();
   void RefreshClusterVersion();
   void RefreshPeers();
+  Histogram* PeerRoundTrip(MemberId peer);
 
   Registry* const registry_;
   const Sources sources_;

@@ -28,6 +28,8 @@ struct Options {
   // Between two attempts to dial; doubles from the first to the second.
   Duration redial_min = Milliseconds(100);
   Duration redial_max = Milliseconds(1000);
+  // How often the round trip to a peer is measured.
+  Duration probe_interval = Seconds(4);
   // Bytes that may wait for one peer; what does not fit is dropped and reported.
   size_t max_queued_bytes = 16 * limits::kMiB;
   // Single POSTs, used while no stream is up.
@@ -55,6 +57,8 @@ struct Context {
   node::PeerSink* sink = nullptr;
   // A peer says that this member has been removed from the cluster.
   std::function<void(const absl::Status&)> on_removed;
+  // A round trip to a peer was measured; for metrics.
+  std::function<void(MemberId, Duration)> on_round_trip;
 };
 
 // Decodes a message of `peer` (0: of whoever it says) and hands it to the sink.

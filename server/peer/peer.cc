@@ -14,7 +14,8 @@ Peer::Peer(const Context* context, MemberId id, const std::vector<std::string>& 
       addresses_(addresses),
       on_unreachable_(std::move(on_unreachable)),
       dialer_(context, id, addresses, &stats_),
-      pipeline_(context, addresses, &stats_, [this] { on_unreachable_(id_); }) {}
+      pipeline_(context, addresses, &stats_, [this] { on_unreachable_(id_); }),
+      prober_(context, id, addresses.front()) {}
 
 Peer::~Peer() { Detach(); }
 

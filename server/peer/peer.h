@@ -13,6 +13,7 @@
 #include "server/peer/context.h"
 #include "server/peer/frame.h"
 #include "server/peer/pipeline.h"
+#include "server/peer/prober.h"
 #include "server/peer/stream_dialer.h"
 
 namespace quorate::peer {
@@ -59,6 +60,7 @@ class Peer {
   PeerStats stats_;
   StreamDialer dialer_;
   Pipeline pipeline_;
+  Prober prober_;
   http1::ExchangePtr stream_;
   FrameWriter writer_;
   uint64_t gathered_ = 0;  // messages in writer_

@@ -53,6 +53,10 @@ class RaftHttp final : public node::PeerTransport {
   void set_on_removed(std::function<void(const absl::Status&)> callback) {
     context_.on_removed = std::move(callback);
   }
+  // Called with each measured round trip to a peer.
+  void set_on_round_trip(std::function<void(MemberId, Duration)> callback) {
+    context_.on_round_trip = std::move(callback);
+  }
   // Begins to deliver.
   void Start(node::PeerSink* sink);
   // The other members, from now on. Dials the new ones, drops those that are gone, and
