@@ -100,6 +100,14 @@ class Bytes {
   Bytes(bytes_internal::Block* block, const char* data, size_t size)
       : block_(block), data_(data), size_(size) {}
 
+  // The buffer, no longer counted here, if this is the only slice of it; else null.
+  bytes_internal::Block* TakeUnshared() {
+    if (block_ == nullptr || block_->references.load(std::memory_order_acquire) != 1) {
+      return nullptr;
+    }
+    return std::exchange(block_, nullptr);
+  }
+
   bytes_internal::Block* block_ = nullptr;
   const char* data_ = nullptr;
   size_t size_ = 0;
@@ -110,6 +118,11 @@ class BytesBuilder {
  public:
   explicit BytesBuilder(size_t reserve = 256)
       : block_(bytes_internal::Block::New(reserve < 16 ? 16 : reserve)) {}
+  // Empty, in the buffer of `recycled` if nobody else refers to it; else as above.
+  explicit BytesBuilder(Bytes recycled, size_t reserve = 256)
+      : block_(recycled.TakeUnshared()) {
+    if (block_ == nullptr) block_ = bytes_internal::Block::New(reserve < 16 ? 16 : reserve);
+  }
   BytesBuilder(const BytesBuilder&) = delete;
   BytesBuilder& operator=(const BytesBuilder&) = delete;
   ~BytesBuilder() {

@@ -30,9 +30,11 @@
 
 namespace quorate::storage {
 
+struct WalStart;
+
 // Since the log was opened.
 struct WalStats {
-  uint64_t units = 0;          // Append calls
+  uint64_t units = 0;  // Append calls
   uint64_t entries = 0;
   uint64_t writes = 0;         // write-and-syncs completed with success
   uint64_t bytes_written = 0;  // by those, framing and padding included
@@ -74,12 +76,11 @@ class Wal {
   void SetSyncObserver(std::function<void(Duration)> observer);
 
  private:
-  friend class WalMaker;
   class Impl;
-  explicit Wal(std::shared_ptr<Impl> impl);
+  friend std::unique_ptr<Wal> MakeWal(WalStart start);
+  explicit Wal(std::unique_ptr<Impl> impl);
 
-  // Shared with callbacks of disk operations that cannot be cancelled.
-  std::shared_ptr<Impl> impl_;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace quorate::storage

@@ -1,0 +1,312 @@
+#include "storage/log_reader.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/limits.h"
+#include "base/status.h"
+#include "storage/data_dir.h"
+
+namespace quorate::storage {
+namespace {
+
+constexpr size_t kChunkBytes = 1 * limits::kMiB;
+
+uint64_t Offset(SectorIndex sector) { return uint64_t{sector} * io::kSectorBytes; }
+
+bool AllZero(absl::string_view bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](char c) { return c == 0; });
+}
+
+}  // namespace
+
+// ---------------------------------------------------------------------------
+// SectorStream
+
+SectorStream::SectorStream(io::File* file, SectorIndex first, Consumer consumer, Callback callback)
+    : file_(file),
+      offset_(Offset(first)),
+      consumer_(std::move(consumer)),
+      callback_(std::move(callback)) {
+  ReadChunk();
+}
+
+void SectorStream::ReadChunk() {
+  file_->Read(offset_, kChunkBytes, [this](absl::StatusOr<Bytes> bytes) {
+    if (absl::IsDataLoss(bytes.status())) return ReadSingly(kChunkBytes / io::kSectorBytes);
+    if (!bytes.ok()) return Finish(bytes.status());
+    TakeChunk(*bytes);
+  });
+}
+
+void SectorStream::TakeChunk(absl::string_view chunk) {
+  const size_t whole = chunk.size() - chunk.size() % io::kSectorBytes;
+  if (whole > 0 && !consumer_(chunk.substr(0, whole))) return Finish(absl::OkStatus());
+  offset_ += whole;
+  if (chunk.size() == kChunkBytes) return ReadChunk();
+  if (!AllZero(chunk.substr(whole))) consumer_({});
+  Finish(absl::OkStatus());
+}
+
+// Somewhere in the next `sectors` there is one that cannot be read.
+void SectorStream::ReadSingly(size_t sectors) {
+  if (sectors == 0) return ReadChunk();
+  file_->Read(offset_, io::kSectorBytes, [this, sectors](absl::StatusOr<Bytes> bytes) {
+    if (!bytes.ok() && !absl::IsDataLoss(bytes.status())) return Finish(bytes.status());
+    const absl::string_view sector = bytes.ok() ? bytes->view() : absl::string_view();
+    if (bytes.ok() && sector.size() < io::kSectorBytes) {
+      if (!AllZero(sector)) consumer_({});
+      return Finish(absl::OkStatus());
+    }
+    if (!consumer_(sector)) return Finish(absl::OkStatus());
+    offset_ += io::kSectorBytes;
+    ReadSingly(sectors - 1);
+  });
+}
+
+void SectorStream::Finish(absl::Status status) {
+  const Callback callback = std::move(callback_);
+  callback(std::move(status));
+}
+
+// ---------------------------------------------------------------------------
+// LogReader: files and headers
+
+LogReader::LogReader(io::Disk* disk, std::string log_dir, std::optional<Identity> identity,
+                     bool writable, Callback callback)
+    : disk_(disk),
+      log_dir_(std::move(log_dir)),
+      identity_(identity),
+      writable_(writable),
+      callback_(std::move(callback)) {
+  disk_->List(log_dir_, lifetime_.Guard([this](absl::StatusOr<std::vector<std::string>> names) {
+    if (!names.ok()) {
+      return Finish(absl::IsNotFound(names.status()) ? absl::OkStatus() : names.status());
+    }
+    for (const std::string& name : *names) {
+      const std::optional<SegmentNumber> segment = ParseSegmentName(name);
+      if (!segment.has_value()) continue;
+      LogFile& file = contents_.files.emplace_back();
+      file.segment = *segment;
+      file.path = absl::StrCat(log_dir_, "/", name);
+    }
+    OpenNext();
+  }));
+}
+
+void LogReader::OpenNext() {
+  if (next_ == contents_.files.size()) {
+    const absl::Status status = FindChain();
+    if (!status.ok()) return Finish(status);
+    next_ = 0;
+    return ScanNext();
+  }
+  disk_->Open(contents_.files[next_].path, {.write = writable_},
+              lifetime_.Guard([this](absl::StatusOr<std::unique_ptr<io::File>> file) {
+                if (!file.ok()) return Finish(file.status());
+                contents_.files[next_].file = *std::move(file);
+                ReadHeader();
+              }));
+}
+
+void LogReader::ReadHeader() {
+  LogFile& file = contents_.files[next_];
+  file.file->Read(0, io::kSectorBytes, [this, &file](absl::StatusOr<Bytes> bytes) {
+    if (absl::IsDataLoss(bytes.status())) {
+      file.header_state = SectorState::kDamaged;
+    } else if (!bytes.ok()) {
+      return Finish(bytes.status());
+    } else if (bytes->size() < io::kSectorBytes) {
+      file.header_state = AllZero(*bytes) ? SectorState::kZero : SectorState::kDamaged;
+    } else {
+      file.header_state = DecodeSegmentHeader(bytes->data(), file.segment, &file.header);
+    }
+    ++next_;
+    OpenNext();
+  });
+}
+
+absl::Status LogReader::FindChain() {
+  std::vector<LogFile>& files = contents_.files;
+  const auto newest = std::find_if(files.rbegin(), files.rend(), [](const LogFile& file) {
+    return file.header_state == SectorState::kLive;
+  });
+  size_t last = static_cast<size_t>(files.rend() - newest);  // one past the newest
+  RETURN_IF_ERROR(CheckBehindLast(last));
+  if (last == 0) return absl::OkStatus();
+  size_t index = last - 1;
+  while (true) {
+    LogFile& file = files[index];
+    RETURN_IF_ERROR(CheckHeader(file));
+    file.in_log = true;
+    contents_.chain.push_back(index);
+    const SegmentNumber previous = file.header.previous;
+    if (previous == 0) break;
+    const auto at = std::lower_bound(
+        files.begin(), files.end(), previous,
+        [](const LogFile& candidate, SegmentNumber number) { return candidate.segment < number; });
+    if (at == files.end() || at->segment != previous) {
+      return DamageError(absl::StrCat(log_dir_, "/", SegmentName(previous)), 0,
+                         absl::StrCat("the file is missing, though ", file.path, " continues it"));
+    }
+    at->end = file.header.previous_end;
+    index = static_cast<size_t>(at - files.begin());
+  }
+  std::reverse(contents_.chain.begin(), contents_.chain.end());
+  return absl::OkStatus();
+}
+
+// A file that was only prepared has no header. One whose header is neither that nor
+// whole may hold what was acknowledged.
+absl::Status LogReader::CheckBehindLast(size_t last) const {
+  for (size_t i = last; i < contents_.files.size(); ++i) {
+    const LogFile& file = contents_.files[i];
+    if (file.header_state == SectorState::kDamaged) {
+      return DamageError(file.path, 0, "the segment's header does not fit its check");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LogReader::CheckHeader(const LogFile& file) const {
+  if (file.header_state != SectorState::kLive) {
+    return DamageError(file.path, 0, "the segment's header is missing or does not fit its check");
+  }
+  if (file.header.version != kLogFormatVersion) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(file.path, ": the log has format version ", file.header.version,
+                     "; this server reads version ", kLogFormatVersion,
+                     ". Start it with a server of the version that wrote it, or newer"));
+  }
+  if (!identity_.has_value()) return absl::OkStatus();
+  return CheckIdentity({file.header.cluster_id, file.header.member_id}, *identity_, file.path);
+}
+
+// ---------------------------------------------------------------------------
+// LogReader: records
+
+void LogReader::ScanNext() {
+  if (next_ == contents_.chain.size()) {
+    const size_t behind = contents_.chain.empty() ? 0 : contents_.chain.back() + 1;
+    return ScanUnbegun(behind);
+  }
+  const LogFile& file = contents_.files[contents_.chain[next_]];
+  const bool is_last = next_ + 1 == contents_.chain.size();
+  scanner_.emplace(file.segment, is_last ? std::nullopt : std::optional<SectorIndex>(file.end));
+  stream_ = std::make_unique<SectorStream>(
+      file.file.get(), 1,
+      [this](absl::string_view sectors) {
+        if (sectors.empty()) {
+          scanner_->FeedUnreadable();
+        } else {
+          scanner_->Feed(sectors);
+        }
+        return !scanner_->done();
+      },
+      [this](absl::Status status) {
+        if (status.ok()) status = FinishScan();
+        if (!status.ok()) return Finish(std::move(status));
+        ++next_;
+        ScanNext();
+      });
+}
+
+absl::Status LogReader::FinishScan() {
+  LogFile& file = contents_.files[contents_.chain[next_]];
+  const bool is_last = next_ + 1 == contents_.chain.size();
+  if (file.header.start != replay_.position()) {
+    return DamageError(file.path, 0, "the segment does not continue the one before it");
+  }
+  absl::StatusOr<ScannedSegment> scanned = scanner_->Finish();
+  if (!scanned.ok()) {
+    return DamageError(file.path, Offset(scanner_->damage()->sector), scanner_->damage()->what);
+  }
+  if (is_last && file.file->size() < Offset(file.header.prepared_sectors)) {
+    return DamageError(file.path, file.file->size(),
+                       absl::StrCat("the file ends here, but was made with ",
+                                    Offset(file.header.prepared_sectors), " bytes"));
+  }
+  file.end = scanned->end;
+  file.writes = scanned->writes.size();
+  if (is_last) return ReplayLast(file, *scanned);
+  SectorIndex sector = 1;
+  const absl::Status status = replay_.AddClosed(*scanned, &sector);
+  return status.ok() ? status : DamageError(file.path, Offset(sector), status.message());
+}
+
+absl::Status LogReader::ReplayLast(const LogFile& file, const ScannedSegment& scanned) {
+  SectorIndex sector = 1;
+  absl::StatusOr<Replay::LastWrite> last = replay_.AddLast(scanned, &sector);
+  if (!last.ok()) return DamageError(file.path, Offset(sector), last.status().message());
+  contents_.last_write = *std::move(last);
+  contents_.position = replay_.position();
+  contents_.entries = replay_.TakeEntries();
+  NoteTornTail(file, scanned);
+  return absl::OkStatus();
+}
+
+void LogReader::NoteTornTail(const LogFile& file, const ScannedSegment& scanned) {
+  const uint64_t bytes =
+      contents_.last_write.cut_bytes + Offset(scanned.torn_end) - Offset(scanned.end);
+  if (bytes == 0) return;
+  const uint64_t offset = Offset(scanned.end);
+  contents_.notes.push_back(
+      {absl::StrCat("cut the torn tail of the log in ", file.path, " at offset ", offset, ": ",
+                    bytes, " bytes of a write that had not been acknowledged"),
+       file.path, offset, bytes});
+}
+
+// A file behind the last segment, without a header: at most its first write was begun,
+// and torn. A later one would mean that the header is lost.
+void LogReader::ScanUnbegun(size_t index) {
+  if (index == contents_.files.size()) return Finish(absl::OkStatus());
+  const LogFile& file = contents_.files[index];
+  struct Scan {
+    SectorIndex next = 1;
+    SectorIndex live_end = 1;
+    bool later_write = false;
+  };
+  const auto scan = std::make_shared<Scan>();
+  stream_ = std::make_unique<SectorStream>(
+      file.file.get(), 1,
+      [scan, segment = file.segment](absl::string_view sectors) {
+        if (sectors.empty()) ++scan->next;
+        for (; !sectors.empty(); sectors.remove_prefix(io::kSectorBytes), ++scan->next) {
+          SectorHeader header;
+          const SectorState state = ClassifySector(sectors.data(), segment, scan->next, &header);
+          if (state != SectorState::kLive) continue;
+          scan->live_end = scan->next + 1;
+          if (header.write_start != 1) scan->later_write = true;
+        }
+        return !scan->later_write;
+      },
+      [this, scan, index](absl::Status status) {
+        const LogFile& scanned = contents_.files[index];
+        if (!status.ok()) return Finish(std::move(status));
+        if (scan->later_write) {
+          return Finish(DamageError(scanned.path, 0, "the segment's header is missing"));
+        }
+        FinishUnbegun(scanned, scan->live_end);
+        ScanUnbegun(index + 1);
+      });
+}
+
+void LogReader::FinishUnbegun(const LogFile& file, SectorIndex live_end) {
+  if (live_end == 1) return;
+  const uint64_t bytes = Offset(live_end) - Offset(1);
+  contents_.notes.push_back(
+      {absl::StrCat("dropped ", file.path, ": ", bytes,
+                    " bytes of a write that had not been acknowledged, and no header"),
+       file.path, Offset(1), bytes});
+}
+
+void LogReader::Finish(absl::Status status) {
+  const Callback callback = std::move(callback_);
+  if (!status.ok()) return callback(std::move(status));
+  callback(std::move(contents_));
+}
+
+}  // namespace quorate::storage

@@ -1,0 +1,119 @@
+// Reads a log directory: which files make up the log, and what their records say.
+//
+// The log is a chain: the file with the highest number that has a header is its last
+// segment, and each header names the segment before it and where that one ends. Files
+// outside the chain were prepared and never begun, or are left from an earlier recovery.
+// Nothing is changed.
+#ifndef QUORATE_STORAGE_LOG_READER_H_
+#define QUORATE_STORAGE_LOG_READER_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "io/disk.h"
+#include "storage/lifetime.h"
+#include "storage/recovery.h"
+#include "storage/replay.h"
+#include "storage/segment.h"
+
+namespace quorate::storage {
+
+// One file of the directory.
+struct LogFile {
+  SegmentNumber segment = 0;  // as it is named
+  std::string path;
+  std::unique_ptr<io::File> file;
+  SectorState header_state = SectorState::kZero;
+  SegmentHeader header;  // if kLive
+  bool in_log = false;
+  // Of a segment of the log: where it ends. Its successor says so, or the scan.
+  SectorIndex end = 1;
+  size_t writes = 0;
+};
+
+struct LogContents {
+  std::vector<LogFile> files;  // in ascending order of their numbers
+  // Indexes of the log's segments in `files`, oldest first. Empty: there is no log.
+  std::vector<size_t> chain;
+  // After everything that counts.
+  LogPosition position;
+  std::vector<raft::Entry> entries;
+  // The last write of all, the one that nothing proves to have been synced.
+  Replay::LastWrite last_write;
+  std::vector<RecoveryNote> notes;
+};
+
+// Hands on a file's sectors, in order.
+class SectorStream {
+ public:
+  // Whole sectors, or nothing for one that cannot be read (or is cut by the end of the
+  // file). Returns false when no more are wanted.
+  using Consumer = std::function<bool(absl::string_view sectors)>;
+  using Callback = std::function<void(absl::Status)>;
+
+  // From sector `first` to the end of the file. Errors are those of the disk other than
+  // unreadable sectors.
+  SectorStream(io::File* file, SectorIndex first, Consumer consumer, Callback callback);
+
+ private:
+  void ReadChunk();
+  void ReadSingly(size_t sectors);
+  void TakeChunk(absl::string_view chunk);
+  void Finish(absl::Status status);
+
+  io::File* const file_;
+  uint64_t offset_;
+  const Consumer consumer_;
+  Callback callback_;
+};
+
+class LogReader {
+ public:
+  using Callback = std::function<void(absl::StatusOr<LogContents>)>;
+
+  // `writable`: open the files for writing too (recovery syncs them). `identity`: whose
+  // the log must be, if given. A missing directory is an empty log. Calls back once
+  // unless destroyed before; errors are recovery's.
+  LogReader(io::Disk* disk, std::string log_dir, std::optional<Identity> identity, bool writable,
+            Callback callback);
+
+ private:
+  void OpenNext();
+  void ReadHeader();
+  absl::Status FindChain();
+  absl::Status CheckHeader(const LogFile& file) const;
+  absl::Status CheckBehindLast(size_t last) const;
+
+  void ScanNext();
+  absl::Status FinishScan();
+  absl::Status ReplayLast(const LogFile& file, const ScannedSegment& scanned);
+  void NoteTornTail(const LogFile& file, const ScannedSegment& scanned);
+
+  void ScanUnbegun(size_t index);
+  void FinishUnbegun(const LogFile& file, SectorIndex live_end);
+
+  void Finish(absl::Status status);
+
+  io::Disk* const disk_;
+  const std::string log_dir_;
+  const std::optional<Identity> identity_;
+  const bool writable_;
+  Callback callback_;
+
+  LogContents contents_;
+  size_t next_ = 0;  // of files while opening, of the chain while scanning
+  Replay replay_;
+  std::optional<SegmentScanner> scanner_;
+  std::unique_ptr<SectorStream> stream_;
+  Lifetime lifetime_;
+};
+
+}  // namespace quorate::storage
+
+#endif  // QUORATE_STORAGE_LOG_READER_H_

@@ -1,0 +1,389 @@
+#include "storage/recovery.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "storage/data_dir.h"
+#include "storage/lifetime.h"
+#include "storage/log_reader.h"
+#include "storage/segment_preparer.h"
+#include "storage/wal_impl.h"
+
+namespace quorate::storage {
+namespace {
+
+constexpr uint64_t kSegmentUnit = 4096;
+// Sector indexes have 32 bits, and a segment may grow by one unit.
+constexpr uint64_t kMaxSegmentBytes = uint64_t{1} << 40;
+
+absl::Status Validate(const OpenOptions& options) {
+  if (options.data_dir.empty()) return absl::InvalidArgumentError("the data directory is empty");
+  for (const uint64_t bytes : {options.segment_bytes, options.first_segment_bytes}) {
+    if (bytes == 0 || bytes % kSegmentUnit != 0 || bytes > kMaxSegmentBytes) {
+      return absl::InvalidArgumentError(absl::StrCat("a log segment of ", bytes,
+                                                     " bytes: must be a multiple of ", kSegmentUnit,
+                                                     " and at most ", kMaxSegmentBytes));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status NotInitialised(const DataPaths& paths) {
+  return absl::NotFoundError(absl::StrCat(paths.data, ": the data directory is not initialised"));
+}
+
+absl::Status EtcdDirectory(const Survey& survey) {
+  return absl::FailedPreconditionError(
+      absl::StrCat(survey.etcd_file,
+                   ": this is a data directory of etcd, which this server cannot use. "
+                   "Start it with another data directory and import a snapshot"));
+}
+
+// "/a" for "/a/b", "." for "a", empty for "/" and ".".
+std::string Parent(const std::string& path) {
+  if (path == "/" || path == ".") return "";
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+// One opening, from top to bottom in the order of its steps.
+class Opening final : public PendingOpen {
+ public:
+  using Callback = std::function<void(absl::StatusOr<OpenedStorage>)>;
+
+  Opening(const io::Env& env, OpenOptions options, Callback callback)
+      : loop_(env.loop),
+        disk_(env.disk),
+        options_(std::move(options)),
+        paths_(options_.data_dir),
+        callback_(std::move(callback)),
+        meta_(disk_, paths_),
+        preparer_(disk_, paths_.log) {
+    loop_->Defer(lifetime_.Guard([this] {
+      const absl::Status status = Validate(options_);
+      if (!status.ok()) return Fail(status);
+      TakeSurvey();
+    }));
+  }
+
+ private:
+  // Goes on with `next` on success.
+  std::function<void(absl::Status)> Then(void (Opening::*next)()) {
+    return lifetime_.Guard([this, next](absl::Status status) {
+      if (!status.ok()) return Fail(std::move(status));
+      (this->*next)();
+    });
+  }
+
+  // --- Is there anything? ---
+  void TakeSurvey();
+  void FindCreatedParents(std::string directory);
+  void MakeDirectories();
+  void Lock();
+  void ReadIdentity();
+
+  // --- What does it say? ---
+  void ReadLog();
+  void TakeLog(LogContents contents);
+
+  // --- A new segment, durable before it counts ---
+  void PrepareSegment();
+  void RepeatLastWrite();
+  void WriteHeader();
+
+  // --- Everything else that must be durable ---
+  void SyncSegments();
+  void SyncDirectories();
+  void WriteIdentity();
+
+  // --- What is no longer needed ---
+  void TruncateClosed();
+  void RemoveNext();
+  void Succeed();
+
+  void Fail(absl::Status status) { Finish(std::move(status)); }
+  void Finish(absl::StatusOr<OpenedStorage> result) {
+    const Callback callback = std::move(callback_);
+    callback(std::move(result));
+  }
+  Identity identity() const { return {options_.cluster_id, options_.member_id}; }
+
+  io::Loop* const loop_;
+  io::Disk* const disk_;
+  const OpenOptions options_;
+  const DataPaths paths_;
+  Callback callback_;
+  MetaFile meta_;
+  SegmentPreparer preparer_;
+
+  std::unique_ptr<Surveyor> surveyor_;
+  std::vector<std::string> sync_directories_;
+  size_t next_ = 0;  // of what a step goes through
+  std::unique_ptr<io::DirectoryLock> lock_;
+  bool creating_ = false;
+
+  std::unique_ptr<LogReader> reader_;
+  LogContents log_;
+  PreparedSegment segment_;
+  SegmentHeader header_;
+  SectorIndex next_sector_ = 1;
+  std::vector<SpareFile> spares_;     // for the log to recycle
+  std::vector<std::string> surplus_;  // to be removed
+  Lifetime lifetime_;
+};
+
+void Opening::TakeSurvey() {
+  surveyor_ = std::make_unique<Surveyor>(disk_, paths_, [this](absl::StatusOr<Survey> survey) {
+    if (!survey.ok()) return Fail(survey.status());
+    if (!survey->etcd_file.empty()) return Fail(EtcdDirectory(*survey));
+    if (!survey->has_meta && !options_.create) return Fail(NotInitialised(paths_));
+    sync_directories_ = {paths_.log, paths_.member, paths_.data};
+    if (survey->has_meta) return Lock();
+    if (survey->data_exists) return MakeDirectories();
+    FindCreatedParents(Parent(paths_.data));
+  });
+}
+
+// Names of new directories must be durable too, up to the first that is there already.
+void Opening::FindCreatedParents(std::string directory) {
+  if (directory.empty()) return MakeDirectories();
+  sync_directories_.push_back(directory);
+  disk_->List(directory,
+              lifetime_.Guard([this, directory](absl::StatusOr<std::vector<std::string>> names) {
+                if (absl::IsNotFound(names.status())) return FindCreatedParents(Parent(directory));
+                // There, even if it may not be read; then its sync tells.
+                MakeDirectories();
+              }));
+}
+
+void Opening::MakeDirectories() { disk_->MakeDirs(paths_.log, Then(&Opening::Lock)); }
+
+void Opening::Lock() {
+  disk_->LockDir(paths_.member,
+                 lifetime_.Guard([this](absl::StatusOr<std::unique_ptr<io::DirectoryLock>> lock) {
+                   if (!lock.ok()) return Fail(lock.status());
+                   lock_ = *std::move(lock);
+                   ReadIdentity();
+                 }));
+}
+
+void Opening::ReadIdentity() {
+  meta_.Read([this](absl::StatusOr<Identity> found) {
+    if (absl::IsNotFound(found.status())) {
+      if (!options_.create) return Fail(NotInitialised(paths_));
+      creating_ = true;
+      return ReadLog();
+    }
+    if (!found.ok()) return Fail(found.status());
+    const absl::Status same = CheckIdentity(*found, identity(), paths_.meta);
+    if (!same.ok()) return Fail(same);
+    ReadLog();
+  });
+}
+
+void Opening::ReadLog() {
+  // What a creation that was cut short has left may bear any name: it holds nothing.
+  const std::optional<Identity> expected =
+      creating_ ? std::nullopt : std::optional<Identity>(identity());
+  reader_ = std::make_unique<LogReader>(disk_, paths_.log, expected, /*writable=*/true,
+                                        [this](absl::StatusOr<LogContents> contents) {
+                                          if (!contents.ok()) return Fail(contents.status());
+                                          TakeLog(*std::move(contents));
+                                        });
+}
+
+void Opening::TakeLog(LogContents contents) {
+  log_ = std::move(contents);
+  const bool holds_nothing = log_.position == LogPosition() && log_.last_write.units.empty();
+  if (creating_ && !holds_nothing) {
+    return Fail(DamageError(paths_.meta, 0, "the file is missing, though there is a log"));
+  }
+  if (!creating_ && log_.chain.empty()) {
+    return Fail(DamageError(absl::StrCat(paths_.log, "/", SegmentName(1)), 0,
+                            "the directory holds no segment of the log"));
+  }
+  if (creating_) {
+    for (LogFile& file : log_.files) file.in_log = false;
+    log_.chain.clear();
+  }
+  PrepareSegment();
+}
+
+// The log goes on in a new segment. Behind the end of the old one there may be what a
+// crash left of later sectors; nothing is ever written there, and the new header says
+// where the old segment ends.
+void Opening::PrepareSegment() {
+  const size_t behind = log_.chain.empty() ? 0 : log_.chain.back() + 1;
+  for (size_t i = behind; i < log_.files.size(); ++i) {
+    LogFile& file = log_.files[i];
+    if (file.header_state == SectorState::kLive) continue;
+    if (file.file->size() < options_.first_segment_bytes) continue;
+    // Prepared before and never begun.
+    preparer_.AddSpare({file.path, file.file->size()});
+    file.file.reset();
+    break;
+  }
+  const SegmentNumber number = log_.files.empty() ? 1 : log_.files.back().segment + 1;
+  preparer_.Prepare(number, options_.first_segment_bytes,
+                    [this](absl::StatusOr<PreparedSegment> prepared) {
+                      if (!prepared.ok()) return Fail(prepared.status());
+                      segment_ = *std::move(prepared);
+                      RepeatLastWrite();
+                    });
+}
+
+// Each write but the last is known to have been synced: the one after it began only
+// then. The sync of the last may have failed, with its pages still reading back though
+// the disk does not have them, and a sync now would not tell. So its units are written
+// again, and the old segment (or, if it held nothing else, the one before it) is said to
+// end before them.
+void Opening::RepeatLastWrite() {
+  header_ = {.cluster_id = options_.cluster_id,
+             .member_id = options_.member_id,
+             .prepared_sectors = segment_.sectors};
+  if (!log_.chain.empty()) {
+    LogFile& last = log_.files[log_.chain.back()];
+    header_.start = log_.last_write.before;
+    if (log_.last_write.first_sector > 1) {
+      header_.previous = last.segment;
+      header_.previous_end = log_.last_write.first_sector;
+    } else {
+      header_.previous = last.header.previous;
+      header_.previous_end = last.header.previous_end;
+      last.in_log = false;
+      log_.chain.pop_back();
+    }
+  }
+  const Bytes& units = log_.last_write.units;
+  if (units.empty()) return WriteHeader();
+  BytesBuilder out(units.size() + units.size() / 16 + io::kSectorBytes);
+  WriteEncoder encoder;
+  encoder.Begin(&out, segment_.segment, 1);
+  encoder.AddRaw(units);
+  next_sector_ = encoder.Finish();
+  segment_.file->WriteAndSync(io::kSectorBytes, {std::move(out).Finish()},
+                              Then(&Opening::WriteHeader));
+}
+
+// Only now: from its header on, the new segment stands for the old write.
+void Opening::WriteHeader() {
+  BytesBuilder out(io::kSectorBytes);
+  EncodeSegmentHeader(segment_.segment, header_, out.Grow(io::kSectorBytes));
+  next_ = 0;
+  segment_.file->WriteAndSync(0, {std::move(out).Finish()}, Then(&Opening::SyncSegments));
+}
+
+// What was read is durable if the log wrote it, but perhaps not if somebody copied the
+// directory here.
+void Opening::SyncSegments() {
+  if (next_ == log_.chain.size()) {
+    next_ = 0;
+    return SyncDirectories();
+  }
+  const size_t index = log_.chain[next_++];
+  log_.files[index].file->Sync(Then(&Opening::SyncSegments));
+}
+
+void Opening::SyncDirectories() {
+  if (next_ == sync_directories_.size()) return WriteIdentity();
+  const std::string& directory = sync_directories_[next_++];
+  disk_->SyncDir(directory, Then(&Opening::SyncDirectories));
+}
+
+void Opening::WriteIdentity() {
+  if (!creating_) return TruncateClosed();
+  meta_.Write(identity(), Then(&Opening::TruncateClosed));
+}
+
+void Opening::TruncateClosed() {
+  for (LogFile& file : log_.files) {
+    if (file.in_log || file.file == nullptr) continue;
+    const SpareFile spare = {file.path, file.file->size()};
+    if (spares_.empty() && spare.bytes >= options_.segment_bytes) {
+      spares_.push_back(spare);
+    } else {
+      surplus_.push_back(spare.path);
+    }
+    file.file.reset();
+  }
+  if (header_.previous == 0 || log_.chain.empty()) return RemoveNext();
+  LogFile& closed = log_.files[log_.chain.back()];
+  const uint64_t end = uint64_t{header_.previous_end} * io::kSectorBytes;
+  if (closed.file->size() <= end) return RemoveNext();
+  // Space for nothing but what a crash left. Failing costs only that space.
+  closed.file->Truncate(end, [this](const absl::Status&) { RemoveNext(); });
+}
+
+void Opening::RemoveNext() {
+  if (surplus_.empty()) return Succeed();
+  const std::string path = std::move(surplus_.back());
+  surplus_.pop_back();
+  disk_->Remove(path, lifetime_.Guard([this](const absl::Status&) { RemoveNext(); }));
+}
+
+void Opening::Succeed() {
+  OpenedStorage opened;
+  opened.state.hard_state = log_.position.hard_state;
+  opened.state.entries = std::move(log_.entries);
+  opened.state.notes = std::move(log_.notes);
+  opened.state.existed = !creating_;
+  opened.lock = std::move(lock_);
+  opened.wal = MakeWal({.loop = loop_,
+                        .disk = disk_,
+                        .log_dir = paths_.log,
+                        .cluster_id = options_.cluster_id,
+                        .member_id = options_.member_id,
+                        .segment_bytes = options_.segment_bytes,
+                        .max_write_bytes = options_.max_write_bytes,
+                        .segment = std::move(segment_),
+                        .next_sector = next_sector_,
+                        .position = log_.position,
+                        .spares = std::move(spares_)});
+  Finish(std::move(opened));
+}
+
+// Reads the identity, and nothing else.
+class Peeking final : public PendingOpen {
+ public:
+  using Callback = std::function<void(absl::StatusOr<Identity>)>;
+
+  Peeking(const io::Env& env, const std::string& data_dir, Callback callback)
+      : paths_(data_dir), callback_(std::move(callback)), meta_(env.disk, paths_) {
+    surveyor_ = std::make_unique<Surveyor>(env.disk, paths_, [this](absl::StatusOr<Survey> survey) {
+      if (!survey.ok()) return Finish(survey.status());
+      if (!survey->etcd_file.empty()) return Finish(EtcdDirectory(*survey));
+      if (!survey->has_meta) return Finish(NotInitialised(paths_));
+      meta_.Read([this](absl::StatusOr<Identity> found) { Finish(std::move(found)); });
+    });
+  }
+
+ private:
+  void Finish(absl::StatusOr<Identity> result) {
+    const Callback callback = std::move(callback_);
+    callback(std::move(result));
+  }
+
+  const DataPaths paths_;
+  Callback callback_;
+  MetaFile meta_;
+  std::unique_ptr<Surveyor> surveyor_;
+};
+
+}  // namespace
+
+std::unique_ptr<PendingOpen> OpenStorage(
+    const io::Env& env, OpenOptions options,
+    std::function<void(absl::StatusOr<OpenedStorage>)> callback) {
+  return std::make_unique<Opening>(env, std::move(options), std::move(callback));
+}
+
+std::unique_ptr<PendingOpen> PeekIdentity(const io::Env& env, const std::string& data_dir,
+                                          std::function<void(absl::StatusOr<Identity>)> callback) {
+  return std::make_unique<Peeking>(env, data_dir, std::move(callback));
+}
+
+}  // namespace quorate::storage

@@ -1,0 +1,251 @@
+#include "storage/wal.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "storage/wal_impl.h"
+
+namespace quorate::storage {
+namespace {
+
+// A buffer above this size is not kept: one huge entry must not cost memory for ever.
+constexpr size_t kKeptBufferBytes = 2 * limits::kMiB;
+
+size_t PayloadBytes(std::span<const raft::Entry> entries, bool with_hard_state) {
+  size_t bytes = with_hard_state ? kHardStateRecordBytes : 0;
+  for (const raft::Entry& entry : entries) bytes += EntryRecordBytes(entry);
+  return bytes;
+}
+
+SectorIndex SectorsFor(size_t payload) {
+  return static_cast<SectorIndex>((payload + kSectorPayloadBytes - 1) / kSectorPayloadBytes);
+}
+
+}  // namespace
+
+std::unique_ptr<Wal> MakeWal(WalStart start) {
+  return std::unique_ptr<Wal>(new Wal(std::make_unique<Wal::Impl>(std::move(start))));
+}
+
+Wal::Wal(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Wal::~Wal() = default;
+
+void Wal::Append(std::span<const raft::Entry> entries, const raft::HardState* hard_state,
+                 bool must_sync, Callback done) {
+  impl_->Append(entries, hard_state, must_sync, std::move(done));
+}
+const absl::Status& Wal::status() const { return impl_->status(); }
+size_t Wal::unsynced_bytes() const { return impl_->unsynced_bytes(); }
+Instant Wal::write_in_flight_since() const { return impl_->write_in_flight_since(); }
+const WalStats& Wal::stats() const { return impl_->stats(); }
+void Wal::SetSyncObserver(std::function<void(Duration)> observer) {
+  impl_->SetSyncObserver(std::move(observer));
+}
+
+Wal::Impl::Impl(WalStart start)
+    : loop_(start.loop),
+      disk_(start.disk),
+      cluster_id_(start.cluster_id),
+      member_id_(start.member_id),
+      segment_sectors_(static_cast<SectorIndex>(start.segment_bytes / io::kSectorBytes)),
+      max_write_bytes_(start.max_write_bytes),
+      preparer_(start.disk, start.log_dir),
+      place_{start.segment.segment, start.next_sector, start.segment.sectors, start.position},
+      current_(std::move(start.segment)) {
+  for (SpareFile& spare : start.spares) preparer_.AddSpare(std::move(spare));
+  PrepareNext();
+}
+
+void Wal::Impl::Append(std::span<const raft::Entry> entries, const raft::HardState* hard_state,
+                       bool must_sync, Callback done) {
+  ++stats_.units;
+  if (!status_.ok()) return AnswerLater(std::move(done), status_);
+  const bool needs_write = !entries.empty() || (must_sync && hard_state != nullptr);
+  if (!needs_write) {
+    if (hard_state != nullptr) {
+      const raft::HardState& last =
+          lazy_hard_state_.has_value() ? *lazy_hard_state_ : place_.log.hard_state;
+      CHECK_EQ(hard_state->term, last.term);
+      CHECK_EQ(hard_state->vote, last.vote);
+      lazy_hard_state_ = *hard_state;
+    }
+    if (writes_.empty()) return AnswerLater(std::move(done), absl::OkStatus());
+    writes_.back().done.push_back(std::move(done));
+    return;
+  }
+  std::optional<raft::HardState> state = std::exchange(lazy_hard_state_, std::nullopt);
+  if (hard_state != nullptr) state = *hard_state;
+  const size_t payload = PayloadBytes(entries, state.has_value());
+  Write& write = WriteFor(payload);
+  write.payload_bytes += payload;
+  unsynced_bytes_ += payload;
+  EncodeUnit(&write, entries, state);
+  write.done.push_back(std::move(done));
+  ScheduleStart();
+}
+
+// The open write if one more unit of this size has a place in it, else a new one.
+Wal::Impl::Write& Wal::Impl::WriteFor(size_t payload) {
+  if (FitsOpenWrite(payload)) {
+    writes_.back().encoder.Reserve(payload);
+    return writes_.back();
+  }
+  SealOpenWrite();
+  // A unit that is too large for any segment gets one of its own, which then grows.
+  const bool fits = place_.next_sector + uint64_t{SectorsFor(payload)} <= place_.sectors;
+  Write& write = OpenWrite(/*in_next_segment=*/!fits && place_.next_sector > 1);
+  write.encoder.Reserve(payload);
+  return write;
+}
+
+bool Wal::Impl::FitsOpenWrite(size_t payload) const {
+  if (writes_.empty() || !writes_.back().encoder.active()) return false;
+  const uint64_t sectors = writes_.back().encoder.SectorsWith(payload);
+  return place_.next_sector + sectors <= place_.sectors &&
+         sectors * io::kSectorBytes <= max_write_bytes_;
+}
+
+Wal::Impl::Write& Wal::Impl::OpenWrite(bool in_next_segment) {
+  Write& write = writes_.emplace_back();
+  write.done = std::move(spare_done_);
+  write.out.emplace(std::exchange(spare_buffer_, Bytes()), 16 * limits::kKiB);
+  if (in_next_segment) {
+    write.begins = SegmentHeader{.cluster_id = cluster_id_,
+                                 .member_id = member_id_,
+                                 .previous = place_.segment,
+                                 .previous_end = place_.next_sector,
+                                 .start = place_.log};
+    write.out->Grow(io::kSectorBytes);
+    ++place_.segment;
+    place_.next_sector = 1;
+    place_.sectors = segment_sectors_;
+  }
+  write.segment = place_.segment;
+  write.first_sector = place_.next_sector;
+  write.encoder.Begin(&*write.out, write.segment, write.first_sector);
+  return write;
+}
+
+void Wal::Impl::SealOpenWrite() {
+  if (writes_.empty() || !writes_.back().encoder.active()) return;
+  place_.next_sector = writes_.back().encoder.Finish();
+}
+
+void Wal::Impl::EncodeUnit(Write* write, std::span<const raft::Entry> entries,
+                           const std::optional<raft::HardState>& hard_state) {
+  LogPosition& log = place_.log;
+  if (hard_state.has_value()) {
+    write->encoder.AddHardState(*hard_state, /*end_of_unit=*/entries.empty(), &log.chain);
+    log.hard_state = *hard_state;
+  }
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const raft::Entry& entry = entries[i];
+    CHECK(entry.index > LogIndex(0));
+    CHECK(entry.index <= log.last_index + 1);
+    if (i > 0) CHECK_EQ(entry.index, log.last_index + 1);
+    write->encoder.AddEntry(entry, /*end_of_unit=*/i + 1 == entries.size(), &log.chain);
+    log.last_index = entry.index;
+    log.last_term = entry.term;
+  }
+  stats_.entries += entries.size();
+}
+
+void Wal::Impl::AnswerLater(Callback done, absl::Status status) {
+  answers_.push_back({std::move(done), std::move(status)});
+  if (std::exchange(answers_scheduled_, true)) return;
+  loop_->Defer(lifetime_.Guard([this] { RunAnswers(); }));
+}
+
+void Wal::Impl::RunAnswers() {
+  answers_scheduled_ = false;
+  std::vector<Answer> answers = std::exchange(answers_, {});
+  for (Answer& answer : answers) answer.done(answer.status);
+}
+
+void Wal::Impl::ScheduleStart() {
+  if (writing_ || std::exchange(start_scheduled_, true)) return;
+  loop_->Defer(lifetime_.Guard([this] {
+    start_scheduled_ = false;
+    StartWrite();
+  }));
+}
+
+void Wal::Impl::StartWrite() {
+  if (writing_ || writes_.empty()) return;
+  Write& write = writes_.front();
+  if (oldest_since_ == Instant::Infinite()) oldest_since_ = loop_->Now();
+  if (write.segment != current_.segment && !EnterSegment(&write)) return;
+  if (write.encoder.active()) SealOpenWrite();
+  writing_ = true;
+  const SectorIndex first = write.begins.has_value() ? 0 : write.first_sector;
+  in_flight_ = std::move(*write.out).Finish();
+  current_.file->WriteAndSync(uint64_t{first} * io::kSectorBytes, {in_flight_},
+                              [this](absl::Status status) { OnWritten(status); });
+}
+
+// Goes on to the file that was prepared for this write. False if it is not ready yet,
+// or never will be.
+bool Wal::Impl::EnterSegment(Write* write) {
+  if (!next_.has_value()) return false;
+  if (!next_->ok()) {
+    const absl::Status why = next_->status();
+    // Nothing was written yet, and space may have come back since.
+    if (absl::IsResourceExhausted(why) && !std::exchange(retried_, true)) {
+      PrepareNext();
+    } else {
+      Fail(why);
+    }
+    return false;
+  }
+  current_ = *std::move(*next_);
+  CHECK_EQ(current_.segment, write->segment);
+  write->begins->prepared_sectors = current_.sectors;
+  EncodeSegmentHeader(write->segment, *write->begins, write->out->data());
+  ++stats_.segments;
+  PrepareNext();
+  return true;
+}
+
+void Wal::Impl::OnWritten(const absl::Status& status) {
+  writing_ = false;
+  if (!status.ok()) return Fail(status);
+  const Duration took = loop_->Now() - oldest_since_;
+  ++stats_.writes;
+  stats_.bytes_written += in_flight_.size();
+  unsynced_bytes_ -= writes_.front().payload_bytes;
+  std::vector<Callback> done = std::move(writes_.front().done);
+  writes_.pop_front();
+  if (in_flight_.size() <= kKeptBufferBytes) spare_buffer_ = std::move(in_flight_);
+  in_flight_ = Bytes();
+  oldest_since_ = Instant::Infinite();
+  StartWrite();
+  if (sync_observer_) sync_observer_(took);
+  for (Callback& callback : done) callback(absl::OkStatus());
+  done.clear();
+  spare_done_ = std::move(done);
+}
+
+void Wal::Impl::PrepareNext() {
+  next_.reset();
+  preparer_.Prepare(
+      current_.segment + 1, uint64_t{segment_sectors_} * io::kSectorBytes,
+      [this](absl::StatusOr<PreparedSegment> prepared) { OnPrepared(std::move(prepared)); });
+}
+
+void Wal::Impl::OnPrepared(absl::StatusOr<PreparedSegment> prepared) {
+  if (prepared.ok()) retried_ = false;
+  next_ = std::move(prepared);
+  StartWrite();
+}
+
+void Wal::Impl::Fail(const absl::Status& status) {
+  status_ = status;
+  oldest_since_ = Instant::Infinite();
+  std::deque<Write> writes = std::exchange(writes_, {});
+  for (Write& write : writes) {
+    for (Callback& done : write.done) AnswerLater(std::move(done), status_);
+  }
+}
+
+}  // namespace quorate::storage
