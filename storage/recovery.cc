@@ -81,7 +81,6 @@ class Opening final : public PendingOpen {
 
   // --- Is there anything? ---
   void TakeSurvey();
-  void FindCreatedParents(std::string directory);
   void MakeDirectories();
   void Lock();
   void ReadIdentity();
@@ -111,6 +110,8 @@ class Opening final : public PendingOpen {
     callback(std::move(result));
   }
   Identity identity() const { return {options_.cluster_id, options_.member_id}; }
+
+  static constexpr size_t kOwnDirectories = 3;
 
   io::Loop* const loop_;
   io::Disk* const disk_;
@@ -142,22 +143,14 @@ void Opening::TakeSurvey() {
     if (!survey->etcd_file.empty()) return Fail(EtcdDirectory(*survey));
     if (!survey->has_meta && !options_.create) return Fail(NotInitialised(paths_));
     sync_directories_ = {paths_.log, paths_.member, paths_.data};
+    CHECK_EQ(sync_directories_.size(), kOwnDirectories);
     if (survey->has_meta) return Lock();
-    if (survey->data_exists) return MakeDirectories();
-    FindCreatedParents(Parent(paths_.data));
+    // Any directory above may be new, made by a creation that was cut short.
+    for (std::string up = Parent(paths_.data); !up.empty(); up = Parent(up)) {
+      sync_directories_.push_back(up);
+    }
+    MakeDirectories();
   });
-}
-
-// Names of new directories must be durable too, up to the first that is there already.
-void Opening::FindCreatedParents(std::string directory) {
-  if (directory.empty()) return MakeDirectories();
-  sync_directories_.push_back(directory);
-  disk_->List(directory,
-              lifetime_.Guard([this, directory](absl::StatusOr<std::vector<std::string>> names) {
-                if (absl::IsNotFound(names.status())) return FindCreatedParents(Parent(directory));
-                // There, even if it may not be read; then its sync tells.
-                MakeDirectories();
-              }));
 }
 
 void Opening::MakeDirectories() { disk_->MakeDirs(paths_.log, Then(&Opening::Lock)); }
@@ -291,7 +284,12 @@ void Opening::SyncSegments() {
 void Opening::SyncDirectories() {
   if (next_ == sync_directories_.size()) return WriteIdentity();
   const std::string& directory = sync_directories_[next_++];
-  disk_->SyncDir(directory, Then(&Opening::SyncDirectories));
+  disk_->SyncDir(directory, lifetime_.Guard([this](absl::Status status) {
+    // One above that may not be read is somebody else's, and was not made here.
+    const bool foreign = next_ > kOwnDirectories && absl::IsPermissionDenied(status);
+    if (!status.ok() && !foreign) return Fail(std::move(status));
+    SyncDirectories();
+  }));
 }
 
 void Opening::WriteIdentity() {

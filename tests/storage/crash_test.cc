@@ -1,0 +1,170 @@
+// Crashes of every kind at every place: nothing acknowledged is missing, nothing is
+// invented, and no crash is ever taken for damage.
+#include <string>
+
+#include "gtest/gtest.h"
+#include "tests/storage/history.h"
+#include "tests/storage/machine.h"
+
+namespace quorate::storage {
+namespace {
+
+sim::CrashKind DrawKind(Prng* prng) {
+  return prng->Chance(1, 3) ? sim::CrashKind::kKill : sim::CrashKind::kPowerLoss;
+}
+
+// Opens, and crashes within the opening up to `crashes` times. Returns what was wrong.
+std::string OpenThroughCrashes(Machine* machine, Prng* prng, int crashes) {
+  for (int i = 0; i < crashes; ++i) {
+    machine->StartOpen();
+    const uint64_t events = prng->Below(40);
+    for (uint64_t e = 0; e < events && !machine->open_finished(); ++e) CHECK(machine->RunOne());
+    if (machine->open_finished()) {
+      const absl::Status status = machine->TakeOpened();
+      if (!status.ok()) return status.ToString();
+    }
+    machine->Crash(DrawKind(prng));
+  }
+  const absl::Status status = machine->Open();
+  return status.ok() ? "" : status.ToString();
+}
+
+// Appends in turns for a while and stops anywhere.
+void Live(Machine* machine, History* history, Prng* prng) {
+  const uint64_t turns = prng->Below(30);
+  for (uint64_t t = 0; t < turns; ++t) {
+    const uint64_t units = 1 + prng->Below(4);
+    machine->Run([&] {
+      for (uint64_t i = 0; i < units; ++i) history->Append(machine->wal());
+    });
+    const uint64_t events = prng->Below(6);
+    for (uint64_t i = 0; i < events && machine->RunOne(); ++i) {
+    }
+  }
+}
+
+std::string RunSeed(uint64_t seed, int lives) {
+  Prng prng(seed);
+  Machine machine(seed);
+  History history(seed);
+  if (prng.Chance(1, 4)) history.set_max_data(40'000);  // larger than a segment
+  for (int life = 0; life < lives; ++life) {
+    const int crashes = prng.Chance(1, 2) ? static_cast<int>(prng.Below(4)) : 0;
+    std::string wrong = OpenThroughCrashes(&machine, &prng, crashes);
+    if (wrong.empty()) wrong = history.Judge(machine.state());
+    if (!wrong.empty()) return absl::StrCat("life ", life, ": ", wrong);
+    Live(&machine, &history, &prng);
+    machine.Crash(DrawKind(&prng));
+  }
+  return "";
+}
+
+TEST(CrashTest, AnySeedRecoversWhatWasAcknowledged) {
+  for (uint64_t seed = 1; seed <= 1500; ++seed) {
+    ASSERT_EQ(RunSeed(seed, 6), "") << "seed " << seed;
+  }
+}
+
+// The operation under way at the crash counts as begun.
+std::string CrashAtOperation(uint64_t seed, uint64_t operation, sim::CrashKind kind) {
+  Prng prng(seed ^ operation << 8);
+  Machine machine(seed);
+  History history(seed);
+  bool now = false;
+  machine.disk().SetOperationHook([&](uint64_t number, sim::DiskOperation) {
+    if (number == operation) now = true;
+  });
+  machine.StartOpen();
+  while (!now && !machine.open_finished()) CHECK(machine.RunOne());
+  if (machine.open_finished()) {
+    CHECK(machine.TakeOpened().ok());
+    for (int unit = 0; unit < 40 && !now; ++unit) {
+      machine.Run([&] { history.Append(machine.wal()); });
+      while (!now && history.acknowledged() < history.appended()) CHECK(machine.RunOne());
+    }
+  }
+  machine.disk().SetOperationHook(nullptr);
+  if (!now) return "done";
+  machine.Crash(kind);
+  std::string wrong = OpenThroughCrashes(&machine, &prng, 0);
+  if (wrong.empty()) wrong = history.Judge(machine.state());
+  return wrong;
+}
+
+TEST(CrashTest, EveryOperationOfAHistory) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    uint64_t operation = 1;
+    for (;; ++operation) {
+      const std::string power = CrashAtOperation(seed, operation, sim::CrashKind::kPowerLoss);
+      if (power == "done") break;
+      ASSERT_EQ(power, "") << "seed " << seed << " operation " << operation;
+      ASSERT_EQ(CrashAtOperation(seed, operation, sim::CrashKind::kKill), "")
+          << "seed " << seed << " operation " << operation;
+    }
+    EXPECT_GT(operation, 50u);
+  }
+}
+
+// After any crash, recovery itself is crashed at every one of its operations.
+TEST(CrashTest, EveryOperationOfRecovery) {
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    uint64_t operations = 1;
+    for (uint64_t at = 1; at <= operations; ++at) {
+      Prng prng(seed);
+      Machine machine(seed);
+      History history(seed);
+      ASSERT_TRUE(machine.Open().ok());
+      Live(&machine, &history, &prng);
+      machine.Crash(DrawKind(&prng));
+      uint64_t begun = 0;
+      machine.disk().SetOperationHook([&](uint64_t, sim::DiskOperation) { ++begun; });
+      machine.StartOpen();
+      while (begun < at && !machine.open_finished()) CHECK(machine.RunOne());
+      operations = std::max(operations, begun + (machine.open_finished() ? 0 : 1));
+      machine.disk().SetOperationHook(nullptr);
+      machine.Crash(at % 2 == 0 ? sim::CrashKind::kKill : sim::CrashKind::kPowerLoss);
+      ASSERT_EQ(OpenThroughCrashes(&machine, &prng, 0), "") << seed << " at " << at;
+      ASSERT_EQ(history.Judge(machine.state()), "") << seed << " at " << at;
+    }
+    EXPECT_GT(operations, 10u);
+  }
+}
+
+// A sync fails, pages are lost behind our back, the process comes back and reads them all
+// the same; then the power fails.
+TEST(CrashTest, AFailedSyncLosesNothingLater) {
+  uint64_t lies = 0;
+  for (uint64_t seed = 1; seed <= 800; ++seed) {
+    Prng prng(seed);
+    sim::DiskOptions disk;
+    disk.sync_lie_ppm = 1'000'000;
+    Machine machine(seed, disk);
+    History history(seed);
+    for (int life = 0; life < 4; ++life) {
+      absl::Status status = machine.Open();
+      // An opening whose own sync fails refuses; the next one goes on.
+      for (int i = 0; !status.ok() && i < 3; ++i) {
+        ASSERT_EQ(status.code(), absl::StatusCode::kInternal) << status;
+        machine.Crash(sim::CrashKind::kKill);
+        status = machine.Open();
+      }
+      ASSERT_TRUE(status.ok()) << status << " seed " << seed;
+      ASSERT_EQ(history.Judge(machine.state()), "") << "seed " << seed;
+      Live(&machine, &history, &prng);
+      machine.disk().FailNextSyncs(1);
+      Live(&machine, &history, &prng);
+      machine.Crash(sim::CrashKind::kKill);
+      status = machine.Open();
+      if (status.ok()) {
+        ASSERT_EQ(history.Judge(machine.state()), "") << "seed " << seed;
+        Live(&machine, &history, &prng);
+      }
+      machine.Crash(sim::CrashKind::kPowerLoss);
+    }
+    lies += machine.faults().count(sim::Fault::kDiskSyncLie);
+  }
+  EXPECT_GT(lies, 0u);
+}
+
+}  // namespace
+}  // namespace quorate::storage
