@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -98,18 +99,11 @@ void Connection::AppendFrameHeader(size_t size, uint8_t type, uint8_t flags, int
 }
 
 void Connection::Call(uint32_t client, absl::string_view message) {
-  const auto needed = static_cast<int64_t>(kMessageHeaderBytes + message.size());
-  if (!waiting_.empty() || needed > send_window_ || needed > peer_stream_window_) {
-    waiting_.emplace_back(client, std::string(message));
-    return;
-  }
-  AppendCall(client, message);
-}
-
-void Connection::AppendCall(uint32_t client, absl::string_view message) {
   const int32_t id = next_stream_id_;
   next_stream_id_ += 2;
-  calls_.emplace(id, OpenCall{client});
+  OpenCall& call = calls_[id];
+  call.client = client;
+  call.send_window = peer_stream_window_;
   const std::string first = first_request_ ? FirstBlock(address_, path_) : std::string();
   const absl::string_view block = first_request_ ? absl::string_view(first) : kLaterBlock;
   first_request_ = false;
@@ -117,30 +111,52 @@ void Connection::AppendCall(uint32_t client, absl::string_view message) {
   out_->Append(block);
   char header[kMessageHeaderBytes] = {};
   StoreBe32(header + 1, static_cast<uint32_t>(message.size()));
-  size_t left = kMessageHeaderBytes + message.size();
-  send_window_ -= static_cast<int64_t>(left);
-  absl::string_view prefix(header, sizeof(header));
-  while (left > 0) {
-    const size_t n = std::min<size_t>(left, peer_max_frame_);
-    left -= n;
-    AppendFrameHeader(n, kData, left == 0 ? NGHTTP2_FLAG_END_STREAM : 0, id);
-    out_->Append(prefix);
-    const size_t rest = n - prefix.size();
-    prefix = absl::string_view();
-    out_->Append(message.substr(0, rest));
-    message.remove_prefix(rest);
+  const size_t sent = AppendBody(id, &call, absl::string_view(header, sizeof(header)), message);
+  if (sent < kMessageHeaderBytes + message.size()) {
+    call.rest.append(header, sizeof(header)).append(message.data(), message.size());
+    call.rest.erase(0, sent);
+    blocked_.insert(id);
   }
   ScheduleFlush();
 }
 
-void Connection::SendWaiting() {
-  while (!waiting_.empty()) {
-    const auto needed = static_cast<int64_t>(kMessageHeaderBytes + waiting_.front().second.size());
-    if (needed > send_window_ || needed > peer_stream_window_) return;
-    const auto [client, message] = std::move(waiting_.front());
-    waiting_.pop_front();
-    AppendCall(client, message);
+// DATA frames of `prefix` and `message` as far as the windows reach; returns how many
+// bytes of both left.
+size_t Connection::AppendBody(int32_t id, OpenCall* call, absl::string_view prefix,
+                              absl::string_view message) {
+  const size_t size = prefix.size() + message.size();
+  size_t sent = 0;
+  while (sent < size) {
+    const int64_t window = std::min(send_window_, call->send_window);
+    if (window <= 0) break;
+    const size_t n =
+        std::min({size - sent, static_cast<size_t>(window), static_cast<size_t>(peer_max_frame_)});
+    sent += n;
+    send_window_ -= static_cast<int64_t>(n);
+    call->send_window -= static_cast<int64_t>(n);
+    AppendFrameHeader(n, kData, sent == size ? NGHTTP2_FLAG_END_STREAM : 0, id);
+    const size_t from_prefix = std::min(n, prefix.size());
+    out_->Append(prefix.substr(0, from_prefix));
+    prefix.remove_prefix(from_prefix);
+    out_->Append(message.substr(0, n - from_prefix));
+    message.remove_prefix(n - from_prefix);
   }
+  return sent;
+}
+
+// The windows grew: sends more of the requests that wait for that, oldest first.
+void Connection::SendBlocked() {
+  for (auto it = blocked_.begin(); it != blocked_.end() && send_window_ > 0;) {
+    const auto found = calls_.find(*it);
+    if (found == calls_.end()) {
+      it = blocked_.erase(it);
+      continue;
+    }
+    OpenCall& call = found->second;
+    call.rest.erase(0, AppendBody(*it, &call, call.rest, absl::string_view()));
+    it = call.rest.empty() ? blocked_.erase(it) : std::next(it);
+  }
+  if (out_.has_value()) ScheduleFlush();
 }
 
 void Connection::ScheduleFlush() {
@@ -273,21 +289,29 @@ void Connection::OnSettingsFrame(const FrameHeader& header, absl::string_view pa
   while (payload.size() >= 6) {
     const uint32_t id = static_cast<uint8_t>(payload[1]);
     const uint32_t value = LoadBe32(payload.data() + 2);
-    if (id == NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE) peer_stream_window_ = value;
+    if (id == NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE) {
+      for (auto& [stream_id, call] : calls_) call.send_window += value - peer_stream_window_;
+      peer_stream_window_ = value;
+    }
     if (id == NGHTTP2_SETTINGS_MAX_FRAME_SIZE) peer_max_frame_ = value;
     payload.remove_prefix(6);
   }
   AppendFrameHeader(0, NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0);
   ScheduleFlush();
-  SendWaiting();
+  SendBlocked();
   if (std::exchange(ready_, true)) return;
   callbacks_->on_ready(this);
 }
 
 void Connection::OnWindowUpdate(const FrameHeader& header, absl::string_view payload) {
-  if (header.stream_id != 0 || payload.size() < 4) return;  // a request fits a stream's window
-  send_window_ += LoadBe32(payload.data()) & 0x7fffffff;
-  SendWaiting();
+  if (payload.size() < 4) return;
+  const uint32_t more = LoadBe32(payload.data()) & 0x7fffffff;
+  if (header.stream_id == 0) {
+    send_window_ += more;
+  } else if (const auto found = calls_.find(header.stream_id); found != calls_.end()) {
+    found->second.send_window += more;
+  }
+  if (!blocked_.empty()) SendBlocked();
 }
 
 int Connection::Judge(const OpenCall& call) {
@@ -317,9 +341,8 @@ void Connection::Break(const absl::Status& status) {
   stream_.reset();
   std::vector<uint32_t> lost;
   for (const auto& [id, call] : calls_) lost.push_back(call.client);
-  for (const auto& [client, message] : waiting_) lost.push_back(client);
   calls_.clear();
-  waiting_.clear();
+  blocked_.clear();
   const std::shared_ptr<bool> alive = alive_;
   callbacks_->on_lost(this, status);
   for (const uint32_t client : lost) {

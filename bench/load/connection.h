@@ -7,12 +7,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -53,15 +53,17 @@ class Connection final : private io::Stream::Handler {
 
   bool ready() const { return ready_; }
   const std::string& address() const { return address_; }
-  size_t open_calls() const { return calls_.size() + waiting_.size(); }
+  size_t open_calls() const { return calls_.size(); }
 
  private:
   struct OpenCall {
-    uint32_t client;
+    uint32_t client = 0;
     int32_t http_status = 0;
     int grpc_status = -1;
     uint32_t body_bytes = 0;
     char first[6] = {};  // of the body: message header and first tag
+    int64_t send_window = 0;
+    std::string rest;  // of the request, that waits for the windows
   };
   struct FrameHeader {
     uint32_t size;
@@ -85,8 +87,9 @@ class Connection final : private io::Stream::Handler {
   void Break(const absl::Status& status);
 
   void AppendFrameHeader(size_t size, uint8_t type, uint8_t flags, int32_t stream_id);
-  void AppendCall(uint32_t client, absl::string_view message);
-  void SendWaiting();
+  size_t AppendBody(int32_t id, OpenCall* call, absl::string_view prefix,
+                    absl::string_view message);
+  void SendBlocked();
   void ScheduleFlush();
   void Flush();
 
@@ -111,7 +114,7 @@ class Connection final : private io::Stream::Handler {
   std::string input_;      // an incomplete frame
   std::optional<BytesBuilder> out_;
   absl::flat_hash_map<int32_t, OpenCall> calls_;
-  std::deque<std::pair<uint32_t, std::string>> waiting_;  // for the window
+  absl::btree_set<int32_t> blocked_;  // calls with a rest
 };
 
 }  // namespace quorate::load
