@@ -23,6 +23,7 @@ enum class Fault : uint8_t {
   kDatagramBlocked,   // lost in a partition
   kDatagramTypeDrop,  // dropped by a per-type filter
   kDatagramNobody,    // the receiver was down
+  kDatagramCorrupt,   // a bit flipped; the world's frame checksum must catch it
   // Network, streams.
   kStreamSplit,     // a write arrived in several pieces
   kStreamLoss,      // a segment had to be sent again: head-of-line delay
@@ -47,6 +48,7 @@ enum class Fault : uint8_t {
   kDiskWriteError,
   kDiskFull,
   kDiskStall,
+  kDiskSlow,  // all latencies multiplied for a while
   kDiskBitRot,
   kDiskLostWrite,  // acknowledged, even synced, never written
   kDiskMisdirectedWrite,
@@ -57,8 +59,10 @@ enum class Fault : uint8_t {
   kProcessKill,
   kPowerLoss,
   kRestart,
+  // Operator.
+  kLeaderTransfer,  // a leader was told to hand over
 };
-inline constexpr size_t kFaultKinds = static_cast<size_t>(Fault::kRestart) + 1;
+inline constexpr size_t kFaultKinds = static_cast<size_t>(Fault::kLeaderTransfer) + 1;
 
 // "stream-reset"; stable, used in reports and traces.
 absl::string_view FaultName(Fault fault);

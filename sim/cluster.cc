@@ -1,0 +1,261 @@
+#include "sim/cluster.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/coding.h"
+#include "base/crc32c.h"
+#include "engine/raft/codec.h"
+#include "server/bootstrap.h"
+
+namespace quorate::sim {
+namespace {
+
+constexpr TraceKind kReady("ready", "incarnation");
+constexpr TraceKind kFailed("failed", "incarnation");
+constexpr TraceKind kLeads("leads", "term");
+constexpr TraceKind kChecksum("frame-checksum-mismatch", "bytes");
+
+constexpr size_t kChecksumBytes = 4;
+
+// checksum, message
+Bytes Frame(const raft::Message& message) {
+  BytesBuilder out(kChecksumBytes + raft::EncodedSize(message));
+  out.Grow(kChecksumBytes);
+  raft::EncodeMessage(message, &out);
+  StoreLe32(out.data(), Crc32c(out.view().substr(kChecksumBytes)));
+  return std::move(out).Finish();
+}
+
+config::Url UrlOf(size_t member, uint16_t port) {
+  return config::Url{"http", Cluster::HostName(member), port};
+}
+
+}  // namespace
+
+// What one process of a member sends through in typed mode.
+class Cluster::Transport final : public node::PeerTransport {
+ public:
+  Transport(Cluster* cluster, size_t member) : cluster_(cluster), member_(member) {}
+
+  void Send(absl::Span<raft::Message> messages) override { cluster_->Send(member_, messages); }
+  std::string PeerVersion(MemberId) const override { return "3.7.1"; }
+
+ private:
+  Cluster* const cluster_;
+  const size_t member_;
+};
+
+Cluster::Cluster(const Context& context, Network* network, const Options& options, Judge* judge,
+                 RaftOracle::CommitSink on_commit)
+    : context_(context),
+      network_(network),
+      streams_(options.streams),
+      corrupt_prng_(NamedDraw(context.seed, HashName("cluster"), HashName("corrupt"), 0)),
+      restart_prng_(NamedDraw(context.seed, HashName("cluster"), HashName("restart"), 0)),
+      judge_(judge) {
+  std::vector<MemberId> ids;
+  for (size_t m = 1; m <= options.members; ++m) {
+    auto member = std::make_unique<Member>();
+    member->number = m;
+    member->config = ConfigOf(m, options.members, options);
+    member->id = server::FoundationOf(member->config).member_id;
+    HostOptions host;
+    host.turns = options.turns;
+    host.disk = options.disk;
+    member->host = std::make_unique<Host>(context, network, HostName(m), host);
+    ids.push_back(member->id);
+    members_.push_back(std::move(member));
+  }
+  oracle_ = std::make_unique<RaftOracle>(judge, std::move(ids), std::move(on_commit));
+}
+
+Cluster::~Cluster() {
+  for (auto& member : members_) {
+    context_.scheduler->Cancel(member->restart);
+    if (member->host->running()) member->host->Exit();
+    member->server.reset();
+  }
+}
+
+std::string Cluster::HostName(size_t member) { return absl::StrCat("m", member); }
+
+config::Config Cluster::ConfigOf(size_t member, size_t members, const Options& options) const {
+  config::Config config;
+  config.name = HostName(member);
+  config.data_dir = "/data";
+  config.listen_client_urls = {UrlOf(member, kClientPort)};
+  config.advertise_client_urls = config.listen_client_urls;
+  config.listen_peer_urls = {UrlOf(member, kPeerPort)};
+  config.initial_advertise_peer_urls = config.listen_peer_urls;
+  for (size_t m = 1; m <= members; ++m) {
+    config.initial_cluster.push_back({HostName(m), {UrlOf(m, kPeerPort)}});
+  }
+  config.heartbeat_interval = options.heartbeat_interval;
+  config.election_timeout = options.election_timeout;
+  config.log_level = "error";
+  return config;
+}
+
+void Cluster::Start(size_t number) {
+  Member& member = At(number);
+  CHECK(!running(number));
+  context_.scheduler->Cancel(member.restart);
+  const io::Env env = member.host->Boot();
+  server::Options options;
+  const uint64_t incarnation = member.host->incarnation();
+  options.on_ready = [this, host = member.host->id(), incarnation] {
+    context_.Record(host, kReady, incarnation);
+  };
+  options.on_failure = [this, number](const absl::Status& why) { OnFailure(number, why); };
+  if (!streams_) {
+    member.transport = std::make_unique<Transport>(this, number);
+    options.peer_transport = member.transport.get();
+    options.listen_for_clients = false;
+  }
+  member.server = std::make_unique<server::Server>(env, member.config, std::move(options));
+  member.host->Run([server = member.server.get()] { server->Start(); });
+}
+
+void Cluster::StartAll() {
+  for (size_t m = 1; m <= size(); ++m) {
+    if (!running(m)) Start(m);
+  }
+}
+
+void Cluster::Crash(size_t number, CrashKind kind, Duration downtime) {
+  Member& member = At(number);
+  if (!running(number)) return;
+  member.host->Crash(kind);
+  member.server.reset();
+  member.transport.reset();
+  if (downtime == Duration::Infinite()) return;
+  member.restart = context_.scheduler->After(downtime, [this, number] { Start(number); });
+}
+
+// The member stopped by itself (a disk that failed, above all). Whoever runs it starts
+// it again after a while, as a service manager does.
+void Cluster::OnFailure(size_t number, const absl::Status& why) {
+  Member& member = At(number);
+  context_.Record(member.host->id(), kFailed, member.host->incarnation());
+  failures_.push_back(absl::StrCat("member ", number, ": ", why.ToString()));
+  const Duration downtime = restart_prng_.Between(Milliseconds(10), Seconds(2));
+  context_.scheduler->After(Nanoseconds(0),
+                            [this, number, downtime, incarnation = member.host->incarnation()] {
+                              if (running(number) && this->incarnation(number) == incarnation) {
+                                Crash(number, CrashKind::kKill, downtime);
+                              }
+                            });
+}
+
+bool Cluster::ready(size_t member) const {
+  const Member& m = At(member);
+  return m.server != nullptr && m.server->state() == server::State::kReady;
+}
+
+node::Node* Cluster::node(size_t member) {
+  Member& m = At(member);
+  return m.server == nullptr ? nullptr : m.server->node();
+}
+
+size_t Cluster::Leader() {
+  size_t leader = 0;
+  Term highest;
+  for (size_t m = 1; m <= size(); ++m) {
+    node::Node* const n = node(m);
+    if (n == nullptr) continue;
+    const engine::ReplicaInspector& inspector = n->replica().inspector();
+    if (inspector.role() != engine::Role::kLeader) continue;
+    const Term term = inspector.hard_state().term;
+    if (leader == 0 || term > highest) {
+      leader = m;
+      highest = term;
+    }
+  }
+  return leader;
+}
+
+void Cluster::TransferLeadership(size_t to) {
+  const size_t from = Leader();
+  if (from == 0 || from == to) return;
+  context_.Inject(Fault::kLeaderTransfer, At(from).host->id(), to);
+  At(from).host->Run([this, from, id = At(to).id] {
+    if (node::Node* const n = node(from)) n->TransferLeadership(id);
+  });
+}
+
+void Cluster::Observe() {
+  for (const auto& member : members_) {
+    if (member->server == nullptr) continue;
+    node::Node* const n = member->server->node();
+    if (n == nullptr) continue;
+    const uint64_t incarnation = member->host->incarnation();
+    if (member->incarnation_seen == incarnation && member->turns_seen == n->counters().turns) {
+      continue;
+    }
+    ObserveNow(member.get());
+  }
+}
+
+void Cluster::ObserveNow(Member* member) {
+  node::Node* const n = member->server->node();
+  if (n == nullptr) return;
+  const uint64_t elections = oracle_->leaders_elected();
+  member->incarnation_seen = member->host->incarnation();
+  member->turns_seen = n->counters().turns;
+  const engine::ReplicaInspector& inspector = n->replica().inspector();
+  oracle_->Observe(context_.now(), member->number, member->incarnation_seen, inspector);
+  if (oracle_->leaders_elected() != elections) {
+    context_.Record(member->host->id(), kLeads, inspector.hard_state().term.value());
+  }
+}
+
+size_t Cluster::NumberOf(MemberId id) const {
+  for (const auto& member : members_) {
+    if (member->id == id) return member->number;
+  }
+  return 0;
+}
+
+void Cluster::Send(size_t from, absl::Span<raft::Message> messages) {
+  Member& sender = At(from);
+  ObserveNow(&sender);
+  for (const raft::Message& message : messages) {
+    oracle_->OnSend(context_.now(), from, message);
+    const size_t to = NumberOf(message.to);
+    if (to == 0) continue;
+    Bytes frame = Frame(message);
+    if (corrupt_ppm_ > 0 && corrupt_prng_.Chance(corrupt_ppm_, 1'000'000)) {
+      std::string bytes(frame.data(), frame.size());
+      const uint64_t bit = corrupt_prng_.Below(bytes.size() * 8);
+      bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << (bit % 8)));
+      frame = Bytes::Copy(bytes);
+      context_.Inject(Fault::kDatagramCorrupt, sender.host->id(), bit);
+    }
+    const size_t size = frame.size();
+    network_->Send(sender.host->id(), At(to).host->id(), static_cast<DatagramType>(message.type),
+                   size, [this, to, frame = std::move(frame)] { Deliver(to, frame); });
+  }
+}
+
+void Cluster::Deliver(size_t to, const Bytes& frame) {
+  node::Node* const n = node(to);
+  if (n == nullptr) return;  // it is still reading its disk
+  const Bytes body = frame.Slice(kChecksumBytes, frame.size() - kChecksumBytes);
+  if (Crc32c(body) != LoadLe32(frame.data())) {
+    context_.Record(At(to).host->id(), kChecksum, frame.size());
+    return;
+  }
+  absl::StatusOr<raft::Message> message = raft::DecodeMessage(body);
+  if (!message.ok()) {
+    judge_->Report(Rule::kLogMatching, context_.now(),
+                   absl::StrCat("member ", to, " cannot decode a message that a member encoded: ",
+                                message.status().message()));
+    return;
+  }
+  n->OnPeerMessage(*std::move(message));
+}
+
+}  // namespace quorate::sim

@@ -1,0 +1,120 @@
+// The members of a simulated cluster: whole servers on hosts of their own, started,
+// crashed and restarted from outside.
+//
+// In stream mode members listen and speak etcd's protocols over byte streams. In typed
+// mode the cluster itself carries raft messages, encoded and with a checksum, as
+// datagrams, and clients call the node.
+#ifndef QUORATE_SIM_CLUSTER_H_
+#define QUORATE_SIM_CLUSTER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "base/prng.h"
+#include "base/strong_int.h"
+#include "server/config/config.h"
+#include "server/node/node.h"
+#include "server/node/peer_transport.h"
+#include "server/server.h"
+#include "sim/env.h"
+#include "sim/fault.h"
+#include "sim/network.h"
+#include "sim/oracle/judge.h"
+#include "sim/oracle/raft.h"
+#include "sim/scheduler.h"
+#include "sim/swarm.h"
+
+namespace quorate::sim {
+
+// Ports of every member's host, whose name is HostName(member).
+inline constexpr uint16_t kClientPort = 2379;
+inline constexpr uint16_t kPeerPort = 2380;
+
+// Members are numbered 1 .. size().
+class Cluster {
+ public:
+  // All borrowed. `on_commit` as in RaftOracle.
+  Cluster(const Context& context, Network* network, const Options& options, Judge* judge,
+          RaftOracle::CommitSink on_commit);
+  Cluster(const Cluster&) = delete;
+  Cluster& operator=(const Cluster&) = delete;
+  // Ends all processes.
+  ~Cluster();
+
+  size_t size() const { return members_.size(); }
+  static std::string HostName(size_t member);
+  HostId host_id(size_t member) const { return At(member).host->id(); }
+  Host& host(size_t member) { return *At(member).host; }
+
+  void Start(size_t member);
+  // The process or machine dies now, and starts again after `downtime` (never, if
+  // infinite). From an event of the world only. Nothing happens to one that is down.
+  void Crash(size_t member, CrashKind kind, Duration downtime);
+  // Starts whoever is down.
+  void StartAll();
+
+  bool running(size_t member) const { return At(member).server != nullptr; }
+  // Serves clients.
+  bool ready(size_t member) const;
+  // Counts processes of this member; 0 before the first.
+  uint64_t incarnation(size_t member) const { return At(member).host->incarnation(); }
+  // Null while the member is down or recovering, or has failed.
+  node::Node* node(size_t member);
+  // The leader of the highest term in which somebody leads; 0 if nobody does.
+  size_t Leader();
+
+  // Shows the oracle every member that has had a turn since the last call.
+  void Observe();
+
+  // --- For the nemesis ---
+  // Chance that a raft datagram has a bit flipped on its way.
+  void SetCorruption(uint32_t ppm) { corrupt_ppm_ = ppm; }
+  // Tells the leader, if there is one, to hand over to a member.
+  void TransferLeadership(size_t to);
+
+  const RaftOracle& oracle() const { return *oracle_; }
+  // Why members stopped by themselves, for the report.
+  const std::vector<std::string>& failures() const { return failures_; }
+
+ private:
+  class Transport;
+  struct Member {
+    size_t number = 0;
+    MemberId id;
+    std::unique_ptr<Host> host;
+    config::Config config;
+    std::unique_ptr<Transport> transport;  // outlives the server
+    std::unique_ptr<server::Server> server;
+    uint64_t turns_seen = 0;
+    uint64_t incarnation_seen = 0;
+    EventId restart;
+  };
+
+  Member& At(size_t member) { return *members_[member - 1]; }
+  const Member& At(size_t member) const { return *members_[member - 1]; }
+  config::Config ConfigOf(size_t member, size_t members, const Options& options) const;
+  void ObserveNow(Member* member);
+  void OnFailure(size_t member, const absl::Status& why);
+  void Send(size_t from, absl::Span<raft::Message> messages);
+  void Deliver(size_t to, const Bytes& frame);
+  size_t NumberOf(MemberId id) const;
+
+  const Context context_;
+  Network* const network_;
+  const bool streams_;
+  std::vector<std::unique_ptr<Member>> members_;
+  std::unique_ptr<RaftOracle> oracle_;
+  uint32_t corrupt_ppm_ = 0;
+  Prng corrupt_prng_;
+  Prng restart_prng_;
+  Judge* const judge_;
+  std::vector<std::string> failures_;
+};
+
+}  // namespace quorate::sim
+
+#endif  // QUORATE_SIM_CLUSTER_H_

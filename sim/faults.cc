@@ -1,0 +1,316 @@
+#include "sim/faults.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace quorate::sim {
+namespace {
+
+constexpr uint32_t kMillion = 1'000'000;
+// A storm's strength over that of ordinary weather.
+constexpr uint32_t kStormFactor = 8;
+constexpr uint32_t kStormPpmMax = 500'000;
+
+constexpr FaultClass kWeather[] = {FaultClass::kLoss, FaultClass::kDuplicate, FaultClass::kDelay,
+                                   FaultClass::kCorruption, FaultClass::kStreamReset};
+
+bool IsWeather(FaultClass c) {
+  return std::find(std::begin(kWeather), std::end(kWeather), c) != std::end(kWeather);
+}
+
+}  // namespace
+
+Nemesis::Nemesis(const Context& context, Cluster* cluster, Network* network, const Options& options,
+                 std::vector<HostId> clients)
+    : context_(context),
+      cluster_(cluster),
+      network_(network),
+      options_(options),
+      clients_(std::move(clients)),
+      hosts_(network->hosts() + 1) {
+  for (size_t i = 0; i < kFaultClasses; ++i) {
+    const absl::string_view name = FaultClassName(static_cast<FaultClass>(i));
+    prngs_.emplace_back(NamedDraw(context.seed, HashName("nemesis"), HashName(name), 0));
+  }
+  cuts_.resize(hosts_ * hosts_);
+}
+
+Nemesis::~Nemesis() {
+  for (const EventId event : next_) context_.scheduler->Cancel(event);
+}
+
+void Nemesis::Start() {
+  active_ = true;
+  SetWeather(false);
+  for (size_t i = 0; i < kFaultClasses; ++i) {
+    if (options_.faults[i].on) Plan(static_cast<FaultClass>(i));
+  }
+}
+
+void Nemesis::Heal() {
+  active_ = false;
+  for (const EventId event : next_) context_.scheduler->Cancel(event);
+  network_->UnblockAll();
+  network_->SetAllLinks(options_.link);
+  cluster_->SetCorruption(0);
+  for (size_t m = 1; m <= cluster_->size(); ++m) {
+    Host& host = cluster_->host(m);
+    host.disk().SetSlowdownPercent(100);
+    host.disk().StallUntil(context_.now());
+    host.disk().FailNextSyncs(0);
+    if (!host.running()) continue;
+    host.loop()->SetDrift(0);
+    if (host.loop()->paused()) host.loop()->Resume();
+  }
+  cluster_->StartAll();
+}
+
+Duration Nemesis::Lasts(FaultClass c) {
+  return plan(c).duration_min + prng(c).Exponential(plan(c).duration_mean);
+}
+
+void Nemesis::Plan(FaultClass c) {
+  const Duration wait = Milliseconds(50) + prng(c).Exponential(plan(c).interval);
+  next_[static_cast<size_t>(c)] = context_.scheduler->After(wait, [this, c] {
+    Act(c);
+    Plan(c);
+  });
+}
+
+void Nemesis::Act(FaultClass c) {
+  ++actions_[static_cast<size_t>(c)];
+  if (IsWeather(c)) return Storm(c);
+  switch (c) {
+    case FaultClass::kPartition:
+      return Partition();
+    case FaultClass::kOneWay:
+      return OneWay();
+    case FaultClass::kKill:
+    case FaultClass::kPowerLoss:
+      return CrashSome(c);
+    case FaultClass::kPause:
+      return Pause();
+    case FaultClass::kClock:
+      return SkewClock();
+    case FaultClass::kSlowDisk:
+      return SlowDisk();
+    case FaultClass::kSyncFailure:
+      return FailSync();
+    case FaultClass::kTransfer:
+      return Transfer();
+    default:
+      UNREACHABLE("every class acts");
+  }
+}
+
+size_t Nemesis::Victim(FaultClass c) {
+  const bool leader = prng(c).Chance(plan(c).ppm, kMillion);
+  const auto any = static_cast<size_t>(prng(c).Below(cluster_->size())) + 1;
+  const size_t leads = cluster_->Leader();
+  return leader && leads != 0 ? leads : any;
+}
+
+void Nemesis::UndoLater(FaultClass c, Task undo) {
+  context_.scheduler->After(Lasts(c), [this, undo = std::move(undo)]() mutable {
+    if (active_) undo();
+  });
+}
+
+LinkOptions Nemesis::Weather(bool storm, bool to_client) const {
+  LinkOptions link = options_.link;
+  const auto ppm = [&](FaultClass c) -> uint32_t {
+    if (!plan(c).on) return 0;
+    return storm ? std::min(plan(c).ppm * kStormFactor, kStormPpmMax) : plan(c).ppm;
+  };
+  link.loss_ppm = ppm(FaultClass::kLoss);
+  link.duplicate_ppm = to_client ? 0 : ppm(FaultClass::kDuplicate);
+  link.tail_ppm = ppm(FaultClass::kDelay);
+  // Up to ten elections late.
+  if (link.tail_ppm > 0) link.tail_max = options_.election_timeout * (storm ? 10 : 2);
+  link.reset_ppm = ppm(FaultClass::kStreamReset);
+  return link;
+}
+
+void Nemesis::SetWeather(bool storm) {
+  network_->SetAllLinks(Weather(storm, false));
+  for (const HostId client : clients_) {
+    for (size_t m = 1; m <= cluster_->size(); ++m) {
+      network_->SetLink(client, cluster_->host_id(m), Weather(false, true));
+      network_->SetLink(cluster_->host_id(m), client, Weather(false, true));
+    }
+  }
+  const FaultPlan& corruption = plan(FaultClass::kCorruption);
+  if (corruption.on) cluster_->SetCorruption(corruption.ppm * (storm ? kStormFactor : 1));
+}
+
+// Bad weather gets worse for a while, for some of the links.
+void Nemesis::Storm(FaultClass c) {
+  if (c == FaultClass::kStreamReset) return ResetStreams();
+  const uint64_t storm = ++storms_;
+  if (c == FaultClass::kCorruption) {
+    cluster_->SetCorruption(std::min(plan(c).ppm * kStormFactor, kStormPpmMax));
+  } else {
+    for (size_t a = 1; a <= cluster_->size(); ++a) {
+      for (size_t b = 1; b <= cluster_->size(); ++b) {
+        if (a == b || !prng(c).Chance(1, 2)) continue;
+        network_->SetLink(cluster_->host_id(a), cluster_->host_id(b), Weather(true, false));
+      }
+    }
+  }
+  UndoLater(c, [this, storm] {
+    if (storm == storms_) SetWeather(false);
+  });
+}
+
+void Nemesis::Cut(const Edges& edges) {
+  for (const auto& [from, to] : edges) {
+    if (cuts_[from.value() * hosts_ + to.value()]++ == 0) network_->Block(from, to);
+  }
+}
+
+void Nemesis::Restore(const Edges& edges) {
+  for (const auto& [from, to] : edges) {
+    if (--cuts_[from.value() * hosts_ + to.value()] == 0) network_->Unblock(from, to);
+  }
+}
+
+void Nemesis::CutFor(FaultClass c, Edges edges) {
+  if (edges.empty()) return;
+  Cut(edges);
+  UndoLater(c, [this, edges = std::move(edges)] { Restore(edges); });
+}
+
+// Shapes: one alone; two halves; a bridge (two halves with one member that sees both);
+// a star (everybody sees one member only). Clients sometimes share the fate of those
+// whom the first side holds.
+void Nemesis::Partition() {
+  Prng& draw = prng(FaultClass::kPartition);
+  const size_t n = cluster_->size();
+  const size_t victim = Victim(FaultClass::kPartition);
+  const uint64_t shape = draw.Below(4);
+  std::vector<bool> left(n + 1, false);
+  left[victim] = true;
+  if (shape == 1 || shape == 2) {
+    for (size_t m = 1; m <= n; ++m) {
+      if (draw.Chance(1, 2)) left[m] = true;
+    }
+  }
+  const auto hub = static_cast<size_t>(draw.Below(n)) + 1;
+  const bool clients_too = draw.Chance(1, 3);
+  Edges edges;
+  const auto cut = [&edges](HostId a, HostId b) {
+    edges.emplace_back(a, b);
+    edges.emplace_back(b, a);
+  };
+  for (size_t a = 1; a <= n; ++a) {
+    for (size_t b = a + 1; b <= n; ++b) {
+      const bool at_hub = a == hub || b == hub;
+      const bool apart = shape == 3 ? !at_hub : left[a] != left[b] && !(shape == 2 && at_hub);
+      if (apart) cut(cluster_->host_id(a), cluster_->host_id(b));
+    }
+  }
+  if (clients_too) {
+    for (const HostId client : clients_) {
+      const bool client_left = draw.Chance(1, 2);
+      for (size_t m = 1; m <= n; ++m) {
+        if (left[m] != client_left) cut(client, cluster_->host_id(m));
+      }
+    }
+  }
+  CutFor(FaultClass::kPartition, std::move(edges));
+}
+
+// One member hears nobody, or nobody hears it, or any subset of the directions is cut.
+void Nemesis::OneWay() {
+  Prng& draw = prng(FaultClass::kOneWay);
+  const size_t victim = Victim(FaultClass::kOneWay);
+  const uint64_t shape = draw.Below(3);
+  Edges edges;
+  for (size_t a = 1; a <= cluster_->size(); ++a) {
+    for (size_t b = 1; b <= cluster_->size(); ++b) {
+      if (a == b) continue;
+      const bool apart = shape == 0 ? a == victim : shape == 1 ? b == victim : draw.Chance(1, 4);
+      if (apart) edges.emplace_back(cluster_->host_id(a), cluster_->host_id(b));
+    }
+  }
+  CutFor(FaultClass::kOneWay, std::move(edges));
+}
+
+// One member usually, sometimes some, now and then everybody at once.
+void Nemesis::CrashSome(FaultClass c) {
+  Prng& draw = prng(c);
+  const CrashKind kind = c == FaultClass::kKill ? CrashKind::kKill : CrashKind::kPowerLoss;
+  const size_t victim = Victim(c);
+  const uint64_t how = draw.Below(10);
+  for (size_t m = 1; m <= cluster_->size(); ++m) {
+    const bool other = how == 0 || (how == 1 && draw.Chance(1, 2));
+    const Duration downtime = Lasts(c);
+    if (m == victim || other) cluster_->Crash(m, kind, downtime);
+  }
+}
+
+void Nemesis::Pause() {
+  const size_t victim = Victim(FaultClass::kPause);
+  const Duration time = Lasts(FaultClass::kPause);
+  if (cluster_->running(victim)) cluster_->host(victim).PauseFor(time);
+}
+
+void Nemesis::SkewClock() {
+  Prng& draw = prng(FaultClass::kClock);
+  const auto victim = static_cast<size_t>(draw.Below(cluster_->size())) + 1;
+  const auto most = static_cast<int64_t>(plan(FaultClass::kClock).ppm);
+  const int64_t drift = draw.Between(-most, most);
+  const Duration jump = draw.Between(Seconds(-3600), Seconds(3600));
+  if (!cluster_->running(victim)) return;
+  Host& host = cluster_->host(victim);
+  context_.Inject(Fault::kClockDrift, host.id(), static_cast<uint64_t>(drift));
+  host.loop()->SetDrift(drift);
+  if (draw.Chance(1, 2)) {
+    context_.Inject(Fault::kClockWallJump, host.id(), static_cast<uint64_t>(jump.nanos()));
+    host.loop()->JumpWall(jump);
+  }
+  UndoLater(FaultClass::kClock, [this, victim] {
+    if (cluster_->running(victim)) cluster_->host(victim).loop()->SetDrift(0);
+  });
+}
+
+void Nemesis::SlowDisk() {
+  Prng& draw = prng(FaultClass::kSlowDisk);
+  const size_t victim = Victim(FaultClass::kSlowDisk);
+  const Duration time = Lasts(FaultClass::kSlowDisk);
+  Host& host = cluster_->host(victim);
+  const uint64_t how = draw.Below(3);
+  if (how == 0) {
+    host.disk().StallUntil(context_.now() + time);
+    return;
+  }
+  const uint32_t percent = how == 1 ? 1000 : 10'000;
+  context_.Inject(Fault::kDiskSlow, host.id(), percent);
+  host.disk().SetSlowdownPercent(percent);
+  UndoLater(FaultClass::kSlowDisk,
+            [this, victim] { cluster_->host(victim).disk().SetSlowdownPercent(100); });
+}
+
+void Nemesis::FailSync() {
+  const size_t victim = Victim(FaultClass::kSyncFailure);
+  if (cluster_->running(victim)) cluster_->host(victim).disk().FailNextSyncs(1);
+}
+
+void Nemesis::ResetStreams() {
+  Prng& draw = prng(FaultClass::kStreamReset);
+  const size_t victim = static_cast<size_t>(draw.Below(cluster_->size())) + 1;
+  for (uint32_t other = 1; other < hosts_; ++other) {
+    const HostId host(other);
+    if (host != cluster_->host_id(victim) && draw.Chance(1, 2)) {
+      network_->ResetStreams(cluster_->host_id(victim), host);
+    }
+  }
+}
+
+void Nemesis::Transfer() {
+  Prng& draw = prng(FaultClass::kTransfer);
+  cluster_->TransferLeadership(static_cast<size_t>(draw.Below(cluster_->size())) + 1);
+}
+
+}  // namespace quorate::sim

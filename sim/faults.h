@@ -1,0 +1,89 @@
+// The nemesis: injects what a seed's plans allow while the safety phase lasts, and
+// takes everything back when it ends.
+//
+// Each class of faults is a process of its own with its own generator: it acts, waits
+// about plan.interval, acts again. What an action does ends by itself after a drawn
+// time. Nothing here goes beyond what the protocol promises to survive: any member or
+// all of them may be down, cut off, slow or amnesic about what they never synced.
+#ifndef QUORATE_SIM_FAULTS_H_
+#define QUORATE_SIM_FAULTS_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "base/prng.h"
+#include "base/time.h"
+#include "sim/cluster.h"
+#include "sim/fault.h"
+#include "sim/network.h"
+#include "sim/swarm.h"
+
+namespace quorate::sim {
+
+class Nemesis {
+ public:
+  // All borrowed. Clients' links are `clients` x members; they share the members'
+  // weather but nothing on them is duplicated or corrupted.
+  Nemesis(const Context& context, Cluster* cluster, Network* network, const Options& options,
+          std::vector<HostId> clients);
+  Nemesis(const Nemesis&) = delete;
+  Nemesis& operator=(const Nemesis&) = delete;
+  ~Nemesis();
+
+  // Begins.
+  void Start();
+  // No more actions; heals links, disks and clocks; starts all members.
+  void Heal();
+
+  uint64_t actions(FaultClass c) const { return actions_[static_cast<size_t>(c)]; }
+
+ private:
+  using Edges = std::vector<std::pair<HostId, HostId>>;
+
+  const FaultPlan& plan(FaultClass c) const { return options_.plan(c); }
+  Prng& prng(FaultClass c) { return prngs_[static_cast<size_t>(c)]; }
+  Duration Lasts(FaultClass c);
+  void Plan(FaultClass c);
+  void Act(FaultClass c);
+  // A member; the leader with the class's chance.
+  size_t Victim(FaultClass c);
+  // Runs `undo` after a drawn time, or at Heal().
+  void UndoLater(FaultClass c, Task undo);
+
+  void SetWeather(bool storm);
+  LinkOptions Weather(bool storm, bool to_client) const;
+  void Storm(FaultClass c);
+  void Partition();
+  void OneWay();
+  void CutFor(FaultClass c, Edges edges);
+  void Cut(const Edges& edges);
+  void Restore(const Edges& edges);
+  void CrashSome(FaultClass c);
+  void Pause();
+  void SkewClock();
+  void SlowDisk();
+  void FailSync();
+  void ResetStreams();
+  void Transfer();
+
+  const Context context_;
+  Cluster* const cluster_;
+  Network* const network_;
+  const Options options_;
+  const std::vector<HostId> clients_;
+  std::vector<Prng> prngs_;
+  std::array<EventId, kFaultClasses> next_;
+  std::array<uint64_t, kFaultClasses> actions_ = {};
+  // How many actions cut each edge now: [from * hosts + to].
+  std::vector<uint32_t> cuts_;
+  size_t hosts_;
+  bool active_ = false;
+  uint64_t storms_ = 0;
+};
+
+}  // namespace quorate::sim
+
+#endif  // QUORATE_SIM_FAULTS_H_

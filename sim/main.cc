@@ -1,0 +1,336 @@
+// quorate-sim: runs simulated clusters under faults and judges them.
+//
+//   quorate-sim run --seeds 1..500
+//   quorate-sim replay --seed 17
+//
+// Exit status: 0 clean, 1 a violation (or a campaign that injected too little), 2 wrong
+// usage, 3 a bound reached before the end.
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "absl/status/statusor.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/check.h"
+#include "sim/report.h"
+#include "sim/swarm.h"
+#include "sim/workers.h"
+#include "sim/world.h"
+
+namespace quorate::sim {
+namespace {
+
+enum ExitStatus : int { kClean = 0, kFoundViolation = 1, kUsage = 2, kBound = 3 };
+
+// Campaigns below this size only warn about faults that never came up.
+constexpr uint64_t kSeedsForCoverage = 50;
+
+struct Arguments {
+  std::string seeds = "1..100";
+  uint64_t seed = 1;
+  std::string profile = "default";
+  uint64_t jobs = 1;
+  uint64_t minutes = 0;
+  uint64_t max_seconds = 0;
+  bool json = false;
+  bool stop_at_first = false;
+  bool verify_determinism = false;
+  bool no_trace = false;
+  bool history = false;
+  std::string junit;
+};
+
+Duration Now() {
+  return Nanoseconds(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                         std::chrono::steady_clock::now().time_since_epoch())
+                         .count());
+}
+
+// "A..B" or "N".
+std::optional<std::pair<uint64_t, uint64_t>> ParseSeeds(const std::string& text) {
+  const size_t dots = text.find("..");
+  uint64_t first = 0;
+  uint64_t last = 0;
+  const std::string from = text.substr(0, dots);
+  const std::string to = dots == std::string::npos ? from : text.substr(dots + 2);
+  if (!absl::SimpleAtoi(from, &first) || !absl::SimpleAtoi(to, &last) || first > last) {
+    return std::nullopt;
+  }
+  return std::make_pair(first, last);
+}
+
+int UsageError(const std::string& text) {
+  std::cerr << "quorate-sim: " << text << "\n";
+  return kUsage;
+}
+
+// The profile was checked before.
+SeedReport RunSeed(const std::string& profile, uint64_t seed, bool twice) {
+  const Options options = *DrawOptions(profile, seed);
+  SeedReport report = World(options).Run();
+  if (!twice) return report;
+  const SeedReport again = World(options).Run();
+  ++report.checks[static_cast<size_t>(Rule::kDeterminism)];
+  if (again.digest != report.digest || again.trace_events != report.trace_events) {
+    report.violations.push_back(
+        Violation{Rule::kDeterminism,
+                  VirtualTime(),
+                  absl::StrCat("the same seed gave digest ", absl::Hex(report.digest), " (",
+                               report.trace_events, " events) and then ", absl::Hex(again.digest),
+                               " (", again.trace_events, " events)"),
+                  {}});
+  }
+  return report;
+}
+
+std::string Escaped(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    switch (c) {
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '&':
+        out += "&amp;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      default:
+        // XML has no place for control characters.
+        out += static_cast<unsigned char>(c) < 0x20 && c != '\n' ? '?' : c;
+    }
+  }
+  return out;
+}
+
+// A case a seed, in the form that CI systems read.
+class JUnit {
+ public:
+  explicit JUnit(const std::string& profile) : profile_(profile) {}
+
+  void Add(const SeedReport& report) {
+    ++cases_;
+    absl::StrAppend(&body_, "  <testcase classname=\"sim.", profile_, "\" name=\"seed ",
+                    report.seed, "\"");
+    if (report.violations.empty() && !report.bound_reached) {
+      body_ += "/>\n";
+      return;
+    }
+    ++failures_;
+    const std::string title = report.violations.empty()
+                                  ? "bound reached"
+                                  : std::string(RuleName(report.violations[0].rule));
+    absl::StrAppend(&body_, ">\n    <failure message=\"", Escaped(title), "\">",
+                    Escaped(Explain(profile_, report)), "</failure>\n  </testcase>\n");
+  }
+
+  bool WriteTo(const std::string& path) const {
+    std::ofstream out(path);
+    out << "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"quorate-sim\" tests=\""
+        << cases_ << "\" failures=\"" << failures_ << "\">\n"
+        << body_ << "</testsuite>\n";
+    return static_cast<bool>(out.flush());
+  }
+
+ private:
+  const std::string profile_;
+  std::string body_;
+  uint64_t cases_ = 0;
+  uint64_t failures_ = 0;
+};
+
+// A line on stderr now and then: every second on a terminal, else every ten.
+class Progress {
+ public:
+  Progress(uint64_t seeds, Duration start) : seeds_(seeds), start_(start), last_(start) {}
+
+  void Show(const Tally& tally) {
+    const Duration now = Now();
+    if (now - last_ < (terminal_ ? Seconds(1) : Seconds(10))) return;
+    last_ = now;
+    const double seconds = static_cast<double>((now - start_).millis()) / 1000.0;
+    const std::string of = seeds_ == 0 ? "" : absl::StrCat("/", seeds_);
+    absl::FPrintF(stderr, "%s%d%s seeds, %d with violations, %.0f s, %.1f seeds/s, %.0f x%s",
+                  terminal_ ? "\r\x1b[K" : "", tally.seeds(), of, tally.violations(), seconds,
+                  static_cast<double>(tally.seeds()) / seconds,
+                  static_cast<double>(tally.simulated().millis()) / 1000.0 / seconds,
+                  terminal_ ? "" : "\n");
+    std::fflush(stderr);
+    shown_ = true;
+  }
+  void Clear() const {
+    if (terminal_ && shown_) absl::FPrintF(stderr, "\r\x1b[K");
+  }
+
+ private:
+  const uint64_t seeds_;
+  const Duration start_;
+  Duration last_;
+  const bool terminal_ = isatty(2) != 0;
+  bool shown_ = false;
+};
+
+int Verdict(const Tally& tally, bool complete) {
+  const std::vector<std::string> missing = tally.Missing();
+  bool failed = tally.violations() > 0;
+  for (const std::string& name : missing) {
+    const bool counts = tally.seeds() >= kSeedsForCoverage;
+    std::cerr << (counts ? "FAILED" : "warning") << ": never happened in this campaign: " << name
+              << "\n";
+    failed = failed || counts;
+  }
+  if (failed) return kFoundViolation;
+  return complete && tally.bounds() == 0 ? kClean : kBound;
+}
+
+int RunCampaign(const Arguments& arguments) {
+  const auto seeds = ParseSeeds(arguments.seeds);
+  if (!seeds.has_value()) {
+    return UsageError(absl::StrCat("--seeds ", arguments.seeds, " is neither N nor A..B"));
+  }
+  const bool endless = arguments.minutes > 0;
+  const uint64_t last = endless ? std::numeric_limits<uint64_t>::max() : seeds->second;
+  const Duration start = Now();
+  Tally tally(arguments.profile);
+  JUnit junit(arguments.profile);
+  Progress progress(endless ? 0 : last - seeds->first + 1, start);
+  const uint64_t seconds_max = endless ? arguments.minutes * 60 : arguments.max_seconds;
+
+  WorkerOptions options;
+  options.jobs = arguments.jobs;
+  options.run = [&](uint64_t seed) {
+    return RunSeed(arguments.profile, seed, arguments.verify_determinism);
+  };
+  options.on_report = [&](const SeedReport& report) {
+    tally.Add(report);
+    junit.Add(report);
+    if (!report.violations.empty()) {
+      progress.Clear();
+      std::cerr << Explain(arguments.profile, report) << std::flush;
+    }
+    return !(arguments.stop_at_first && !report.violations.empty());
+  };
+  options.on_tick = [&] {
+    progress.Show(tally);
+    return seconds_max == 0 || Now() - start < Seconds(static_cast<int64_t>(seconds_max));
+  };
+  options.now = Now;
+  const bool complete = Workers(std::move(options), seeds->first, last).Run() || endless;
+  progress.Clear();
+
+  const Duration wall = Now() - start;
+  std::cout << (arguments.json ? tally.Json(wall, arguments.jobs) + "\n"
+                               : tally.Text(wall, arguments.jobs))
+            << std::flush;
+  if (!arguments.junit.empty() && !junit.WriteTo(arguments.junit)) {
+    return UsageError(absl::StrCat("cannot write ", arguments.junit));
+  }
+  return Verdict(tally, complete);
+}
+
+int Replay(const Arguments& arguments) {
+  const Options options = *DrawOptions(arguments.profile, arguments.seed);
+  std::cout << "# seed " << arguments.seed << " " << Describe(options) << "\n";
+  World world(options);
+  if (!arguments.no_trace) {
+    world.PrintTo([](absl::string_view line) { std::cout << line << '\n'; });
+  }
+  const SeedReport report = world.Run();
+  if (arguments.history) {
+    for (const Call& call : world.history().calls()) std::cout << "# " << Describe(call) << "\n";
+  }
+  std::cout << absl::StrFormat("# digest %016x over %d events\n", report.digest,
+                               report.trace_events)
+            << std::flush;
+  std::cerr << Explain(arguments.profile, report);
+  if (!report.violations.empty()) return kFoundViolation;
+  return report.bound_reached ? kBound : kClean;
+}
+
+int PrintDigests(const Arguments& arguments) {
+  const auto seeds = ParseSeeds(arguments.seeds);
+  if (!seeds.has_value()) {
+    return UsageError(absl::StrCat("--seeds ", arguments.seeds, " is neither N nor A..B"));
+  }
+  for (uint64_t seed = seeds->first; seed <= seeds->second; ++seed) {
+    const SeedReport report = RunSeed(arguments.profile, seed, false);
+    std::cout << absl::StrFormat("%d %016x %d\n", seed, report.digest, report.trace_events)
+              << std::flush;
+  }
+  return kClean;
+}
+
+int PrintProfiles() {
+  for (const ProfileInfo& profile : Profiles()) {
+    std::cout << absl::StrFormat("%-16s %s\n", profile.name, profile.about);
+  }
+  return kClean;
+}
+
+void AddRun(CLI::App* app, Arguments* arguments) {
+  app->add_option("--seeds", arguments->seeds, "A..B, or one seed")->capture_default_str();
+  app->add_option("--jobs", arguments->jobs, "processes to run seeds in")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{256}))
+      ->capture_default_str();
+  app->add_option("--minutes", arguments->minutes,
+                  "run fresh seeds, from the first of --seeds on, for so long");
+  app->add_option("--max-seconds", arguments->max_seconds,
+                  "end, with status 3, if it takes longer; 0: no bound");
+  app->add_flag("--json", arguments->json, "the summary as JSON");
+  app->add_option("--junit", arguments->junit, "write a case a seed to this file");
+  app->add_flag("--stop-at-first", arguments->stop_at_first, "end at the first violation");
+  app->add_flag("--verify-determinism", arguments->verify_determinism,
+                "run each seed twice and compare the digests");
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("Runs clusters of whole members in a simulated world under faults.", "quorate-sim");
+  app.require_subcommand(1);
+  Arguments arguments;
+  CLI::App* const run = app.add_subcommand("run", "run many seeds and judge them");
+  AddRun(run, &arguments);
+  CLI::App* const replay = app.add_subcommand("replay", "run one seed and print its trace");
+  replay->add_option("--seed", arguments.seed, "which")->required();
+  replay->add_flag("--no-trace", arguments.no_trace, "print the verdict and the digest only");
+  replay->add_flag("--history", arguments.history, "also print what each client asked and saw");
+  CLI::App* const digest = app.add_subcommand("digest", "print each seed's digest");
+  digest->add_option("--seeds", arguments.seeds, "A..B, or one seed")->capture_default_str();
+  CLI::App* const profiles = app.add_subcommand("profiles", "list the profiles");
+  for (CLI::App* const command : {run, replay, digest}) {
+    command->add_option("--profile", arguments.profile, "see `quorate-sim profiles`")
+        ->capture_default_str();
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? kClean : kUsage;
+  }
+  if (profiles->parsed()) return PrintProfiles();
+  const absl::StatusOr<Options> options = DrawOptions(arguments.profile, 1);
+  if (!options.ok()) return UsageError(std::string(options.status().message()));
+  if (replay->parsed()) return Replay(arguments);
+  if (digest->parsed()) return PrintDigests(arguments);
+  return RunCampaign(arguments);
+}
+
+}  // namespace
+}  // namespace quorate::sim
+
+int main(int argc, char** argv) { return quorate::sim::Main(argc, argv); }

@@ -1,0 +1,297 @@
+#include "sim/model.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+
+namespace quorate::sim {
+namespace {
+
+template <typename T>
+bool Stands(const T& left, Comparison::Relation relation, const T& right) {
+  switch (relation) {
+    case Comparison::Relation::kEqual:
+      return left == right;
+    case Comparison::Relation::kGreater:
+      return left > right;
+    case Comparison::Relation::kLess:
+      return left < right;
+    case Comparison::Relation::kNotEqual:
+      return left != right;
+  }
+  UNREACHABLE("every relation is handled");
+}
+
+void AppendRange(const Operation& operation, std::string* out) {
+  absl::StrAppend(out, "'", absl::CEscape(operation.key), "'");
+  if (!operation.range_end.empty()) {
+    absl::StrAppend(out, "..'", absl::CEscape(operation.range_end), "'");
+  }
+}
+
+void AppendOperation(const Operation& operation, std::string* out) {
+  switch (operation.kind) {
+    case Operation::Kind::kRange:
+      absl::StrAppend(out, "get ");
+      AppendRange(operation, out);
+      if (operation.limit != 0) absl::StrAppend(out, " limit ", operation.limit);
+      if (operation.revision != 0) absl::StrAppend(out, " at ", operation.revision);
+      if (operation.keys_only) absl::StrAppend(out, " keys-only");
+      if (operation.count_only) absl::StrAppend(out, " count-only");
+      break;
+    case Operation::Kind::kPut:
+      absl::StrAppend(out, "put ");
+      AppendRange(operation, out);
+      absl::StrAppend(out, " = '", absl::CEscape(operation.value), "'");
+      break;
+    case Operation::Kind::kDelete:
+      absl::StrAppend(out, "delete ");
+      AppendRange(operation, out);
+      break;
+  }
+  if (operation.prev_kv) absl::StrAppend(out, " prev-kv");
+}
+
+void AppendOperations(const std::vector<Operation>& operations, std::string* out) {
+  for (size_t i = 0; i < operations.size(); ++i) {
+    if (i > 0) out->append("; ");
+    AppendOperation(operations[i], out);
+  }
+}
+
+void AppendComparison(const Comparison& comparison, std::string* out) {
+  static constexpr const char* kTargets[] = {"version", "create", "mod", "value"};
+  static constexpr const char* kRelations[] = {"=", ">", "<", "!="};
+  absl::StrAppend(out, kTargets[static_cast<int>(comparison.target)], "('",
+                  absl::CEscape(comparison.key), "') ",
+                  kRelations[static_cast<int>(comparison.relation)], " ");
+  if (comparison.target == Comparison::Target::kValue) {
+    absl::StrAppend(out, "'", absl::CEscape(comparison.value), "'");
+  } else {
+    absl::StrAppend(out, comparison.number);
+  }
+}
+
+}  // namespace
+
+bool InRange(absl::string_view key, absl::string_view from, absl::string_view range_end) {
+  if (range_end.empty()) return key == from;
+  if (key < from) return false;
+  if (range_end == absl::string_view("\0", 1)) return true;
+  return key < range_end;
+}
+
+bool Request::ReadOnly() const {
+  if (shape == Shape::kCompact) return false;
+  const auto reads = [](const Operation& o) { return o.kind == Operation::Kind::kRange; };
+  return std::all_of(success.begin(), success.end(), reads) &&
+         std::all_of(failure.begin(), failure.end(), reads);
+}
+
+std::string Request::Fingerprint() const {
+  std::string out;
+  if (shape == Shape::kCompact) return absl::StrCat("compact ", compact_revision);
+  if (serializable) out.append("serializable ");
+  if (shape != Shape::kTxn) {
+    AppendOperations(success, &out);
+    return out;
+  }
+  out.append("txn if ");
+  for (size_t i = 0; i < compare.size(); ++i) {
+    if (i > 0) out.append(" and ");
+    AppendComparison(compare[i], &out);
+  }
+  out.append(" then {");
+  AppendOperations(success, &out);
+  out.append("} else {");
+  AppendOperations(failure, &out);
+  out.append("}");
+  return out;
+}
+
+const Model::Version* Model::Find(const History& history, int64_t revision) const {
+  auto after = std::upper_bound(
+      history.begin(), history.end(), revision,
+      [](int64_t wanted, const Version& version) { return wanted < version.revision; });
+  if (after == history.begin()) return nullptr;
+  --after;
+  return after->version == 0 ? nullptr : &*after;
+}
+
+KeyValue Model::Show(const std::string& key, const Version& version) const {
+  return KeyValue{key, version.value, version.create_revision, version.revision, version.version};
+}
+
+void Model::ForEach(const Operation& operation, int64_t revision,
+                    const std::function<void(const std::string&, const Version&)>& visit) const {
+  for (auto it = keys_.lower_bound(operation.key); it != keys_.end(); ++it) {
+    if (!InRange(it->first, operation.key, operation.range_end)) break;
+    const Version* version = Find(it->second, revision);
+    if (version != nullptr) visit(it->first, *version);
+  }
+}
+
+bool Model::Holds(const Comparison& comparison, int64_t revision) const {
+  static const Version kMissing;
+  const auto it = keys_.find(comparison.key);
+  const Version* found = it == keys_.end() ? nullptr : Find(it->second, revision);
+  // The value of a key that is not there stands in no relation to anything.
+  if (found == nullptr && comparison.target == Comparison::Target::kValue) return false;
+  const Version& version = found == nullptr ? kMissing : *found;
+  switch (comparison.target) {
+    case Comparison::Target::kVersion:
+      return Stands(version.version, comparison.relation, comparison.number);
+    case Comparison::Target::kCreateRevision:
+      return Stands(version.create_revision, comparison.relation, comparison.number);
+    case Comparison::Target::kModRevision:
+      return Stands(version.revision, comparison.relation, comparison.number);
+    case Comparison::Target::kValue:
+      return Stands(version.value, comparison.relation, comparison.value);
+  }
+  UNREACHABLE("every target is handled");
+}
+
+bool Model::AllHold(const Request& request, int64_t revision) const {
+  return std::all_of(request.compare.begin(), request.compare.end(),
+                     [&](const Comparison& c) { return Holds(c, revision); });
+}
+
+OperationResult Model::Range(const Operation& operation, int64_t revision) const {
+  OperationResult result;
+  ForEach(operation, operation.revision > 0 ? operation.revision : revision,
+          [&](const std::string& key, const Version& version) {
+            ++result.count;
+            if (operation.count_only) return;
+            if (operation.limit > 0 && result.count > operation.limit) {
+              result.more = true;
+              return;
+            }
+            result.kvs.push_back(Show(key, version));
+            if (operation.keys_only) result.kvs.back().value.clear();
+          });
+  return result;
+}
+
+void Model::Record(const std::string& key, Version version) {
+  Change change;
+  change.deleted = version.version == 0;
+  change.kv = Show(key, version);
+  if (!changed_) changes_.emplace_back();
+  changed_ = true;
+  changes_.back().push_back(std::move(change));
+  History& history = keys_[key];
+  // Within one request a key may be written once only (etcd refuses more), except that
+  // a read of the same request must see the write: versions of one revision replace.
+  if (!history.empty() && history.back().revision == version.revision) history.pop_back();
+  history.push_back(std::move(version));
+}
+
+OperationResult Model::Put(const Operation& operation) {
+  OperationResult result;
+  const auto it = keys_.find(operation.key);
+  const Version* before = it == keys_.end() ? nullptr : Find(it->second, writing_);
+  if (before != nullptr && operation.prev_kv) result.kvs.push_back(Show(operation.key, *before));
+  Version version;
+  version.revision = writing_;
+  version.create_revision = before == nullptr ? writing_ : before->create_revision;
+  version.version = before == nullptr ? 1 : before->version + 1;
+  version.value = operation.value;
+  Record(operation.key, std::move(version));
+  return result;
+}
+
+OperationResult Model::Delete(const Operation& operation) {
+  OperationResult result;
+  std::vector<std::string> keys;
+  ForEach(operation, writing_, [&](const std::string& key, const Version& version) {
+    keys.push_back(key);
+    if (operation.prev_kv) result.kvs.push_back(Show(key, version));
+  });
+  result.count = static_cast<int64_t>(keys.size());
+  for (const std::string& key : keys) Record(key, Version{writing_, 0, 0, ""});
+  return result;
+}
+
+bool Model::Refused(const std::vector<Operation>& operations, int64_t revision) const {
+  return std::any_of(operations.begin(), operations.end(), [&](const Operation& o) {
+    if (o.kind != Operation::Kind::kRange || o.revision <= 0) return false;
+    return o.revision > revision || o.revision < compacted_;
+  });
+}
+
+Result Model::Perform(const Request& request) {
+  Result result;
+  result.succeeded = request.shape == Request::Shape::kTxn && AllHold(request, revision_);
+  const bool first = request.shape != Request::Shape::kTxn || result.succeeded;
+  const std::vector<Operation>& operations = first ? request.success : request.failure;
+  if (Refused(operations, revision_)) {
+    result.refused = true;
+    return result;
+  }
+  for (const Operation& operation : operations) {
+    switch (operation.kind) {
+      case Operation::Kind::kRange:
+        result.operations.push_back(Range(operation, writing_));
+        break;
+      case Operation::Kind::kPut:
+        result.operations.push_back(Put(operation));
+        break;
+      case Operation::Kind::kDelete:
+        result.operations.push_back(Delete(operation));
+        break;
+    }
+  }
+  return result;
+}
+
+Result Model::Apply(const Request& request) {
+  Result result;
+  if (request.shape == Request::Shape::kCompact) {
+    result.refused = request.compact_revision <= compacted_ || request.compact_revision > revision_;
+    if (!result.refused) compacted_ = request.compact_revision;
+    result.revision = revision_;
+    return result;
+  }
+  writing_ = revision_ + 1;
+  changed_ = false;
+  result = Perform(request);
+  if (changed_) ++revision_;
+  writing_ = 0;
+  result.revision = revision_;
+  return result;
+}
+
+Result Model::ReadAt(const Request& request, int64_t revision) const {
+  CHECK(revision <= revision_);
+  Result result;
+  result.revision = revision;
+  result.succeeded = request.shape == Request::Shape::kTxn && AllHold(request, revision);
+  const bool first = request.shape != Request::Shape::kTxn || result.succeeded;
+  const std::vector<Operation>& operations = first ? request.success : request.failure;
+  for (const Operation& operation : operations) {
+    if (operation.kind == Operation::Kind::kRange) {
+      result.refused = result.refused || operation.revision > revision;
+      result.operations.push_back(Range(operation, revision));
+    } else {
+      // A deletion of nothing is the only write that changes nothing.
+      OperationResult nothing;
+      ForEach(operation, revision, [&](const std::string& key, const Version& version) {
+        ++nothing.count;
+        if (operation.prev_kv) nothing.kvs.push_back(Show(key, version));
+      });
+      result.operations.push_back(std::move(nothing));
+    }
+  }
+  return result;
+}
+
+const std::vector<Change>& Model::ChangesAt(int64_t revision) const {
+  static const std::vector<Change> kNone;
+  if (revision < 2 || revision > revision_) return kNone;
+  return changes_[static_cast<size_t>(revision - 2)];
+}
+
+}  // namespace quorate::sim

@@ -1,0 +1,165 @@
+// The store as it should be: a sequential, multi-version key-value store that is small
+// enough to be seen to be right. Oracles replay committed requests through it and
+// compare what clients were told.
+//
+// Pure data in, pure data out; nothing here knows raft, bytes or time. Revisions are
+// etcd's: an empty store is at revision 1, and a request that changes anything makes
+// one new revision, whatever number of keys it touches.
+#ifndef QUORATE_SIM_MODEL_H_
+#define QUORATE_SIM_MODEL_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+
+namespace quorate::sim {
+
+// One key as a reader sees it.
+struct KeyValue {
+  std::string key;
+  std::string value;
+  int64_t create_revision = 0;
+  int64_t mod_revision = 0;
+  int64_t version = 0;
+
+  friend bool operator==(const KeyValue&, const KeyValue&) = default;
+};
+
+// One operation of a request.
+struct Operation {
+  enum class Kind : uint8_t { kRange, kPut, kDelete };
+  Kind kind = Kind::kRange;
+  std::string key;
+  // Empty: the one key. "\0" (one zero byte): every key from `key` on. Else exclusive.
+  std::string range_end;
+  std::string value;  // kPut
+  // kRange: 0 = no limit; 0 = the present revision.
+  int64_t limit = 0;
+  int64_t revision = 0;
+  bool keys_only = false;
+  bool count_only = false;
+  // kPut, kDelete: tell what was there.
+  bool prev_kv = false;
+
+  friend bool operator==(const Operation&, const Operation&) = default;
+};
+
+// "key stands in this relation to the given number or value".
+struct Comparison {
+  enum class Target : uint8_t { kVersion, kCreateRevision, kModRevision, kValue };
+  enum class Relation : uint8_t { kEqual, kGreater, kLess, kNotEqual };
+  Target target = Target::kVersion;
+  Relation relation = Relation::kEqual;
+  std::string key;
+  int64_t number = 0;
+  std::string value;
+
+  friend bool operator==(const Comparison&, const Comparison&) = default;
+};
+
+// What a client asks for. A plain range, put or delete is one operation in `success`;
+// a transaction performs `success` if all comparisons hold, else `failure`.
+struct Request {
+  enum class Shape : uint8_t { kRange, kPut, kDelete, kTxn, kCompact };
+  Shape shape = Shape::kRange;
+  // kRange: may be answered from a member's own, possibly stale, state.
+  bool serializable = false;
+  std::vector<Comparison> compare;
+  std::vector<Operation> success;
+  std::vector<Operation> failure;
+  int64_t compact_revision = 0;  // kCompact
+
+  // True if performing it never changes the store, whatever is in it.
+  bool ReadOnly() const;
+  // A text equal for equal requests, for use as a key and in messages to people.
+  std::string Fingerprint() const;
+
+  friend bool operator==(const Request&, const Request&) = default;
+};
+
+struct OperationResult {
+  // kRange: what was found; kPut, kDelete with prev_kv: what was there.
+  std::vector<KeyValue> kvs;
+  // kRange: keys in the range whatever the limit; kDelete: keys deleted.
+  int64_t count = 0;
+  bool more = false;
+
+  friend bool operator==(const OperationResult&, const OperationResult&) = default;
+};
+
+struct Result {
+  // The store's revision after the request.
+  int64_t revision = 0;
+  // kTxn: the comparisons held.
+  bool succeeded = false;
+  // The request was refused: a range at a compacted or future revision.
+  bool refused = false;
+  std::vector<OperationResult> operations;
+
+  friend bool operator==(const Result&, const Result&) = default;
+};
+
+// A change as a watcher is told about it.
+struct Change {
+  bool deleted = false;
+  // For a deletion only the key and the mod_revision of the deletion.
+  KeyValue kv;
+
+  friend bool operator==(const Change&, const Change&) = default;
+};
+
+// True if `key` is in [from, range_end) by etcd's rules for ranges.
+bool InRange(absl::string_view key, absl::string_view from, absl::string_view range_end);
+
+class Model {
+ public:
+  // Performs a request.
+  Result Apply(const Request& request);
+  // What the request would have answered when the store's revision was `revision`, if
+  // it changes nothing there; `revision` is at most the present one. Compaction does not
+  // count here: the model forgets nothing.
+  Result ReadAt(const Request& request, int64_t revision) const;
+
+  int64_t revision() const { return revision_; }
+  int64_t compacted() const { return compacted_; }
+  // Changes of one revision, in the order in which they were made.
+  const std::vector<Change>& ChangesAt(int64_t revision) const;
+
+ private:
+  struct Version {
+    int64_t revision = 0;
+    int64_t create_revision = 0;
+    int64_t version = 0;  // 0: deleted
+    std::string value;
+  };
+  using History = std::vector<Version>;
+
+  const Version* Find(const History& history, int64_t revision) const;
+  KeyValue Show(const std::string& key, const Version& version) const;
+  void ForEach(const Operation& operation, int64_t revision,
+               const std::function<void(const std::string&, const Version&)>& visit) const;
+  bool Holds(const Comparison& comparison, int64_t revision) const;
+  bool AllHold(const Request& request, int64_t revision) const;
+  OperationResult Range(const Operation& operation, int64_t revision) const;
+  bool Refused(const std::vector<Operation>& operations, int64_t revision) const;
+  OperationResult Put(const Operation& operation);
+  OperationResult Delete(const Operation& operation);
+  void Record(const std::string& key, Version version);
+  Result Perform(const Request& request);
+
+  int64_t revision_ = 1;
+  int64_t compacted_ = 0;
+  // While a request is performed: revision_ + 1, or 0 outside.
+  int64_t writing_ = 0;
+  bool changed_ = false;
+  std::map<std::string, History> keys_;
+  std::vector<std::vector<Change>> changes_;  // [revision - 2]
+};
+
+}  // namespace quorate::sim
+
+#endif  // QUORATE_SIM_MODEL_H_

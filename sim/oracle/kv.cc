@@ -1,0 +1,212 @@
+#include "sim/oracle/kv.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "sim/wire.h"
+
+namespace quorate::sim {
+
+bool Changed(const Request& request, const Result& result) {
+  if (request.shape == Request::Shape::kCompact) return false;
+  const bool first = request.shape != Request::Shape::kTxn || result.succeeded;
+  const std::vector<Operation>& operations = first ? request.success : request.failure;
+  for (size_t i = 0; i < operations.size(); ++i) {
+    if (operations[i].kind == Operation::Kind::kPut) return true;
+    if (operations[i].kind == Operation::Kind::kDelete && i < result.operations.size() &&
+        result.operations[i].count > 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void KvOracle::OnCommit(VirtualTime when, const raft::Entry& entry) {
+  if (entry.type != raft::EntryType::kNormal || entry.data.empty()) return;
+  const absl::StatusOr<std::optional<Request>> command = DecodeCommand(entry.data);
+  if (!command.ok()) {
+    judge_->Report(Rule::kLinearizability, when,
+                   absl::StrCat("the committed entry at index ", entry.index.value(),
+                                " cannot be decoded: ", command.status().message()));
+    return;
+  }
+  if (command->has_value()) OnCommand(when, entry.index, **command);
+}
+
+void KvOracle::OnCommand(VirtualTime when, LogIndex index, const Request& request) {
+  const int64_t before = model_.revision();
+  Result result = model_.Apply(request);
+  if (result.revision == before) return;
+  steps_.push_back(Step{index, request, std::move(result), when, std::nullopt});
+}
+
+void KvOracle::OnInvoke(History::Id id) {
+  CHECK_EQ(id, floors_.size());
+  floors_.push_back(shown_);
+  const Call& call = history_->call(id);
+  const auto shown = process_shown_.find({call.member, call.incarnation});
+  process_floors_.push_back(shown == process_shown_.end() ? 0 : shown->second);
+}
+
+void KvOracle::OnReturn(History::Id id) {
+  const Call& call = history_->call(id);
+  if (call.outcome != Outcome::kOk) return;
+  const int64_t revision = call.result.revision;
+  if (revision > model_.revision()) {
+    judge_->Report(Rule::kLinearizability, call.returned,
+                   absl::StrCat("an answer shows revision ", revision, ", but only revision ",
+                                model_.revision(), " has been committed anywhere"),
+                   {Describe(call)});
+    return;
+  }
+  if (call.request.shape == Request::Shape::kCompact) {
+    CheckCompaction(call);
+  } else if (Changed(call.request, call.result)) {
+    CheckOwned(call, id);
+  } else {
+    CheckSeen(call, id);
+  }
+  shown_ = std::max(shown_, revision);
+  if (call.same_process) {
+    int64_t& shown = process_shown_[{call.member, call.incarnation}];
+    shown = std::max(shown, revision);
+  }
+}
+
+void KvOracle::CheckOwned(const Call& call, History::Id id) {
+  ++acknowledged_writes_;
+  judge_->Checked(Rule::kLinearizability);
+  const int64_t revision = call.result.revision;
+  if (revision < 2 || At(revision).request != call.request) {
+    judge_->Report(
+        Rule::kLinearizability, call.returned,
+        absl::StrCat(
+            "a write was acknowledged at revision ", revision, ", but that revision is ",
+            revision < 2 ? std::string("the empty store") : At(revision).request.Fingerprint(),
+            " (index ", revision < 2 ? 0 : At(revision).index.value(), ")"),
+        {Describe(call)});
+    return;
+  }
+  Step& step = At(revision);
+  if (step.owner.has_value()) {
+    judge_->Report(Rule::kLinearizability, call.returned,
+                   absl::StrCat("two writes were acknowledged with the same revision ", revision),
+                   {Describe(history_->call(*step.owner)), Describe(call)});
+    return;
+  }
+  step.owner = id;
+  CheckFloor(call, id, true);
+  if (step.result != call.result) Mismatch(call, step.result, revision);
+}
+
+// An answer that shows the state at a revision without having made it.
+void KvOracle::CheckSeen(const Call& call, History::Id id) {
+  judge_->Checked(call.request.serializable ? Rule::kSerializableReads : Rule::kLinearizability);
+  if (call.request.ReadOnly()) ++checked_reads_;
+  const int64_t revision = call.result.revision;
+  if (call.request.serializable) {
+    CheckSerializable(call);
+    judge_->Checked(Rule::kSerializableReads);
+    if (call.same_process && revision < process_floors_[id]) {
+      judge_->Report(Rule::kSerializableReads, call.returned,
+                     absl::StrCat("member ", call.member, " showed revision ", process_floors_[id],
+                                  " before this read began, and then revision ", revision),
+                     {Describe(call)});
+    }
+    return;
+  }
+  CheckFloor(call, id, false);
+  const Result expected = model_.ReadAt(call.request, revision);
+  if (expected != call.result) Mismatch(call, expected, revision);
+}
+
+void KvOracle::CheckSerializable(const Call& call) {
+  const Result expected = model_.ReadAt(call.request, call.result.revision);
+  if (expected == call.result) return;
+  judge_->Report(Rule::kSerializableReads, call.returned,
+                 absl::StrCat("a serializable read shows what never was: at revision ",
+                              call.result.revision, " the store held ", Describe(expected)),
+                 {Describe(call)});
+}
+
+// The revision of an answer against what had been shown before its request began.
+void KvOracle::CheckFloor(const Call& call, History::Id id, bool strictly) {
+  judge_->Checked(Rule::kReadSafety);
+  const int64_t floor = floors_[id];
+  const int64_t revision = call.result.revision;
+  if (strictly ? revision > floor : revision >= floor) return;
+  std::vector<std::string> evidence = WhoSaw(floor, call.invoked_at);
+  evidence.push_back(Describe(call));
+  const bool read = call.request.ReadOnly();
+  judge_->Report(
+      read ? Rule::kReadSafety : Rule::kLinearizability, call.returned,
+      absl::StrCat(read ? "a stale read: revision " : "an answer from the past: revision ",
+                   revision, " was answered by member ", call.member, " although revision ", floor,
+                   " had been shown to a client before the request began"),
+      std::move(evidence));
+}
+
+void KvOracle::CheckCompaction(const Call& call) {
+  judge_->Checked(Rule::kLinearizability);
+  if (call.request.compact_revision <= model_.compacted()) return;
+  judge_->Report(
+      Rule::kLinearizability, call.returned,
+      absl::StrCat("a compaction at revision ", call.request.compact_revision,
+                   " was acknowledged, but the log has compacted to ", model_.compacted(), " only"),
+      {Describe(call)});
+}
+
+std::vector<std::string> KvOracle::WhoSaw(int64_t revision, uint64_t before) const {
+  for (const Call& call : history_->calls()) {
+    if (call.outcome == Outcome::kOk && call.returned_at < before &&
+        call.result.revision == revision) {
+      return {Describe(call)};
+    }
+  }
+  return {};
+}
+
+void KvOracle::Mismatch(const Call& call, const Result& expected, int64_t revision) {
+  judge_->Report(Rule::kLinearizability, call.returned,
+                 absl::StrCat("a wrong answer: at revision ", revision,
+                              " a sequential store would have said ", Describe(expected)),
+                 {Describe(call)});
+}
+
+void KvOracle::Finish(VirtualTime when) {
+  // Attempts that may have taken effect without their client's knowledge, by content;
+  // within one, in the order in which they began, so that floors rise.
+  std::map<std::string, std::vector<History::Id>> unknown;
+  for (History::Id id = 0; id < history_->size(); ++id) {
+    const Call& call = history_->call(id);
+    if (call.outcome != Outcome::kPending && call.outcome != Outcome::kUnknown) continue;
+    if (!call.request.ReadOnly()) unknown[call.request.Fingerprint()].push_back(id);
+  }
+  std::map<std::string, size_t> used;
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    Step& step = steps_[i];
+    const int64_t revision = static_cast<int64_t>(i) + 2;
+    judge_->Checked(Rule::kNoLostWrite);
+    if (step.owner.has_value()) continue;
+    const std::string fingerprint = step.request.Fingerprint();
+    const std::vector<History::Id>& candidates = unknown[fingerprint];
+    size_t& next = used[fingerprint];
+    if (next < candidates.size() && floors_[candidates[next]] < revision) {
+      step.owner = candidates[next];
+      took_effect_.push_back(candidates[next]);
+      ++next;
+      continue;
+    }
+    judge_->Report(
+        Rule::kLinearizability, when,
+        absl::StrCat("revision ", revision, " (index ", step.index.value(), ", committed at ",
+                     Describe(step.committed), ") is \"", fingerprint,
+                     "\", but every attempt at that request was answered otherwise, refused, or "
+                     "explains another revision: it took effect too often or was never asked for"));
+    return;
+  }
+  std::sort(took_effect_.begin(), took_effect_.end());
+}
+
+}  // namespace quorate::sim

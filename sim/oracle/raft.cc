@@ -1,0 +1,404 @@
+#include "sim/oracle/raft.h"
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/prng.h"
+#include "sim/history.h"
+
+namespace quorate::sim {
+namespace {
+
+constexpr uint64_t kChainStart = 0x6b5d1f0a9c3e7245ULL;
+
+uint64_t Fold(uint64_t hash, uint64_t word) {
+  const auto product = static_cast<unsigned __int128>(hash ^ word) * 0x9e3779b97f4a7c15ULL;
+  return (static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64)) +
+         0xd1b54a32d192ed03ULL;
+}
+
+uint64_t ChainOf(uint64_t before, const raft::Entry& entry) {
+  uint64_t hash = Fold(before, entry.term.value());
+  hash = Fold(hash, (uint64_t{entry.data.size()} << 8) | static_cast<uint64_t>(entry.type));
+  const char* at = entry.data.data();
+  size_t left = entry.data.size();
+  for (; left >= 8; left -= 8, at += 8) {
+    uint64_t word = 0;
+    std::memcpy(&word, at, 8);
+    hash = Fold(hash, word);
+  }
+  uint64_t rest = 0;
+  if (left > 0) std::memcpy(&rest, at, left);
+  return Mix64(Fold(hash, rest));
+}
+
+}  // namespace
+
+RaftOracle::RaftOracle(Judge* judge, std::vector<MemberId> ids, CommitSink on_commit)
+    : judge_(judge), on_commit_(std::move(on_commit)), members_(ids.size() + 1) {
+  for (size_t i = 0; i < ids.size(); ++i) members_[i + 1].id = ids[i];
+  for (Member& member : members_) member.log.push_back(Link{Term(0), kChainStart});
+  canonical_.push_back(Committed{Link{Term(0), kChainStart}, Term(0), 0, VirtualTime()});
+}
+
+std::string RaftOracle::Name(size_t member) const { return absl::StrCat("member ", member); }
+
+std::string RaftOracle::NameOf(MemberId id) const {
+  for (size_t m = 1; m < members_.size(); ++m) {
+    if (members_[m].id == id) return Name(m);
+  }
+  return absl::StrCat("unknown member ", id.value());
+}
+
+void RaftOracle::Observe(VirtualTime when, size_t member, uint64_t incarnation,
+                         const engine::ReplicaInspector& inspector) {
+  CHECK(member >= 1 && member < members_.size());
+  Member& m = members_[member];
+  if (m.incarnation != incarnation) {
+    m.incarnation = incarnation;
+    Restarted(when, member, inspector);
+  }
+  FollowLog(when, member, inspector);
+  const raft::HardState state = inspector.hard_state();
+  const LogIndex applied = inspector.applied();
+  CheckMonotonic(when, member, state, applied);
+  m.leads = inspector.role() == engine::Role::kLeader;
+  if (m.leads && m.led_term != state.term) CheckLeader(when, member, state.term);
+  if (state.commit > m.commit) AdvanceCommit(when, member, state.commit, inspector);
+  if (applied > m.applied) {
+    m.applied = applied;
+    CheckAppliedChain(when, member, applied, inspector.applied_chain());
+  }
+}
+
+void RaftOracle::OnSend(VirtualTime when, size_t member, const raft::Message& message) {
+  saw_sends_ = true;
+  Member& m = members_[member];
+  switch (message.type) {
+    case raft::MessageType::kAppResp:
+      if (message.reject) break;
+      m.promised_term = std::max(m.promised_term, message.term);
+      Acknowledge(when, member, message.index);
+      break;
+    case raft::MessageType::kVoteResp:
+      m.promised_term = std::max(m.promised_term, message.term);
+      if (!message.reject) Vote(when, member, message.term, message.to);
+      break;
+    case raft::MessageType::kApp:
+    case raft::MessageType::kHeartbeat:
+      if (m.led_term != message.term) CheckLeader(when, member, message.term);
+      break;
+    default:
+      break;
+  }
+}
+
+void RaftOracle::Acknowledge(VirtualTime when, size_t member, LogIndex index) {
+  Member& m = members_[member];
+  if (index.value() >= m.log.size()) {
+    judge_->Report(Rule::kCommitDurability, when,
+                   absl::StrCat(Name(member), " acknowledges index ", index.value(),
+                                " but its log ends at index ", m.log.size() - 1));
+    return;
+  }
+  m.acknowledged = std::max(m.acknowledged, index);
+}
+
+void RaftOracle::Restarted(VirtualTime when, size_t member,
+                           const engine::ReplicaInspector& inspector) {
+  Member& m = members_[member];
+  // Whatever it had in memory only is gone; the log is read anew.
+  const std::vector<Link> before = std::move(m.log);
+  m.log.assign(1, Link{Term(0), kChainStart});
+  m.term = Term(0);
+  m.commit = LogIndex(0);
+  m.applied = LogIndex(0);
+  m.leads = false;
+  m.led_term = Term(0);
+  FollowLog(when, member, inspector);
+  CheckPromises(when, member, inspector);
+  judge_->Checked(Rule::kCommitDurability);
+  const size_t acknowledged = m.acknowledged.value();
+  if (acknowledged > 0 &&
+      (m.log.size() <= acknowledged || m.log[acknowledged].chain != before[acknowledged].chain)) {
+    judge_->Report(
+        Rule::kCommitDurability, when,
+        absl::StrCat(Name(member), " acknowledged its log up to index ", acknowledged, " (term ",
+                     before[acknowledged].term.value(), ") to a leader, but after a restart ",
+                     m.log.size() <= acknowledged
+                         ? absl::StrCat("its log ends at index ", m.log.size() - 1)
+                         : absl::StrCat("holds term ", m.log[acknowledged].term.value(), " there"),
+                     ": what is acknowledged must be durable"));
+  }
+  CheckQuorumHolds(when, member);
+}
+
+void RaftOracle::CheckPromises(VirtualTime when, size_t member,
+                               const engine::ReplicaInspector& inspector) {
+  Member& m = members_[member];
+  const raft::HardState state = inspector.hard_state();
+  judge_->Checked(Rule::kVoteDurability);
+  if (state.term < m.promised_term) {
+    judge_->Report(Rule::kVoteDurability, when,
+                   absl::StrCat(Name(member), " answered in term ", m.promised_term.value(),
+                                " but came back from its disk in term ", state.term.value()));
+  }
+  const auto vote = m.votes.find(state.term);
+  if (vote != m.votes.end() && vote->second.first != state.vote) {
+    judge_->Report(
+        Rule::kVoteDurability, when,
+        absl::StrCat(Name(member), " voted for ", NameOf(vote->second.first), " in term ",
+                     state.term.value(), " but came back from its disk with ",
+                     state.vote == MemberId(0) ? std::string("no vote")
+                                               : absl::StrCat("a vote for ", NameOf(state.vote))),
+        {absl::StrCat(Describe(vote->second.second), " ", Name(member), " voted for ",
+                      NameOf(vote->second.first))});
+  }
+}
+
+// After a restart: is everything committed still on a quorum? Members that are down
+// count with what they had.
+void RaftOracle::CheckQuorumHolds(VirtualTime when, size_t member) {
+  const Committed& last = canonical_.back();
+  const LogIndex index(canonical_.size() - 1);
+  if (index.value() < members_.size()) return;  // what the founders write by themselves
+  size_t holders = 0;
+  for (size_t m = 1; m < members_.size(); ++m) {
+    if (Holds(members_[m], index, last.link.chain)) ++holders;
+  }
+  if (holders > (members_.size() - 1) / 2) return;
+  judge_->Report(Rule::kCommitDurability, when,
+                 absl::StrCat("entry ", index.value(), " (term ", last.link.term.value(),
+                              ") was committed, but after the restart of ", Name(member), " only ",
+                              holders, " of ", members_.size() - 1, " members hold it"),
+                 {absl::StrCat(Describe(last.when), " ", Name(last.member), " committed index ",
+                               index.value())});
+}
+
+bool RaftOracle::Holds(const Member& member, LogIndex index, uint64_t chain) const {
+  return index.value() < member.log.size() && member.log[index.value()].chain == chain;
+}
+
+// Brings the shadow up to date: back to where it still agrees, then forward. Going by
+// terms is enough, since equal (index, term) means equal entries (which R3 checks).
+void RaftOracle::FollowLog(VirtualTime when, size_t member,
+                           const engine::ReplicaInspector& inspector) {
+  Member& m = members_[member];
+  const size_t last = inspector.last_index().value();
+  size_t same = std::min(last, m.log.size() - 1);
+  if (last + 1 == m.log.size() &&
+      (last == 0 || inspector.TermAt(LogIndex(last)) == m.log[last].term)) {
+    return;
+  }
+  while (same > 0 && inspector.TermAt(LogIndex(same)) != m.log[same].term) --same;
+  if (same + 1 < m.log.size()) Truncate(when, member, same + 1, inspector.hard_state().term);
+  for (size_t i = same + 1; i <= last; ++i) {
+    const std::optional<raft::Entry> entry = inspector.EntryAt(LogIndex(i));
+    if (!entry.has_value()) {
+      judge_->Report(Rule::kLogMatching, when,
+                     absl::StrCat(Name(member), "'s log has a gap at index ", i));
+      return;
+    }
+    AppendTo(when, member, *entry);
+  }
+}
+
+void RaftOracle::Truncate(VirtualTime when, size_t member, size_t size, Term term) {
+  Member& m = members_[member];
+  judge_->Checked(Rule::kLeaderAppendOnly);
+  if (m.leads && m.led_term == term) {
+    judge_->Report(Rule::kLeaderAppendOnly, when,
+                   absl::StrCat(Name(member), " leads term ", term.value(),
+                                " and removed its log from index ", size, " on"));
+  }
+  if (m.commit.value() >= size) {
+    judge_->Report(Rule::kStateMachineSafety, when,
+                   absl::StrCat(Name(member), " had committed index ", m.commit.value(),
+                                " and replaced its log from index ", size, " on"));
+  }
+  m.log.resize(size);
+  m.acknowledged = std::min(m.acknowledged, LogIndex(size - 1));
+}
+
+void RaftOracle::AppendTo(VirtualTime when, size_t member, const raft::Entry& entry) {
+  Member& m = members_[member];
+  const Link link{entry.term, ChainOf(m.log.back().chain, entry)};
+  judge_->Checked(Rule::kLogMatching);
+  const LogIndex index(m.log.size());
+  if (entry.index != index || entry.term < m.log.back().term) {
+    judge_->Report(Rule::kLogMatching, when,
+                   absl::StrCat(Name(member), "'s log holds entry (index ", entry.index.value(),
+                                ", term ", entry.term.value(), ") at index ", index.value(),
+                                " after term ", m.log.back().term.value()));
+  }
+  const auto [known, fresh] = chains_.emplace(std::make_pair(index, entry.term), link.chain);
+  if (!fresh && known->second != link.chain) {
+    judge_->Report(Rule::kLogMatching, when,
+                   absl::StrCat(Name(member), " holds an entry with index ", index.value(),
+                                " and term ", entry.term.value(),
+                                " whose log up to there differs from that of another member with "
+                                "the same index and term"));
+  }
+  m.log.push_back(link);
+}
+
+void RaftOracle::CheckMonotonic(VirtualTime when, size_t member, const raft::HardState& state,
+                                LogIndex applied) {
+  Member& m = members_[member];
+  judge_->Checked(Rule::kMonotonicity);
+  const auto report = [&](absl::string_view what, uint64_t from, uint64_t to) {
+    judge_->Report(Rule::kMonotonicity, when,
+                   absl::StrCat(Name(member), "'s ", what, " went from ", from, " to ", to));
+  };
+  if (state.term < m.term) report("term", m.term.value(), state.term.value());
+  if (state.commit < m.commit) report("commit index", m.commit.value(), state.commit.value());
+  if (applied < m.applied) report("applied index", m.applied.value(), applied.value());
+  if (applied > state.commit) {
+    judge_->Report(Rule::kMonotonicity, when,
+                   absl::StrCat(Name(member), " applied index ", applied.value(),
+                                " with commit index ", state.commit.value()));
+  }
+  m.term = state.term;
+  highest_term_ = std::max(highest_term_, state.term);
+}
+
+void RaftOracle::CheckLeader(VirtualTime when, size_t member, Term term) {
+  Member& m = members_[member];
+  m.led_term = term;
+  judge_->Checked(Rule::kElectionSafety);
+  const auto [known, fresh] = leaders_.emplace(term, Leader{member, when});
+  if (!fresh) {
+    if (known->second.member == member) return;
+    judge_->Report(
+        Rule::kElectionSafety, when,
+        absl::StrCat("two leaders in term ", term.value(), ": ", Name(known->second.member),
+                     " and ", Name(member)),
+        {absl::StrCat(Describe(known->second.when), " ", Name(known->second.member), " leads"),
+         absl::StrCat(Describe(when), " ", Name(member), " leads")});
+    return;
+  }
+  ++elections_;
+  // A leader counted its own vote, so that one must be durable too.
+  if (saw_sends_) Vote(when, member, term, m.id);
+  CheckCompleteness(when, member, term);
+}
+
+// R4. What was committed in this term or a later one may well be missing: votes of a
+// past election can arrive late.
+void RaftOracle::CheckCompleteness(VirtualTime when, size_t member, Term term) {
+  const Member& m = members_[member];
+  size_t index = canonical_.size() - 1;
+  while (index > 0 && canonical_[index].in_term >= term) --index;
+  judge_->Checked(Rule::kLeaderCompleteness);
+  const Committed& committed = canonical_[index];
+  if (Holds(m, LogIndex(index), committed.link.chain)) return;
+  judge_->Report(
+      Rule::kLeaderCompleteness, when,
+      absl::StrCat(Name(member), " became leader of term ", term.value(),
+                   " without the committed entry at index ", index, " (term ",
+                   committed.link.term.value(), "): its log ",
+                   index < m.log.size()
+                       ? absl::StrCat("has term ", m.log[index].term.value(), " there")
+                       : absl::StrCat("ends at index ", m.log.size() - 1)),
+      {absl::StrCat(Describe(committed.when), " ", Name(committed.member), " committed index ",
+                    index, " in term ", committed.in_term.value())});
+}
+
+void RaftOracle::AdvanceCommit(VirtualTime when, size_t member, LogIndex commit,
+                               const engine::ReplicaInspector& inspector) {
+  Member& m = members_[member];
+  if (commit.value() >= m.log.size()) {
+    judge_->Report(Rule::kStateMachineSafety, when,
+                   absl::StrCat(Name(member), " has commit index ", commit.value(),
+                                " but its log ends at index ", m.log.size() - 1));
+    return;
+  }
+  const size_t known = std::min(static_cast<size_t>(commit.value()), canonical_.size() - 1);
+  CheckCommitted(when, member, LogIndex(known));
+  for (size_t i = canonical_.size(); i <= commit.value(); ++i) {
+    canonical_.push_back(Committed{m.log[i], m.term, member, when});
+    if (on_commit_ == nullptr) continue;
+    const std::optional<raft::Entry> entry = inspector.EntryAt(LogIndex(i));
+    if (entry.has_value()) on_commit_(when, *entry);
+  }
+  if (commit.value() > known) {
+    CheckQuorumAcknowledged(when, member, commit, inspector.conf_state());
+  }
+  m.commit = commit;
+}
+
+// R5, by the chain: one comparison covers everything up to the index.
+void RaftOracle::CheckCommitted(VirtualTime when, size_t member, LogIndex index) {
+  const Member& m = members_[member];
+  judge_->Checked(Rule::kStateMachineSafety);
+  const Committed& committed = canonical_[index.value()];
+  if (m.log[index.value()].chain == committed.link.chain) return;
+  size_t first = 1;
+  while (m.log[first].chain == canonical_[first].link.chain) ++first;
+  const Committed& other = canonical_[first];
+  judge_->Report(
+      Rule::kStateMachineSafety, when,
+      absl::StrCat("different entries are committed at index ", first, ": ", Name(member),
+                   " has one of term ", m.log[first].term.value(), ", ", Name(other.member),
+                   " committed one of term ", other.link.term.value()),
+      {absl::StrCat(Describe(other.when), " ", Name(other.member), " committed index ", first,
+                    " of term ", other.link.term.value()),
+       absl::StrCat(Describe(when), " ", Name(member), " committed index ", first, " of term ",
+                    m.log[first].term.value())});
+}
+
+// R6: an entry becomes committed only once a quorum holds it, and, where messages are
+// seen, once a quorum has acknowledged it (the committing leader counts for itself).
+void RaftOracle::CheckQuorumAcknowledged(VirtualTime when, size_t member, LogIndex index,
+                                         const raft::ConfState& configuration) {
+  judge_->Checked(Rule::kCommitDurability);
+  const uint64_t chain = canonical_[index.value()].link.chain;
+  const auto count = [&](const std::vector<MemberId>& voters) {
+    size_t holders = 0;
+    for (size_t m = 1; m < members_.size(); ++m) {
+      const Member& other = members_[m];
+      if (std::find(voters.begin(), voters.end(), other.id) == voters.end()) continue;
+      const bool acknowledged = !saw_sends_ || other.acknowledged >= index || m == member;
+      if (acknowledged && Holds(other, index, chain)) ++holders;
+    }
+    return holders;
+  };
+  // The founders' entries are committed before anybody else has started.
+  if (index.value() < members_.size()) return;
+  const size_t holders = count(configuration.voters);
+  if (holders > configuration.voters.size() / 2) return;
+  judge_->Report(Rule::kCommitDurability, when,
+                 absl::StrCat(Name(member), " committed index ", index.value(), " of term ",
+                              canonical_[index.value()].link.term.value(), " while only ", holders,
+                              " of ", configuration.voters.size(),
+                              " voters had acknowledged it: that is no majority"));
+}
+
+void RaftOracle::CheckAppliedChain(VirtualTime when, size_t member, LogIndex applied,
+                                   uint64_t chain) {
+  judge_->Checked(Rule::kStateMachineSafety);
+  const auto [known, fresh] = applied_chains_.emplace(applied, std::make_pair(chain, member));
+  if (fresh || known->second.first == chain) return;
+  judge_->Report(Rule::kStateMachineSafety, when,
+                 absl::StrCat(Name(member), " and ", Name(known->second.second),
+                              " applied different entries up to index ", applied.value()));
+}
+
+void RaftOracle::Vote(VirtualTime when, size_t member, Term term, MemberId candidate) {
+  Member& m = members_[member];
+  judge_->Checked(Rule::kVoteDurability);
+  const auto [known, fresh] = m.votes.emplace(term, std::make_pair(candidate, when));
+  if (fresh || known->second.first == candidate) return;
+  judge_->Report(
+      Rule::kVoteDurability, when,
+      absl::StrCat(Name(member), " voted twice in term ", term.value(), ": for ",
+                   NameOf(known->second.first), " and for ", NameOf(candidate)),
+      {absl::StrCat(Describe(known->second.second), " ", Name(member), " voted for ",
+                    NameOf(known->second.first)),
+       absl::StrCat(Describe(when), " ", Name(member), " voted for ", NameOf(candidate))});
+}
+
+}  // namespace quorate::sim

@@ -1,0 +1,54 @@
+// What etcd promises to watchers (simulation rule H4): events in order of revision,
+// each once, none missing, all of a revision together, and a progress report only for
+// what has been delivered.
+#ifndef QUORATE_SIM_ORACLE_WATCH_H_
+#define QUORATE_SIM_ORACLE_WATCH_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "sim/model.h"
+#include "sim/oracle/judge.h"
+#include "sim/wire.h"
+
+namespace quorate::sim {
+
+// One client's watch of one key or range, over all the streams that it resumes on.
+class WatchOracle {
+ public:
+  // Wants every change of [key, range_end) from `start_revision` on. `name` says who
+  // it is in messages. Judge and model are borrowed.
+  WatchOracle(Judge* judge, const Model* model, std::string name, std::string key,
+              std::string range_end, int64_t start_revision);
+
+  // A new stream was opened: from next_revision(), and nothing half-received counts.
+  void OnOpen() { pending_.clear(); }
+  // A response on the present stream.
+  void OnAnswer(VirtualTime when, const WatchAnswer& answer);
+  // The world has settled: everything must have arrived.
+  void Finish(VirtualTime when);
+
+  // Where to resume: everything before it has been delivered.
+  int64_t next_revision() const { return next_; }
+  // True if nothing of the model's present history is missing.
+  bool AtHead() const { return Expected(next_, model_->revision()).empty(); }
+  uint64_t delivered() const { return delivered_; }
+
+ private:
+  std::vector<Change> Expected(int64_t from, int64_t to) const;
+  void Report(VirtualTime when, const std::string& text);
+
+  Judge* const judge_;
+  const Model* const model_;
+  const std::string name_;
+  const std::string key_;
+  const std::string range_end_;
+  int64_t next_;
+  std::vector<Change> pending_;  // of a response that comes in fragments
+  uint64_t delivered_ = 0;
+};
+
+}  // namespace quorate::sim
+
+#endif  // QUORATE_SIM_ORACLE_WATCH_H_

@@ -1,0 +1,287 @@
+#include "sim/report.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "nlohmann/json.hpp"
+
+namespace quorate::sim {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json ToJson(const Violation& violation) {
+  return Json{{"rule", static_cast<int>(violation.rule)},
+              {"name", std::string(RuleName(violation.rule))},
+              {"when", violation.when.nanos()},
+              {"text", violation.text},
+              {"evidence", violation.evidence}};
+}
+
+Violation ViolationFromJson(const Json& in) {
+  Violation out;
+  const size_t rule = in.at("rule").get<size_t>();
+  if (rule < kRules) out.rule = static_cast<Rule>(rule);
+  out.when = VirtualTime::FromNanos(in.at("when").get<int64_t>());
+  out.text = in.at("text").get<std::string>();
+  out.evidence = in.at("evidence").get<std::vector<std::string>>();
+  return out;
+}
+
+SeedReport FromParsed(const Json& in) {
+  SeedReport out;
+  out.seed = in.at("seed").get<uint64_t>();
+  out.options = in.at("options").get<std::string>();
+  out.streams = in.at("streams").get<bool>();
+  out.classes = in.at("classes").get<std::array<bool, kFaultClasses>>();
+  out.digest = in.at("digest").get<uint64_t>();
+  out.simulated = Nanoseconds(in.at("simulated").get<int64_t>());
+  out.events = in.at("events").get<uint64_t>();
+  out.trace_events = in.at("trace_events").get<uint64_t>();
+  out.faults = in.at("faults").get<std::array<uint64_t, kFaultKinds>>();
+  out.checks = in.at("checks").get<std::array<uint64_t, kRules>>();
+  out.elections = in.at("elections").get<uint64_t>();
+  out.requests = in.at("requests").get<uint64_t>();
+  out.answered = in.at("answered").get<uint64_t>();
+  out.unknown = in.at("unknown").get<uint64_t>();
+  out.retries = in.at("retries").get<uint64_t>();
+  out.acknowledged_writes = in.at("acknowledged_writes").get<uint64_t>();
+  out.checked_reads = in.at("checked_reads").get<uint64_t>();
+  out.watch_events = in.at("watch_events").get<uint64_t>();
+  out.searches_given_up = in.at("searches_given_up").get<uint64_t>();
+  out.answered_after = in.at("answered_after").get<uint64_t>();
+  out.converged_after = in.at("converged_after").get<uint64_t>();
+  out.bound_reached = in.at("bound_reached").get<bool>();
+  for (const Json& violation : in.at("violations")) {
+    out.violations.push_back(ViolationFromJson(violation));
+  }
+  out.failures = in.at("failures").get<std::vector<std::string>>();
+  return out;
+}
+
+// Digits in groups of three.
+std::string Thousands(uint64_t value) {
+  std::string digits = absl::StrCat(value);
+  for (size_t at = digits.size(); at > 3; at -= 3) digits.insert(at - 3, ",");
+  return digits;
+}
+
+// value / per, with two digits after the point; 0 if per is 0.
+std::string Ratio(uint64_t value, uint64_t per) {
+  if (per == 0) return "0.00";
+  const auto hundredths = static_cast<unsigned __int128>(value) * 100 / per;
+  const auto whole = static_cast<uint64_t>(hundredths / 100);
+  return absl::StrCat(Thousands(whole), ".",
+                      absl::Dec(static_cast<uint64_t>(hundredths % 100), absl::kZeroPad2));
+}
+
+constexpr uint64_t kNanosPerSecond = 1'000'000'000;
+
+uint64_t PerSecond(uint64_t count, Duration wall) {
+  const auto nanos = static_cast<uint64_t>(std::max<int64_t>(1, wall.nanos()));
+  return static_cast<uint64_t>(static_cast<unsigned __int128>(count) * kNanosPerSecond / nanos);
+}
+
+}  // namespace
+
+std::string ToJson(const SeedReport& report) {
+  Json violations = Json::array();
+  for (const Violation& violation : report.violations) violations.push_back(ToJson(violation));
+  const Json out = {{"seed", report.seed},
+                    {"options", report.options},
+                    {"streams", report.streams},
+                    {"classes", report.classes},
+                    {"digest", report.digest},
+                    {"simulated", report.simulated.nanos()},
+                    {"events", report.events},
+                    {"trace_events", report.trace_events},
+                    {"faults", report.faults},
+                    {"checks", report.checks},
+                    {"elections", report.elections},
+                    {"requests", report.requests},
+                    {"answered", report.answered},
+                    {"unknown", report.unknown},
+                    {"retries", report.retries},
+                    {"acknowledged_writes", report.acknowledged_writes},
+                    {"checked_reads", report.checked_reads},
+                    {"watch_events", report.watch_events},
+                    {"searches_given_up", report.searches_given_up},
+                    {"answered_after", report.answered_after},
+                    {"converged_after", report.converged_after},
+                    {"bound_reached", report.bound_reached},
+                    {"violations", violations},
+                    {"failures", report.failures}};
+  return out.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+absl::StatusOr<SeedReport> SeedReportFromJson(absl::string_view line) {
+  try {
+    return FromParsed(Json::parse(line.begin(), line.end()));
+  } catch (const Json::exception& e) {
+    return absl::InvalidArgumentError(absl::StrCat("not a seed's report: ", e.what()));
+  }
+}
+
+std::string ReplayLine(absl::string_view profile, uint64_t seed) {
+  return absl::StrCat("quorate-sim replay --seed ", seed, " --profile ", profile);
+}
+
+std::string Explain(absl::string_view profile, const SeedReport& report) {
+  std::string out = absl::StrCat("seed ", report.seed, ": ");
+  if (report.violations.empty()) return out + "clean\n";
+  absl::StrAppend(&out, "VIOLATION\n  ", report.options, "\n");
+  for (const Violation& violation : report.violations) {
+    absl::StrAppend(&out, "  ", RuleName(violation.rule), " at ", Describe(violation.when), ": ",
+                    violation.text, "\n");
+    for (const std::string& event : violation.evidence) absl::StrAppend(&out, "    ", event, "\n");
+  }
+  for (const std::string& failure : report.failures) {
+    absl::StrAppend(&out, "  stopped by itself: ", failure, "\n");
+  }
+  absl::StrAppend(&out, "  replay: ", ReplayLine(profile, report.seed), "\n");
+  return out;
+}
+
+void Tally::Add(const SeedReport& report) {
+  ++seeds_;
+  stream_seeds_ += report.streams ? 1 : 0;
+  bounds_ += report.bound_reached ? 1 : 0;
+  simulated_ = simulated_ + report.simulated;
+  events_ += report.events;
+  trace_events_ += report.trace_events;
+  for (size_t i = 0; i < kFaultKinds; ++i) faults_[i] += report.faults[i];
+  for (size_t i = 0; i < kRules; ++i) checks_[i] += report.checks[i];
+  for (size_t i = 0; i < kFaultClasses; ++i) {
+    if (report.classes[i]) ++(report.streams ? on_streams_ : on_datagrams_)[i];
+  }
+  elections_ += report.elections;
+  requests_ += report.requests;
+  answered_ += report.answered;
+  unknown_ += report.unknown;
+  retries_ += report.retries;
+  acknowledged_writes_ += report.acknowledged_writes;
+  checked_reads_ += report.checked_reads;
+  watch_events_ += report.watch_events;
+  searches_given_up_ += report.searches_given_up;
+  self_stops_ += report.failures.size();
+  converged_after_max_ = std::max(converged_after_max_, report.converged_after);
+  if (!report.violations.empty()) failed_.push_back(report);
+}
+
+std::vector<Tally::Total> Tally::Totals() const {
+  return {{"elections", elections_, true},
+          {"requests", requests_, true},
+          {"answered", answered_, true},
+          {"unknown_outcomes", unknown_, false},
+          {"retries", retries_, false},
+          {"acknowledged_writes", acknowledged_writes_, true},
+          {"checked_reads", checked_reads_, true},
+          {"watch_events", watch_events_, true},
+          {"searches_given_up", searches_given_up_, false},
+          {"members_stopped_by_themselves", self_stops_, false}};
+}
+
+std::vector<std::string> Tally::Missing() const {
+  std::vector<std::string> out;
+  for (const Total& total : Totals()) {
+    if (total.must_move && total.value == 0) out.emplace_back(total.name);
+  }
+  for (size_t i = 0; i < kFaultClasses; ++i) {
+    const auto fault_class = static_cast<FaultClass>(i);
+    if (on_streams_[i] + on_datagrams_[i] == 0) continue;
+    for (const Fault fault : FaultsOf(fault_class, on_streams_[i] > 0, on_datagrams_[i] > 0)) {
+      if (faults_[static_cast<size_t>(fault)] > 0) continue;
+      out.push_back(absl::StrCat(FaultName(fault), " (of ", FaultClassName(fault_class), ", on in ",
+                                 on_streams_[i] + on_datagrams_[i], " seeds)"));
+    }
+  }
+  for (size_t i = 0; i < static_cast<size_t>(Rule::kDeterminism); ++i) {
+    if (checks_[i] == 0) out.push_back(absl::StrCat("checks of ", RuleName(static_cast<Rule>(i))));
+  }
+  return out;
+}
+
+std::string Tally::Text(Duration wall, uint64_t jobs) const {
+  std::string out = absl::StrCat("profile ", profile_, ": ", seeds_, " seeds (", stream_seeds_,
+                                 " on byte streams), ", failed_.size(), " with violations, ",
+                                 bounds_, " ended at a bound\n");
+  const auto wall_nanos = static_cast<uint64_t>(std::max<int64_t>(1, wall.nanos()));
+  const auto simulated_nanos = static_cast<uint64_t>(simulated_.nanos());
+  absl::StrAppend(&out, "simulated ", Ratio(simulated_nanos, kNanosPerSecond), " s in ",
+                  Ratio(wall_nanos, kNanosPerSecond), " s by ", jobs, " process",
+                  jobs == 1 ? "" : "es", ": ", Ratio(simulated_nanos, wall_nanos),
+                  " times real time\n");
+  absl::StrAppend(&out, Thousands(events_), " events, ", Thousands(PerSecond(events_, wall)),
+                  " a second; ", Thousands(trace_events_), " in traces; ",
+                  Ratio(seeds_ * kNanosPerSecond, wall_nanos), " seeds a second; ",
+                  Ratio(requests_ * kNanosPerSecond, simulated_nanos),
+                  " requests a simulated second\n");
+  absl::StrAppend(&out, "slowest convergence after the faults: ", Ratio(converged_after_max_, 100),
+                  " election timeouts\n\n");
+  for (const Total& total : Totals()) {
+    absl::StrAppend(&out, absl::StrFormat("  %-32s %s\n", total.name, Thousands(total.value)));
+  }
+  absl::StrAppend(&out, "\nfaults injected (of all kinds that exist)\n");
+  for (size_t i = 0; i < kFaultKinds; ++i) {
+    absl::StrAppend(&out, absl::StrFormat("  %-32s %s\n", FaultName(static_cast<Fault>(i)),
+                                          Thousands(faults_[i])));
+  }
+  absl::StrAppend(&out, "\nseeds with the class on\n");
+  for (size_t i = 0; i < kFaultClasses; ++i) {
+    absl::StrAppend(&out,
+                    absl::StrFormat("  %-32s %d\n", FaultClassName(static_cast<FaultClass>(i)),
+                                    on_streams_[i] + on_datagrams_[i]));
+  }
+  absl::StrAppend(&out, "\nchecks\n");
+  for (size_t i = 0; i < kRules; ++i) {
+    absl::StrAppend(&out, absl::StrFormat("  %-32s %s\n", RuleName(static_cast<Rule>(i)),
+                                          Thousands(checks_[i])));
+  }
+  return out;
+}
+
+std::string Tally::Json(Duration wall, uint64_t jobs) const {
+  sim::Json out;
+  out["profile"] = profile_;
+  out["seeds"] = seeds_;
+  out["stream_seeds"] = stream_seeds_;
+  out["violations"] = failed_.size();
+  out["bounds"] = bounds_;
+  out["jobs"] = jobs;
+  out["simulated_ns"] = simulated_.nanos();
+  out["wall_ns"] = wall.nanos();
+  out["times_real_time"] = static_cast<uint64_t>(simulated_.nanos()) /
+                           static_cast<uint64_t>(std::max<int64_t>(1, wall.nanos()));
+  out["events"] = events_;
+  out["events_per_second"] = PerSecond(events_, wall);
+  out["trace_events"] = trace_events_;
+  for (const Total& total : Totals()) out[total.name] = total.value;
+  for (size_t i = 0; i < kFaultKinds; ++i) {
+    out["faults"][std::string(FaultName(static_cast<Fault>(i)))] = faults_[i];
+  }
+  for (size_t i = 0; i < kFaultClasses; ++i) {
+    out["classes"][std::string(FaultClassName(static_cast<FaultClass>(i)))] =
+        on_streams_[i] + on_datagrams_[i];
+  }
+  for (size_t i = 0; i < kRules; ++i) {
+    out["checks"][std::string(RuleName(static_cast<Rule>(i)))] = checks_[i];
+  }
+  out["missing"] = Missing();
+  out["failed"] = sim::Json::array();
+  for (const SeedReport& report : failed_) {
+    sim::Json seed = {{"seed", report.seed},
+                      {"options", report.options},
+                      {"replay", ReplayLine(profile_, report.seed)},
+                      {"violations", sim::Json::array()}};
+    for (const Violation& violation : report.violations) {
+      seed["violations"].push_back(ToJson(violation));
+    }
+    out["failed"].push_back(seed);
+  }
+  return out.dump(2, ' ', false, sim::Json::error_handler_t::replace);
+}
+
+}  // namespace quorate::sim

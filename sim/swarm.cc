@@ -1,0 +1,388 @@
+#include "sim/swarm.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/check.h"
+#include "base/prng.h"
+
+namespace quorate::sim {
+namespace {
+
+constexpr uint32_t kMillion = 1'000'000;
+
+// Chances, in percent, that a class is on, in the order of the enum, and which sizes
+// and modes a profile draws from.
+struct Profile {
+  const char* name;
+  const char* about;
+  std::array<uint32_t, kFaultClasses> on_percent;
+  std::vector<size_t> sizes = {1, 2, 3, 3, 3, 4, 5, 5, 5, 6, 7};
+  uint32_t streams_percent = 30;
+  // Actions come so much more often than usual, in percent.
+  uint32_t tempo_percent = 100;
+  // Crashes and isolation hit the leader this often.
+  uint32_t leader_percent = 40;
+};
+
+constexpr size_t At(FaultClass c) { return static_cast<size_t>(c); }
+
+std::array<uint32_t, kFaultClasses> All(uint32_t percent) {
+  std::array<uint32_t, kFaultClasses> out;
+  out.fill(percent);
+  return out;
+}
+
+std::array<uint32_t, kFaultClasses> Only(
+    std::initializer_list<std::pair<FaultClass, uint32_t>> classes) {
+  std::array<uint32_t, kFaultClasses> out = All(0);
+  for (const auto& [fault_class, percent] : classes) out[At(fault_class)] = percent;
+  return out;
+}
+
+std::vector<Profile> MakeProfiles() {
+  std::vector<Profile> out;
+  out.push_back({"swarm", "every class of faults on in half of the seeds", All(50)});
+  out.push_back({"uniform", "all faults at once, always", All(100)});
+  out.push_back({"quiet", "no faults", All(0)});
+  Profile leader_kill{"leader-kill", "leaders die again and again, in short terms",
+                      Only({{FaultClass::kKill, 50},
+                            {FaultClass::kPowerLoss, 100},
+                            {FaultClass::kDelay, 50},
+                            {FaultClass::kOneWay, 50},
+                            {FaultClass::kSlowDisk, 30}})};
+  leader_kill.sizes = {3, 3, 5};
+  leader_kill.tempo_percent = 300;
+  leader_kill.leader_percent = 90;
+  out.push_back(leader_kill);
+  Profile partitions{"partitions", "all shapes of partitions, one-way ones too",
+                     Only({{FaultClass::kPartition, 90},
+                           {FaultClass::kOneWay, 60},
+                           {FaultClass::kLoss, 30},
+                           {FaultClass::kDelay, 30},
+                           {FaultClass::kTransfer, 30}})};
+  partitions.sizes = {3, 4, 5, 6, 7};
+  out.push_back(partitions);
+  out.push_back({"crashes", "kills, power losses and restarts, one member to all",
+                 Only({{FaultClass::kKill, 70},
+                       {FaultClass::kPowerLoss, 100},
+                       {FaultClass::kSlowDisk, 50},
+                       {FaultClass::kPause, 30}})});
+  out.push_back({"disk", "slow disks, failed syncs, power losses",
+                 Only({{FaultClass::kSlowDisk, 80},
+                       {FaultClass::kSyncFailure, 80},
+                       {FaultClass::kPowerLoss, 80},
+                       {FaultClass::kKill, 30}})});
+  out.push_back({"clocks", "clocks at wrong rates, pauses, delays",
+                 Only({{FaultClass::kClock, 100},
+                       {FaultClass::kPause, 80},
+                       {FaultClass::kDelay, 50},
+                       {FaultClass::kPartition, 30}})});
+  Profile stale{"stale-messages", "messages late by several elections, and twice",
+                Only({{FaultClass::kDelay, 100},
+                      {FaultClass::kDuplicate, 100},
+                      {FaultClass::kLoss, 50},
+                      {FaultClass::kPartition, 50},
+                      {FaultClass::kPowerLoss, 50}})};
+  stale.streams_percent = 0;
+  stale.sizes = {3, 4, 5};
+  out.push_back(stale);
+  Profile streams{"streams", "byte streams only: gRPC and etcd's peer protocol", All(50)};
+  streams.streams_percent = 100;
+  out.push_back(streams);
+  return out;
+}
+
+// What "default" mixes, with weights.
+constexpr std::pair<const char*, uint32_t> kDefaultMix[] = {
+    {"swarm", 60},         {"uniform", 8}, {"leader-kill", 10}, {"partitions", 6},
+    {"stale-messages", 6}, {"disk", 6},    {"quiet", 4},
+};
+
+// Draws of one seed, each by name.
+class Draw {
+ public:
+  explicit Draw(uint64_t seed) : seed_(seed) {}
+
+  Prng For(absl::string_view purpose) const {
+    return Prng(NamedDraw(seed_, HashName("swarm"), HashName(purpose), 0));
+  }
+  bool Percent(absl::string_view purpose, uint32_t percent) const {
+    return For(purpose).Chance(percent, 100);
+  }
+  uint64_t Between(absl::string_view purpose, uint64_t low, uint64_t high) const {
+    return static_cast<uint64_t>(
+        For(purpose).Between(static_cast<int64_t>(low), static_cast<int64_t>(high)));
+  }
+  template <typename T>
+  T OneOf(absl::string_view purpose, const std::vector<T>& items) const {
+    return items[For(purpose).Below(items.size())];
+  }
+
+ private:
+  uint64_t seed_;
+};
+
+void DrawCluster(const Draw& draw, const Profile& profile, Options* out) {
+  out->members = draw.OneOf("members", profile.sizes);
+  out->streams = draw.Percent("streams", profile.streams_percent);
+  const std::vector<int64_t> elections = {100, 150, 300, 300, 500, 1000};
+  out->election_timeout = Milliseconds(draw.OneOf("election", elections));
+  out->heartbeat_interval =
+      out->election_timeout / draw.OneOf("heartbeat", std::vector<int64_t>{5, 10, 10, 10});
+  if (draw.Percent("busy", 50)) {
+    out->turns.busy_min = Microseconds(2);
+    out->turns.busy_max = Microseconds(draw.OneOf("busy-max", std::vector<int64_t>{20, 200, 2000}));
+  }
+  out->turns.timer_late_max =
+      Microseconds(draw.OneOf("timer-late", std::vector<int64_t>{0, 100, 1000, 10'000}));
+  const std::vector<int64_t> latencies = {20, 100, 200, 1000, 3000};
+  out->link.latency_min = Microseconds(draw.OneOf("latency-min", latencies));
+  out->link.latency_mean = Microseconds(draw.OneOf("latency-mean", latencies));
+  out->link.split_ppm = draw.Percent("split", 50) ? 100'000 : 5'000;
+  const std::vector<int64_t> syncs = {50, 200, 1000, 5000};
+  out->disk.sync_min = Microseconds(draw.OneOf("sync-min", syncs));
+  out->disk.sync_mean = Microseconds(draw.OneOf("sync-mean", syncs));
+  out->disk.capacity_bytes = uint64_t{4} << 30;
+  out->stream.connect_timeout = Seconds(2);
+  out->stream.give_up_timeout = Seconds(5);
+}
+
+// How a class behaves once it is on.
+FaultPlan UsualPlan(FaultClass fault_class, const Draw& draw) {
+  const std::string name(FaultClassName(fault_class));
+  const auto ppm = [&](const std::vector<uint32_t>& choices) {
+    return draw.OneOf(absl::StrCat(name, "-ppm"), choices);
+  };
+  FaultPlan plan;
+  plan.on = true;
+  plan.interval = Milliseconds(
+      draw.OneOf(absl::StrCat(name, "-interval"), std::vector<int64_t>{1000, 2000, 4000, 8000}));
+  plan.duration_min = Milliseconds(10);
+  plan.duration_mean = Milliseconds(
+      draw.OneOf(absl::StrCat(name, "-duration"), std::vector<int64_t>{200, 1000, 3000}));
+  switch (fault_class) {
+    case FaultClass::kLoss:
+      plan.ppm = ppm({2'000, 20'000, 100'000, 400'000});
+      break;
+    case FaultClass::kDuplicate:
+      plan.ppm = ppm({5'000, 20'000, 200'000});
+      break;
+    case FaultClass::kDelay:
+      plan.ppm = ppm({5'000, 20'000, 100'000});
+      break;
+    case FaultClass::kCorruption:
+      plan.ppm = ppm({20, 200, 2'000});
+      break;
+    case FaultClass::kStreamReset:
+      plan.ppm = ppm({50, 500});
+      break;
+    case FaultClass::kClock:
+      // Off by so much at most.
+      plan.ppm = ppm({100, 10'000, 100'000, 400'000});
+      plan.duration_mean = Seconds(4);
+      break;
+    case FaultClass::kSyncFailure:
+      plan.interval = plan.interval * 2;
+      break;
+    default:
+      break;
+  }
+  return plan;
+}
+
+void DrawFaults(const Draw& draw, const Profile& profile, Options* out) {
+  for (size_t i = 0; i < kFaultClasses; ++i) {
+    const auto fault_class = static_cast<FaultClass>(i);
+    const std::string name(FaultClassName(fault_class));
+    if (!draw.Percent(absl::StrCat(name, "-on"), profile.on_percent[i])) continue;
+    FaultPlan plan = UsualPlan(fault_class, draw);
+    plan.interval = plan.interval * 100 / profile.tempo_percent;
+    switch (fault_class) {
+      case FaultClass::kPartition:
+      case FaultClass::kOneWay:
+        if (out->members < 2) plan.on = false;
+        [[fallthrough]];
+      case FaultClass::kKill:
+      case FaultClass::kPowerLoss:
+      case FaultClass::kPause:
+      case FaultClass::kSlowDisk:
+      case FaultClass::kSyncFailure:
+        plan.ppm = profile.leader_percent * (kMillion / 100);
+        break;
+      case FaultClass::kTransfer:
+        if (out->members < 2) plan.on = false;
+        break;
+      case FaultClass::kDuplicate:
+      case FaultClass::kCorruption:
+        // TCP delivers once, and its checksum is all that etcd's protocols rely on.
+        if (out->streams) plan.on = false;
+        break;
+      case FaultClass::kStreamReset:
+        if (!out->streams) plan.on = false;
+        break;
+      default:
+        break;
+    }
+    if (plan.on) out->faults[i] = plan;
+  }
+}
+
+void DrawWorkload(const Draw& draw, Options* out) {
+  WorkloadOptions& w = out->workload;
+  w.clients = draw.Between("clients", 2, 6);
+  w.rate = draw.OneOf("rate", std::vector<uint64_t>{50, 100, 100, 150});
+  w.groups = draw.Between("groups", 3, 10);
+  w.keys = draw.Between("keys", 1, 6);
+  w.value_bytes_max = draw.OneOf("value-bytes", std::vector<size_t>{16, 64, 64, 1000});
+  w.request_timeout = Milliseconds(draw.OneOf("timeout", std::vector<int64_t>{500, 1500, 4000}));
+  w.put = static_cast<uint32_t>(draw.Between("put", 10, 60));
+  w.get = static_cast<uint32_t>(draw.Between("get", 10, 60));
+  w.serializable = static_cast<uint32_t>(draw.Between("serializable", 2, 20));
+  w.remove = static_cast<uint32_t>(draw.Between("remove", 2, 15));
+  w.txn = static_cast<uint32_t>(draw.Between("txn", 5, 40));
+  w.compact = draw.Percent("compact", 50) ? 1 : 0;
+  w.watchers = draw.Between("watchers", 1, 3);
+}
+
+const Profile* Find(const std::vector<Profile>& profiles, absl::string_view name) {
+  for (const Profile& profile : profiles) {
+    if (name == profile.name) return &profile;
+  }
+  return nullptr;
+}
+
+const char* DefaultProfileOf(const Draw& draw) {
+  uint32_t total = 0;
+  for (const auto& [name, weight] : kDefaultMix) total += weight;
+  uint64_t at = draw.For("profile").Below(total);
+  for (const auto& [name, weight] : kDefaultMix) {
+    if (at < weight) return name;
+    at -= weight;
+  }
+  UNREACHABLE("the weights add up to the total");
+}
+
+}  // namespace
+
+absl::string_view FaultClassName(FaultClass fault_class) {
+  static constexpr const char* kNames[] = {
+      "loss", "duplicate",  "delay", "corruption", "partition", "one-way",      "stream-reset",
+      "kill", "power-loss", "pause", "clock",      "slow-disk", "sync-failure", "transfer"};
+  static_assert(std::size(kNames) == kFaultClasses);
+  return kNames[static_cast<size_t>(fault_class)];
+}
+
+std::vector<Fault> FaultsOf(FaultClass fault_class, bool streams, bool datagrams) {
+  std::vector<Fault> out;
+  const auto add = [&out](bool wanted, std::initializer_list<Fault> faults) {
+    if (wanted) out.insert(out.end(), faults);
+  };
+  switch (fault_class) {
+    case FaultClass::kLoss:
+      add(streams, {Fault::kStreamLoss});
+      add(datagrams, {Fault::kDatagramLoss});
+      break;
+    case FaultClass::kDuplicate:
+      add(datagrams, {Fault::kDatagramDuplicate});
+      break;
+    case FaultClass::kDelay:
+      add(datagrams, {Fault::kDatagramTail, Fault::kDatagramReorder});
+      break;
+    case FaultClass::kCorruption:
+      add(datagrams, {Fault::kDatagramCorrupt});
+      break;
+    case FaultClass::kPartition:
+      add(true, {Fault::kPartition});
+      add(streams, {Fault::kStreamStall, Fault::kStreamTimeout});
+      add(datagrams, {Fault::kDatagramBlocked});
+      break;
+    case FaultClass::kOneWay:
+      add(true, {Fault::kOneWayPartition});
+      break;
+    case FaultClass::kStreamReset:
+      add(streams, {Fault::kStreamReset});
+      break;
+    case FaultClass::kKill:
+      add(true, {Fault::kProcessKill, Fault::kRestart});
+      add(datagrams, {Fault::kDatagramNobody});
+      add(streams, {Fault::kConnectRefused});
+      break;
+    case FaultClass::kPowerLoss:
+      add(true, {Fault::kPowerLoss, Fault::kRestart, Fault::kDiskLostSector, Fault::kDiskTornWrite,
+                 Fault::kDiskCutOperation});
+      add(streams, {Fault::kStreamHalfOpen});
+      break;
+    case FaultClass::kPause:
+      add(true, {Fault::kProcessPause});
+      break;
+    case FaultClass::kClock:
+      add(true, {Fault::kClockDrift, Fault::kClockWallJump});
+      break;
+    case FaultClass::kSlowDisk:
+      add(true, {Fault::kDiskStall, Fault::kDiskSlow});
+      break;
+    case FaultClass::kSyncFailure:
+      add(true, {Fault::kDiskSyncError});
+      break;
+    case FaultClass::kTransfer:
+      add(true, {Fault::kLeaderTransfer});
+      break;
+  }
+  return out;
+}
+
+std::vector<ProfileInfo> Profiles() {
+  std::vector<ProfileInfo> out = {
+      {"default", "a mixture of the others, drawn by the seed; mostly swarm"}};
+  for (const Profile& profile : MakeProfiles()) out.push_back({profile.name, profile.about});
+  return out;
+}
+
+absl::StatusOr<Options> DrawOptions(absl::string_view profile, uint64_t seed) {
+  const Draw draw(seed);
+  const std::vector<Profile> profiles = MakeProfiles();
+  const absl::string_view name = profile == "default" ? DefaultProfileOf(draw) : profile;
+  const Profile* const found = Find(profiles, name);
+  if (found == nullptr) {
+    const std::string names = absl::StrJoin(
+        Profiles(), ", ", [](std::string* out, const auto& p) { out->append(p.name); });
+    return absl::InvalidArgumentError(
+        absl::StrCat("unknown profile '", profile, "'; there are: ", names));
+  }
+  Options out;
+  out.seed = seed;
+  out.profile = std::string(name);
+  DrawCluster(draw, *found, &out);
+  DrawFaults(draw, *found, &out);
+  DrawWorkload(draw, &out);
+  return out;
+}
+
+std::string Describe(const Options& options) {
+  std::vector<std::string> faults;
+  for (size_t i = 0; i < kFaultClasses; ++i) {
+    const FaultPlan& plan = options.faults[i];
+    if (!plan.on) continue;
+    faults.push_back(absl::StrCat(FaultClassName(static_cast<FaultClass>(i)), " ", plan.ppm, "ppm/",
+                                  plan.interval.millis(), "ms/", plan.duration_mean.millis(),
+                                  "ms"));
+  }
+  const WorkloadOptions& w = options.workload;
+  return absl::StrCat(
+      "profile=", options.profile, " members=", options.members,
+      " mode=", options.streams ? "streams" : "typed",
+      " election=", options.election_timeout.millis(),
+      "ms heartbeat=", options.heartbeat_interval.millis(),
+      "ms latency=", options.link.latency_min.micros(), "+", options.link.latency_mean.micros(),
+      "us sync=", options.disk.sync_min.micros(), "+", options.disk.sync_mean.micros(),
+      "us busy=", options.turns.busy_max.micros(),
+      "us late=", options.turns.timer_late_max.micros(), "us clients=", w.clients, " rate=", w.rate,
+      " keys=", w.groups, "x", w.keys, " timeout=", w.request_timeout.millis(),
+      "ms watchers=", w.watchers, " faults=[", absl::StrJoin(faults, ", "), "]");
+}
+
+}  // namespace quorate::sim

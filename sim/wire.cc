@@ -1,0 +1,352 @@
+#include "sim/wire.h"
+
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "api/raft_internal.pb.h"
+#include "api/rpc.pb.h"
+#include "base/check.h"
+
+namespace quorate::sim {
+namespace {
+
+namespace pb = etcdserverpb;
+
+template <typename Message>
+Bytes Encode(const Message& message) {
+  return Bytes::Copy(message.SerializeAsString());
+}
+
+template <typename Message>
+absl::StatusOr<Message> Decode(absl::string_view bytes) {
+  Message message;
+  if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return absl::DataLossError(absl::StrCat("not a ", message.GetTypeName()));
+  }
+  return message;
+}
+
+pb::RangeRequest ToRange(const Operation& operation, bool serializable) {
+  pb::RangeRequest out;
+  out.set_key(operation.key);
+  out.set_range_end(operation.range_end);
+  out.set_limit(operation.limit);
+  out.set_revision(operation.revision);
+  out.set_keys_only(operation.keys_only);
+  out.set_count_only(operation.count_only);
+  out.set_serializable(serializable);
+  return out;
+}
+
+pb::PutRequest ToPut(const Operation& operation) {
+  pb::PutRequest out;
+  out.set_key(operation.key);
+  out.set_value(operation.value);
+  out.set_prev_kv(operation.prev_kv);
+  return out;
+}
+
+pb::DeleteRangeRequest ToDelete(const Operation& operation) {
+  pb::DeleteRangeRequest out;
+  out.set_key(operation.key);
+  out.set_range_end(operation.range_end);
+  out.set_prev_kv(operation.prev_kv);
+  return out;
+}
+
+void ToOp(const Operation& operation, pb::RequestOp* out) {
+  switch (operation.kind) {
+    case Operation::Kind::kRange:
+      *out->mutable_request_range() = ToRange(operation, false);
+      return;
+    case Operation::Kind::kPut:
+      *out->mutable_request_put() = ToPut(operation);
+      return;
+    case Operation::Kind::kDelete:
+      *out->mutable_request_delete_range() = ToDelete(operation);
+      return;
+  }
+}
+
+void ToCompare(const Comparison& comparison, pb::Compare* out) {
+  out->set_key(comparison.key);
+  out->set_result(static_cast<pb::Compare::CompareResult>(comparison.relation));
+  out->set_target(static_cast<pb::Compare::CompareTarget>(comparison.target));
+  switch (comparison.target) {
+    case Comparison::Target::kVersion:
+      return out->set_version(comparison.number);
+    case Comparison::Target::kCreateRevision:
+      return out->set_create_revision(comparison.number);
+    case Comparison::Target::kModRevision:
+      return out->set_mod_revision(comparison.number);
+    case Comparison::Target::kValue:
+      return out->set_value(comparison.value);
+  }
+}
+
+pb::TxnRequest ToTxn(const Request& request) {
+  pb::TxnRequest out;
+  for (const Comparison& comparison : request.compare) ToCompare(comparison, out.add_compare());
+  for (const Operation& operation : request.success) ToOp(operation, out.add_success());
+  for (const Operation& operation : request.failure) ToOp(operation, out.add_failure());
+  return out;
+}
+
+Operation FromRange(const pb::RangeRequest& in) {
+  Operation out;
+  out.kind = Operation::Kind::kRange;
+  out.key = in.key();
+  out.range_end = in.range_end();
+  out.limit = in.limit();
+  out.revision = in.revision();
+  out.keys_only = in.keys_only();
+  out.count_only = in.count_only();
+  return out;
+}
+
+Operation FromPut(const pb::PutRequest& in) {
+  Operation out;
+  out.kind = Operation::Kind::kPut;
+  out.key = in.key();
+  out.value = in.value();
+  out.prev_kv = in.prev_kv();
+  return out;
+}
+
+Operation FromDelete(const pb::DeleteRangeRequest& in) {
+  Operation out;
+  out.kind = Operation::Kind::kDelete;
+  out.key = in.key();
+  out.range_end = in.range_end();
+  out.prev_kv = in.prev_kv();
+  return out;
+}
+
+absl::StatusOr<Operation> FromOp(const pb::RequestOp& in) {
+  if (in.has_request_range()) return FromRange(in.request_range());
+  if (in.has_request_put()) return FromPut(in.request_put());
+  if (in.has_request_delete_range()) return FromDelete(in.request_delete_range());
+  return absl::DataLossError("an operation of a transaction that no client sent");
+}
+
+absl::StatusOr<Request> FromTxn(const pb::TxnRequest& in) {
+  Request out;
+  out.shape = Request::Shape::kTxn;
+  for (const pb::Compare& compare : in.compare()) {
+    Comparison comparison;
+    comparison.key = compare.key();
+    comparison.target = static_cast<Comparison::Target>(compare.target());
+    comparison.relation = static_cast<Comparison::Relation>(compare.result());
+    comparison.value = compare.value();
+    comparison.number = compare.version() + compare.create_revision() + compare.mod_revision();
+    out.compare.push_back(std::move(comparison));
+  }
+  for (const pb::RequestOp& op : in.success()) {
+    absl::StatusOr<Operation> operation = FromOp(op);
+    if (!operation.ok()) return operation.status();
+    out.success.push_back(*std::move(operation));
+  }
+  for (const pb::RequestOp& op : in.failure()) {
+    absl::StatusOr<Operation> operation = FromOp(op);
+    if (!operation.ok()) return operation.status();
+    out.failure.push_back(*std::move(operation));
+  }
+  return out;
+}
+
+Request Single(Request::Shape shape, Operation operation) {
+  Request out;
+  out.shape = shape;
+  out.success.push_back(std::move(operation));
+  return out;
+}
+
+KeyValue FromKv(const mvccpb::KeyValue& in) {
+  return KeyValue{in.key(), in.value(), in.create_revision(), in.mod_revision(), in.version()};
+}
+
+OperationResult FromRangeResponse(const pb::RangeResponse& in) {
+  OperationResult out;
+  for (const mvccpb::KeyValue& kv : in.kvs()) out.kvs.push_back(FromKv(kv));
+  out.count = in.count();
+  out.more = in.more();
+  return out;
+}
+
+OperationResult FromPutResponse(const pb::PutResponse& in) {
+  OperationResult out;
+  if (in.has_prev_kv()) out.kvs.push_back(FromKv(in.prev_kv()));
+  return out;
+}
+
+OperationResult FromDeleteResponse(const pb::DeleteRangeResponse& in) {
+  OperationResult out;
+  for (const mvccpb::KeyValue& kv : in.prev_kvs()) out.kvs.push_back(FromKv(kv));
+  out.count = in.deleted();
+  return out;
+}
+
+OperationResult FromResponseOp(const pb::ResponseOp& in) {
+  if (in.has_response_put()) return FromPutResponse(in.response_put());
+  if (in.has_response_delete_range()) return FromDeleteResponse(in.response_delete_range());
+  return FromRangeResponse(in.response_range());
+}
+
+template <typename Response, typename Convert>
+absl::StatusOr<Answer> DecodeSingle(absl::string_view bytes, Convert convert) {
+  absl::StatusOr<Response> in = Decode<Response>(bytes);
+  if (!in.ok()) return in.status();
+  Answer out;
+  out.result.revision = in->header().revision();
+  out.result.operations.push_back(convert(*in));
+  out.member_id = in->header().member_id();
+  out.raft_term = in->header().raft_term();
+  return out;
+}
+
+absl::StatusOr<Answer> DecodeTxn(absl::string_view bytes) {
+  absl::StatusOr<pb::TxnResponse> in = Decode<pb::TxnResponse>(bytes);
+  if (!in.ok()) return in.status();
+  Answer out;
+  out.result.revision = in->header().revision();
+  out.result.succeeded = in->succeeded();
+  for (const pb::ResponseOp& op : in->responses()) {
+    out.result.operations.push_back(FromResponseOp(op));
+  }
+  out.member_id = in->header().member_id();
+  out.raft_term = in->header().raft_term();
+  return out;
+}
+
+}  // namespace
+
+engine::RequestKind KindOf(const Request& request) {
+  switch (request.shape) {
+    case Request::Shape::kRange:
+      return engine::RequestKind::kRange;
+    case Request::Shape::kPut:
+      return engine::RequestKind::kPut;
+    case Request::Shape::kDelete:
+      return engine::RequestKind::kDeleteRange;
+    case Request::Shape::kTxn:
+      return engine::RequestKind::kTxn;
+    case Request::Shape::kCompact:
+      return engine::RequestKind::kCompact;
+  }
+  UNREACHABLE("every shape is handled");
+}
+
+absl::string_view MethodOf(const Request& request) {
+  switch (request.shape) {
+    case Request::Shape::kRange:
+      return "/etcdserverpb.KV/Range";
+    case Request::Shape::kPut:
+      return "/etcdserverpb.KV/Put";
+    case Request::Shape::kDelete:
+      return "/etcdserverpb.KV/DeleteRange";
+    case Request::Shape::kTxn:
+      return "/etcdserverpb.KV/Txn";
+    case Request::Shape::kCompact:
+      return "/etcdserverpb.KV/Compact";
+  }
+  UNREACHABLE("every shape is handled");
+}
+
+Bytes EncodeRequest(const Request& request) {
+  switch (request.shape) {
+    case Request::Shape::kRange:
+      return Encode(ToRange(request.success[0], request.serializable));
+    case Request::Shape::kPut:
+      return Encode(ToPut(request.success[0]));
+    case Request::Shape::kDelete:
+      return Encode(ToDelete(request.success[0]));
+    case Request::Shape::kTxn:
+      return Encode(ToTxn(request));
+    case Request::Shape::kCompact: {
+      pb::CompactionRequest out;
+      out.set_revision(request.compact_revision);
+      return Encode(out);
+    }
+  }
+  UNREACHABLE("every shape is handled");
+}
+
+absl::StatusOr<Answer> DecodeResponse(const Request& request, absl::string_view bytes) {
+  switch (request.shape) {
+    case Request::Shape::kRange:
+      return DecodeSingle<pb::RangeResponse>(bytes, FromRangeResponse);
+    case Request::Shape::kPut:
+      return DecodeSingle<pb::PutResponse>(bytes, FromPutResponse);
+    case Request::Shape::kDelete:
+      return DecodeSingle<pb::DeleteRangeResponse>(bytes, FromDeleteResponse);
+    case Request::Shape::kTxn:
+      return DecodeTxn(bytes);
+    case Request::Shape::kCompact: {
+      absl::StatusOr<Answer> answer = DecodeSingle<pb::CompactionResponse>(
+          bytes, [](const pb::CompactionResponse&) { return OperationResult(); });
+      if (answer.ok()) answer->result.operations.clear();
+      return answer;
+    }
+  }
+  UNREACHABLE("every shape is handled");
+}
+
+absl::StatusOr<std::optional<Request>> DecodeCommand(absl::string_view data) {
+  absl::StatusOr<pb::InternalRaftRequest> in = Decode<pb::InternalRaftRequest>(data);
+  if (!in.ok()) return in.status();
+  if (in->has_put()) return Single(Request::Shape::kPut, FromPut(in->put()));
+  if (in->has_delete_range()) {
+    return Single(Request::Shape::kDelete, FromDelete(in->delete_range()));
+  }
+  if (in->has_range()) return Single(Request::Shape::kRange, FromRange(in->range()));
+  if (in->has_compaction()) {
+    Request out;
+    out.shape = Request::Shape::kCompact;
+    out.compact_revision = in->compaction().revision();
+    return out;
+  }
+  if (in->has_txn()) {
+    absl::StatusOr<Request> txn = FromTxn(in->txn());
+    if (!txn.ok()) return txn.status();
+    return *std::move(txn);
+  }
+  return std::optional<Request>();
+}
+
+Bytes EncodeWatchCreate(const std::string& key, const std::string& range_end,
+                        int64_t start_revision) {
+  pb::WatchRequest out;
+  pb::WatchCreateRequest* create = out.mutable_create_request();
+  create->set_key(key);
+  create->set_range_end(range_end);
+  create->set_start_revision(start_revision);
+  return Encode(out);
+}
+
+Bytes EncodeWatchProgress() {
+  pb::WatchRequest out;
+  out.mutable_progress_request();
+  return Encode(out);
+}
+
+absl::StatusOr<WatchAnswer> DecodeWatchResponse(absl::string_view head, absl::string_view events) {
+  absl::StatusOr<pb::WatchResponse> in = Decode<pb::WatchResponse>(absl::StrCat(head, events));
+  if (!in.ok()) return in.status();
+  WatchAnswer out;
+  out.revision = in->header().revision();
+  out.created = in->created();
+  out.canceled = in->canceled();
+  out.fragment = in->fragment();
+  out.compact_revision = in->compact_revision();
+  out.cancel_reason = in->cancel_reason();
+  for (const mvccpb::Event& event : in->events()) {
+    Change change;
+    change.deleted = event.type() == mvccpb::Event::DELETE;
+    change.kv = FromKv(event.kv());
+    out.changes.push_back(std::move(change));
+  }
+  return out;
+}
+
+}  // namespace quorate::sim

@@ -1,0 +1,57 @@
+// Between the model's plain requests and etcd's messages: what clients send, what
+// members answer, what stands in the replicated log.
+#ifndef QUORATE_SIM_WIRE_H_
+#define QUORATE_SIM_WIRE_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "base/bytes.h"
+#include "engine/replica/input.h"
+#include "sim/model.h"
+
+namespace quorate::sim {
+
+// Which of etcd's requests it is.
+engine::RequestKind KindOf(const Request& request);
+// "/etcdserverpb.KV/Put".
+absl::string_view MethodOf(const Request& request);
+// The encoded etcdserverpb message.
+Bytes EncodeRequest(const Request& request);
+
+// What a member answered. DataLoss if the bytes are no response to such a request.
+struct Answer {
+  Result result;
+  uint64_t member_id = 0;
+  uint64_t raft_term = 0;
+};
+absl::StatusOr<Answer> DecodeResponse(const Request& request, absl::string_view bytes);
+
+// The client request in the data of a normal raft entry; nullopt for commands that no
+// client of the simulator sends (member attributes, cluster version). DataLoss if it
+// cannot be decoded.
+absl::StatusOr<std::optional<Request>> DecodeCommand(absl::string_view data);
+
+// A WatchCreateRequest for one key or range.
+Bytes EncodeWatchCreate(const std::string& key, const std::string& range_end,
+                        int64_t start_revision);
+Bytes EncodeWatchProgress();
+
+struct WatchAnswer {
+  int64_t revision = 0;
+  bool created = false;
+  bool canceled = false;
+  bool fragment = false;
+  int64_t compact_revision = 0;
+  std::string cancel_reason;
+  std::vector<Change> changes;
+};
+absl::StatusOr<WatchAnswer> DecodeWatchResponse(absl::string_view head, absl::string_view events);
+
+}  // namespace quorate::sim
+
+#endif  // QUORATE_SIM_WIRE_H_

@@ -1,0 +1,156 @@
+#include "sim/workload/client.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "sim/wire.h"
+
+namespace quorate::sim {
+namespace {
+
+constexpr TraceKind kInvoke("invoke", "call", "member");
+constexpr TraceKind kReturn("return", "call", "revision");
+constexpr TraceKind kRefused("refused", "call", "code");
+constexpr TraceKind kUnknown("unknown", "call", "code");
+
+// Does the error promise that nothing was done and never will be?
+bool PromisesNoEffect(const Reply& reply) {
+  if (reply.unprocessed) return true;
+  switch (reply.status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kOutOfRange:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kResourceExhausted:
+    case absl::StatusCode::kUnimplemented:
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kUnauthenticated:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+Client::Client(const Context& context, uint32_t number, HostId host, const io::Env& env,
+               std::unique_ptr<ClientPort> port, Cluster* cluster, const WorkloadOptions& options,
+               Judge* judge, History* history, KvOracle* oracle)
+    : context_(context),
+      number_(number),
+      host_(host),
+      port_(std::move(port)),
+      cluster_(cluster),
+      options_(options),
+      judge_(judge),
+      history_(history),
+      oracle_(oracle),
+      loop_(env.loop),
+      next_timer_(env.loop->NewTimer([this] { Next(); })),
+      timeout_timer_(env.loop->NewTimer([this] { OnTimeout(); })),
+      generator_(context.seed, number, options),
+      prng_(NamedDraw(context.seed, HashName("client"), HashName("choices"), number)) {
+  member_ = static_cast<size_t>(prng_.Below(cluster->size())) + 1;
+}
+
+void Client::Start() { PlanNext(); }
+
+void Client::BeginProbe() {
+  for (size_t m = 1; m <= cluster_->size(); ++m) unproven_.insert(m);
+}
+
+void Client::PlanNext() {
+  if (stopping_) return;
+  // Each client waits for its answer; the rate is what they ask together while answers
+  // come at once.
+  const Duration mean =
+      Seconds(1) * static_cast<int64_t>(options_.clients) / static_cast<int64_t>(options_.rate);
+  next_timer_->Set(loop_->Now() + prng_.Exponential(mean));
+}
+
+void Client::Next() {
+  if (stopping_ || open_.has_value()) return;
+  probing_ = false;
+  if (retry_.has_value()) {
+    ++retries_;
+    return Ask(*std::exchange(retry_, std::nullopt));
+  }
+  if (!unproven_.empty() && prng_.Chance(1, 2)) {
+    probing_ = true;
+    auto which = unproven_.begin();
+    std::advance(which, static_cast<int64_t>(prng_.Below(unproven_.size())));
+    member_ = *which;
+    return Ask(generator_.Probe());
+  }
+  if (prng_.Chance(1, 20)) member_ = static_cast<size_t>(prng_.Below(cluster_->size())) + 1;
+  Ask(generator_.Next());
+}
+
+void Client::Ask(Request request) {
+  sim::Call call;
+  call.client = number_;
+  call.member = static_cast<uint32_t>(member_);
+  call.incarnation = cluster_->incarnation(member_);
+  call.request = std::move(request);
+  call.invoked = context_.now();
+  open_ = history_->Invoke(std::move(call));
+  oracle_->OnInvoke(*open_);
+  context_.Record(host_, kInvoke, *open_, member_);
+  timeout_timer_->Set(loop_->Now() + options_.request_timeout);
+  port_->Call(member_, history_->call(*open_).request, options_.request_timeout,
+              [this, id = *open_](Reply reply) {
+                if (open_ == id) OnReply(std::move(reply));
+              });
+}
+
+void Client::OnReply(Reply reply) {
+  if (!reply.status.ok()) {
+    const bool none = PromisesNoEffect(reply);
+    context_.Record(host_, none ? kRefused : kUnknown, *open_,
+                    static_cast<uint64_t>(reply.status.code()));
+    return End(none ? Outcome::kNoEffect : Outcome::kUnknown, Result(),
+               std::string(reply.status.message()));
+  }
+  absl::StatusOr<Answer> answer = DecodeResponse(history_->call(*open_).request, reply.body);
+  if (!answer.ok()) {
+    judge_->Report(Rule::kLinearizability, context_.now(),
+                   absl::StrCat("an answer cannot be decoded: ", answer.status().message()),
+                   {Describe(history_->call(*open_))});
+    return End(Outcome::kUnknown, Result(), "malformed answer");
+  }
+  context_.Record(host_, kReturn, *open_, static_cast<uint64_t>(answer->result.revision));
+  End(Outcome::kOk, std::move(answer->result), "");
+}
+
+void Client::OnTimeout() {
+  if (!open_.has_value()) return;
+  port_->GiveUp();
+  context_.Record(host_, kUnknown, *open_,
+                  static_cast<uint64_t>(absl::StatusCode::kDeadlineExceeded));
+  End(Outcome::kUnknown, Result(), "no answer in time");
+}
+
+void Client::End(Outcome outcome, Result result, std::string error) {
+  timeout_timer_->Cancel();
+  const History::Id id = *std::exchange(open_, std::nullopt);
+  sim::Call& call = history_->Return(id, context_.now(), outcome);
+  call.result = std::move(result);
+  call.error = std::move(error);
+  call.same_process = cluster_->incarnation(call.member) == call.incarnation;
+  oracle_->OnReturn(id);
+  if (outcome == Outcome::kOk) {
+    ++answered_;
+    generator_.Learn(call.request, call.result);
+    if (probing_) unproven_.erase(call.member);
+  } else {
+    const bool again = outcome == Outcome::kUnknown && !probing_ && !call.request.serializable &&
+                       prng_.Chance(options_.retry_percent, 100);
+    if (again) retry_ = call.request;
+    if (outcome == Outcome::kUnknown) ++unknown_;
+    member_ = static_cast<size_t>(prng_.Below(cluster_->size())) + 1;
+  }
+  PlanNext();
+}
+
+}  // namespace quorate::sim

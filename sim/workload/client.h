@@ -1,0 +1,86 @@
+// One client: asks one request after another, waits for each answer or its time-out,
+// repeats some of those whose outcome it cannot know, changes members when one does not
+// answer. Everything goes into the history and before the oracle at once.
+#ifndef QUORATE_SIM_WORKLOAD_CLIENT_H_
+#define QUORATE_SIM_WORKLOAD_CLIENT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+
+#include "base/prng.h"
+#include "io/loop.h"
+#include "sim/cluster.h"
+#include "sim/env.h"
+#include "sim/fault.h"
+#include "sim/history.h"
+#include "sim/oracle/kv.h"
+#include "sim/swarm.h"
+#include "sim/workload/generator.h"
+#include "sim/workload/port.h"
+
+namespace quorate::sim {
+
+class Client {
+ public:
+  // All borrowed; `env` is that of the client's host.
+  Client(const Context& context, uint32_t number, HostId host, const io::Env& env,
+         std::unique_ptr<ClientPort> port, Cluster* cluster, const WorkloadOptions& options,
+         Judge* judge, History* history, KvOracle* oracle);
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  void Start();
+  // Asks nothing more; an open request is still waited for.
+  void Stop() { stopping_ = true; }
+  bool idle() const { return stopping_ && !open_.has_value(); }
+
+  // From now on also writes through every member, until each has acknowledged a write
+  // that began after this call.
+  void BeginProbe();
+  // Members that have not yet.
+  const std::set<size_t>& unproven() const { return unproven_; }
+
+  uint64_t answered() const { return answered_; }
+  uint64_t unknown() const { return unknown_; }
+  uint64_t retries() const { return retries_; }
+
+ private:
+  void Next();
+  void Ask(Request request);
+  void OnReply(Reply reply);
+  void OnTimeout();
+  void End(Outcome outcome, Result result, std::string error);
+  void PlanNext();
+
+  const Context context_;
+  const uint32_t number_;
+  const HostId host_;
+  const std::unique_ptr<ClientPort> port_;
+  Cluster* const cluster_;
+  const WorkloadOptions options_;
+  Judge* const judge_;
+  History* const history_;
+  KvOracle* const oracle_;
+  io::Loop* const loop_;
+  std::unique_ptr<io::Timer> next_timer_;
+  std::unique_ptr<io::Timer> timeout_timer_;
+  Generator generator_;
+  Prng prng_;
+
+  bool stopping_ = false;
+  size_t member_ = 1;
+  std::optional<History::Id> open_;
+  std::optional<Request> retry_;
+  bool probing_ = false;  // the open request is a probe
+  std::set<size_t> unproven_;
+  uint64_t answered_ = 0;
+  uint64_t unknown_ = 0;
+  uint64_t retries_ = 0;
+};
+
+}  // namespace quorate::sim
+
+#endif  // QUORATE_SIM_WORKLOAD_CLIENT_H_

@@ -1,0 +1,56 @@
+// Draws requests: puts with values that nobody else writes, gets of keys and prefixes,
+// now and in the past, deletions, transactions that compare what was read before.
+#ifndef QUORATE_SIM_WORKLOAD_GENERATOR_H_
+#define QUORATE_SIM_WORKLOAD_GENERATOR_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "base/prng.h"
+#include "sim/model.h"
+#include "sim/swarm.h"
+
+namespace quorate::sim {
+
+// One client's stream of requests.
+class Generator {
+ public:
+  Generator(uint64_t seed, uint32_t client, const WorkloadOptions& options);
+
+  Request Next();
+  // A put of a fresh value to this client's own key, to see whether writes go through.
+  Request Probe();
+  // Learns from an answer: later transactions compare with what was seen.
+  void Learn(const Request& request, const Result& result);
+
+  // Every key and prefix that is ever used starts with it.
+  static constexpr const char* kPrefix = "g";
+
+ private:
+  std::string Key(uint64_t group);
+  std::string GroupPrefix(uint64_t group) const;
+  std::string FreshValue();
+  Request Put(uint64_t group);
+  Request Get(uint64_t group, bool serializable);
+  Request Remove(uint64_t group);
+  Request Txn(uint64_t group);
+  Request Compact();
+  Comparison Compare(uint64_t group, const std::string& key);
+  Operation PutOperation(const std::string& key);
+  Operation GetOperation(uint64_t group);
+
+  const WorkloadOptions options_;
+  const uint32_t client_;
+  Prng prng_;
+  uint64_t values_ = 0;
+  std::map<std::string, KeyValue> seen_;
+  int64_t revision_ = 1;  // newest seen
+};
+
+// The smallest text that is greater than every text with this prefix.
+std::string PrefixEnd(std::string prefix);
+
+}  // namespace quorate::sim
+
+#endif  // QUORATE_SIM_WORKLOAD_GENERATOR_H_

@@ -1,0 +1,61 @@
+// How a client's requests reach members, and how answers come back.
+//
+// Two ways: over gRPC on byte streams, as real clients do; and as messages that call
+// the node directly. A port belongs to one client on a host of its own; it carries one
+// call and one watch at a time.
+#ifndef QUORATE_SIM_WORKLOAD_PORT_H_
+#define QUORATE_SIM_WORKLOAD_PORT_H_
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "base/bytes.h"
+#include "base/time.h"
+#include "sim/cluster.h"
+#include "sim/env.h"
+#include "sim/model.h"
+
+namespace quorate::sim {
+
+struct Reply {
+  absl::Status status;
+  Bytes body;  // if ok
+  // The member certainly did nothing and never will.
+  bool unprocessed = false;
+};
+
+// What happens on a watch.
+class WatchListener {
+ public:
+  virtual ~WatchListener() = default;
+  virtual void OnWatchAnswer(absl::string_view head, absl::string_view events) = 0;
+  // The stream is over; open another.
+  virtual void OnWatchEnd() = 0;
+};
+
+class ClientPort {
+ public:
+  virtual ~ClientPort() = default;
+
+  // Sends a request to a member. `done` is called at most once, later; a lost message
+  // is never answered. A call that is still open is given up.
+  virtual void Call(size_t member, const Request& request, Duration timeout,
+                    std::function<void(Reply)> done) = 0;
+  virtual void GiveUp() = 0;
+
+  // Opens a watch stream with its first request. A stream that is still open is closed.
+  virtual void OpenWatch(size_t member, Bytes create, WatchListener* listener) = 0;
+  virtual void SendWatch(Bytes request) = 0;
+  virtual void CloseWatch() = 0;
+};
+
+// `env` is that of the client's host.
+std::unique_ptr<ClientPort> NewStreamPort(const io::Env& env);
+std::unique_ptr<ClientPort> NewTypedPort(Host* host, Network* network, Cluster* cluster);
+
+}  // namespace quorate::sim
+
+#endif  // QUORATE_SIM_WORKLOAD_PORT_H_

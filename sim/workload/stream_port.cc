@@ -1,0 +1,91 @@
+// A gRPC client over simulated byte streams: one connection to each member, made when
+// it is needed and made anew when it has failed.
+#include <map>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/grpc/channel.h"
+#include "sim/wire.h"
+#include "sim/workload/port.h"
+
+namespace quorate::sim {
+namespace {
+
+class StreamPort final : public ClientPort, private grpc::ClientStreamHandler {
+ public:
+  explicit StreamPort(const io::Env& env) : env_(env) {}
+
+  void Call(size_t member, const Request& request, Duration timeout,
+            std::function<void(Reply)> done) override {
+    GiveUp();
+    called_ = ChannelTo(member);
+    grpc::CallOptions options;
+    options.timeout = timeout;
+    call_ = called_->Unary(
+        MethodOf(request), EncodeRequest(request), options,
+        [this, done = std::move(done)](grpc::Result result) {
+          called_ = nullptr;
+          done(Reply{std::move(result.status), std::move(result.message), result.unprocessed});
+        });
+  }
+
+  void GiveUp() override {
+    if (called_ != nullptr) std::exchange(called_, nullptr)->Cancel(call_);
+  }
+
+  void OpenWatch(size_t member, Bytes create, WatchListener* listener) override {
+    CloseWatch();
+    listener_ = listener;
+    watch_ = ChannelTo(member)->Stream("/etcdserverpb.Watch/Watch", grpc::CallOptions(), this);
+    watch_->Send(std::move(create));
+  }
+
+  void SendWatch(Bytes request) override {
+    if (watch_ != nullptr) watch_->Send(std::move(request));
+  }
+
+  void CloseWatch() override {
+    listener_ = nullptr;
+    watch_.reset();
+  }
+
+ private:
+  grpc::Channel* ChannelTo(size_t member) {
+    std::unique_ptr<grpc::Channel>& channel = channels_[member];
+    const bool usable = channel != nullptr && channel->state() != grpc::Channel::State::kFailed &&
+                        channel->state() != grpc::Channel::State::kDraining;
+    if (!usable) {
+      if (called_ == channel.get()) called_ = nullptr;
+      grpc::ChannelOptions options;
+      options.connect_timeout = Seconds(1);
+      channel = std::make_unique<grpc::Channel>(
+          env_.loop, env_.network, absl::StrCat(Cluster::HostName(member), ":", kClientPort),
+          options);
+    }
+    return channel.get();
+  }
+
+  void OnMessage(Bytes message) override {
+    if (listener_ != nullptr) listener_->OnWatchAnswer(message, absl::string_view());
+  }
+  void OnFinish(const absl::Status&) override {
+    watch_.reset();
+    if (listener_ != nullptr) std::exchange(listener_, nullptr)->OnWatchEnd();
+  }
+
+  const io::Env env_;
+  std::map<size_t, std::unique_ptr<grpc::Channel>> channels_;
+  grpc::Channel* called_ = nullptr;
+  uint64_t call_ = 0;
+  WatchListener* listener_ = nullptr;
+  std::unique_ptr<grpc::ClientStream> watch_;  // before its channel goes
+};
+
+}  // namespace
+
+std::unique_ptr<ClientPort> NewStreamPort(const io::Env& env) {
+  return std::make_unique<StreamPort>(env);
+}
+
+}  // namespace quorate::sim

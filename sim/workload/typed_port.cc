@@ -1,0 +1,192 @@
+// A client whose requests are messages that call the node: no bytes of HTTP/2, but the
+// same requests, answers and watches. A watch is a numbered sequence of messages, put
+// back into order here; when one stays missing nothing more is shown, until the client
+// loses patience and resumes on another stream, as over a connection that broke.
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "sim/wire.h"
+#include "sim/workload/port.h"
+
+namespace quorate::sim {
+namespace {
+
+// Types of datagrams beyond raft's, for filters.
+constexpr DatagramType kRequestType = 40;
+constexpr DatagramType kReplyType = 41;
+constexpr DatagramType kWatchType = 42;
+// What a message weighs besides its body.
+constexpr size_t kOverheadBytes = 64;
+
+class TypedPort;
+
+// The member's end of a watch stream; dies with the member's process or when the
+// client closes it.
+class MemberWatch final : public node::WatchSink {
+ public:
+  MemberWatch(TypedPort* port, size_t member, uint64_t stream)
+      : port_(port), member_(member), stream_(stream) {}
+
+  void OnWatchReply(Bytes head, Bytes events) override;
+  void OnWatchEnd(const absl::Status& status) override;
+
+  node::WatchStream node_stream;
+
+ private:
+  TypedPort* const port_;
+  const size_t member_;
+  const uint64_t stream_;
+  uint64_t sent_ = 0;
+};
+
+class TypedPort final : public ClientPort {
+ public:
+  TypedPort(Host* host, Network* network, Cluster* cluster)
+      : host_(host), network_(network), cluster_(cluster) {}
+
+  void Call(size_t member, const Request& request, Duration timeout,
+            std::function<void(Reply)> done) override {
+    done_ = std::move(done);
+    const uint64_t call = ++call_;
+    Bytes body = EncodeRequest(request);
+    const size_t size = body.size() + kOverheadBytes;
+    network_->Send(host_->id(), cluster_->host_id(member), kRequestType, size,
+                   [this, member, call, kind = KindOf(request), timeout, body = std::move(body)] {
+                     OnRequest(member, call, kind, body, timeout);
+                   });
+  }
+
+  void GiveUp() override {
+    done_ = nullptr;
+    ++call_;
+  }
+
+  void OpenWatch(size_t member, Bytes create, WatchListener* listener) override {
+    CloseWatch();
+    listener_ = listener;
+    watched_ = member;
+    received_ = 0;
+    const uint64_t stream = ++stream_;
+    const size_t size = create.size() + kOverheadBytes;
+    network_->Send(host_->id(), cluster_->host_id(member), kWatchType, size,
+                   [this, member, stream, create = std::move(create)] {
+                     OnWatchOpen(member, stream, create);
+                   });
+  }
+
+  void SendWatch(Bytes request) override {
+    if (listener_ == nullptr) return;
+    const size_t size = request.size() + kOverheadBytes;
+    network_->Send(host_->id(), cluster_->host_id(watched_), kWatchType, size,
+                   [this, stream = stream_, request = std::move(request)] {
+                     if (member_end_ != nullptr && member_end_stream_ == stream) {
+                       member_end_->node_stream.Request(request);
+                     }
+                   });
+  }
+
+  // The member's end is told at once: a connection that is gone is noticed in the end,
+  // and nothing that it sends is listened to any more.
+  void CloseWatch() override {
+    listener_ = nullptr;
+    early_.clear();
+    ++stream_;
+    DropMemberEnd();
+  }
+
+ private:
+  friend class MemberWatch;
+
+  // On the member's loop.
+  void OnRequest(size_t member, uint64_t call, engine::RequestKind kind, const Bytes& body,
+                 Duration timeout) {
+    node::Node* const node = cluster_->node(member);
+    if (node == nullptr || !cluster_->ready(member)) {
+      return SendReply(member, call, absl::UnavailableError("connection refused"), Bytes(), true);
+    }
+    node->Call(kind, body, timeout, [this, member, call](absl::Status status, Bytes reply) {
+      SendReply(member, call, std::move(status), std::move(reply), false);
+    });
+  }
+
+  void SendReply(size_t member, uint64_t call, absl::Status status, Bytes body, bool unprocessed) {
+    const size_t size = body.size() + kOverheadBytes;
+    network_->Send(cluster_->host_id(member), host_->id(), kReplyType, size,
+                   [this, call, status = std::move(status), body = std::move(body), unprocessed] {
+                     if (call != call_ || done_ == nullptr) return;
+                     std::exchange(done_, nullptr)(Reply{status, body, unprocessed});
+                   });
+  }
+
+  void OnWatchOpen(size_t member, uint64_t stream, const Bytes& create) {
+    node::Node* const node = cluster_->node(member);
+    if (stream != stream_ || node == nullptr || !cluster_->ready(member)) return;
+    DropMemberEnd();
+    member_end_ = std::make_shared<MemberWatch>(this, member, stream);
+    member_end_stream_ = stream;
+    member_end_->node_stream = node->OpenWatch(member_end_.get());
+    member_end_->node_stream.Request(create);
+  }
+
+  void SendToClient(size_t member, uint64_t stream, uint64_t number, Bytes head, Bytes events) {
+    const size_t size = head.size() + events.size() + kOverheadBytes;
+    network_->Send(cluster_->host_id(member), host_->id(), kWatchType, size,
+                   [this, stream, number, head = std::move(head), events = std::move(events)] {
+                     OnWatchMessage(stream, number, head, events);
+                   });
+  }
+
+  // On the client's loop.
+  void OnWatchMessage(uint64_t stream, uint64_t number, const Bytes& head, const Bytes& events) {
+    if (stream != stream_) return;
+    early_.emplace(number, std::make_pair(head, events));
+    // The listener may close this stream, or open another, from inside its call.
+    while (stream == stream_ && listener_ != nullptr) {
+      const auto next = early_.find(received_ + 1);
+      if (next == early_.end()) return;
+      const auto [next_head, next_events] = std::move(next->second);
+      early_.erase(next);
+      ++received_;
+      listener_->OnWatchAnswer(next_head, next_events);
+    }
+  }
+
+  // Closes the member's end in a turn of the member's own.
+  void DropMemberEnd() {
+    std::shared_ptr<MemberWatch> end = std::exchange(member_end_, nullptr);
+    if (end == nullptr || !cluster_->running(watched_)) return;
+    cluster_->host(watched_).Run([end = std::move(end)] { end->node_stream.Close(); });
+  }
+
+  Host* const host_;
+  Network* const network_;
+  Cluster* const cluster_;
+
+  uint64_t call_ = 0;
+  std::function<void(Reply)> done_;
+
+  WatchListener* listener_ = nullptr;
+  size_t watched_ = 0;
+  uint64_t stream_ = 0;
+  uint64_t received_ = 0;
+  std::map<uint64_t, std::pair<Bytes, Bytes>> early_;
+  std::shared_ptr<MemberWatch> member_end_;
+  uint64_t member_end_stream_ = 0;
+};
+
+void MemberWatch::OnWatchReply(Bytes head, Bytes events) {
+  port_->SendToClient(member_, stream_, ++sent_, std::move(head), std::move(events));
+}
+
+// The client notices by itself that nothing comes any more.
+void MemberWatch::OnWatchEnd(const absl::Status&) {}
+
+}  // namespace
+
+std::unique_ptr<ClientPort> NewTypedPort(Host* host, Network* network, Cluster* cluster) {
+  return std::make_unique<TypedPort>(host, network, cluster);
+}
+
+}  // namespace quorate::sim

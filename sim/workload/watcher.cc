@@ -1,0 +1,78 @@
+#include "sim/workload/watcher.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "sim/wire.h"
+
+namespace quorate::sim {
+namespace {
+
+constexpr TraceKind kOpen("watch-open", "member", "revision");
+constexpr TraceKind kAnswer("watch-answer", "events", "revision");
+constexpr TraceKind kEnd("watch-end");
+
+}  // namespace
+
+Watcher::Watcher(const Context& context, uint32_t number, HostId host, const io::Env& env,
+                 std::unique_ptr<ClientPort> port, Cluster* cluster, Judge* judge,
+                 const Model* model, std::string key, std::string range_end)
+    : context_(context),
+      host_(host),
+      port_(std::move(port)),
+      cluster_(cluster),
+      judge_(judge),
+      loop_(env.loop),
+      key_(key),
+      range_end_(range_end),
+      oracle_(judge, model, absl::StrCat("watcher ", number), std::move(key), std::move(range_end),
+              1),
+      prng_(NamedDraw(context.seed, HashName("watcher"), HashName("choices"), number)),
+      tick_(env.loop->NewTimer([this] { OnTick(); })) {}
+
+void Watcher::Open() {
+  ++streams_;
+  heard_ = false;
+  oracle_.OnOpen();
+  const auto member = static_cast<size_t>(prng_.Below(cluster_->size())) + 1;
+  context_.Record(host_, kOpen, member, static_cast<uint64_t>(oracle_.next_revision()));
+  port_->OpenWatch(member, EncodeWatchCreate(key_, range_end_, oracle_.next_revision()), this);
+  tick_->Set(loop_->Now() + Milliseconds(500) + prng_.Exponential(Seconds(1)));
+}
+
+void Watcher::OnWatchAnswer(absl::string_view head, absl::string_view events) {
+  heard_ = true;
+  const absl::StatusOr<WatchAnswer> answer = DecodeWatchResponse(head, events);
+  if (!answer.ok()) {
+    judge_->Report(Rule::kWatch, context_.now(),
+                   absl::StrCat("a watch response cannot be decoded: ", answer.status().message()));
+    return;
+  }
+  context_.Record(host_, kAnswer, answer->changes.size(), static_cast<uint64_t>(answer->revision));
+  oracle_.OnAnswer(context_.now(), *answer);
+  if (answer->canceled) {
+    port_->CloseWatch();
+    OnWatchEnd();
+  }
+}
+
+void Watcher::OnWatchEnd() {
+  context_.Record(host_, kEnd);
+  // Not at once: whoever ended it may be on its way down.
+  tick_->Set(loop_->Now() + Milliseconds(20) + prng_.Exponential(Milliseconds(100)));
+  heard_ = false;
+}
+
+// Silence: asks how far the stream is; if even that stays without an answer, or now and
+// then anyway, goes elsewhere.
+void Watcher::OnTick() {
+  if (!heard_ || prng_.Chance(1, 10)) {
+    port_->CloseWatch();
+    return Open();
+  }
+  heard_ = false;
+  port_->SendWatch(EncodeWatchProgress());
+  tick_->Set(loop_->Now() + Milliseconds(500) + prng_.Exponential(Seconds(1)));
+}
+
+}  // namespace quorate::sim

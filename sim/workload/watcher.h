@@ -1,0 +1,61 @@
+// A client that watches one range for ever: over one stream after another, each from
+// where the last one stopped, changing members as it goes.
+#ifndef QUORATE_SIM_WORKLOAD_WATCHER_H_
+#define QUORATE_SIM_WORKLOAD_WATCHER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/prng.h"
+#include "io/loop.h"
+#include "sim/cluster.h"
+#include "sim/env.h"
+#include "sim/fault.h"
+#include "sim/oracle/watch.h"
+#include "sim/workload/port.h"
+
+namespace quorate::sim {
+
+class Watcher final : private WatchListener {
+ public:
+  // All borrowed. Watches [key, range_end) from the first revision on.
+  Watcher(const Context& context, uint32_t number, HostId host, const io::Env& env,
+          std::unique_ptr<ClientPort> port, Cluster* cluster, Judge* judge, const Model* model,
+          std::string key, std::string range_end);
+  Watcher(const Watcher&) = delete;
+  Watcher& operator=(const Watcher&) = delete;
+
+  void Start() { Open(); }
+  // Nothing of the present history is missing.
+  bool AtHead() const { return oracle_.AtHead(); }
+  // The world has settled.
+  void Finish() { oracle_.Finish(context_.now()); }
+
+  uint64_t delivered() const { return oracle_.delivered(); }
+  uint64_t streams() const { return streams_; }
+
+ private:
+  void OnWatchAnswer(absl::string_view head, absl::string_view events) override;
+  void OnWatchEnd() override;
+  void Open();
+  void OnTick();
+
+  const Context context_;
+  const HostId host_;
+  const std::unique_ptr<ClientPort> port_;
+  Cluster* const cluster_;
+  Judge* const judge_;
+  io::Loop* const loop_;
+  const std::string key_;
+  const std::string range_end_;
+  WatchOracle oracle_;
+  Prng prng_;
+  std::unique_ptr<io::Timer> tick_;
+  bool heard_ = false;  // since the last tick
+  uint64_t streams_ = 0;
+};
+
+}  // namespace quorate::sim
+
+#endif  // QUORATE_SIM_WORKLOAD_WATCHER_H_

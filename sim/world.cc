@@ -1,0 +1,367 @@
+#include "sim/world.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "sim/oracle/search.h"
+#include "sim/wire.h"
+#include "sim/workload/generator.h"
+#include "sim/workload/port.h"
+
+namespace quorate::sim {
+namespace {
+
+constexpr TraceKind kPhase("phase", "number");
+constexpr TraceKind kViolation("violation");
+
+// A seed that needs more has lost its way.
+constexpr uint64_t kMaxEvents = 100'000'000;
+
+// After the last fault, in election timeouts (each is at least election_timeout and at
+// most twice that): a leader, an acknowledged write through every member, equal state.
+constexpr int64_t kLeaderTimeouts = 10;
+constexpr int64_t kAnswerTimeouts = 20;
+constexpr int64_t kConvergeTimeouts = 10;
+// What a world with short timeouts needs besides: to read its disk at a start, and, on
+// streams, to notice dead connections and to make new ones.
+constexpr Duration kTypedSlack = Seconds(3);
+constexpr Duration kStreamSlack = Seconds(12);
+
+// Attempts of one group of keys that are judged by search, at most; and its steps.
+constexpr size_t kSearchCalls = 600;
+constexpr uint64_t kSearchSteps = 50'000;
+
+Context MakeContext(uint64_t seed, Scheduler* scheduler, Trace* trace, FaultCounters* faults) {
+  Context context;
+  context.seed = seed;
+  context.scheduler = scheduler;
+  context.trace = trace;
+  context.faults = faults;
+  return context;
+}
+
+std::string GroupOf(const Request& request) {
+  const std::string& key = request.success[0].key;
+  return key.substr(0, key.find('/'));
+}
+
+}  // namespace
+
+World::World(const Options& options)
+    : options_(options),
+      scheduler_(options.seed),
+      context_(MakeContext(options.seed, &scheduler_, &trace_, &faults_)) {
+  judge_.OnFirst([this] { scheduler_.RequestStop(); });
+  kv_ = std::make_unique<KvOracle>(&judge_, &history_);
+  network_ = std::make_unique<Network>(context_, options_.stream);
+  network_->SetAllLinks(options_.link);
+  cluster_ = std::make_unique<Cluster>(
+      context_, network_.get(), options_, &judge_,
+      [this](VirtualTime when, const raft::Entry& entry) { kv_->OnCommit(when, entry); });
+  MakeClients();
+}
+
+// Clients first: their ports hold on to members' watches.
+World::~World() {
+  watchers_.clear();
+  clients_.clear();
+}
+
+void World::MakeClients() {
+  const size_t count = options_.workload.clients + options_.workload.watchers;
+  std::vector<HostId> ids;
+  for (size_t i = 0; i < count; ++i) {
+    client_hosts_.push_back(
+        std::make_unique<Host>(context_, network_.get(), absl::StrCat("c", i + 1), HostOptions()));
+    Host* const host = client_hosts_.back().get();
+    ids.push_back(host->id());
+    const io::Env env = host->Boot();
+    std::unique_ptr<ClientPort> port =
+        options_.streams ? NewStreamPort(env) : NewTypedPort(host, network_.get(), cluster_.get());
+    const auto number = static_cast<uint32_t>(i + 1);
+    if (i < options_.workload.clients) {
+      clients_.push_back(std::make_unique<Client>(
+          context_, number, host->id(), env, std::move(port), cluster_.get(), options_.workload,
+          &judge_, &history_, kv_.get()));
+    } else {
+      // The first watcher sees everything, the others a group each.
+      std::string key = Generator::kPrefix;
+      if (i > options_.workload.clients) {
+        absl::StrAppend(&key, absl::Dec(i % options_.workload.groups, absl::kZeroPad2), "/");
+      }
+      watchers_.push_back(std::make_unique<Watcher>(context_, number, host->id(), env,
+                                                    std::move(port), cluster_.get(), &judge_,
+                                                    &kv_->model(), key, PrefixEnd(key)));
+    }
+  }
+  nemesis_ =
+      std::make_unique<Nemesis>(context_, cluster_.get(), network_.get(), options_, std::move(ids));
+}
+
+bool World::RunUntil(VirtualTime end, const std::function<bool()>& done) {
+  uint64_t since_asked = 0;
+  while (!Broken()) {
+    if (scheduler_.next_time() > end) break;
+    scheduler_.RunOne();
+    cluster_->Observe();
+    if (scheduler_.events_run() > kMaxEvents) bound_reached_ = true;
+    if (++since_asked < 64) continue;
+    since_asked = 0;
+    if (done()) return !Broken();
+  }
+  if (Broken()) return false;
+  scheduler_.RunUntil(end);  // moves the present; no event is due
+  return done();
+}
+
+void World::SafetyPhase() {
+  context_.Record(HostId(0), kPhase, 1);
+  cluster_->StartAll();
+  const size_t clients = clients_.size();
+  for (size_t i = 0; i < client_hosts_.size(); ++i) {
+    client_hosts_[i]->Run([this, i, clients] {
+      if (i < clients) {
+        clients_[i]->Start();
+      } else {
+        watchers_[i - clients]->Start();
+      }
+    });
+  }
+  nemesis_->Start();
+  RunUntil(VirtualTime() + options_.duration, [] { return false; });
+}
+
+bool World::HasLeader() {
+  const size_t leader = cluster_->Leader();
+  if (leader == 0) return false;
+  for (size_t m = 1; m <= cluster_->size(); ++m) {
+    node::Node* const node = cluster_->node(m);
+    if (node == nullptr) return false;
+    if (node->replica().inspector().leader() != cluster_->node(leader)->member_id()) return false;
+  }
+  return true;
+}
+
+bool World::Converged() {
+  const LogIndex committed = cluster_->oracle().committed();
+  for (size_t m = 1; m <= cluster_->size(); ++m) {
+    node::Node* const node = cluster_->node(m);
+    if (node == nullptr || !cluster_->ready(m)) return false;
+    const engine::ReplicaInspector& inspector = node->replica().inspector();
+    if (inspector.applied() != committed || inspector.last_index() != committed) return false;
+  }
+  return true;
+}
+
+bool World::WatchersAtHead() const {
+  return std::all_of(watchers_.begin(), watchers_.end(), [](const auto& w) { return w->AtHead(); });
+}
+
+// How things stand, for a liveness report.
+std::string World::Standing() {
+  std::string out;
+  for (size_t m = 1; m <= cluster_->size(); ++m) {
+    absl::StrAppend(&out, m == 1 ? "" : "; ", "member ", m, " ");
+    node::Node* const node = cluster_->node(m);
+    if (node == nullptr) {
+      absl::StrAppend(&out, cluster_->running(m) ? "is recovering" : "is down");
+      continue;
+    }
+    const engine::ReplicaStatus status = node->status();
+    static constexpr const char* kRoles[] = {"follower", "pre-candidate", "candidate", "leader"};
+    absl::StrAppend(&out, kRoles[static_cast<int>(status.role)], " term ", status.term.value(),
+                    " commit ", status.commit.value(), " applied ", status.applied.value(),
+                    " last ", status.last_index.value(), cluster_->ready(m) ? "" : " not ready");
+  }
+  return out;
+}
+
+void World::Expect(Duration bound, const char* what, const std::function<bool()>& done) {
+  if (Broken()) return;
+  judge_.Checked(Rule::kLiveness);
+  if (RunUntil(scheduler_.now() + bound, done) || Broken()) return;
+  judge_.Report(Rule::kLiveness, scheduler_.now(),
+                absl::StrCat("all faults ended at ", Describe(healed_), ", but ", what, " until ",
+                             Describe(scheduler_.now())),
+                {Standing()});
+}
+
+void World::LivenessPhase() {
+  if (Broken()) return;
+  context_.Record(HostId(0), kPhase, 2);
+  nemesis_->Heal();
+  healed_ = scheduler_.now();
+  const Duration slack = options_.streams ? kStreamSlack : kTypedSlack;
+  const Duration timeout = options_.election_timeout;
+  const auto since_heal = [&] {
+    return static_cast<uint64_t>((scheduler_.now() - healed_).nanos() * 100 / timeout.nanos());
+  };
+  Expect(timeout * kLeaderTimeouts + slack, "no leader was followed by all members",
+         [this] { return HasLeader(); });
+  for (const auto& client : clients_) client->BeginProbe();
+  // A client asks one thing at a time and may have to wait for a lost answer.
+  const Duration patience =
+      options_.workload.request_timeout * 2 + Seconds(1) * static_cast<int64_t>(cluster_->size());
+  Expect(timeout * kAnswerTimeouts + slack + patience, "not every member acknowledged a write",
+         [this] {
+           return std::all_of(clients_.begin(), clients_.end(),
+                              [](const auto& c) { return c->unproven().empty(); });
+         });
+  answered_after_ = since_heal();
+  for (const auto& client : clients_) client->Stop();
+  Expect(options_.workload.request_timeout * 2, "some requests were not answered", [this] {
+    return std::all_of(clients_.begin(), clients_.end(), [](const auto& c) { return c->idle(); });
+  });
+  Expect(timeout * kConvergeTimeouts + slack, "the members did not converge",
+         [this] { return Converged(); });
+  converged_after_ = since_heal();
+  Expect(Seconds(10) + slack, "some watchers did not get everything",
+         [this] { return WatchersAtHead(); });
+}
+
+void World::CheckEqualState() {
+  const engine::Replica& first = cluster_->node(1)->replica();
+  const uint64_t digest = first.StateDigest();
+  const auto hash = first.HashKv(Revision(0));
+  judge_.Checked(Rule::kEqualState);
+  for (size_t m = 2; m <= cluster_->size(); ++m) {
+    const engine::Replica& other = cluster_->node(m)->replica();
+    judge_.Checked(Rule::kEqualState);
+    if (other.StateDigest() != digest) {
+      judge_.Report(
+          Rule::kEqualState, scheduler_.now(),
+          absl::StrCat("members 1 and ", m, " have applied the same log up to index ",
+                       first.status().applied.value(), " but their states are different"));
+    }
+    const auto other_hash = other.HashKv(Revision(0));
+    if (hash.ok() != other_hash.ok() || (hash.ok() && hash->hash != other_hash->hash)) {
+      judge_.Report(Rule::kEqualState, scheduler_.now(),
+                    absl::StrCat("members 1 and ", m, " have different HashKV at revision ",
+                                 first.status().revision.value()));
+    }
+  }
+  const int64_t revision = first.status().revision.value();
+  if (revision != kv_->model().revision()) {
+    judge_.Report(Rule::kNoLostWrite, scheduler_.now(),
+                  absl::StrCat("the members are at revision ", revision,
+                               ", the committed log makes ", kv_->model().revision()));
+  }
+}
+
+// Reads everything from every member and compares it with the model.
+void World::CheckFinalContents() {
+  Request all;
+  all.serializable = true;
+  all.success.push_back(Operation());
+  all.success[0].key = std::string("\0", 1);
+  all.success[0].range_end = std::string("\0", 1);
+  const Result expected = kv_->model().ReadAt(all, kv_->model().revision());
+  size_t compared = 0;
+  for (size_t m = 1; m <= cluster_->size(); ++m) {
+    cluster_->host(m).Run([this, m, &all, &expected, &compared] {
+      cluster_->node(m)->Call(
+          engine::RequestKind::kRange, EncodeRequest(all), Seconds(5),
+          [this, m, &all, &expected, &compared](absl::Status status, Bytes body) {
+            ++compared;
+            judge_.Checked(Rule::kNoLostWrite);
+            const absl::StatusOr<Answer> answer =
+                status.ok() ? DecodeResponse(all, body) : absl::StatusOr<Answer>(status);
+            if (answer.ok() && answer->result == expected) return;
+            judge_.Report(
+                Rule::kNoLostWrite, scheduler_.now(),
+                absl::StrCat("member ", m, " ended with other contents than the ",
+                             "committed log makes: ", Describe(expected)),
+                {answer.ok() ? Describe(answer->result) : std::string(answer.status().message())});
+          });
+    });
+  }
+  Expect(Seconds(10), "a local read was not answered",
+         [this, &compared] { return compared == cluster_->size(); });
+}
+
+// Some groups of keys again, by search and without revisions.
+void World::SearchSample() {
+  const std::vector<History::Id>& took_effect = kv_->took_effect();
+  std::map<std::string, std::vector<const Call*>> groups;
+  for (History::Id id = 0; id < history_.size(); ++id) {
+    const Call& call = history_.call(id);
+    if (call.request.shape == Request::Shape::kCompact) continue;
+    const bool happened = call.outcome == Outcome::kOk ||
+                          std::binary_search(took_effect.begin(), took_effect.end(), id);
+    // What only reads may be left out where it cannot be judged.
+    const bool counts = happened && (Searchable(call.request) || !call.request.ReadOnly());
+    if (counts) groups[GroupOf(call.request)].push_back(&call);
+  }
+  for (const auto& [group, calls] : groups) {
+    const bool searchable = calls.size() <= kSearchCalls &&
+                            std::all_of(calls.begin(), calls.end(),
+                                        [](const Call* call) { return Searchable(call->request); });
+    if (!searchable) continue;
+    judge_.Checked(Rule::kGeneralChecker);
+    const SearchResult result = SearchLinearization(calls, kSearchSteps);
+    if (result.verdict == SearchVerdict::kGaveUp) ++searches_given_up_;
+    if (result.verdict != SearchVerdict::kNotLinearizable) continue;
+    judge_.Report(Rule::kGeneralChecker, scheduler_.now(),
+                  absl::StrCat("no order of the ", calls.size(), " requests to keys '", group,
+                               "/...' explains their answers"),
+                  result.stuck == nullptr ? std::vector<std::string>()
+                                          : std::vector<std::string>{Describe(*result.stuck)});
+  }
+}
+
+void World::FinalChecks() {
+  if (Broken()) return;
+  CheckEqualState();
+  CheckFinalContents();
+  if (Broken()) return;
+  for (const auto& watcher : watchers_) watcher->Finish();
+  kv_->Finish(scheduler_.now());
+  SearchSample();
+}
+
+SeedReport World::Run() {
+  SafetyPhase();
+  LivenessPhase();
+  FinalChecks();
+  for (const Violation& violation : judge_.violations()) {
+    trace_.AppendText(violation.when, HostId(0), kViolation,
+                      absl::StrCat(RuleName(violation.rule), ": ", violation.text));
+  }
+  return Report();
+}
+
+SeedReport World::Report() const {
+  SeedReport out;
+  out.seed = options_.seed;
+  out.options = Describe(options_);
+  out.streams = options_.streams;
+  for (size_t i = 0; i < kFaultClasses; ++i) out.classes[i] = options_.faults[i].on;
+  out.digest = trace_.digest();
+  out.simulated = scheduler_.now() - VirtualTime();
+  out.events = scheduler_.events_run();
+  out.trace_events = trace_.events();
+  for (size_t i = 0; i < kFaultKinds; ++i) out.faults[i] = faults_.count(static_cast<Fault>(i));
+  for (size_t i = 0; i < kRules; ++i) out.checks[i] = judge_.checks(static_cast<Rule>(i));
+  out.elections = cluster_->oracle().leaders_elected();
+  out.requests = history_.size();
+  for (const auto& client : clients_) {
+    out.answered += client->answered();
+    out.unknown += client->unknown();
+    out.retries += client->retries();
+  }
+  out.acknowledged_writes = kv_->acknowledged_writes();
+  out.checked_reads = kv_->checked_reads();
+  for (const auto& watcher : watchers_) out.watch_events += watcher->delivered();
+  out.searches_given_up = searches_given_up_;
+  out.answered_after = answered_after_;
+  out.converged_after = converged_after_;
+  out.bound_reached = bound_reached_;
+  out.violations = judge_.violations();
+  out.failures = cluster_->failures();
+  return out;
+}
+
+}  // namespace quorate::sim

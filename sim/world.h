@@ -1,0 +1,128 @@
+// One seed's world: members, clients, nemesis and oracles in one thread, from the first
+// boot to the last check.
+//
+//   World world(options);
+//   SeedReport report = world.Run();
+//
+// A run has two phases (as in TigerBeetle's simulator). In the safety phase anything
+// may break, and what may never happen must not. Then all faults stop, everybody is
+// started again, and what should happen must: a leader, answers from every member,
+// equal state everywhere, each within so many election timeouts.
+#ifndef QUORATE_SIM_WORLD_H_
+#define QUORATE_SIM_WORLD_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "base/time.h"
+#include "sim/cluster.h"
+#include "sim/env.h"
+#include "sim/fault.h"
+#include "sim/faults.h"
+#include "sim/history.h"
+#include "sim/network.h"
+#include "sim/oracle/judge.h"
+#include "sim/oracle/kv.h"
+#include "sim/scheduler.h"
+#include "sim/swarm.h"
+#include "sim/trace.h"
+#include "sim/workload/client.h"
+#include "sim/workload/watcher.h"
+
+namespace quorate::sim {
+
+// What came of a seed; plain data.
+struct SeedReport {
+  uint64_t seed = 0;
+  std::string options;  // Describe(Options)
+  bool streams = false;
+  std::array<bool, kFaultClasses> classes = {};  // on in this seed
+  uint64_t digest = 0;
+  Duration simulated;
+  uint64_t events = 0;        // of the scheduler
+  uint64_t trace_events = 0;  // lines of the trace
+  std::array<uint64_t, kFaultKinds> faults = {};
+  std::array<uint64_t, kRules> checks = {};
+  uint64_t elections = 0;
+  uint64_t requests = 0;
+  uint64_t answered = 0;
+  uint64_t unknown = 0;
+  uint64_t retries = 0;
+  uint64_t acknowledged_writes = 0;
+  uint64_t checked_reads = 0;
+  uint64_t watch_events = 0;
+  uint64_t searches_given_up = 0;
+  // From the end of the faults until every member had acknowledged a write, and until
+  // all were equal; in election timeouts, times 100.
+  uint64_t answered_after = 0;
+  uint64_t converged_after = 0;
+  // The seed ended at a bound on its events, without a verdict.
+  bool bound_reached = false;
+  std::vector<Violation> violations;
+  // Members that stopped by themselves, and why.
+  std::vector<std::string> failures;
+};
+
+class World {
+ public:
+  explicit World(const Options& options);
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+  ~World();
+
+  // Prints the trace from the start. Before Run().
+  void PrintTo(Trace::LineSink sink) { trace_.PrintTo(std::move(sink)); }
+
+  SeedReport Run();
+
+  // After Run(): what clients saw.
+  const History& history() const { return history_; }
+
+ private:
+  void MakeClients();
+  // Runs events until `done` or `end`; true if it is done. False at once after a
+  // violation or at the bound.
+  bool RunUntil(VirtualTime end, const std::function<bool()>& done);
+  bool Broken() const { return !judge_.clean() || bound_reached_; }
+  void SafetyPhase();
+  void LivenessPhase();
+  bool HasLeader();
+  bool Converged();
+  bool WatchersAtHead() const;
+  void Expect(Duration bound, const char* what, const std::function<bool()>& done);
+  std::string Standing();
+  void FinalChecks();
+  void CheckEqualState();
+  void CheckFinalContents();
+  void SearchSample();
+  SeedReport Report() const;
+
+  const Options options_;
+  Scheduler scheduler_;
+  Trace trace_;
+  FaultCounters faults_;
+  const Context context_;
+  Judge judge_;
+  History history_;
+  std::unique_ptr<KvOracle> kv_;
+  std::unique_ptr<Network> network_;
+  std::unique_ptr<Cluster> cluster_;
+  std::vector<std::unique_ptr<Host>> client_hosts_;
+  std::vector<std::unique_ptr<Client>> clients_;
+  std::vector<std::unique_ptr<Watcher>> watchers_;
+  std::unique_ptr<Nemesis> nemesis_;
+  bool bound_reached_ = false;
+  VirtualTime healed_;
+  uint64_t searches_given_up_ = 0;
+  uint64_t answered_after_ = 0;
+  uint64_t converged_after_ = 0;
+};
+
+}  // namespace quorate::sim
+
+#endif  // QUORATE_SIM_WORLD_H_
