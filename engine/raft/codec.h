@@ -6,8 +6,8 @@
 //
 // Decoding accepts what any etcd release emits: all scalars, zeros included (3.6 and
 // earlier), or only those set (3.7); unknown fields are skipped; repeated numbers
-// packed or not; a repeated field in place of a single one: the last wins, as protobuf
-// has it. Malformed input gets InvalidArgument that says what was wrong and where.
+// packed or not; of a single field that comes twice the last wins, and messages merge,
+// as protobuf has it. Malformed input gets InvalidArgument that names the message.
 //
 // Encoding emits what is set (not zero), in ascending field order; a message's type,
 // a snapshot's metadata and a conf state in it are always there, since older readers

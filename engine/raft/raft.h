@@ -282,7 +282,6 @@ class Raft {
   // on_append.cc
   void OnAppend(Message message);
   void RejectAppend(const Message& message);
-  bool CheckAppend(const Message& message);
   // on_append_response.cc
   void OnAppendResponse(const Message& message, Progress* progress);
   void OnAppendRejected(const Message& message, Progress* progress);
@@ -310,8 +309,6 @@ class Raft {
   // on_snapshot.cc
   void OnSnapshot(const Message& message);
   bool Restore(const std::shared_ptr<const Snapshot>& snapshot);
-  void OnSnapshotStatus(const Message& message, Progress* progress);
-  void OnUnreachable(Progress* progress);
 
   // on_transfer.cc
   void OnTransferLeader(const Message& message, const Progress& progress);
@@ -327,7 +324,7 @@ class Raft {
   std::vector<Entry> TakeEntryList();
 
   // ready.cc
-  void AddStorageResponse(const Ready& ready);
+  void AddStorageResponse(const Ready& ready, std::vector<Message>* responses);
   void ReclaimLists(Ready* ready);
   void OnStorageAppendResponse(const Message& message);
   void OnSnapshotInstalled(LogIndex index);

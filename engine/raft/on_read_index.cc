@@ -1,0 +1,81 @@
+// Linearizable reads (section 8; thesis, section 6.4).
+#include <utility>
+
+#include "base/check.h"
+#include "engine/raft/raft.h"
+
+namespace quorate::raft {
+
+absl::Status Raft::ReadIndex(Bytes context, Instant now) {
+  SetNow(now);
+  Message m;
+  m.type = MessageType::kReadIndex;
+  m.entries = TakeEntryList();
+  m.entries.push_back(Entry{.data = std::move(context)});
+  if (role_ == Role::kLeader || role_ == Role::kFollower) return OnReadIndex(std::move(m));
+  return absl::UnavailableError("raft: no leader");
+}
+
+absl::Status Raft::OnReadIndex(Message m) {
+  if (role_ == Role::kFollower) {
+    if (leader_ == kNobody) return absl::UnavailableError("raft: no leader");
+    m.to = leader_;
+    Send(std::move(m));
+    return absl::OkStatus();
+  }
+  CHECK(role_ == Role::kLeader);
+  ReadRequest request{m.from, std::move(m.entries), log_.committed()};
+  if (tracker_.IsSingleton()) {
+    AnswerRead(std::move(request), log_.committed());
+  } else if (!HasCommittedInTerm()) {
+    // Until then the commit index may be behind what earlier leaders answered with.
+    early_reads_.push_back(std::move(request));
+  } else {
+    AcceptRead(std::move(request));
+  }
+  return absl::OkStatus();
+}
+
+void Raft::AcceptRead(ReadRequest request) {
+  request.index = log_.committed();
+  if (config_.read_only == ReadOnlyMode::kLeaseBased) {
+    AnswerRead(std::move(request), log_.committed());
+    return;
+  }
+  reads_.Add(std::move(request));
+  reads_.Acknowledge(config_.id, reads_.Context());
+  BroadcastHeartbeat();
+}
+
+void Raft::AnswerRead(ReadRequest request, LogIndex index) {
+  if (request.from == kNobody || request.from == config_.id) {
+    read_states_.push_back({index, std::move(request.entries[0].data)});
+    Recycle(std::move(request.entries));
+    return;
+  }
+  Message m;
+  m.type = MessageType::kReadIndexResp;
+  m.to = request.from;
+  m.index = index;
+  m.entries = std::move(request.entries);
+  Send(std::move(m));
+}
+
+void Raft::AnswerConfirmedReads() {
+  confirmed_reads_.clear();
+  reads_.TakeConfirmed(tracker_.rule(), tracker_.voters(), &confirmed_reads_);
+  for (ReadRequest& request : confirmed_reads_) {
+    const LogIndex index = request.index;
+    AnswerRead(std::move(request), index);
+  }
+  confirmed_reads_.clear();
+}
+
+void Raft::ReleasePendingReads() {
+  if (early_reads_.empty() || !HasCommittedInTerm()) return;
+  std::vector<ReadRequest> early;
+  early.swap(early_reads_);
+  for (ReadRequest& request : early) AcceptRead(std::move(request));
+}
+
+}  // namespace quorate::raft
