@@ -48,9 +48,14 @@ struct Config {
   // Proposals of this member that are not yet applied; above it requests get
   // ResourceExhausted "etcdserver: too many requests".
   size_t max_pending_proposals = 5000;
-  // Work of one TurnEnd: entries applied, and bytes of watch replies produced.
+  // Work of one TurnEnd: entries applied and the bytes in them, and bytes of watch
+  // replies produced.
   size_t max_apply_entries = 4096;
+  size_t max_apply_bytes = 4 * 1024 * 1024;
   size_t max_watch_reply_bytes = 1024 * 1024;
+  // Between the progress notes that idle watchers get on request (etcd's default); each
+  // stream adds up to a tenth.
+  Duration watch_progress_interval = Seconds(600);
   // Distinguishes request ids of this run from those of earlier ones (etcd: unix
   // milliseconds, low 40 bits).
   uint64_t run_id = 0;

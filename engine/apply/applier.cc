@@ -1,0 +1,201 @@
+#include "engine/apply/applier.h"
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "api/membership.pb.h"
+#include "base/crc32c.h"
+#include "base/prng.h"
+#include "base/status.h"
+#include "engine/mvcc/key_value.h"
+#include "engine/mvcc/txn.h"
+
+namespace quorate::apply {
+namespace {
+
+template <typename Proto>
+absl::Status ParseProto(absl::string_view body, Proto* out) {
+  if (out->ParseFromArray(body.data(), static_cast<int>(body.size()))) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("malformed ", out->GetTypeName()));
+}
+
+// Decodes and forgets: whether the body would be accepted.
+template <typename Request>
+absl::Status CheckBody(absl::string_view body) {
+  Request request;
+  return mvcc::Decode(body, &request);
+}
+
+absl::Status Unknown(Operation operation) {
+  return absl::UnimplementedError(absl::StrCat("operation ", static_cast<uint32_t>(operation),
+                                               " of InternalRaftRequest is not known to this "
+                                               "version"));
+}
+
+// Room for a response without a page of results.
+constexpr size_t kSmallResponse = 96;
+
+// Runs `apply(out)` with or without a place for the response.
+template <typename Fn>
+void Respond(bool respond, Outcome* outcome, Fn&& apply) {
+  if (!respond) {
+    outcome->status = apply(nullptr);
+    return;
+  }
+  BytesBuilder out(kSmallResponse);
+  outcome->status = apply(&out);
+  if (outcome->status.ok()) outcome->body = std::move(out).Finish();
+}
+
+}  // namespace
+
+absl::Status Applier::Check(const Command& command) {
+  switch (command.operation) {
+    case Operation::kPut:
+      return CheckBody<mvcc::PutRequest>(command.body);
+    case Operation::kDeleteRange:
+      return CheckBody<mvcc::DeleteRangeRequest>(command.body);
+    case Operation::kTxn:
+      return CheckBody<mvcc::TxnRequest>(command.body);
+    case Operation::kCompaction:
+      return CheckBody<mvcc::CompactionRequest>(command.body);
+    case Operation::kClusterVersionSet: {
+      membershippb::ClusterVersionSetRequest request;
+      RETURN_IF_ERROR(ParseProto(command.body, &request));
+      return membership::Membership().SetClusterVersion(request.ver());
+    }
+    case Operation::kClusterMemberAttrSet: {
+      membershippb::ClusterMemberAttrSetRequest request;
+      return ParseProto(command.body, &request);
+    }
+    case Operation::kRange:
+    case Operation::kAuthStatus:
+    case Operation::kAuthUserGet:
+    case Operation::kAuthUserList:
+    case Operation::kAuthRoleList:
+    case Operation::kAuthRoleGet:
+      return absl::OkStatus();  // reads: nothing to apply
+    case Operation::kNone:
+      break;
+  }
+  return Unknown(command.operation);
+}
+
+absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identity, bool respond,
+                            Outcome* outcome) {
+  *outcome = Outcome();
+  switch (command.operation) {
+    case Operation::kPut: {
+      mvcc::PutRequest request;
+      RETURN_IF_ERROR(mvcc::Decode(command.body, &request));
+      Respond(respond, outcome, [&](BytesBuilder* out) {
+        return mvcc::ApplyPut(&store_, nullptr, request, identity, out);
+      });
+      return absl::OkStatus();
+    }
+    case Operation::kDeleteRange: {
+      mvcc::DeleteRangeRequest request;
+      RETURN_IF_ERROR(mvcc::Decode(command.body, &request));
+      Respond(respond, outcome, [&](BytesBuilder* out) {
+        return mvcc::ApplyDeleteRange(&store_, request, identity, out);
+      });
+      return absl::OkStatus();
+    }
+    case Operation::kTxn: {
+      mvcc::TxnRequest request;
+      RETURN_IF_ERROR(mvcc::Decode(command.body, &request));
+      Respond(respond, outcome, [&](BytesBuilder* out) {
+        return mvcc::ApplyTxn(&store_, nullptr, request, identity, out);
+      });
+      return absl::OkStatus();
+    }
+    case Operation::kCompaction:
+      return ApplyCompaction(command.body, identity, respond, outcome);
+    case Operation::kClusterVersionSet:
+      return ApplyClusterVersion(command.body);
+    case Operation::kClusterMemberAttrSet:
+      return ApplyMemberAttributes(command.body);
+    default:
+      return Check(command);
+  }
+}
+
+absl::Status Applier::ApplyCompaction(absl::string_view body, const mvcc::Identity& identity,
+                                      bool respond, Outcome* outcome) {
+  mvcc::CompactionRequest request;
+  RETURN_IF_ERROR(mvcc::Decode(body, &request));
+  outcome->status = compactor_.Start(request.revision);
+  if (!outcome->status.ok() || !respond) return absl::OkStatus();
+  if (request.physical) {
+    outcome->awaits_compaction = request.revision;
+  } else {
+    outcome->body = CompactionResponse(identity);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Applier::ApplyClusterVersion(absl::string_view body) {
+  membershippb::ClusterVersionSetRequest request;
+  RETURN_IF_ERROR(ParseProto(body, &request));
+  return membership_.SetClusterVersion(request.ver());
+}
+
+absl::Status Applier::ApplyMemberAttributes(absl::string_view body) {
+  membershippb::ClusterMemberAttrSetRequest request;
+  RETURN_IF_ERROR(ParseProto(body, &request));
+  const membershippb::Attributes& attributes = request.member_attributes();
+  membership_.SetAttributes(
+      MemberId(request.member_id()), attributes.name(),
+      std::vector<std::string>(attributes.client_urls().begin(), attributes.client_urls().end()));
+  return absl::OkStatus();
+}
+
+void Applier::ApplyMembershipChange(const membership::Change& change, Outcome* outcome) {
+  *outcome = Outcome();
+  outcome->status = membership_.Check(change);
+  if (outcome->status.ok()) membership_.Apply(change);
+}
+
+absl::StatusOr<Bytes> Applier::Range(const mvcc::RangeRequest& request,
+                                     const mvcc::Identity& identity) const {
+  BytesBuilder out(512);
+  RETURN_IF_ERROR(mvcc::Range(store_, store_.revision(), request, identity, &out));
+  return std::move(out).Finish();
+}
+
+absl::StatusOr<Bytes> Applier::ReadTxn(const mvcc::TxnRequest& request,
+                                       const mvcc::Identity& identity) {
+  BytesBuilder out(512);
+  RETURN_IF_ERROR(mvcc::ApplyTxn(&store_, nullptr, request, identity, &out));
+  return std::move(out).Finish();
+}
+
+Bytes Applier::CompactionResponse(const mvcc::Identity& identity) const {
+  BytesBuilder out(kSmallResponse);
+  mvcc::AppendHeader(identity, store_.revision(), &out);
+  return std::move(out).Finish();
+}
+
+uint64_t Applier::Digest() const {
+  const Revision compacted = store_.compact_revision();
+  uint64_t digest = Mix64(static_cast<uint64_t>(store_.revision().value()));
+  digest = Mix64(digest ^ static_cast<uint64_t>(compacted.value()));
+  const mvcc::RevisionLog& log = store_.log();
+  for (mvcc::LogCursor c = log.Begin(); log.Valid(&c); log.Next(&c)) {
+    const mvcc::Record record = log.Get(c.location());
+    if (record.revision.main <= compacted) {
+      // Counts only if the compaction keeps it, whether or not cleaning came by.
+      const auto newest =
+          store_.index().NewestAt(store_.index().Find(mvcc::DecodeKey(record.bytes)), compacted);
+      if (!newest.has_value() || newest->location != c.location()) continue;
+      if (record.tombstone && record.revision.main < compacted) continue;
+    }
+    const mvcc::RevisionKey key(record.revision, record.tombstone);
+    digest = Mix64(digest ^ Crc32cExtend(Crc32c(key.view()), record.bytes));
+  }
+  return membership_.Digest(digest);
+}
+
+}  // namespace quorate::apply

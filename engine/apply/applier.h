@@ -1,0 +1,81 @@
+// The state machine: store, membership, cluster version; and the one switch from a
+// committed command to the state.
+//
+// What an entry leaves behind follows from the entries before it alone. A committed
+// command that cannot be decoded, or that this version does not know, must stop the
+// member: Apply() returns an error then, and has changed nothing.
+#ifndef QUORATE_ENGINE_APPLY_APPLIER_H_
+#define QUORATE_ENGINE_APPLY_APPLIER_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "base/bytes.h"
+#include "base/strong_int.h"
+#include "engine/apply/command.h"
+#include "engine/membership/membership.h"
+#include "engine/mvcc/compaction.h"
+#include "engine/mvcc/range.h"
+#include "engine/mvcc/requests.h"
+#include "engine/mvcc/store.h"
+
+namespace quorate::apply {
+
+// What the one who asked is told.
+struct Outcome {
+  absl::Status status;
+  Bytes body;  // the encoded response, if status is OK and one was wanted
+  // The answer is due only when the compaction at this revision is finished physically;
+  // `body` is not set yet (see CompactionResponse). 0 = now.
+  Revision awaits_compaction;
+};
+
+class Applier {
+ public:
+  Applier() = default;
+  Applier(const Applier&) = delete;
+  Applier& operator=(const Applier&) = delete;
+
+  // Whether Apply() would accept the command: OK, InvalidArgument (malformed) or
+  // Unimplemented (not known to this version). For proposals that come from elsewhere.
+  static absl::Status Check(const Command& command);
+
+  // Applies a committed command. *outcome is set; its body only if `respond`, with
+  // `identity` in the header.
+  absl::Status Apply(const Command& command, const mvcc::Identity& identity, bool respond,
+                     Outcome* outcome);
+
+  // Applies a committed configuration change; the outcome's status says whether the
+  // members changed. No body.
+  void ApplyMembershipChange(const membership::Change& change, Outcome* outcome);
+
+  // Answers to reads at the present revision.
+  absl::StatusOr<Bytes> Range(const mvcc::RangeRequest& request,
+                              const mvcc::Identity& identity) const;
+  // Of a read-only transaction.
+  absl::StatusOr<Bytes> ReadTxn(const mvcc::TxnRequest& request, const mvcc::Identity& identity);
+  Bytes CompactionResponse(const mvcc::Identity& identity) const;
+
+  const mvcc::Store& store() const { return store_; }
+  mvcc::Compactor& compactor() { return compactor_; }
+  const mvcc::Compactor& compactor() const { return compactor_; }
+  const membership::Membership& membership() const { return membership_; }
+
+  // Over everything that the entries decided, not over how it is kept; O(size).
+  uint64_t Digest() const;
+
+ private:
+  absl::Status ApplyCompaction(absl::string_view body, const mvcc::Identity& identity, bool respond,
+                               Outcome* outcome);
+  absl::Status ApplyClusterVersion(absl::string_view body);
+  absl::Status ApplyMemberAttributes(absl::string_view body);
+
+  mvcc::Store store_;
+  mvcc::Compactor compactor_{&store_};
+  membership::Membership membership_;
+};
+
+}  // namespace quorate::apply
+
+#endif  // QUORATE_ENGINE_APPLY_APPLIER_H_

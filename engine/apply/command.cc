@@ -1,0 +1,81 @@
+#include "engine/apply/command.h"
+
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "base/coding.h"
+#include "engine/mvcc/wire.h"
+
+namespace quorate::apply {
+namespace {
+
+using mvcc::LenTag;
+using mvcc::VarintTag;
+using mvcc::WireReader;
+
+constexpr uint32_t kIdField = 1;
+constexpr uint32_t kLegacyRequestField = 2;
+constexpr uint32_t kHeaderField = 100;
+
+absl::Status Malformed(absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat("InternalRaftRequest ", what));
+}
+
+bool ReadHeader(absl::string_view header, uint64_t* id) {
+  WireReader in(header);
+  while (in.Next()) {
+    if (in.tag() == VarintTag(1)) *id = in.uint64();
+  }
+  return in.ok();
+}
+
+size_t HeaderBytes(uint64_t id) { return 1 + VarintSize(id); }
+
+}  // namespace
+
+absl::StatusOr<Command> DecodeCommand(absl::string_view data) {
+  Command command;
+  uint64_t header_id = 0;
+  WireReader in(data);
+  while (in.Next()) {
+    const uint32_t field = in.tag() >> 3;
+    if (in.tag() == VarintTag(kIdField)) {
+      command.id = in.uint64();
+    } else if (in.tag() == LenTag(kHeaderField)) {
+      if (!ReadHeader(in.bytes(), &header_id)) return Malformed("with a malformed header");
+    } else if (in.tag() == LenTag(kLegacyRequestField)) {
+      return Malformed("wraps a legacy v2 request, which is not supported");
+    } else if (in.tag() == LenTag(field)) {
+      if (command.operation != Operation::kNone) return Malformed("with two operations");
+      command.operation = static_cast<Operation>(field);
+      command.body = in.bytes();
+    } else {
+      return Malformed(absl::StrCat("with a field ", field, " of unknown form"));
+    }
+  }
+  if (!in.ok()) return Malformed("is malformed");
+  if (command.id == 0) command.id = header_id;
+  if (command.id == 0) return Malformed("without an id");
+  if (command.operation == Operation::kNone) return Malformed("without an operation");
+  return command;
+}
+
+size_t EncodedCommandSize(Operation operation, size_t body_size, uint64_t id) {
+  const size_t header = HeaderBytes(id);
+  return VarintSize(LenTag(static_cast<uint32_t>(operation))) + VarintSize(body_size) + body_size +
+         VarintSize(LenTag(kHeaderField)) + VarintSize(header) + header;
+}
+
+Bytes EncodeCommand(Operation operation, absl::string_view body, uint64_t id) {
+  const auto field = static_cast<uint32_t>(operation);
+  BytesBuilder out(EncodedCommandSize(operation, body.size(), id));
+  if (field < kHeaderField) mvcc::AppendLen(&out, field, body);
+  const size_t header = mvcc::BeginMessage(&out, kHeaderField);
+  mvcc::AppendUint64(&out, 1, id);
+  mvcc::EndMessage(&out, header);
+  if (field > kHeaderField) mvcc::AppendLen(&out, field, body);
+  return std::move(out).Finish();
+}
+
+}  // namespace quorate::apply

@@ -1,0 +1,51 @@
+// etcdserverpb.InternalRaftRequest: the data of a normal raft entry, one operation and
+// the id of the request (etcd-formats, section 1.7).
+//
+// The operation's bytes are those that the client sent: they are embedded as they came
+// and copied once, into the entry.
+#ifndef QUORATE_ENGINE_APPLY_COMMAND_H_
+#define QUORATE_ENGINE_APPLY_COMMAND_H_
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "base/bytes.h"
+
+namespace quorate::apply {
+
+// Operations, numbered by their field of InternalRaftRequest.
+enum class Operation : uint32_t {
+  kNone = 0,
+  kRange = 3,
+  kPut = 4,
+  kDeleteRange = 5,
+  kTxn = 6,
+  kCompaction = 7,
+  kAuthStatus = 1013,
+  kAuthUserGet = 1102,
+  kAuthUserList = 1106,
+  kAuthRoleList = 1107,
+  kAuthRoleGet = 1202,
+  kClusterVersionSet = 1300,
+  kClusterMemberAttrSet = 1301,
+};
+
+struct Command {
+  uint64_t id = 0;
+  Operation operation = Operation::kNone;
+  absl::string_view body;  // points into the entry's data
+};
+
+// The command in an entry's data. InvalidArgument if it is malformed, has no id, not
+// exactly one operation, or is a legacy request of etcd 3.5 and older.
+absl::StatusOr<Command> DecodeCommand(absl::string_view data);
+
+// The data of an entry: operation `body` with request id `id`.
+Bytes EncodeCommand(Operation operation, absl::string_view body, uint64_t id);
+// The number of bytes that EncodeCommand gives.
+size_t EncodedCommandSize(Operation operation, size_t body_size, uint64_t id);
+
+}  // namespace quorate::apply
+
+#endif  // QUORATE_ENGINE_APPLY_COMMAND_H_

@@ -1,0 +1,134 @@
+#include "engine/membership/membership.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/crc32c.h"
+#include "base/prng.h"
+
+namespace quorate::membership {
+
+absl::Status Membership::CheckPeerUrls(const Member& member) const {
+  for (const auto& [id, other] : members_) {
+    if (id == member.id) continue;
+    for (const std::string& url : member.peer_urls) {
+      if (std::find(other.peer_urls.begin(), other.peer_urls.end(), url) != other.peer_urls.end()) {
+        return absl::FailedPreconditionError("etcdserver: Peer URLs already exists");
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Membership::CheckAdd(const Change& change) const {
+  if (members_.contains(change.member.id)) {
+    return absl::FailedPreconditionError("etcdserver: member ID already exist");
+  }
+  if (change.kind == Change::Kind::kAddLearner &&
+      std::count_if(members_.begin(), members_.end(),
+                    [](const auto& m) { return m.second.is_learner; }) >= kMaxLearners) {
+    return absl::FailedPreconditionError("etcdserver: too many learner members in cluster");
+  }
+  return CheckPeerUrls(change.member);
+}
+
+absl::Status Membership::Check(const Change& change) const {
+  const MemberId id = change.member.id;
+  if (removed_.contains(id)) return absl::NotFoundError("etcdserver: member not found");
+  if (change.kind == Change::Kind::kAdd || change.kind == Change::Kind::kAddLearner) {
+    return CheckAdd(change);
+  }
+  const auto it = members_.find(id);
+  if (it == members_.end()) return absl::NotFoundError("etcdserver: member not found");
+  if (change.kind == Change::Kind::kPromote && !it->second.is_learner) {
+    return absl::FailedPreconditionError("etcdserver: can only promote a learner member");
+  }
+  if (change.kind == Change::Kind::kUpdate) return CheckPeerUrls(change.member);
+  return absl::OkStatus();
+}
+
+void Membership::Apply(const Change& change) {
+  CHECK(Check(change).ok());
+  const MemberId id = change.member.id;
+  switch (change.kind) {
+    case Change::Kind::kAdd:
+    case Change::Kind::kAddLearner: {
+      Member member = change.member;
+      member.is_learner = change.kind == Change::Kind::kAddLearner;
+      members_.emplace(id, std::move(member));
+      break;
+    }
+    case Change::Kind::kPromote:
+      members_.at(id).is_learner = false;
+      break;
+    case Change::Kind::kUpdate:
+      members_.at(id).peer_urls = change.member.peer_urls;
+      break;
+    case Change::Kind::kRemove:
+      members_.erase(id);
+      removed_.insert(id);
+      break;
+  }
+}
+
+void Membership::SetAttributes(MemberId id, std::string name,
+                               std::vector<std::string> client_urls) {
+  const auto it = members_.find(id);
+  if (it == members_.end()) return;
+  it->second.name = std::move(name);
+  it->second.client_urls = std::move(client_urls);
+}
+
+absl::Status Membership::SetClusterVersion(absl::string_view version) {
+  int dots = 0;
+  bool digit = false;
+  for (const char c : version) {
+    if (c == '.' && digit) {
+      ++dots;
+      digit = false;
+    } else if (c >= '0' && c <= '9') {
+      digit = true;
+    } else {
+      dots = -1;
+      break;
+    }
+  }
+  if (dots != 2 || !digit) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("cluster version \"", version, "\" is not of the form X.Y.Z"));
+  }
+  cluster_version_ = std::string(version);
+  return absl::OkStatus();
+}
+
+namespace {
+
+uint64_t Fold(uint64_t digest, uint64_t v) { return Mix64(digest ^ Mix64(v)); }
+uint64_t Fold(uint64_t digest, const std::string& s) {
+  return Fold(Fold(digest, s.size()), Crc32c(s));
+}
+uint64_t Fold(uint64_t digest, const std::vector<std::string>& list) {
+  digest = Fold(digest, list.size());
+  for (const std::string& s : list) digest = Fold(digest, s);
+  return digest;
+}
+
+}  // namespace
+
+uint64_t Membership::Digest(uint64_t digest) const {
+  digest = Fold(digest, members_.size());
+  for (const auto& [id, member] : members_) {
+    digest = Fold(digest, id.value());
+    digest = Fold(digest, member.name);
+    digest = Fold(digest, member.peer_urls);
+    digest = Fold(digest, member.client_urls);
+    digest = Fold(digest, uint64_t{member.is_learner});
+  }
+  digest = Fold(digest, removed_.size());
+  for (const MemberId id : removed_) digest = Fold(digest, id.value());
+  return Fold(digest, cluster_version_);
+}
+
+}  // namespace quorate::membership

@@ -1,0 +1,230 @@
+#include "engine/mvcc/watch.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "base/check.h"
+#include "base/prng.h"
+
+namespace quorate::mvcc {
+namespace {
+
+constexpr int64_t kNoWatch = -1;
+constexpr absl::string_view kDuplicateId = "mvcc: duplicate watch ID provided on the WatchStream";
+constexpr absl::string_view kEmptyRange = "mvcc: watcher range is empty";
+constexpr absl::string_view kCompacted = "etcdserver: mvcc: required revision has been compacted";
+
+}  // namespace
+
+WatchHub::WatchHub(const Store* store, const WatchOptions& options, WatchSink* sink)
+    : store_(store), options_(options), sink_(sink), live_(store->revision() + 1) {}
+
+WatchHub::~WatchHub() = default;
+
+void WatchHub::Open(uint64_t token) {
+  auto stream = std::make_unique<Stream>();
+  stream->token = token;
+  streams_.emplace(token, std::move(stream));
+}
+
+void WatchHub::Close(uint64_t token) {
+  const auto it = streams_.find(token);
+  if (it == streams_.end()) return;
+  Stream* stream = it->second.get();
+  while (!stream->watchers.empty()) Remove(stream->watchers.begin()->second.get());
+  SetNextNote(stream, Instant());
+  progress_asked_.erase(token);
+  streams_.erase(it);
+}
+
+void WatchHub::SetWritable(uint64_t token, bool writable) {
+  const auto it = streams_.find(token);
+  if (it == streams_.end() || it->second->writable == writable) return;
+  Stream* stream = it->second.get();
+  for (const auto& [id, watcher] : stream->watchers) {
+    if (!writable && !watcher->synced) Dequeue(watcher.get());
+  }
+  stream->writable = writable;
+  if (!writable) return;
+  FlushControl(stream);
+  for (const auto& [id, watcher] : stream->watchers) {
+    if (!watcher->synced) Enqueue(watcher.get());
+  }
+}
+
+void WatchHub::Request(uint64_t token, const Bytes& body, Instant now) {
+  const auto it = streams_.find(token);
+  if (it == streams_.end() || it->second->control.size() >= kMaxControlBacklog) return;
+  Stream* stream = it->second.get();
+  WatchRequest request;
+  const absl::Status status = Decode(body, &request);
+  if (!status.ok()) {
+    const absl::string_view message(status.message().data(), status.message().size());
+    return Refuse(stream, message);
+  }
+  if (const auto* create = std::get_if<WatchCreateRequest>(&request)) {
+    OnCreate(stream, *create, now);
+  } else if (const auto* cancel = std::get_if<WatchCancelRequest>(&request)) {
+    OnCancel(stream, *cancel);
+  } else if (std::holds_alternative<WatchProgressRequest>(request)) {
+    progress_asked_.insert(token);
+  }
+}
+
+void WatchHub::Refuse(Stream* stream, absl::string_view reason) {
+  WatchHead head;
+  head.revision = store_->revision();
+  head.watch_id = kNoWatch;
+  head.created = true;
+  head.canceled = true;
+  head.cancel_reason = reason;
+  SendControl(stream, head);
+}
+
+void WatchHub::OnCreate(Stream* stream, const WatchCreateRequest& request, Instant now) {
+  const absl::string_view key = request.key.empty() ? absl::string_view("\0", 1) : request.key;
+  const KeyRange range = KeyRange::FromRequest(key, request.range_end);
+  if (request.start_revision < Revision(0)) return Refuse(stream, kCompacted);
+  if (range.kind == KeyRange::Kind::kHalfOpen && range.end <= range.begin) {
+    return Refuse(stream, kEmptyRange);
+  }
+  int64_t id = request.watch_id;
+  if (id == 0) {
+    while (stream->watchers.contains(stream->next_id)) ++stream->next_id;
+    id = stream->next_id++;
+  } else if (stream->watchers.contains(id)) {
+    return Refuse(stream, kDuplicateId);
+  }
+  Watcher* watcher = AddWatcher(stream, id, request, range, now);
+  WatchHead head;
+  head.revision = store_->revision();
+  head.watch_id = id;
+  head.created = true;
+  SendControl(stream, head);
+  const Revision present = store_->revision() + 1;
+  const Revision start = request.start_revision == Revision(0) ? present : request.start_revision;
+  if (start >= present) {
+    watcher->next = start;
+    Sync(watcher);
+  } else {
+    FallBehind(watcher, start);
+  }
+}
+
+WatchHub::Watcher* WatchHub::AddWatcher(Stream* stream, int64_t id,
+                                        const WatchCreateRequest& request, const KeyRange& range,
+                                        Instant now) {
+  auto watcher = std::make_unique<Watcher>();
+  watcher->stream = stream;
+  watcher->group = GroupFor(request, range);
+  watcher->id = id;
+  watcher->number = ++last_watcher_;
+  watcher->notify = request.progress_notify;
+  if (watcher->notify && stream->notified++ == 0) {
+    const Duration interval = options_.progress_interval;
+    const uint64_t tenth = static_cast<uint64_t>(interval.nanos() / 10) + 1;
+    const uint64_t draw =
+        NamedDraw(options_.seed, HashName("watch"), HashName("jitter"), stream->token);
+    const auto jitter = static_cast<int64_t>(draw % tenth);
+    SetNextNote(stream, now + interval + Nanoseconds(jitter));
+  }
+  ++watcher->group->watchers;
+  ++watchers_;
+  ++slow_watchers_;  // until it is synced
+  return stream->watchers.emplace(id, std::move(watcher)).first->second.get();
+}
+
+std::shared_ptr<WatchHub::Group> WatchHub::GroupFor(const WatchCreateRequest& request,
+                                                    const KeyRange& range) {
+  GroupKey key;
+  key.begin = std::string(range.begin);
+  key.end = std::string(range.end);
+  key.kind = range.kind;
+  key.no_put = request.no_put;
+  key.no_delete = request.no_delete;
+  key.prev_kv = request.prev_kv;
+  key.fragment = request.fragment;
+  Groups& groups = range.single() ? single_groups_ : range_groups_;
+  std::shared_ptr<Group>& group = groups[key];
+  if (group == nullptr) {
+    group = std::make_shared<Group>();
+    group->key = std::move(key);
+    group->number = ++last_group_;
+  }
+  return group;
+}
+
+void WatchHub::OnCancel(Stream* stream, const WatchCancelRequest& request) {
+  const auto it = stream->watchers.find(request.watch_id);
+  if (it == stream->watchers.end()) return;
+  Remove(it->second.get());
+  WatchHead head;
+  head.revision = store_->revision();
+  head.watch_id = request.watch_id;
+  head.canceled = true;
+  SendControl(stream, head);
+}
+
+void WatchHub::Remove(Watcher* watcher) {
+  Stream* stream = watcher->stream;
+  Group* group = watcher->group.get();
+  if (watcher->synced) {
+    group->synced.erase(watcher->number);
+    --stream->synced;
+  } else {
+    Dequeue(watcher);
+    --slow_watchers_;
+  }
+  if (watcher->notify && --stream->notified == 0) SetNextNote(stream, Instant());
+  --watchers_;
+  if (--group->watchers == 0) {
+    Groups& groups = group->range().single() ? single_groups_ : range_groups_;
+    groups.erase(GroupKey(group->key));
+  }
+  stream->watchers.erase(int64_t{watcher->id});
+}
+
+void WatchHub::SendControl(Stream* stream, const WatchHead& head) {
+  stream->control.push_back(EncodeWatchHead(sink_->WatchIdentity(), head));
+  if (stream->writable) FlushControl(stream);
+}
+
+void WatchHub::FlushControl(Stream* stream) {
+  for (Bytes& head : stream->control) {
+    sink_->OnWatchReply(stream->token, std::move(head), Bytes());
+  }
+  stream->control.clear();
+}
+
+// Instant() = none.
+void WatchHub::SetNextNote(Stream* stream, Instant next) {
+  if (stream->next_note != Instant()) notes_.erase({stream->next_note, stream->token});
+  stream->next_note = next;
+  if (next != Instant()) notes_.insert({next, stream->token});
+}
+
+Instant WatchHub::next_tick() const {
+  return notes_.empty() ? Instant::Infinite() : notes_.begin()->first;
+}
+
+void WatchHub::Tick(Instant now) {
+  while (!notes_.empty() && notes_.begin()->first <= now) {
+    Stream* stream = streams_.at(notes_.begin()->second).get();
+    const Duration late = now - stream->next_note;
+    SetNextNote(stream, stream->next_note + late + options_.progress_interval);
+    if (!stream->writable) continue;
+    for (const auto& [id, watcher] : stream->watchers) {
+      if (!watcher->notify) continue;
+      if (watcher->idle && watcher->synced) {
+        WatchHead head;
+        head.revision = live_ - 1;
+        head.watch_id = id;
+        SendControl(stream, head);
+      }
+      watcher->idle = true;
+    }
+  }
+}
+
+}  // namespace quorate::mvcc

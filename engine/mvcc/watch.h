@@ -1,0 +1,232 @@
+// Watch: everybody who asked learns of every change, in order, each revision whole.
+//
+// A watcher is *synced* when it has been sent all events before live(): then it is fed
+// as revisions are made, one response per revision. Else it stands at a position (the
+// next revision that it needs) and catches up from the store in bounded batches. A
+// stream that takes no bytes costs nothing but its watchers' positions: no event is
+// buffered for it, and it delays nobody.
+//
+// Watchers of one range with the same options form a group, and those of a group at one
+// position a cohort: what they see is looked for and encoded once, and shared.
+//
+// Behaviour is etcd's (etcd-formats, section 7). Nothing is sent but through the sink;
+// event responses come only out of Pump().
+#ifndef QUORATE_ENGINE_MVCC_WATCH_H_
+#define QUORATE_ENGINE_MVCC_WATCH_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
+#include "base/bytes.h"
+#include "base/limits.h"
+#include "base/strong_int.h"
+#include "base/time.h"
+#include "engine/mvcc/key_range.h"
+#include "engine/mvcc/range.h"
+#include "engine/mvcc/requests.h"
+#include "engine/mvcc/store.h"
+#include "engine/mvcc/watch_events.h"
+
+namespace quorate::mvcc {
+
+// Where encoded WatchResponses go: `head` followed by `events`, to one stream.
+class WatchSink {
+ public:
+  virtual ~WatchSink() = default;
+  virtual void OnWatchReply(uint64_t stream, Bytes head, Bytes events) = 0;
+  // Who answers; asked for every response.
+  virtual Identity WatchIdentity() const = 0;
+};
+
+struct WatchOptions {
+  // A response of a watcher that allows fragments is split from this size on.
+  size_t fragment_bytes = limits::kMaxGrpcReceiveBytes;
+  // Between the progress notes to idle watchers that want them; each stream adds a
+  // jitter of up to a tenth, drawn from the seed.
+  Duration progress_interval = Seconds(600);
+  uint64_t seed = 0;
+  // A batch of a watcher that catches up holds at most so many revisions, and ends with
+  // the revision that brings it to so many bytes.
+  size_t batch_revisions = 1000;
+  size_t batch_bytes = limits::kMiB;
+};
+
+class WatchHub {
+ public:
+  // Control responses that wait for a stream to take bytes; beyond it the stream's
+  // requests are ignored.
+  static constexpr size_t kMaxControlBacklog = 65536;
+
+  // `store` and `sink` are borrowed.
+  WatchHub(const Store* store, const WatchOptions& options, WatchSink* sink);
+  ~WatchHub();
+  WatchHub(const WatchHub&) = delete;
+  WatchHub& operator=(const WatchHub&) = delete;
+
+  // Streams, named by tokens that are not reused. Calls for unknown ones do nothing.
+  void Open(uint64_t stream);
+  void Close(uint64_t stream);
+  // Whether the stream takes responses now; true at first.
+  void SetWritable(uint64_t stream, bool writable);
+  // An encoded WatchRequest.
+  void Request(uint64_t stream, const Bytes& body, Instant now);
+
+  // Sends what is due, about `max_bytes` of responses at most (whole responses; at
+  // least some progress is made), and looks at a bounded number of records.
+  void Pump(size_t max_bytes);
+  // Whether Pump() has something to do.
+  bool HasWork() const;
+
+  // Sends progress notes that have fallen due; when the next ones will be.
+  void Tick(Instant now);
+  Instant next_tick() const;
+
+  // The next revision that synced watchers will be sent.
+  Revision live() const { return live_; }
+  size_t streams() const { return streams_.size(); }
+  size_t watchers() const { return watchers_; }
+  // Those that are catching up, or wait for their stream.
+  size_t slow_watchers() const { return slow_watchers_; }
+
+ private:
+  struct Group;
+  struct Stream;
+
+  struct Watcher {
+    Stream* stream = nullptr;
+    std::shared_ptr<Group> group;
+    int64_t id = 0;
+    uint64_t number = 0;  // order of creation, the order of everything here
+    // Events before it are not wanted (any more).
+    Revision next;
+    bool synced = false;
+    bool notify = false;
+    bool idle = true;  // no event since the last progress note
+  };
+  using Watchers = absl::btree_map<uint64_t, Watcher*>;  // by number
+
+  // What makes two watchers see the same events.
+  struct GroupKey {
+    std::string begin;
+    std::string end;
+    KeyRange::Kind kind = KeyRange::Kind::kSingle;
+    bool no_put = false;
+    bool no_delete = false;
+    bool prev_kv = false;
+    bool fragment = false;
+
+    friend auto operator<=>(const GroupKey&, const GroupKey&) = default;
+  };
+  struct Group {
+    GroupKey key;
+    uint64_t number = 0;
+    size_t watchers = 0;
+    Watchers synced;
+
+    KeyRange range() const { return {key.begin, key.end, key.kind}; }
+    bool Wants(const Record& record) const {
+      return record.tombstone ? !key.no_delete : !key.no_put;
+    }
+  };
+  using Groups = absl::btree_map<GroupKey, std::shared_ptr<Group>>;
+
+  struct Stream {
+    uint64_t token = 0;
+    bool writable = true;
+    absl::btree_map<int64_t, std::unique_ptr<Watcher>> watchers;  // by watch id
+    int64_t next_id = 0;
+    size_t synced = 0;
+    size_t notified = 0;  // watchers with `notify`
+    Instant next_note;
+    std::deque<Bytes> control;
+  };
+
+  // Watchers of one group at one position, on writable streams, that are to catch up.
+  struct CohortKey {
+    Revision next;
+    uint64_t group = 0;
+    friend auto operator<=>(const CohortKey&, const CohortKey&) = default;
+  };
+  using Cohorts = absl::btree_map<CohortKey, Watchers>;
+
+  // Encoded events and where each of them ends.
+  struct Batch {
+    Bytes events;
+    std::vector<size_t> ends;
+  };
+  // The events of one revision for one group.
+  struct Delivery {
+    std::shared_ptr<Group> group;
+    Batch batch;
+  };
+
+  // watch.cc: streams and requests
+  void OnCreate(Stream* stream, const WatchCreateRequest& request, Instant now);
+  void OnCancel(Stream* stream, const WatchCancelRequest& request);
+  void Refuse(Stream* stream, absl::string_view reason);
+  Watcher* AddWatcher(Stream* stream, int64_t id, const WatchCreateRequest& request,
+                      const KeyRange& range, Instant now);
+  void Remove(Watcher* watcher);
+  std::shared_ptr<Group> GroupFor(const WatchCreateRequest& request, const KeyRange& range);
+  void SendControl(Stream* stream, const WatchHead& head);
+  void FlushControl(Stream* stream);
+  void SetNextNote(Stream* stream, Instant next);
+
+  // watch_pump.cc: events
+  void Sync(Watcher* watcher);
+  void FallBehind(Watcher* watcher, Revision next);
+  void Enqueue(Watcher* watcher);
+  void Dequeue(Watcher* watcher);
+  void Distribute(size_t* budget);
+  void PrepareRevision();
+  void CollectEvents(const std::vector<Record>& records);
+  void DeliverTo(const Delivery& delivery, size_t* budget);
+  bool CatchUpOne(size_t* bytes, size_t* records);
+  Revision Gather(const Group& group, Revision from, size_t* records, Batch* batch) const;
+  Revision GatherKey(const Group& group, Revision from, Batch* batch) const;
+  void CancelCompacted(const Watchers& cohort);
+  size_t Send(Watcher* watcher, Revision revision, const Batch& batch);
+  void AnswerProgress();
+  bool IsDelivered(Revision next) const;
+
+  const Store* store_;
+  WatchOptions options_;
+  WatchSink* sink_;
+
+  absl::btree_map<uint64_t, std::unique_ptr<Stream>> streams_;
+  Groups single_groups_;  // watchers of one key
+  Groups range_groups_;
+  Cohorts cohorts_;
+  CohortKey last_cohort_;  // cohorts take turns
+  absl::btree_set<uint64_t> progress_asked_;
+  absl::btree_set<std::pair<Instant, uint64_t>> notes_;
+  size_t watchers_ = 0;
+  size_t slow_watchers_ = 0;
+  uint64_t last_watcher_ = 0;
+  uint64_t last_group_ = 0;
+
+  Revision live_;
+  // Revision live_ under way: what is to be sent, and how far that has come.
+  bool delivering_ = false;
+  std::vector<Delivery> deliveries_;
+  size_t delivery_ = 0;
+  uint64_t delivered_watcher_ = 0;  // last number served in the current delivery
+  LogCursor cursor_;                // first record of live_, if cursor_rewrites_ holds
+  uint64_t cursor_rewrites_ = ~uint64_t{0};
+
+  // The last head made, for the next watcher that needs the same.
+  WatchHead head_;
+  Bytes head_bytes_;
+  Term head_term_;
+};
+
+}  // namespace quorate::mvcc
+
+#endif  // QUORATE_ENGINE_MVCC_WATCH_H_

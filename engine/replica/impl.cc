@@ -1,0 +1,213 @@
+#include "engine/replica/impl.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "engine/raft/codec.h"
+
+namespace quorate::engine {
+namespace {
+
+raft::Config RaftConfig(const Config& config) {
+  raft::Config raft = config.raft;
+  raft.id = config.member_id;
+  raft.async_storage_writes = true;
+  raft.applied = LogIndex(0);
+  return raft;
+}
+
+raft::DurableLog DurableLog(Recovered recovered) {
+  raft::DurableLog log;
+  log.hard_state = recovered.hard_state;
+  log.entries = std::move(recovered.entries);
+  return log;
+}
+
+mvcc::WatchOptions WatchOptions(const Config& config) {
+  mvcc::WatchOptions options;
+  options.fragment_bytes = config.max_request_bytes + limits::kGrpcOverheadBytes;
+  options.progress_interval = config.watch_progress_interval;
+  options.seed = config.raft.seed;
+  return options;
+}
+
+// Read-index contexts: unique among members and their runs, like request ids.
+uint64_t FirstReadContext(const Config& config) {
+  return config.member_id.value() << 48 | (config.run_id & 0xffffffffff) << 8 | 1;
+}
+
+}  // namespace
+
+Replica::Impl::Impl(const Config& config, Recovered recovered, Instant now)
+    : config_(config),
+      raft_(RaftConfig(config), DurableLog(std::move(recovered)), now),
+      watches_(&applier_.store(), WatchOptions(config), this),
+      proposals_(config.member_id, config.run_id),
+      reads_(FirstReadContext(config)),
+      now_(now) {}
+
+void Replica::Impl::Step(const Input& input, Output* out) {
+  now_ = std::max(now_, input.now);
+  out_ = out;
+  if (fatal_.ok()) {
+    if (now_ >= raft_.NextDeadline()) raft_.Tick(now_);
+    std::visit([this](const auto& event) { On(event); }, input.event);
+    NoticeLeader();
+    if (now_ >= watches_.next_tick()) watches_.Tick(now_);
+  }
+  FinishStep();
+  out_ = nullptr;
+}
+
+void Replica::Impl::FinishStep() {
+  out_->fatal = fatal_;
+  if (!fatal_.ok()) {
+    out_->turn_end_wanted = false;
+    out_->next_wake = Instant::Infinite();
+    return;
+  }
+  out_->turn_end_wanted = WantsTurnEnd();
+  Instant wake = std::min(raft_.NextDeadline(), watches_.next_tick());
+  wake = std::min(wake, reads_.next_retry());
+  if (!proposals_.queued().empty()) wake = std::min(wake, propose_again_);
+  out_->next_wake = wake;
+}
+
+bool Replica::Impl::WantsTurnEnd() const {
+  const bool can_propose = !proposals_.queued().empty() && now_ >= propose_again_;
+  return can_propose || reads_.CanStartRound() || now_ >= reads_.next_retry() || raft_.HasReady() ||
+         applied_ < handed_out_ || reads_.HasReady(applied_) || watches_.HasWork() ||
+         applier_.compactor().busy();
+}
+
+// A new leader, or none: what waited for the old one is tried again.
+void Replica::Impl::NoticeLeader() {
+  const MemberId leader = raft_.leader();
+  if (leader == seen_leader_) return;
+  seen_leader_ = leader;
+  if (leader == MemberId(0)) return;
+  ++leader_changes_;
+  propose_again_ = now_;
+  reads_.RetryAll(now_);
+}
+
+// ---- inputs ----
+
+void Replica::Impl::On(const AbandonRequest& request) {
+  if (proposals_.Abandon(request.token)) {
+    ++proposals_failed_;
+    return;
+  }
+  if (reads_.Abandon(request.token)) return;
+  awaiting_compaction_.erase(request.token);
+}
+
+void Replica::Impl::On(const WatchRequestBytes& event) {
+  watches_.Request(event.stream.value(), event.body, now_);
+}
+
+void Replica::Impl::On(const WatchWritable& event) {
+  watches_.SetWritable(event.stream.value(), event.writable);
+}
+
+// Whether a message may reach raft. Proposals that a peer passes on would stop every
+// member once they are committed, were they not understood: they are looked at first.
+bool Replica::Impl::AcceptsFromPeer(const raft::Message& message) const {
+  if (message.to != config_.member_id) return false;
+  // The whole log is kept: nobody needs a snapshot, and none can be installed yet.
+  if (message.type == raft::MessageType::kSnap) return false;
+  if (message.type != raft::MessageType::kProp) return true;
+  return std::all_of(message.entries.begin(), message.entries.end(), [](const raft::Entry& entry) {
+    if (entry.type != raft::EntryType::kNormal) {
+      return entry.type == raft::EntryType::kConfChange && raft::DecodeConfChange(entry.data).ok();
+    }
+    const absl::StatusOr<apply::Command> command = apply::DecodeCommand(entry.data);
+    return command.ok() && apply::Applier::Check(*command).ok();
+  });
+}
+
+void Replica::Impl::On(const PeerMessage& event) {
+  if (!AcceptsFromPeer(event.message) || !raft_.Step(event.message, now_).ok()) {
+    ++peer_messages_refused_;
+  }
+}
+
+void Replica::Impl::On(const Persisted& event) {
+  while (!units_.empty() && units_.front().ticket <= event.ticket) {
+    std::vector<raft::Message> responses = std::move(units_.front().responses);
+    units_.pop_front();
+    DeliverDurable(std::move(responses));
+  }
+}
+
+// What waited for the disk: to other members, or back to our own raft.
+void Replica::Impl::DeliverDurable(std::vector<raft::Message> responses) {
+  for (raft::Message& message : responses) {
+    if (message.to == config_.member_id) {
+      const absl::Status status = raft_.StepLocal(std::move(message), now_);
+      CHECK_MSG(status.ok(), "raft refused its own storage acknowledgement");
+    } else {
+      out_->messages.push_back(std::move(message));
+    }
+  }
+}
+
+void Replica::Impl::OnWatchReply(uint64_t stream, Bytes head, Bytes events) {
+  out_->watch_replies.push_back({StreamToken(stream), std::move(head), std::move(events)});
+}
+
+// ---- views ----
+
+std::optional<Term> Replica::Impl::TermAt(LogIndex index) const {
+  if (index < first_index() || index > last_index()) return std::nullopt;
+  return raft_.log().TermAt(index);
+}
+
+std::optional<raft::Entry> Replica::Impl::EntryAt(LogIndex index) const {
+  if (index < first_index() || index > last_index()) return std::nullopt;
+  return raft_.log().EntryAt(index);
+}
+
+ReplicaStatus Replica::Impl::status() const {
+  const mvcc::Store& store = applier_.store();
+  ReplicaStatus s;
+  s.role = role();
+  s.term = raft_.term();
+  s.leader = raft_.leader();
+  s.commit = raft_.log().committed();
+  s.applied = applied_;
+  s.last_index = last_index();
+  s.revision = store.revision();
+  s.compact_revision = store.compact_revision();
+  s.is_learner = raft_.is_learner();
+  s.proposals_pending = proposals_.pending();
+  s.proposals_committed = proposals_committed_;
+  s.proposals_failed = proposals_failed_;
+  s.leader_changes = leader_changes_;
+  s.keys = store.index().live_keys();
+  s.db_bytes = store.log().allocated_bytes() + store.index().allocated_bytes();
+  s.db_bytes_in_use = store.log().live_bytes() + store.index().allocated_bytes();
+  s.watchers = watches_.watchers();
+  s.watch_streams = watches_.streams();
+  s.slow_watchers = watches_.slow_watchers();
+  s.peer_messages_refused = peer_messages_refused_;
+  return s;
+}
+
+std::vector<MemberInfo> Replica::Impl::members() const {
+  std::vector<MemberInfo> members;
+  for (const auto& [id, member] : applier_.membership().members()) {
+    members.push_back({id, member.name, member.peer_urls, member.client_urls, member.is_learner});
+  }
+  return members;
+}
+
+absl::StatusOr<Replica::HashKvResult> Replica::Impl::HashKv(Revision revision) const {
+  const absl::StatusOr<mvcc::KvHash> hash = applier_.compactor().HashKv(revision);
+  if (!hash.ok()) return hash.status();
+  return HashKvResult{hash->hash, hash->compact_revision, hash->hash_revision,
+                      applier_.store().revision()};
+}
+
+}  // namespace quorate::engine

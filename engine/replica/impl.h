@@ -1,0 +1,145 @@
+// The replica's insides. Step() dispatches (impl.cc); requests.cc takes what clients ask
+// and answers reads; turn.cc does the work of a TurnEnd: proposals, raft's Ready, the
+// disk units, application.
+#ifndef QUORATE_ENGINE_REPLICA_IMPL_H_
+#define QUORATE_ENGINE_REPLICA_IMPL_H_
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/status/status.h"
+#include "base/time.h"
+#include "engine/apply/applier.h"
+#include "engine/mvcc/watch.h"
+#include "engine/raft/raft.h"
+#include "engine/replica/inspector.h"
+#include "engine/replica/proposals.h"
+#include "engine/replica/reads.h"
+#include "engine/replica/replica.h"
+
+namespace quorate::engine {
+
+class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
+ public:
+  Impl(const Config& config, Recovered recovered, Instant now);
+
+  void Step(const Input& input, Output* out);
+
+  ReplicaStatus status() const;
+  std::vector<MemberInfo> members() const;
+  const std::string& cluster_version() const { return applier_.membership().cluster_version(); }
+  absl::StatusOr<HashKvResult> HashKv(Revision revision) const;
+
+  LogIndex first_index() const override { return raft_.log().first_index(); }
+  LogIndex last_index() const override { return raft_.log().last_index(); }
+  std::optional<Term> TermAt(LogIndex index) const override;
+  std::optional<raft::Entry> EntryAt(LogIndex index) const override;
+  raft::HardState hard_state() const override { return raft_.hard_state(); }
+  raft::ConfState conf_state() const override { return raft_.conf_state(); }
+  Role role() const override { return static_cast<Role>(raft_.role()); }
+  MemberId leader() const override { return raft_.leader(); }
+  LogIndex applied() const override { return applied_; }
+  uint64_t applied_chain() const override { return applied_chain_; }
+  uint64_t StateDigest() const override { return applier_.Digest(); }
+
+ private:
+  // A unit that the disk works on, and what may leave once it is durable.
+  struct Unit {
+    PersistTicket ticket;
+    std::vector<raft::Message> responses;
+  };
+
+  // ---- impl.cc: inputs ----
+  void On(const TimePassed&) {}
+  void On(const TurnEnd&);
+  void On(const ClientRequest& request);
+  void On(const AbandonRequest& request);
+  void On(const WatchOpen& event) { watches_.Open(event.stream.value()); }
+  void On(const WatchRequestBytes& event);
+  void On(const WatchWritable& event);
+  void On(const WatchClose& event) { watches_.Close(event.stream.value()); }
+  void On(const PeerMessage& event);
+  void On(const PeerUnreachable& event) { raft_.ReportUnreachable(event.peer, now_); }
+  void On(const SnapshotSent& event) { raft_.ReportSnapshot(event.peer, event.ok, now_); }
+  void On(const Persisted& event);
+  void On(const TransferLeadership& event) { raft_.TransferLeader(event.target, now_); }
+  bool AcceptsFromPeer(const raft::Message& message) const;
+  void DeliverDurable(std::vector<raft::Message> responses);
+  void NoticeLeader();
+  void FinishStep();
+  bool WantsTurnEnd() const;
+
+  // ---- requests.cc: clients ----
+  // Read: answered from the state; whether a quorum is asked first is in `linearizable`.
+  struct Plan {
+    enum class Kind : uint8_t { kRead, kPropose } kind = Kind::kRead;
+    bool linearizable = false;
+    apply::Operation operation = apply::Operation::kNone;
+  };
+  absl::StatusOr<Plan> MakePlan(const ClientRequest& request) const;
+  void Propose(const ClientRequest& request, apply::Operation operation);
+  void AnswerRead(const ClientRequest& request);
+  absl::StatusOr<Bytes> Read(const ClientRequest& request);
+  absl::StatusOr<Bytes> MemberList() const;
+  absl::StatusOr<Bytes> Status() const;
+  absl::StatusOr<Bytes> HashKvResponse(const Bytes& body) const;
+  void Answer(RequestToken token, absl::Status status, Bytes body = Bytes());
+  mvcc::Identity identity() const { return {config_.cluster_id, config_.member_id, raft_.term()}; }
+
+  // ---- turn.cc: the work of a turn ----
+  void ProposeGathered();
+  void AskReadIndexes();
+  void HandleReady();
+  void HandOutUnit();
+  void ApplyCommitted();
+  absl::Status ApplyEntry(const raft::Entry& entry);
+  absl::Status ApplyNormal(const raft::Entry& entry);
+  absl::Status ApplyConfChange(const raft::Entry& entry);
+  void NoteApplied(const raft::Entry& entry);
+  void AnswerReadyReads();
+  void CompactSome();
+
+  // mvcc::WatchSink
+  void OnWatchReply(uint64_t stream, Bytes head, Bytes events) override;
+  mvcc::Identity WatchIdentity() const override { return identity(); }
+
+  Config config_;
+  raft::Raft raft_;
+  apply::Applier applier_;
+  mvcc::WatchHub watches_;
+  Proposals proposals_;
+  Reads reads_;
+
+  // Of the step under way.
+  Instant now_;
+  Output* out_ = nullptr;
+
+  raft::Ready ready_;
+  std::deque<Unit> units_;
+  PersistTicket last_ticket_;
+
+  LogIndex applied_;
+  LogIndex handed_out_;  // committed entries up to here are ours to apply
+  uint64_t applied_chain_ = 0;
+  absl::Status fatal_;
+
+  // After raft dropped proposals: when to offer them again.
+  Instant propose_again_ = Instant();
+  MemberId seen_leader_;
+  // Physical compactions that somebody waits for.
+  absl::btree_map<RequestToken, Revision> awaiting_compaction_;
+
+  uint64_t proposals_committed_ = 0;
+  uint64_t proposals_failed_ = 0;
+  uint64_t leader_changes_ = 0;
+  uint64_t peer_messages_refused_ = 0;
+  std::vector<ClientRequest> ready_reads_;  // scratch
+};
+
+}  // namespace quorate::engine
+
+#endif  // QUORATE_ENGINE_REPLICA_IMPL_H_

@@ -1,0 +1,63 @@
+// This member's own proposals from their arrival until they are applied or given up.
+//
+// Request ids count up from a base that no other member and no earlier run uses
+// (etcd-formats, section 1.7): 16 bits of the member's id, 40 bits of the run's id, and
+// a counter that carries into them.
+#ifndef QUORATE_ENGINE_REPLICA_PROPOSALS_H_
+#define QUORATE_ENGINE_REPLICA_PROPOSALS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/types/span.h"
+#include "base/bytes.h"
+#include "base/strong_int.h"
+#include "engine/replica/input.h"
+
+namespace quorate::engine {
+
+class Proposals {
+ public:
+  Proposals(MemberId member, uint64_t run_id);
+
+  // The id of the next proposal, which its payload must carry.
+  uint64_t next_id() const { return first_id_ + slots_.size(); }
+  // Takes a proposal with id next_id(): it waits to be handed to raft.
+  void Add(RequestToken token, Bytes payload);
+
+  // What waits to be handed to raft, in order.
+  absl::Span<const Bytes> queued() const { return queued_; }
+  // Raft took them all.
+  void QueuedWereProposed();
+
+  // The request behind an applied entry, if it is one of ours and still awaited; it is
+  // forgotten then.
+  std::optional<RequestToken> Take(uint64_t id);
+  // Nobody waits for this request any more; what was not handed to raft never will be.
+  // False if it is not here.
+  bool Abandon(RequestToken token);
+
+  // Not yet applied and not given up.
+  size_t pending() const { return by_token_.size(); }
+
+ private:
+  struct Slot {
+    RequestToken token;
+    bool awaited = false;
+  };
+  void DropAnswered();
+
+  uint64_t first_id_;  // of slots_.front()
+  std::deque<Slot> slots_;
+  absl::flat_hash_map<RequestToken, uint64_t> by_token_;  // to the id; lookup only
+  std::vector<Bytes> queued_;
+  std::vector<uint64_t> queued_ids_;
+};
+
+}  // namespace quorate::engine
+
+#endif  // QUORATE_ENGINE_REPLICA_PROPOSALS_H_

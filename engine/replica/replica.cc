@@ -1,0 +1,55 @@
+#include "engine/replica/replica.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/membership/member_json.h"
+#include "engine/raft/codec.h"
+#include "engine/replica/impl.h"
+
+namespace quorate::engine {
+
+Recovered Replica::Bootstrap(std::vector<BootstrapMember> members) {
+  std::sort(members.begin(), members.end(),
+            [](const BootstrapMember& a, const BootstrapMember& b) { return a.id < b.id; });
+  constexpr Term kFirstTerm{1};
+  Recovered recovered;
+  for (BootstrapMember& founder : members) {
+    membership::Member member;
+    member.id = founder.id;
+    member.name = std::move(founder.name);
+    member.peer_urls = std::move(founder.peer_urls);
+    raft::ConfChange change;
+    change.type = raft::ConfChangeType::kAddNode;
+    change.node_id = founder.id;
+    change.context = Bytes::Copy(membership::EncodeMemberJson(member));
+    raft::Entry entry;
+    entry.term = kFirstTerm;
+    entry.index = LogIndex(recovered.entries.size() + 1);
+    entry.type = raft::EntryType::kConfChange;
+    entry.data = raft::EncodeToBytes(change);
+    recovered.entries.push_back(std::move(entry));
+  }
+  recovered.hard_state.term = kFirstTerm;
+  recovered.hard_state.commit = LogIndex(recovered.entries.size());
+  return recovered;
+}
+
+Replica::Replica(const Config& config, Recovered recovered, Instant now)
+    : impl_(std::make_unique<Impl>(config, std::move(recovered), now)) {}
+
+Replica::~Replica() = default;
+
+void Replica::Step(const Input& input, Output* out) { impl_->Step(input, out); }
+ReplicaStatus Replica::status() const { return impl_->status(); }
+std::vector<MemberInfo> Replica::members() const { return impl_->members(); }
+std::string Replica::cluster_version() const { return impl_->cluster_version(); }
+uint64_t Replica::StateDigest() const { return impl_->StateDigest(); }
+
+absl::StatusOr<Replica::HashKvResult> Replica::HashKv(Revision revision) const {
+  return impl_->HashKv(revision);
+}
+
+const ReplicaInspector& Replica::inspector() const { return *impl_; }
+
+}  // namespace quorate::engine

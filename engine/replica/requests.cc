@@ -1,0 +1,221 @@
+// What clients ask: checks before anything is proposed, and answers to reads.
+#include "engine/mvcc/requests.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "api/rpc.pb.h"
+#include "base/status.h"
+#include "engine/mvcc/errors.h"
+#include "engine/replica/impl.h"
+
+namespace quorate::engine {
+namespace {
+
+using apply::Operation;
+
+absl::Status TooManyRequests() {
+  return absl::ResourceExhaustedError("etcdserver: too many requests");
+}
+absl::Status NotForLearner() {
+  return absl::FailedPreconditionError("etcdserver: rpc not supported for learner");
+}
+absl::Status Malformed(absl::string_view message) {
+  return absl::InternalError(
+      absl::StrCat("grpc: error unmarshalling request: malformed etcdserverpb.", message));
+}
+
+template <typename Request>
+absl::StatusOr<Request> DecodeValid(const Bytes& body) {
+  Request request;
+  RETURN_IF_ERROR(mvcc::Decode(body, &request));
+  RETURN_IF_ERROR(mvcc::Validate(request));
+  return request;
+}
+
+template <typename Proto>
+absl::StatusOr<Proto> Parse(const Bytes& body) {
+  Proto proto;
+  if (proto.ParseFromArray(body.data(), static_cast<int>(body.size()))) return proto;
+  return Malformed(proto.GetTypeName());
+}
+
+template <typename Proto>
+Bytes Serialize(const Proto& proto) {
+  return Bytes::Copy(proto.SerializeAsString());
+}
+
+}  // namespace
+
+void Replica::Impl::Answer(RequestToken token, absl::Status status, Bytes body) {
+  out_->responses.push_back({token, std::move(status), std::move(body)});
+}
+
+void Replica::Impl::On(const ClientRequest& request) {
+  const absl::StatusOr<Plan> plan = MakePlan(request);
+  if (!plan.ok()) {
+    Answer(request.token, plan.status());
+  } else if (plan->kind == Plan::Kind::kPropose) {
+    Propose(request, plan->operation);
+  } else if (plan->linearizable) {
+    reads_.Add(request);
+  } else {
+    AnswerRead(request);
+  }
+}
+
+// Whether the request is sound, and how it is to be served.
+absl::StatusOr<Replica::Impl::Plan> Replica::Impl::MakePlan(const ClientRequest& request) const {
+  const auto propose = [](Operation operation) {
+    return Plan{Plan::Kind::kPropose, false, operation};
+  };
+  const bool learner = raft_.is_learner();
+  switch (request.kind) {
+    case RequestKind::kRange: {
+      ASSIGN_OR_RETURN(const auto range, DecodeValid<mvcc::RangeRequest>(request.body));
+      if (learner && !range.serializable) return NotForLearner();
+      return Plan{Plan::Kind::kRead, !range.serializable, Operation::kNone};
+    }
+    case RequestKind::kStatus:
+      return Plan{};
+    case RequestKind::kMemberAttributes:
+      return propose(Operation::kClusterMemberAttrSet);
+    case RequestKind::kClusterVersion:
+      return propose(Operation::kClusterVersionSet);
+    default:
+      break;
+  }
+  if (learner) return NotForLearner();
+  switch (request.kind) {
+    case RequestKind::kPut:
+      RETURN_IF_ERROR(DecodeValid<mvcc::PutRequest>(request.body).status());
+      return propose(Operation::kPut);
+    case RequestKind::kDeleteRange:
+      RETURN_IF_ERROR(DecodeValid<mvcc::DeleteRangeRequest>(request.body).status());
+      return propose(Operation::kDeleteRange);
+    case RequestKind::kTxn: {
+      mvcc::TxnRequest txn;
+      RETURN_IF_ERROR(mvcc::Decode(request.body, &txn));
+      RETURN_IF_ERROR(mvcc::Validate(txn, config_.max_txn_ops));
+      if (!txn.read_only()) return propose(Operation::kTxn);
+      // Comparisons alone name no range that could be a serializable one: ask a quorum.
+      const bool empty = txn.success.empty() && txn.failure.empty();
+      return Plan{Plan::Kind::kRead, empty || !txn.serializable(), Operation::kNone};
+    }
+    case RequestKind::kCompact: {
+      mvcc::CompactionRequest compaction;
+      RETURN_IF_ERROR(mvcc::Decode(request.body, &compaction));
+      return propose(Operation::kCompaction);
+    }
+    case RequestKind::kMemberList: {
+      ASSIGN_OR_RETURN(const auto list, Parse<etcdserverpb::MemberListRequest>(request.body));
+      return Plan{Plan::Kind::kRead, list.linearizable(), Operation::kNone};
+    }
+    default:
+      return Plan{};
+  }
+}
+
+void Replica::Impl::Propose(const ClientRequest& request, Operation operation) {
+  const uint64_t id = proposals_.next_id();
+  if (apply::EncodedCommandSize(operation, request.body.size(), id) > config_.max_request_bytes) {
+    return Answer(request.token, mvcc::RequestTooLargeError());
+  }
+  if (proposals_.pending() >= config_.max_pending_proposals) {
+    return Answer(request.token, TooManyRequests());
+  }
+  // The server's own: checked here, since nobody validated them before.
+  if (operation == Operation::kClusterMemberAttrSet || operation == Operation::kClusterVersionSet) {
+    const absl::Status status = apply::Applier::Check({id, operation, request.body});
+    if (!status.ok()) return Answer(request.token, status);
+  }
+  proposals_.Add(request.token, apply::EncodeCommand(operation, request.body, id));
+}
+
+void Replica::Impl::AnswerRead(const ClientRequest& request) {
+  absl::StatusOr<Bytes> body = Read(request);
+  if (body.ok()) {
+    Answer(request.token, absl::OkStatus(), std::move(*body));
+  } else {
+    Answer(request.token, body.status());
+  }
+}
+
+absl::StatusOr<Bytes> Replica::Impl::Read(const ClientRequest& request) {
+  switch (request.kind) {
+    case RequestKind::kRange: {
+      mvcc::RangeRequest range;
+      RETURN_IF_ERROR(mvcc::Decode(request.body, &range));
+      return applier_.Range(range, identity());
+    }
+    case RequestKind::kTxn: {
+      mvcc::TxnRequest txn;
+      RETURN_IF_ERROR(mvcc::Decode(request.body, &txn));
+      return applier_.ReadTxn(txn, identity());
+    }
+    case RequestKind::kMemberList:
+      return MemberList();
+    case RequestKind::kStatus:
+      return Status();
+    case RequestKind::kHashKv:
+      return HashKvResponse(request.body);
+    default:
+      return absl::UnimplementedError("not a read");
+  }
+}
+
+absl::StatusOr<Bytes> Replica::Impl::MemberList() const {
+  etcdserverpb::MemberListResponse response;
+  response.mutable_header()->set_cluster_id(config_.cluster_id.value());
+  response.mutable_header()->set_member_id(config_.member_id.value());
+  response.mutable_header()->set_raft_term(raft_.term().value());
+  for (const auto& [id, member] : applier_.membership().members()) {
+    etcdserverpb::Member* out = response.add_members();
+    out->set_id(id.value());
+    out->set_name(member.name);
+    for (const std::string& url : member.peer_urls) out->add_peerurls(url);
+    for (const std::string& url : member.client_urls) out->add_clienturls(url);
+    out->set_islearner(member.is_learner);
+  }
+  return Serialize(response);
+}
+
+absl::StatusOr<Bytes> Replica::Impl::Status() const {
+  const ReplicaStatus s = status();
+  etcdserverpb::StatusResponse response;
+  etcdserverpb::ResponseHeader* header = response.mutable_header();
+  header->set_cluster_id(config_.cluster_id.value());
+  header->set_member_id(config_.member_id.value());
+  header->set_revision(s.revision.value());
+  header->set_raft_term(s.term.value());
+  response.set_version(config_.server_version);
+  response.set_dbsize(static_cast<int64_t>(s.db_bytes));
+  response.set_dbsizeinuse(static_cast<int64_t>(s.db_bytes_in_use));
+  response.set_leader(s.leader.value());
+  response.set_raftindex(s.commit.value());
+  response.set_raftterm(s.term.value());
+  response.set_raftappliedindex(s.applied.value());
+  response.set_islearner(s.is_learner);
+  response.set_storageversion(cluster_version());
+  response.mutable_downgradeinfo();
+  if (s.leader == MemberId(0)) response.add_errors("etcdserver: no leader");
+  return Serialize(response);
+}
+
+absl::StatusOr<Bytes> Replica::Impl::HashKvResponse(const Bytes& body) const {
+  ASSIGN_OR_RETURN(const auto request, Parse<etcdserverpb::HashKVRequest>(body));
+  ASSIGN_OR_RETURN(const HashKvResult hash, HashKv(Revision(request.revision())));
+  etcdserverpb::HashKVResponse response;
+  etcdserverpb::ResponseHeader* header = response.mutable_header();
+  header->set_cluster_id(config_.cluster_id.value());
+  header->set_member_id(config_.member_id.value());
+  header->set_revision(hash.current_revision.value());
+  header->set_raft_term(raft_.term().value());
+  response.set_hash(hash.hash);
+  response.set_compact_revision(hash.compact_revision.value());
+  response.set_hash_revision(hash.hash_revision.value());
+  return Serialize(response);
+}
+
+}  // namespace quorate::engine

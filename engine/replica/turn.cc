@@ -1,0 +1,219 @@
+// The work of one TurnEnd, in this order: proposals and read-index rounds into raft,
+// raft's Ready out (messages, the unit for the disk, what is committed), application,
+// reads, compaction, watches. Each part is bounded; what is left asks for another turn.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/crc32c.h"
+#include "base/prng.h"
+#include "base/status.h"
+#include "engine/membership/member_json.h"
+#include "engine/raft/codec.h"
+#include "engine/raft/conf_change.h"
+#include "engine/replica/impl.h"
+
+namespace quorate::engine {
+namespace {
+
+// Before dropped proposals are offered to raft again, unless the leader changes first.
+constexpr Duration kProposeRetryInterval = Milliseconds(20);
+// Records that background compaction looks at in a turn: well below a millisecond.
+constexpr size_t kCompactRecords = 1000;
+
+}  // namespace
+
+void Replica::Impl::On(const TurnEnd&) {
+  ProposeGathered();
+  AskReadIndexes();
+  if (raft_.HasReady()) HandleReady();
+  ApplyCommitted();
+  if (!fatal_.ok()) return;
+  AnswerReadyReads();
+  CompactSome();
+  if (watches_.HasWork()) watches_.Pump(config_.max_watch_reply_bytes);
+}
+
+void Replica::Impl::ProposeGathered() {
+  if (proposals_.queued().empty() || now_ < propose_again_) return;
+  // Without a leader they wait for one, as in etcd: nothing was promised for them yet.
+  if (raft_.leader() == raft::kNobody) {
+    propose_again_ = Instant::Infinite();  // until NoticeLeader()
+    return;
+  }
+  if (!raft_.Propose(proposals_.queued(), now_).ok()) {
+    propose_again_ = now_ + kProposeRetryInterval;
+    return;
+  }
+  proposals_.QueuedWereProposed();
+}
+
+// A refusal or a loss shows as silence: the round is asked again after a while.
+void Replica::Impl::AskReadIndexes() {
+  for (Bytes& context : reads_.TakeDue(now_)) {
+    raft_.ReadIndex(std::move(context), now_).IgnoreError();
+  }
+  if (reads_.CanStartRound()) raft_.ReadIndex(reads_.StartRound(now_), now_).IgnoreError();
+}
+
+void Replica::Impl::HandleReady() {
+  raft_.TakeReady(&ready_);
+  std::move(ready_.messages.begin(), ready_.messages.end(), std::back_inserter(out_->messages));
+  ready_.messages.clear();
+  for (const raft::ReadState& state : ready_.read_states) {
+    reads_.Confirm(state.context, state.index);
+  }
+  CHECK_MSG(ready_.snapshot == nullptr, "a snapshot got past the door");
+  if (ready_.HasUnit()) HandOutUnit();
+  if (!ready_.committed_entries.empty()) handed_out_ = ready_.committed_entries.last_index();
+}
+
+void Replica::Impl::HandOutUnit() {
+  const bool writes = ready_.hard_state.has_value() || !ready_.entries.empty();
+  if (!writes) {
+    // Nothing to write: the responses wait only for what is already under way.
+    if (units_.empty()) return DeliverDurable(std::move(ready_.responses));
+    std::vector<raft::Message>& waiting = units_.back().responses;
+    std::move(ready_.responses.begin(), ready_.responses.end(), std::back_inserter(waiting));
+    ready_.responses.clear();
+    return;
+  }
+  Persist persist;
+  persist.ticket = ++last_ticket_;
+  ready_.entries.CopyTo(&persist.entries);
+  persist.hard_state = ready_.hard_state;
+  persist.must_sync = ready_.must_sync;
+  out_->persists.push_back(std::move(persist));
+  units_.push_back({last_ticket_, std::move(ready_.responses)});
+  ready_.responses.clear();
+}
+
+// ---- application ----
+
+void Replica::Impl::ApplyCommitted() {
+  const LogIndex before = applied_;
+  size_t bytes = 0;
+  for (size_t n = 0; applied_ < handed_out_ && n < config_.max_apply_entries; ++n) {
+    // A copy: applying a configuration change works on raft itself.
+    const raft::Entry entry = raft_.log().EntryAt(applied_ + 1);
+    const absl::Status status = ApplyEntry(entry);
+    if (!status.ok()) {
+      fatal_ = absl::Status(
+          status.code(),
+          absl::StrCat("cannot apply the committed entry at index ", entry.index.value(), ", term ",
+                       entry.term.value(), ": ",
+                       absl::string_view(status.message().data(), status.message().size()),
+                       " (this is version ", config_.server_version, ")"));
+      return;
+    }
+    NoteApplied(entry);
+    bytes += entry.data.size();
+    if (bytes >= config_.max_apply_bytes) break;
+  }
+  if (applied_ != before) raft_.AppliedTo(applied_, now_);
+}
+
+void Replica::Impl::NoteApplied(const raft::Entry& entry) {
+  applied_ = entry.index;
+  uint64_t chain = applied_chain_ ^ Mix64(entry.index.value());
+  chain = Mix64(chain ^ entry.term.value());
+  chain = Mix64(chain ^ static_cast<uint64_t>(entry.type));
+  applied_chain_ = Mix64(chain ^ Crc32c(entry.data));
+}
+
+absl::Status Replica::Impl::ApplyEntry(const raft::Entry& entry) {
+  switch (entry.type) {
+    case raft::EntryType::kNormal:
+      return entry.data.empty() ? absl::OkStatus() : ApplyNormal(entry);
+    case raft::EntryType::kConfChange:
+      return ApplyConfChange(entry);
+    case raft::EntryType::kConfChangeV2:
+      break;
+  }
+  return absl::UnimplementedError("configuration changes of the second form are not supported");
+}
+
+absl::Status Replica::Impl::ApplyNormal(const raft::Entry& entry) {
+  ASSIGN_OR_RETURN(const apply::Command command, apply::DecodeCommand(entry.data));
+  const std::optional<RequestToken> token = proposals_.Take(command.id);
+  apply::Outcome outcome;
+  RETURN_IF_ERROR(applier_.Apply(command, identity(), token.has_value(), &outcome));
+  if (!token.has_value()) return absl::OkStatus();
+  ++proposals_committed_;
+  if (outcome.awaits_compaction != Revision(0)) {
+    awaiting_compaction_[*token] = outcome.awaits_compaction;
+  } else {
+    Answer(*token, std::move(outcome.status), std::move(outcome.body));
+  }
+  return absl::OkStatus();
+}
+
+namespace {
+
+absl::StatusOr<membership::Change> MembershipChange(const raft::ConfChange& change) {
+  membership::Change out;
+  if (change.type == raft::ConfChangeType::kRemoveNode) {
+    out.kind = membership::Change::Kind::kRemove;
+    out.member.id = change.node_id;
+    return out;
+  }
+  ASSIGN_OR_RETURN(const membership::MemberContext context,
+                   membership::ParseMemberJson(change.context));
+  out.member = context.member;
+  out.member.id = change.node_id;
+  switch (change.type) {
+    case raft::ConfChangeType::kAddNode:
+      out.kind =
+          context.is_promote ? membership::Change::Kind::kPromote : membership::Change::Kind::kAdd;
+      break;
+    case raft::ConfChangeType::kAddLearnerNode:
+      out.kind = membership::Change::Kind::kAddLearner;
+      break;
+    default:
+      out.kind = membership::Change::Kind::kUpdate;
+      break;
+  }
+  return out;
+}
+
+}  // namespace
+
+absl::Status Replica::Impl::ApplyConfChange(const raft::Entry& entry) {
+  ASSIGN_OR_RETURN(raft::ConfChange change, raft::DecodeConfChange(entry.data));
+  ASSIGN_OR_RETURN(const membership::Change member_change, MembershipChange(change));
+  apply::Outcome outcome;
+  applier_.ApplyMembershipChange(member_change, &outcome);
+  // A change that the members no longer allow counts as none, for raft too.
+  if (!outcome.status.ok()) change.node_id = raft::kNobody;
+  const auto config = raft_.ApplyConfChange(raft::ToV2(change), now_);
+  const std::optional<RequestToken> token = proposals_.Take(change.id);
+  if (token.has_value()) {
+    Answer(*token, outcome.status.ok() ? config.status() : outcome.status);
+  }
+  return absl::OkStatus();
+}
+
+// ---- what follows application ----
+
+void Replica::Impl::AnswerReadyReads() {
+  if (!reads_.HasReady(applied_)) return;
+  reads_.TakeReady(applied_, &ready_reads_);
+  for (const ClientRequest& read : ready_reads_) AnswerRead(read);
+  ready_reads_.clear();
+}
+
+void Replica::Impl::CompactSome() {
+  mvcc::Compactor& compactor = applier_.compactor();
+  if (compactor.busy()) compactor.Step(kCompactRecords);
+  for (auto it = awaiting_compaction_.begin(); it != awaiting_compaction_.end();) {
+    if (compactor.finished() < it->second) {
+      ++it;
+      continue;
+    }
+    Answer(it->first, absl::OkStatus(), applier_.CompactionResponse(identity()));
+    it = awaiting_compaction_.erase(it);
+  }
+}
+
+}  // namespace quorate::engine
