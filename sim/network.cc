@@ -14,7 +14,6 @@ namespace {
 constexpr uint32_t kPpm = 1'000'000;
 constexpr TraceKind kBlock("block", "from", "to");
 constexpr TraceKind kUnblock("unblock", "from", "to");
-constexpr TraceKind kDatagram("datagram", "from", "type");
 
 // A host reaches itself through its kernel: fast and without faults.
 LinkOptions LoopbackLink() {
@@ -85,7 +84,7 @@ uint16_t Network::Impl::FreePort(HostId id) {
 }
 
 Network::Network(const Context& context, const StreamOptions& streams)
-    : impl_(std::make_unique<Impl>(context, streams)) {}
+    : context_(context), impl_(std::make_unique<Impl>(context, streams)) {}
 
 Network::~Network() = default;
 
@@ -235,21 +234,15 @@ Network::Fate Network::DrawFate(HostId from, HostId to, DatagramType type, size_
   return fate;
 }
 
-void Network::ScheduleDatagram(HostId from, HostId to, DatagramType type, Duration delay,
-                               Task deliver) {
-  // One allocation holds what does not fit into an event's task.
-  impl_->context.scheduler->After(
-      delay, [impl = impl_.get(), from, to, type,
-              deliver = std::make_unique<Task>(std::move(deliver))]() mutable {
-        Loop* const loop = impl->host(to).loop;
-        if (loop == nullptr) {
-          impl->context.Inject(Fault::kDatagramNobody, to, from.value());
-        } else if (impl->blocked(from, to)) {
-          impl->context.Inject(Fault::kDatagramBlocked, to, from.value());
-        } else {
-          loop->Enter(kDatagram, from.value(), type, std::move(*deliver));
-        }
-      });
+Loop* Network::Receiver(HostId from, HostId to) {
+  Loop* const loop = impl_->host(to).loop;
+  if (loop == nullptr) {
+    context_.Inject(Fault::kDatagramNobody, to, from.value());
+  } else if (impl_->blocked(from, to)) {
+    context_.Inject(Fault::kDatagramBlocked, to, from.value());
+    return nullptr;
+  }
+  return loop;
 }
 
 }  // namespace quorate::sim

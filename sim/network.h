@@ -131,9 +131,12 @@ class Network {
   template <typename F>
   void Send(HostId from, HostId to, DatagramType type, size_t bytes, F deliver) {
     const Fate fate = DrawFate(from, to, type, bytes);
-    if (fate.copies == 2) ScheduleDatagram(from, to, type, fate.delay[1], Task(deliver));
+    if (fate.copies == 2) {
+      context_.scheduler->After(fate.delay[1], Datagram<F>{this, from, to, type, deliver});
+    }
     if (fate.copies >= 1) {
-      ScheduleDatagram(from, to, type, fate.delay[0], Task(std::move(deliver)));
+      context_.scheduler->After(fate.delay[0],
+                                Datagram<F>{this, from, to, type, std::move(deliver)});
     }
   }
 
@@ -145,9 +148,29 @@ class Network {
     Duration delay[2];
   };
 
-  Fate DrawFate(HostId from, HostId to, DatagramType type, size_t bytes);
-  void ScheduleDatagram(HostId from, HostId to, DatagramType type, Duration delay, Task deliver);
+  // One on its way; small enough to be an event without an allocation when F takes at
+  // most 24 bytes.
+  template <typename F>
+  struct Datagram {
+    Network* network;
+    HostId from;
+    HostId to;
+    DatagramType type;
+    F deliver;
 
+    void operator()() {
+      if (Loop* loop = network->Receiver(from, to)) {
+        loop->Enter(kDatagramKind, from.value(), type, Task(std::move(deliver)));
+      }
+    }
+  };
+  static constexpr TraceKind kDatagramKind{"datagram", "from", "type"};
+
+  Fate DrawFate(HostId from, HostId to, DatagramType type, size_t bytes);
+  // Who gets a datagram that arrives now; null if nobody does.
+  Loop* Receiver(HostId from, HostId to);
+
+  const Context context_;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -98,6 +98,8 @@ class Loop final : public io::Loop {
 
   // A buffer for one read; whoever reads next overwrites it.
   uv_buf_t read_buffer() { return uv_buf_init(read_buffer_.get(), kReadBufferBytes); }
+  // Room for the buffers of one write; whoever writes next overwrites it.
+  std::vector<uv_buf_t>* write_buffers() { return &write_buffers_; }
 
  private:
   friend class LoopTimer;
@@ -128,6 +130,7 @@ class Loop final : public io::Loop {
   std::unique_ptr<TimerHeap> timers_;
   Instant armed_for_ = Instant::Infinite();
   std::unique_ptr<char[]> read_buffer_;
+  std::vector<uv_buf_t> write_buffers_;
 
   std::mutex completions_mutex_;
   std::vector<std::unique_ptr<Completion>> completions_;

@@ -15,6 +15,9 @@ constexpr size_t kMaxBuffers = 1024;
 constexpr size_t kMaxWaitingBytes = 1024 * 1024;
 // Written pieces are let go of in bulk.
 constexpr size_t kMaxWrittenPieces = 1024;
+// An idle peer is probed after so long: one whose machine is gone does not keep its
+// connection for ever.
+constexpr unsigned kKeepAliveSeconds = 15;
 
 }  // namespace
 
@@ -42,6 +45,7 @@ TcpConnection::TcpConnection(Loop* loop)
 
 void TcpConnection::Connected() {
   uv_tcp_nodelay(&tcp_, 1);
+  uv_tcp_keepalive(&tcp_, 1, kKeepAliveSeconds);
   sockaddr_storage peer = {};
   int length = sizeof(peer);
   if (uv_tcp_getpeername(&tcp_, reinterpret_cast<sockaddr*>(&peer), &length) == 0) {
@@ -111,23 +115,25 @@ void TcpConnection::CloseAfterFlush() {
   if (!waiting_) loop_->AtTurnEnd(&flush_);
 }
 
-// Points buffers_ at the queued pieces, up to max_bytes (but at least one piece).
-void TcpConnection::GatherBuffers(size_t max_bytes) {
-  buffers_.clear();
+// The queued pieces for a system call: up to max_bytes, but at least one piece.
+const std::vector<uv_buf_t>& TcpConnection::GatherBuffers(size_t max_bytes) {
+  std::vector<uv_buf_t>* const buffers = loop_->write_buffers();
+  buffers->clear();
   size_t bytes = 0;
-  for (size_t i = first_; i < pieces_.size() && buffers_.size() < kMaxBuffers; ++i) {
+  for (size_t i = first_; i < pieces_.size() && buffers->size() < kMaxBuffers; ++i) {
     if (bytes > 0 && bytes + pieces_[i].size() > max_bytes) break;
     bytes += pieces_[i].size();
-    buffers_.push_back(uv_buf_init(const_cast<char*>(pieces_[i].data()),
+    buffers->push_back(uv_buf_init(const_cast<char*>(pieces_[i].data()),
                                    static_cast<unsigned>(pieces_[i].size())));
   }
+  return *buffers;
 }
 
 void TcpConnection::Flush() {
   while (!waiting_ && !failed() && queued_bytes_ > 0) {
-    GatherBuffers(~size_t{0});
+    const std::vector<uv_buf_t>& buffers = GatherBuffers(~size_t{0});
     const int written =
-        uv_try_write(stream(), buffers_.data(), static_cast<unsigned>(buffers_.size()));
+        uv_try_write(stream(), buffers.data(), static_cast<unsigned>(buffers.size()));
     if (written == UV_EAGAIN) {
       WaitForSocket();
     } else if (written < 0) {
@@ -169,14 +175,14 @@ void TcpConnection::TakeWritten(size_t bytes) {
 }
 
 void TcpConnection::WaitForSocket() {
-  GatherBuffers(kMaxWaitingBytes);
+  const std::vector<uv_buf_t>& buffers = GatherBuffers(kMaxWaitingBytes);
+  waiting_bytes_ = 0;
+  for (const uv_buf_t& buffer : buffers) waiting_bytes_ += buffer.len;
   const int result =
-      uv_write(&write_request_, stream(), buffers_.data(), static_cast<unsigned>(buffers_.size()),
+      uv_write(&write_request_, stream(), buffers.data(), static_cast<unsigned>(buffers.size()),
                [](uv_write_t* r, int s) { static_cast<TcpConnection*>(r->data)->OnWritten(s); });
   if (result != 0) return Fail("write to", result);
   waiting_ = true;
-  waiting_bytes_ = 0;
-  for (const uv_buf_t& buffer : buffers_) waiting_bytes_ += buffer.len;
 }
 
 void TcpConnection::OnWritten(int status) {

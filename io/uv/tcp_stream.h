@@ -50,7 +50,7 @@ class TcpConnection {
   void OnRead(ssize_t size, const uv_buf_t* buffer);
   void Flush();
   void TakeWritten(size_t bytes);
-  void GatherBuffers(size_t max_bytes);
+  const std::vector<uv_buf_t>& GatherBuffers(size_t max_bytes);
   void WaitForSocket();
   void OnWritten(int status);
   void ShutDownIfFlushed();
@@ -72,7 +72,6 @@ class TcpConnection {
   size_t first_ = 0;
   size_t queued_bytes_ = 0;
   size_t waiting_bytes_ = 0;  // of write_request_
-  std::vector<uv_buf_t> buffers_;
 
   bool reading_ = false;
   bool paused_ = false;

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <thread>
@@ -67,7 +66,7 @@ TEST(UvWorldTest, ComputationsRunOnOtherThreads) {
 
 TEST(UvWorldTest, AWorldMayEndWithWorkInFlight) {
   bool called = false;
-  const std::string path = std::string(getenv("TEST_TMPDIR")) + "/in_flight";
+  const std::string path = ::testing::TempDir() + "/in_flight";
   {
     io::uv::World world;
     // Owned by the callbacks that never come.
