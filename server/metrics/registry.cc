@@ -26,7 +26,7 @@ std::string PrintNumber(double value) {
     const auto whole = static_cast<int64_t>(value);
     if (static_cast<double>(whole) == value) return absl::StrCat(whole);
   }
-  return absl::StrFormat("%.17g", value);
+  return absl::StrFormat("%.12g", value);
 }
 
 std::string PrintSeconds(int64_t nanos) { return absl::StrFormat("%.9g", nanos / 1e9); }
