@@ -200,8 +200,10 @@ void Session::OnFrameSent(int32_t id, bool headers, bool end) {
   }
 }
 
-// A header block that cannot be sent (too large): the stream cannot go on without it.
+// A header block that cannot be sent (too large): the stream cannot go on without it. A
+// client's request is closed by nghttp2 itself then.
 void Session::OnFrameNotSent(int32_t id) {
+  if (side_ == Side::kClient) return;
   nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_INTERNAL_ERROR);
 }
 
