@@ -132,12 +132,10 @@ absl::Status Raft::CheckRecovered(const Config& config, const DurableLog& recove
 }
 
 Raft::Raft(const Config& config, DurableLog recovered, Instant now)
-    : config_(config),
+    : config_((CHECK_MSG(CheckRecovered(config, recovered).ok(), "see CheckRecovered"), config)),
       prng_(config.seed),
       now_(now),
-      log_((CHECK_MSG(CheckRecovered(config, recovered).ok(), "see CheckRecovered"),
-            recovered.snapshot),
-           std::move(recovered.entries), ApplyingLimit(config)),
+      log_(recovered.snapshot, std::move(recovered.entries), ApplyingLimit(config)),
       tracker_(config.quorum, config.max_inflight_messages, config.max_inflight_bytes) {
   CHECK_MSG(config.Validate().ok(), config.Validate().ToString());
   tracker_.SetConfig({std::move(recovered.snapshot.conf_state), {}}, log_.last_index());
