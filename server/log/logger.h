@@ -113,12 +113,12 @@ void AppendGoDuration(Duration span, std::string* out);
 }  // namespace quorate::log
 
 // `logger` is a Logger*; each field is a braced pair {key, value} or {status}.
-#define QUORATE_LOG(logger, log_level, message, ...)                         \
-  do {                                                                       \
-    ::quorate::log::Logger* const logger_ = (logger);                        \
-    if (logger_->enabled(log_level)) {                                       \
-      logger_->Write(log_level, __FILE__, __LINE__, message, {__VA_ARGS__}); \
-    }                                                                        \
+#define QUORATE_LOG(logger, log_level, message, ...)                                 \
+  do {                                                                               \
+    ::quorate::log::Logger* const quorate_logger_ = (logger);                        \
+    if (quorate_logger_->enabled(log_level)) {                                       \
+      quorate_logger_->Write(log_level, __FILE__, __LINE__, message, {__VA_ARGS__}); \
+    }                                                                                \
   } while (false)
 
 #define LOG_DEBUG(logger, ...) QUORATE_LOG(logger, ::quorate::log::Level::kDebug, __VA_ARGS__)
