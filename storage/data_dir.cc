@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "base/coding.h"
 #include "base/crc32c.h"
+#include "storage/segment.h"
 
 namespace quorate::storage {
 namespace {
@@ -91,6 +92,11 @@ absl::Status CheckIdentity(const Identity& found, const Identity& expected,
 absl::Status DamageError(absl::string_view path, uint64_t offset, absl::string_view what) {
   return absl::DataLossError(absl::StrCat(path, ": damaged at offset ", offset, ": ", what,
                                           ". Nothing was changed. ", ReplaceMemberAdvice()));
+}
+
+absl::Status MissingLogError(const DataPaths& paths) {
+  return DamageError(Join(paths.log, SegmentName(1)), 0,
+                     "the directory holds no segment of the log");
 }
 
 std::string ReplaceMemberAdvice() {

@@ -40,6 +40,8 @@ absl::Status CheckIdentity(const Identity& found, const Identity& expected,
 
 // The DataLoss that recovery refuses with: what is wrong where, and what to do.
 absl::Status DamageError(absl::string_view path, uint64_t offset, absl::string_view what);
+// The same for a directory that has no log any more.
+absl::Status MissingLogError(const DataPaths& paths);
 // What to do with a member whose data cannot be used.
 std::string ReplaceMemberAdvice();
 

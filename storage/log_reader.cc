@@ -230,10 +230,12 @@ absl::Status LogReader::FinishScan() {
                                     Offset(file.header.prepared_sectors), " bytes"));
   }
   file.end = scanned->end;
+  file.scanned = true;
   file.writes = scanned->writes.size();
   if (is_last) return ReplayLast(file, *scanned);
   SectorIndex sector = 1;
   const absl::Status status = replay_.AddClosed(*scanned, &sector);
+  contents_.position = replay_.position();
   return status.ok() ? status : DamageError(file.path, Offset(sector), status.message());
 }
 
@@ -305,8 +307,7 @@ void LogReader::FinishUnbegun(const LogFile& file, SectorIndex live_end) {
 
 void LogReader::Finish(absl::Status status) {
   const Callback callback = std::move(callback_);
-  if (!status.ok()) return callback(std::move(status));
-  callback(std::move(contents_));
+  callback(std::move(status), std::move(contents_));
 }
 
 }  // namespace quorate::storage

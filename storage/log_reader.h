@@ -34,6 +34,7 @@ struct LogFile {
   bool in_log = false;
   // Of a segment of the log: where it ends. Its successor says so, or the scan.
   SectorIndex end = 1;
+  bool scanned = false;
   size_t writes = 0;
 };
 
@@ -75,11 +76,11 @@ class SectorStream {
 
 class LogReader {
  public:
-  using Callback = std::function<void(absl::StatusOr<LogContents>)>;
+  using Callback = std::function<void(absl::Status, LogContents)>;
 
   // `writable`: open the files for writing too (recovery syncs them). `identity`: whose
   // the log must be, if given. A missing directory is an empty log. Calls back once
-  // unless destroyed before; errors are recovery's.
+  // unless destroyed before; errors are recovery's, and come with what was found so far.
   LogReader(io::Disk* disk, std::string log_dir, std::optional<Identity> identity, bool writable,
             Callback callback);
 

@@ -100,7 +100,8 @@ class Opening final : public PendingOpen {
   void WriteIdentity();
 
   // --- What is no longer needed ---
-  void TruncateClosed();
+  void SortLeftovers();
+  void TruncateNext();
   void RemoveNext();
   void Succeed();
 
@@ -183,9 +184,9 @@ void Opening::ReadLog() {
   const std::optional<Identity> expected =
       creating_ ? std::nullopt : std::optional<Identity>(identity());
   reader_ = std::make_unique<LogReader>(disk_, paths_.log, expected, /*writable=*/true,
-                                        [this](absl::StatusOr<LogContents> contents) {
-                                          if (!contents.ok()) return Fail(contents.status());
-                                          TakeLog(*std::move(contents));
+                                        [this](absl::Status status, LogContents contents) {
+                                          if (!status.ok()) return Fail(std::move(status));
+                                          TakeLog(std::move(contents));
                                         });
 }
 
@@ -196,8 +197,7 @@ void Opening::TakeLog(LogContents contents) {
     return Fail(DamageError(paths_.meta, 0, "the file is missing, though there is a log"));
   }
   if (!creating_ && log_.chain.empty()) {
-    return Fail(DamageError(absl::StrCat(paths_.log, "/", SegmentName(1)), 0,
-                            "the directory holds no segment of the log"));
+    return Fail(MissingLogError(paths_));
   }
   if (creating_) {
     for (LogFile& file : log_.files) file.in_log = false;
@@ -293,11 +293,11 @@ void Opening::SyncDirectories() {
 }
 
 void Opening::WriteIdentity() {
-  if (!creating_) return TruncateClosed();
-  meta_.Write(identity(), Then(&Opening::TruncateClosed));
+  if (!creating_) return SortLeftovers();
+  meta_.Write(identity(), Then(&Opening::SortLeftovers));
 }
 
-void Opening::TruncateClosed() {
+void Opening::SortLeftovers() {
   for (LogFile& file : log_.files) {
     if (file.in_log || file.file == nullptr) continue;
     const SpareFile spare = {file.path, file.file->size()};
@@ -308,12 +308,23 @@ void Opening::TruncateClosed() {
     }
     file.file.reset();
   }
-  if (header_.previous == 0 || log_.chain.empty()) return RemoveNext();
-  LogFile& closed = log_.files[log_.chain.back()];
-  const uint64_t end = uint64_t{header_.previous_end} * io::kSectorBytes;
-  if (closed.file->size() <= end) return RemoveNext();
-  // Space for nothing but what a crash left. Failing costs only that space.
-  closed.file->Truncate(end, [this](const absl::Status&) { RemoveNext(); });
+  if (header_.previous != 0) log_.files[log_.chain.back()].end = header_.previous_end;
+  next_ = 0;
+  TruncateNext();
+}
+
+// A segment that ended early, at a restart, keeps no space for what will never come. One
+// that is mostly full stays whole, to be recycled.
+void Opening::TruncateNext() {
+  while (next_ < log_.chain.size()) {
+    LogFile& closed = log_.files[log_.chain[next_++]];
+    const uint64_t end = uint64_t{closed.end} * io::kSectorBytes;
+    if (end >= closed.file->size() / 2) continue;
+    // Failing costs only the space.
+    closed.file->Truncate(end, [this](const absl::Status&) { TruncateNext(); });
+    return;
+  }
+  RemoveNext();
 }
 
 void Opening::RemoveNext() {

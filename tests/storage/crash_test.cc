@@ -134,7 +134,7 @@ TEST(CrashTest, EveryOperationOfRecovery) {
 // the same; then the power fails.
 TEST(CrashTest, AFailedSyncLosesNothingLater) {
   uint64_t lies = 0;
-  for (uint64_t seed = 1; seed <= 800; ++seed) {
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
     Prng prng(seed);
     sim::DiskOptions disk;
     disk.sync_lie_ppm = 1'000'000;

@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/prng.h"
 #include "sim/env.h"
+#include "storage/inspect.h"
 #include "storage/recovery.h"
 #include "storage/wal.h"
 
@@ -88,6 +89,17 @@ class Machine {
     return *found;
   }
 
+  absl::StatusOr<StorageReport> Inspect() {
+    std::optional<absl::StatusOr<StorageReport>> found;
+    std::unique_ptr<PendingOpen> inspection;
+    host_.Run([&] {
+      inspection = InspectStorage(env_, kDataDir,
+                                  [&](absl::StatusOr<StorageReport> report) { found = report; });
+    });
+    while (!found.has_value()) CHECK(scheduler_.RunOne());
+    return *found;
+  }
+
   // Appends as a turn of the process and waits for the answer.
   absl::Status AppendAndWait(const std::vector<raft::Entry>& entries,
                              std::optional<raft::HardState> hard_state = std::nullopt) {
@@ -113,6 +125,14 @@ class Machine {
   void Restart() {
     DropProcess();
     host_.Exit();
+    env_ = host_.Boot();
+  }
+
+  // Starts anew with a copy of the other machine's disk.
+  void CopyDiskFrom(const Machine& other) {
+    DropProcess();
+    host_.Exit();
+    host_.disk().CopyFrom(other.host_.disk());
     env_ = host_.Boot();
   }
 

@@ -1,0 +1,124 @@
+#include "storage/inspect.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "storage/data_dir.h"
+#include "storage/log_reader.h"
+
+namespace quorate::storage {
+namespace {
+
+SegmentRole RoleOf(const LogFile& file) {
+  if (file.in_log) return SegmentRole::kLog;
+  switch (file.header_state) {
+    case SectorState::kLive:
+      return SegmentRole::kLeftOver;
+    case SectorState::kZero:
+    case SectorState::kStale:
+      return SegmentRole::kPrepared;
+    case SectorState::kDamaged:
+      break;
+  }
+  return SegmentRole::kDamaged;
+}
+
+SegmentReport ReportOn(const LogFile& file) {
+  SegmentReport report;
+  report.path = file.path;
+  report.role = RoleOf(file);
+  if (file.file != nullptr) report.file_bytes = file.file->size();
+  if (!file.in_log) return report;
+  report.log_bytes = file.scanned ? uint64_t{file.end} * io::kSectorBytes : 0;
+  report.writes = file.writes;
+  report.last_index_before = file.header.start.last_index;
+  return report;
+}
+
+class Inspection final : public PendingOpen {
+ public:
+  using Callback = std::function<void(absl::StatusOr<StorageReport>)>;
+
+  Inspection(const io::Env& env, const std::string& data_dir, Callback callback)
+      : disk_(env.disk), paths_(data_dir), callback_(std::move(callback)) {
+    peeking_ = PeekIdentity(env, data_dir, [this](absl::StatusOr<Identity> identity) {
+      if (!identity.ok()) return Finish(identity.status());
+      report_.identity = *identity;
+      ReadLog();
+    });
+  }
+
+ private:
+  void ReadLog() {
+    reader_ = std::make_unique<LogReader>(disk_, paths_.log, report_.identity, /*writable=*/false,
+                                          [this](absl::Status status, LogContents contents) {
+                                            if (status.ok() && contents.chain.empty())
+                                              status = MissingLogError(paths_);
+                                            report_.verdict = std::move(status);
+                                            for (const LogFile& file : contents.files)
+                                              report_.segments.push_back(ReportOn(file));
+                                            report_.hard_state = contents.position.hard_state;
+                                            report_.last_index = contents.position.last_index;
+                                            report_.last_term = contents.position.last_term;
+                                            report_.notes = std::move(contents.notes);
+                                            Finish(std::move(report_));
+                                          });
+  }
+  void Finish(absl::StatusOr<StorageReport> result) {
+    const Callback callback = std::move(callback_);
+    callback(std::move(result));
+  }
+
+  io::Disk* const disk_;
+  const DataPaths paths_;
+  Callback callback_;
+  StorageReport report_;
+  std::unique_ptr<PendingOpen> peeking_;
+  std::unique_ptr<LogReader> reader_;
+};
+
+absl::string_view RoleName(SegmentRole role) {
+  switch (role) {
+    case SegmentRole::kLog:
+      return "log";
+    case SegmentRole::kPrepared:
+      return "prepared";
+    case SegmentRole::kLeftOver:
+      return "left over";
+    case SegmentRole::kDamaged:
+      return "damaged";
+  }
+  return "?";
+}
+
+}  // namespace
+
+std::unique_ptr<PendingOpen> InspectStorage(
+    const io::Env& env, const std::string& data_dir,
+    std::function<void(absl::StatusOr<StorageReport>)> callback) {
+  return std::make_unique<Inspection>(env, data_dir, std::move(callback));
+}
+
+std::string DescribeReport(const StorageReport& report) {
+  std::string out = absl::StrFormat("cluster %x, member %x\n", report.identity.cluster_id.value(),
+                                    report.identity.member_id.value());
+  for (const SegmentReport& segment : report.segments) {
+    absl::StrAppend(&out, segment.path, ": ", RoleName(segment.role), ", ", segment.file_bytes,
+                    " bytes");
+    if (segment.role == SegmentRole::kLog) {
+      absl::StrAppend(&out, ", used ", segment.log_bytes, " in ", segment.writes,
+                      " writes, after entry ", segment.last_index_before.value());
+    }
+    absl::StrAppend(&out, "\n");
+  }
+  absl::StrAppend(&out, "last entry ", report.last_index.value(), " of term ",
+                  report.last_term.value(), "; hard state: term ", report.hard_state.term.value(),
+                  absl::StrFormat(", vote %x", report.hard_state.vote.value()), ", commit ",
+                  report.hard_state.commit.value(), "\n");
+  for (const RecoveryNote& note : report.notes) absl::StrAppend(&out, note.message, "\n");
+  absl::StrAppend(&out, report.verdict.ok() ? "OK" : report.verdict.message(), "\n");
+  return out;
+}
+
+}  // namespace quorate::storage

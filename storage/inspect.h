@@ -1,0 +1,65 @@
+// Looks at a data directory without changing it: what is there, and whether it is whole.
+//
+//   inspection_ = storage::InspectStorage(env, dir, [](absl::StatusOr<StorageReport> report) {
+//     std::cout << storage::DescribeReport(*report);
+//   });
+//
+// Takes no lock: of a directory that a server is writing, the end of the log may be seen
+// as torn.
+#ifndef QUORATE_STORAGE_INSPECT_H_
+#define QUORATE_STORAGE_INSPECT_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/raft/types.h"
+#include "io/env.h"
+#include "storage/recovery.h"
+
+namespace quorate::storage {
+
+enum class SegmentRole : uint8_t {
+  kLog,       // part of the log
+  kPrepared,  // made ready, never begun
+  kLeftOver,  // replaced by a later segment at a recovery
+  kDamaged,   // its header fits nothing
+};
+
+struct SegmentReport {
+  std::string path;
+  SegmentRole role = SegmentRole::kLog;
+  uint64_t file_bytes = 0;
+  // Of a segment of the log.
+  uint64_t log_bytes = 0;  // of the file, up to where the log's part ends; 0 if not read
+  uint64_t writes = 0;
+  LogIndex last_index_before;
+};
+
+struct StorageReport {
+  Identity identity;
+  // OK if a start would find nothing wrong; else what it would refuse with. The rest is
+  // then what was found up to there.
+  absl::Status verdict;
+  std::vector<SegmentReport> segments;  // in ascending order of their numbers
+  raft::HardState hard_state;
+  LogIndex last_index;
+  Term last_term;
+  std::vector<RecoveryNote> notes;
+};
+
+// Errors are those of PeekIdentity; a damaged log is a verdict.
+[[nodiscard]] std::unique_ptr<PendingOpen> InspectStorage(
+    const io::Env& env, const std::string& data_dir,
+    std::function<void(absl::StatusOr<StorageReport>)> callback);
+
+// For people: a line each for the directory, its segments, the log's end, the verdict.
+std::string DescribeReport(const StorageReport& report);
+
+}  // namespace quorate::storage
+
+#endif  // QUORATE_STORAGE_INSPECT_H_

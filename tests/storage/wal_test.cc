@@ -1,0 +1,243 @@
+// How the log groups, orders, acknowledges and fails.
+#include "storage/wal.h"
+
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "tests/storage/machine.h"
+
+namespace quorate::storage {
+namespace {
+
+class WalTest : public ::testing::Test {
+ protected:
+  void Open(const OpenOptions& options = Machine::DefaultOptions()) {
+    const absl::Status status = machine_.Open(options);
+    ASSERT_TRUE(status.ok()) << status;
+    machine_.Settle();  // the next segment is ready
+  }
+  Wal::Callback Note(const std::string& name) {
+    return [this, name](const absl::Status& status) {
+      answers_.push_back(status.ok() ? name : absl::StrCat(name, " failed"));
+      last_status_ = status;
+    };
+  }
+  void AppendEntry(const std::string& name, size_t bytes = 10) {
+    const raft::Entry entry = NewEntry(++last_index_, 1, std::string(bytes, 'x'));
+    machine_.wal()->Append({&entry, 1}, nullptr, true, Note(name));
+  }
+  uint64_t writes() { return machine_.wal()->stats().writes; }
+
+  Machine machine_{1};
+  uint64_t last_index_ = 0;
+  std::vector<std::string> answers_;
+  absl::Status last_status_;
+};
+
+TEST_F(WalTest, WhatATurnAppendsIsOneWrite) {
+  Open();
+  machine_.Run([this] {
+    for (int i = 0; i < 20; ++i) AppendEntry(absl::StrCat(i));
+    EXPECT_TRUE(answers_.empty());
+  });
+  machine_.Settle();
+  EXPECT_EQ(writes(), 1u);
+  ASSERT_EQ(answers_.size(), 20u);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(answers_[i], absl::StrCat(i));
+}
+
+TEST_F(WalTest, WhatGathersDuringASyncIsTheNextWrite) {
+  Open();
+  machine_.Run([this] { AppendEntry("first"); });
+  // Each as a turn of its own, all while the first write is on its way.
+  for (int i = 0; i < 10; ++i) machine_.Run([this, i] { AppendEntry(absl::StrCat(i)); });
+  EXPECT_NE(machine_.wal()->write_in_flight_since(), Instant::Infinite());
+  EXPECT_GT(machine_.wal()->unsynced_bytes(), 0u);
+  machine_.Settle();
+  EXPECT_EQ(writes(), 2u);
+  EXPECT_EQ(answers_.size(), 11u);
+  EXPECT_EQ(machine_.wal()->unsynced_bytes(), 0u);
+  EXPECT_EQ(machine_.wal()->write_in_flight_since(), Instant::Infinite());
+}
+
+TEST_F(WalTest, ACommitIndexCostsNoSync) {
+  Open();
+  const raft::HardState voted{Term(1), MemberId(2), LogIndex(0)};
+  machine_.Run([&] {
+    machine_.wal()->Append({}, &voted, true, Note("vote"));
+    AppendEntry("entry");
+    const raft::HardState commit{Term(1), MemberId(2), LogIndex(1)};
+    machine_.wal()->Append({}, &commit, false, Note("commit"));
+  });
+  machine_.Settle();
+  EXPECT_EQ(writes(), 1u);
+  EXPECT_EQ(answers_, (std::vector<std::string>{"vote", "entry", "commit"}));
+  const uint64_t syncs_before = machine_.disk().operations();
+  machine_.Run([&] {
+    const raft::HardState commit{Term(1), MemberId(2), LogIndex(1)};
+    machine_.wal()->Append({}, &commit, false, Note("idle"));
+    EXPECT_NE(answers_.back(), "idle");  // never from inside the call
+  });
+  machine_.Settle();
+  EXPECT_EQ(answers_.back(), "idle");
+  EXPECT_EQ(machine_.disk().operations(), syncs_before);
+  // The next write carries it.
+  machine_.Run([this] { AppendEntry("second"); });
+  machine_.Settle();
+  machine_.Crash(sim::CrashKind::kPowerLoss);
+  Open();
+  EXPECT_EQ(machine_.state().hard_state, (raft::HardState{Term(1), MemberId(2), LogIndex(1)}));
+  EXPECT_EQ(machine_.state().entries.size(), 2u);
+}
+
+TEST_F(WalTest, AnEntryReplacesTheTailFromItsIndexOn) {
+  Open();
+  ASSERT_TRUE(machine_
+                  .AppendAndWait({NewEntry(1, 1, "a"), NewEntry(2, 1, "b"), NewEntry(3, 1, "c"),
+                                  NewEntry(4, 1, "d")})
+                  .ok());
+  ASSERT_TRUE(machine_.AppendAndWait({NewEntry(2, 2, "B")}).ok());
+  machine_.Crash(sim::CrashKind::kPowerLoss);
+  Open();
+  EXPECT_EQ(machine_.state().entries,
+            (std::vector<raft::Entry>{NewEntry(1, 1, "a"), NewEntry(2, 2, "B")}));
+  // And the log goes on from there.
+  ASSERT_TRUE(machine_.AppendAndWait({NewEntry(3, 2, "C")}).ok());
+  machine_.Crash(sim::CrashKind::kPowerLoss);
+  Open();
+  EXPECT_EQ(machine_.state().last_index(), LogIndex(3));
+}
+
+TEST_F(WalTest, EntriesOfAllTypesAndNoDataComeBack) {
+  Open();
+  std::vector<raft::Entry> entries = {NewEntry(1, 1, ""), NewEntry(2, 1, "change"),
+                                      NewEntry(3, 2, std::string(10 * limits::kMiB, 'z')),
+                                      NewEntry(4, 2, std::string("\0\n\xff", 3))};
+  entries[1].type = raft::EntryType::kConfChange;
+  entries[3].type = raft::EntryType::kConfChangeV2;
+  ASSERT_TRUE(machine_.AppendAndWait(entries).ok());
+  ASSERT_TRUE(machine_.AppendAndWait({NewEntry(5, 2, "after")}).ok());
+  entries.push_back(NewEntry(5, 2, "after"));
+  machine_.Crash(sim::CrashKind::kPowerLoss);
+  Open();
+  EXPECT_EQ(machine_.state().entries, entries);
+}
+
+TEST_F(WalTest, ManySegments) {
+  Open();
+  std::vector<raft::Entry> entries;
+  for (uint64_t i = 1; i <= 500; ++i) {
+    entries.push_back(NewEntry(i, 1, std::string(i % 997, static_cast<char>('a' + i % 26))));
+    ASSERT_TRUE(machine_.AppendAndWait({entries.back()}).ok());
+  }
+  EXPECT_GT(machine_.wal()->stats().segments, 15u);
+  machine_.Crash(sim::CrashKind::kPowerLoss);
+  Open();
+  EXPECT_EQ(machine_.state().entries, entries);
+}
+
+// Restarts must not pile up files, whatever was prepared and left.
+TEST_F(WalTest, RestartsRecycleWhatTheyLeave) {
+  Open();
+  for (uint64_t i = 1; i <= 30; ++i) {
+    machine_.Crash(i % 2 == 0 ? sim::CrashKind::kKill : sim::CrashKind::kPowerLoss);
+    Open();
+    EXPECT_LE(machine_.LogFiles().size(), 3u);
+  }
+  for (uint64_t i = 1; i <= 30; ++i) {
+    ASSERT_TRUE(machine_.AppendAndWait({NewEntry(i, 1, "x")}).ok());
+    ASSERT_TRUE(machine_.AppendAndWait({}, raft::HardState{Term(i), {}, {}}).ok());
+    machine_.Crash(sim::CrashKind::kPowerLoss);
+    Open();
+    ASSERT_EQ(machine_.state().last_index(), LogIndex(i));
+  }
+  uint64_t bytes = 0;
+  for (const std::string& path : machine_.LogFiles()) bytes += machine_.ReadFile(path).size();
+  EXPECT_LE(bytes, 30 * 2048 + 3 * 16 * 1024u);
+}
+
+TEST_F(WalTest, AFailedSyncIsFinal) {
+  Open();
+  ASSERT_TRUE(machine_.AppendAndWait({NewEntry(1, 1, "good")}).ok());
+  last_index_ = 1;
+  machine_.disk().FailNextSyncs(1);
+  machine_.Run([this] {
+    AppendEntry("a");
+    AppendEntry("b");
+  });
+  machine_.Run([this] { AppendEntry("c"); });
+  machine_.Settle();
+  EXPECT_EQ(answers_, (std::vector<std::string>{"a failed", "b failed", "c failed"}));
+  EXPECT_EQ(last_status_.code(), absl::StatusCode::kInternal);
+  EXPECT_FALSE(machine_.wal()->status().ok());
+  const uint64_t operations = machine_.disk().operations();
+  machine_.Run([this] { AppendEntry("d"); });
+  machine_.Settle();
+  EXPECT_EQ(answers_.back(), "d failed");
+  EXPECT_EQ(machine_.disk().operations(), operations);  // nothing is tried again
+}
+
+TEST_F(WalTest, AFailedWriteIsFinal) {
+  Open();
+  sim::DiskOptions options;
+  options.write_error_ppm = 1'000'000;
+  machine_.disk().SetOptions(options);
+  machine_.Run([this] { AppendEntry("a"); });
+  machine_.Settle();
+  machine_.disk().SetOptions(sim::DiskOptions());
+  machine_.Run([this] { AppendEntry("b"); });
+  machine_.Settle();
+  EXPECT_EQ(answers_, (std::vector<std::string>{"a failed", "b failed"}));
+}
+
+TEST_F(WalTest, AFullDiskNamesTheFile) {
+  Open();
+  sim::DiskOptions options;
+  options.capacity_bytes = machine_.disk().used_bytes();
+  machine_.disk().SetOptions(options);
+  std::vector<std::string> names;
+  // Both segments that are ready get filled before it shows.
+  for (int i = 0; i < 100; ++i) {
+    machine_.Run([this, i] { AppendEntry(absl::StrCat(i), 1000); });
+    machine_.Settle();
+  }
+  EXPECT_EQ(last_status_.code(), absl::StatusCode::kResourceExhausted) << last_status_;
+  EXPECT_NE(last_status_.message().find(kLogDir), absl::string_view::npos) << last_status_;
+  EXPECT_EQ(answers_.front(), "0");
+  EXPECT_EQ(answers_.size(), 100u);
+}
+
+// Space that comes back before it is needed is used.
+TEST_F(WalTest, ADiskThatIsNoLongerFullDoesNoHarm) {
+  Open();
+  sim::DiskOptions options;
+  options.capacity_bytes = machine_.disk().used_bytes();
+  machine_.disk().SetOptions(options);
+  // Into the segment that is ready already, so that the one after it finds no space.
+  for (int i = 0; i < 6; ++i) {
+    machine_.Run([this, i] { AppendEntry(absl::StrCat(i), 1000); });
+    machine_.Settle();
+  }
+  machine_.disk().SetOptions(sim::DiskOptions());
+  for (int i = 6; i < 60; ++i) {
+    machine_.Run([this, i] { AppendEntry(absl::StrCat(i), 1000); });
+    machine_.Settle();
+  }
+  EXPECT_TRUE(machine_.wal()->status().ok()) << machine_.wal()->status();
+  EXPECT_EQ(answers_.back(), "59");
+}
+
+TEST_F(WalTest, DestroyedWhileWritingSaysNothing) {
+  Open();
+  machine_.Run([this] { AppendEntry("a"); });
+  machine_.Run([this] { AppendEntry("b"); });
+  machine_.Restart();
+  machine_.Settle();
+  EXPECT_TRUE(answers_.empty());
+  Open();
+  EXPECT_LE(machine_.state().entries.size(), 2u);
+}
+
+}  // namespace
+}  // namespace quorate::storage
