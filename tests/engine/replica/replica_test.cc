@@ -380,6 +380,54 @@ TEST(Replica, LeadershipIsHandedOver) {
   EXPECT_EQ(cluster.leader(), target);
 }
 
+etcdserverpb::WatchRequest WatchFrom(const std::string& key, int64_t start) {
+  etcdserverpb::WatchRequest request;
+  request.mutable_create_request()->set_key(key);
+  request.mutable_create_request()->set_start_revision(start);
+  return request;
+}
+
+TEST(Replica, AWatchOnAFollowerSeesPastAndNewRevisions) {
+  Cluster cluster(3);
+  const int leader = cluster.Elect();
+  const int follower = FollowerOf(cluster);
+  cluster.Call(leader, RequestKind::kPut, Put("a", "1"));
+  cluster.OpenWatch(follower, 9);
+  cluster.Watch(follower, 9, WatchFrom("a", 2));
+  cluster.Settle();
+  cluster.Call(leader, RequestKind::kPut, Put("a", "2"));
+  cluster.Call(leader, RequestKind::kDeleteRange, Delete("a"));
+  cluster.Settle();
+  const auto responses = cluster.TakeWatched(9);
+  ASSERT_EQ(responses.size(), 4u);
+  EXPECT_TRUE(responses[0].created());
+  EXPECT_EQ(responses[0].header().member_id(), static_cast<uint64_t>(follower));
+  EXPECT_EQ(responses[1].events(0).kv().value(), "1");
+  EXPECT_EQ(responses[2].events(0).kv().value(), "2");
+  EXPECT_EQ(responses[3].events(0).type(), mvccpb::Event::DELETE);
+  EXPECT_EQ(cluster[follower].status().watchers, 1u);
+}
+
+TEST(Replica, AWatchStreamThatTakesNothingHoldsNobodyUp) {
+  Cluster cluster(1);
+  cluster.Elect();
+  cluster.OpenWatch(1, 1);
+  cluster.OpenWatch(1, 2);
+  cluster.Watch(1, 1, WatchFrom("k", 0));
+  cluster.Watch(1, 2, WatchFrom("k", 0));
+  cluster.SetWritable(1, 1, false);
+  for (int i = 0; i < 100; ++i) cluster.Send(1, RequestKind::kPut, Put("k", std::to_string(i)));
+  cluster.Settle();
+  EXPECT_EQ(cluster.TakeWatched(1).size(), 1u);  // that it was created
+  EXPECT_EQ(cluster.TakeWatched(2).size(), 101u);
+  EXPECT_EQ(cluster[1].status().slow_watchers, 1u);
+  cluster.SetWritable(1, 1, true);
+  cluster.Settle();
+  const auto late = cluster.TakeWatched(1);
+  ASSERT_EQ(late.size(), 1u);
+  EXPECT_EQ(late[0].events_size(), 100);
+}
+
 TEST(Replica, TheSameInputsGiveTheSameHistory) {
   const auto run = [] {
     Cluster cluster(3);

@@ -1,0 +1,239 @@
+// The store by itself: put, get, range, page, transaction, watch fan-out, compaction, and
+// memory, on 1,000,000 keys of 16 bytes with values of 256 bytes.
+#include <benchmark/benchmark.h>
+#include <malloc.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/bytes.h"
+#include "base/prng.h"
+#include "engine/mvcc/compaction.h"
+#include "engine/mvcc/range.h"
+#include "engine/mvcc/requests.h"
+#include "engine/mvcc/store.h"
+#include "engine/mvcc/txn.h"
+#include "engine/mvcc/watch.h"
+
+namespace quorate::mvcc {
+namespace {
+
+constexpr uint64_t kKeys = 1'000'000;
+constexpr size_t kKeyBytes = 16;
+constexpr size_t kValueBytes = 256;
+
+// 16 hexadecimal digits, scattered over the key space.
+std::string Key(uint64_t i) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  uint64_t x = Mix64(i);
+  std::string key(kKeyBytes, '0');
+  for (char& c : key) {
+    c = kDigits[x & 15];
+    x >>= 4;
+  }
+  return key;
+}
+
+void Put(Store* store, const std::string& key, const std::string& value) {
+  WriteTxn txn(store);
+  txn.Put(key, value, LeaseId());
+  txn.Commit();
+}
+
+std::unique_ptr<Store> FilledStore(uint64_t keys) {
+  auto store = std::make_unique<Store>();
+  const std::string value(kValueBytes, 'v');
+  for (uint64_t i = 0; i < keys; ++i) Put(store.get(), Key(i), value);
+  return store;
+}
+
+// Filled once; benches that change it only replace values.
+Store* Shared() {
+  static const std::unique_ptr<Store> store = FilledStore(kKeys);
+  return store.get();
+}
+
+void BM_PutNewKey(benchmark::State& state) {
+  Store store;
+  const std::string value(kValueBytes, 'v');
+  uint64_t i = 0;
+  for (auto _ : state) Put(&store, Key(i++), value);
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(BM_PutNewKey)->Iterations(kKeys);
+
+void BM_ApplyPut(benchmark::State& state) {
+  auto store = FilledStore(kKeys);
+  Prng prng(1);
+  const std::string value(kValueBytes, 'w');
+  for (auto _ : state) {
+    const std::string key = Key(prng.Below(kKeys));
+    PutRequest request;
+    request.key = key;
+    request.value = value;
+    BytesBuilder out(96);
+    benchmark::DoNotOptimize(ApplyPut(store.get(), nullptr, request, Identity(), &out));
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(BM_ApplyPut)->Iterations(kKeys);
+
+void RunRange(benchmark::State& state, const RangeRequest& request) {
+  for (auto _ : state) {
+    BytesBuilder out(512);
+    benchmark::DoNotOptimize(Range(*Shared(), Shared()->revision(), request, Identity(), &out));
+  }
+}
+
+void BM_Get(benchmark::State& state) {
+  Prng prng(2);
+  Shared();  // filled before the clock runs
+  for (auto _ : state) {
+    const std::string key = Key(prng.Below(kKeys));
+    RangeRequest request;
+    request.key = key;
+    BytesBuilder out(512);
+    benchmark::DoNotOptimize(Range(*Shared(), Shared()->revision(), request, Identity(), &out));
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(BM_Get);
+
+// The first `limit` keys out of all, against a range that ends after as many.
+void BM_Page(benchmark::State& state) {
+  RangeRequest request;
+  request.key = "0";
+  request.range_end = "g";
+  request.limit = state.range(0);
+  RunRange(state, request);
+}
+BENCHMARK(BM_Page)->Arg(500)->Arg(1000);
+
+void BM_ExactRange(benchmark::State& state) {
+  auto cursor = Shared()->index().First();
+  for (int64_t i = 0; i < state.range(0); ++i) cursor.Next();
+  const std::string end(cursor.key());
+  RangeRequest request;
+  request.key = "0";
+  request.range_end = end;
+  RunRange(state, request);
+}
+BENCHMARK(BM_ExactRange)->Arg(500)->Arg(1000);
+
+void BM_CountOnly(benchmark::State& state) {
+  RangeRequest request;
+  request.key = "1";
+  request.range_end = "f";
+  request.count_only = true;
+  RunRange(state, request);
+}
+BENCHMARK(BM_CountOnly);
+
+void BM_TxnCompareAndPut(benchmark::State& state) {
+  auto store = FilledStore(100'000);
+  Prng prng(3);
+  const std::string value(kValueBytes, 'x');
+  for (auto _ : state) {
+    const std::string key = Key(prng.Below(100'000));
+    TxnRequest txn;
+    Compare compare;
+    compare.target = Compare::kCreate;
+    compare.result = Compare::kGreater;
+    compare.key = key;
+    txn.compare.push_back(compare);
+    PutRequest put;
+    put.key = key;
+    put.value = value;
+    txn.success.emplace_back(put);
+    BytesBuilder out(128);
+    benchmark::DoNotOptimize(ApplyTxn(store.get(), nullptr, txn, Identity(), &out));
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(BM_TxnCompareAndPut)->Iterations(300'000);
+
+class CountingSink final : public WatchSink {
+ public:
+  void OnWatchReply(uint64_t, Bytes head, Bytes events) override {
+    bytes += head.size() + events.size();
+    ++replies;
+  }
+  Identity WatchIdentity() const override { return {ClusterId(1), MemberId(2), Term(3)}; }
+  uint64_t bytes = 0;
+  uint64_t replies = 0;
+};
+
+// A put to the one key that all watch; items are delivered events.
+void BM_WatchFanOut(benchmark::State& state) {
+  Store store;
+  CountingSink sink;
+  WatchHub hub(&store, WatchOptions(), &sink);
+  const std::string create("\x0a\x03\x0a\x01k", 5);
+  for (int64_t i = 1; i <= state.range(0); ++i) {
+    hub.Open(static_cast<uint64_t>(i));
+    hub.Request(static_cast<uint64_t>(i), Bytes::Copy(create), Instant());
+  }
+  const std::string value(kValueBytes, 'v');
+  sink.replies = 0;
+  for (auto _ : state) {
+    Put(&store, "k", value);
+    while (hub.HasWork()) hub.Pump(limits::kMiB);
+  }
+  state.SetItemsProcessed(static_cast<int64_t>(sink.replies));
+}
+BENCHMARK(BM_WatchFanOut)->Arg(1)->Arg(100)->Arg(10'000);
+
+// Superseded revisions given up, in steps of 1000 records.
+void BM_Compaction(benchmark::State& state) {
+  for (auto _ : state) {
+    state.PauseTiming();
+    auto store = FilledStore(300'000);
+    const std::string value(kValueBytes, 'n');
+    for (uint64_t i = 0; i < 300'000; ++i) Put(store.get(), Key(i), value);
+    Compactor compactor(store.get());
+    state.ResumeTiming();
+    compactor.Start(store->revision()).IgnoreError();
+    while (compactor.busy()) compactor.Step(1000);
+    state.PauseTiming();
+    state.counters["held_MB"] = static_cast<double>(store->log().allocated_bytes()) / 1e6;
+    store.reset();
+    state.ResumeTiming();
+  }
+  state.SetItemsProcessed(state.iterations() * 300'000);
+}
+BENCHMARK(BM_Compaction)->Iterations(1)->Unit(benchmark::kMillisecond);
+
+void BM_HashKv(benchmark::State& state) {
+  Compactor compactor(Shared());
+  for (auto _ : state) benchmark::DoNotOptimize(compactor.HashKv(Revision(0)));
+}
+BENCHMARK(BM_HashKv)->Unit(benchmark::kMillisecond);
+
+// Resident memory of the filled store against the raw bytes of its keys and values.
+void BM_Memory(benchmark::State& state) {
+  for (auto _ : state) benchmark::DoNotOptimize(Shared());
+  malloc_trim(0);
+  const double raw = static_cast<double>(kKeys * (kKeyBytes + kValueBytes));
+  const Store& store = *Shared();
+  const double held =
+      static_cast<double>(store.log().allocated_bytes() + store.index().allocated_bytes());
+  state.counters["raw_MB"] = raw / 1e6;
+  state.counters["held_MB"] = held / 1e6;
+  state.counters["ratio"] = held / raw;
+  state.counters["index_B_per_key"] =
+      static_cast<double>(store.index().allocated_bytes()) / static_cast<double>(kKeys);
+  long resident_pages = 0;
+  if (FILE* statm = std::fopen("/proc/self/statm", "r")) {
+    if (std::fscanf(statm, "%*s %ld", &resident_pages) != 1) resident_pages = 0;
+    std::fclose(statm);
+  }
+  state.counters["process_ratio"] = static_cast<double>(resident_pages) * 4096 / raw;
+}
+BENCHMARK(BM_Memory)->Iterations(1);
+
+}  // namespace
+}  // namespace quorate::mvcc
+
+BENCHMARK_MAIN();
