@@ -25,10 +25,9 @@ absl::Status Raft::OnReadIndex(Message m) {
   }
   CHECK(role_ == Role::kLeader);
   ReadRequest request{m.from, std::move(m.entries), log_.committed()};
-  if (tracker_.IsSingleton()) {
-    AnswerRead(std::move(request), log_.committed());
-  } else if (!HasCommittedInTerm()) {
-    // Until then the commit index may be behind what earlier leaders answered with.
+  if (!HasCommittedInTerm()) {
+    // Until then the commit index may be behind what earlier leaders (or, alone, this
+    // very member before its restart) answered with.
     early_reads_.push_back(std::move(request));
   } else {
     AcceptRead(std::move(request));
@@ -38,7 +37,7 @@ absl::Status Raft::OnReadIndex(Message m) {
 
 void Raft::AcceptRead(ReadRequest request) {
   request.index = log_.committed();
-  if (config_.read_only == ReadOnlyMode::kLeaseBased) {
+  if (config_.read_only == ReadOnlyMode::kLeaseBased || tracker_.IsSingleton()) {
     AnswerRead(std::move(request), log_.committed());
     return;
   }
