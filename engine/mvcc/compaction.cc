@@ -1,5 +1,6 @@
 #include "engine/mvcc/compaction.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "base/check.h"
@@ -67,13 +68,16 @@ bool Compactor::StepHash(Job* job, size_t* budget) {
 
 bool Compactor::StepPrune(Job* job, size_t* budget) {
   RevisionLog& log = store_->log_;
-  for (; *budget > 0; --*budget) {
+  while (*budget > 0) {
     if (!log.Valid(&job->cursor)) return true;
     const Record record = log.Get(job->cursor.location());
     if (record.revision.main > job->at) return true;
-    store_->index_.Prune(DecodeKey(record.bytes), job->at,
-                         [&log](Location dropped) { log.MarkGarbage(dropped); });
-    log.Next(&job->cursor);
+    const size_t max = *budget;
+    const size_t dropped =
+        store_->index_.Prune(DecodeKey(record.bytes), job->at, max,
+                             [&log](Location location) { log.MarkGarbage(location); });
+    *budget -= std::max<size_t>(dropped, 1);
+    if (dropped < max) log.Next(&job->cursor);  // else there may be more of this key
   }
   return false;
 }

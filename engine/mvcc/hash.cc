@@ -26,13 +26,22 @@ HashScan::HashScan(const Store& store, Revision at, Revision compacted, Tombston
       at_(at),
       compacted_(compacted),
       tombstone_(tombstone),
-      anything_kept_(store.CountAt(KeyRange{absl::string_view(), {}, KeyRange::Kind::kFrom}, at) >
-                     0),
       cursor_(store.log().Begin()),
       crc_(Crc32c(kBucketName)) {
-  if (!anything_kept_ && tombstone == TombstoneAtEnd::kKeep) {
-    anything_kept_ = AnyTombstoneAt(store.log(), at);
+  if (tombstone == TombstoneAtEnd::kKeep) anything_kept_ = AnyTombstoneAt(store.log(), at);
+}
+
+bool HashScan::Probe(size_t* budget) {
+  const KeyIndex& index = store_.index();
+  auto c = index.LowerBound(probe_);
+  for (; c.valid() && !anything_kept_ && *budget > 0; c.Next(), --*budget) {
+    anything_kept_ = store_.Visible(c.entry(), at_).has_value();
   }
+  if (c.valid() && !anything_kept_) {
+    probe_ = std::string(c.key());
+    return false;
+  }
+  return true;
 }
 
 bool HashScan::Counts(const Record& record, Location location) const {
@@ -49,8 +58,10 @@ bool HashScan::Counts(const Record& record, Location location) const {
 }
 
 bool HashScan::Step(size_t max_records) {
+  size_t budget = max_records;
+  if (!probed_ && !(probed_ = Probe(&budget))) return false;
   const RevisionLog& log = store_.log();
-  for (size_t i = 0; i < max_records; ++i) {
+  for (; budget > 0; --budget) {
     if (!log.Valid(&cursor_)) return true;
     const Location location = cursor_.location();
     const Record record = log.Get(location);

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "base/strong_int.h"
 #include "engine/mvcc/store.h"
@@ -32,13 +33,17 @@ class HashScan {
   uint32_t hash() const { return crc_; }
 
  private:
+  bool Probe(size_t* budget);
   bool Counts(const Record& record, Location location) const;
 
   const Store& store_;
   Revision at_;
   Revision compacted_;
   TombstoneAtEnd tombstone_;
-  bool anything_kept_;
+  // Whether any key lives at `at_`: looked for first, key by key from probe_ on.
+  bool anything_kept_ = false;
+  bool probed_ = false;
+  std::string probe_;
   LogCursor cursor_;
   uint32_t crc_;
 };

@@ -52,7 +52,7 @@ size_t KeyIndex::Count(Entry entry) const {
 }
 
 KeyIndex::Version KeyIndex::At(Entry entry, size_t i) const {
-  if (IsList(entry.word_)) return Unpack(lists_[ListOf(entry.word_)][i]);
+  if (IsList(entry.word_)) return Unpack(lists_[ListOf(entry.word_)].begin()[i]);
   CHECK_EQ(i, size_t{0});
   const Location location = PlaceOf(entry.word_);
   return {log_->Get(location).revision.main, location, !entry.live()};
@@ -68,8 +68,8 @@ std::optional<KeyIndex::Version> KeyIndex::NewestAt(Entry entry, Revision main) 
     return only;
   }
   const List& list = lists_[ListOf(entry.word_)];
-  const auto after = std::upper_bound(list.begin(), list.end(), main.value(),
-                                      [](int64_t m, const Packed& p) { return m < p.main; });
+  const Packed* after = std::upper_bound(list.begin(), list.end(), main.value(),
+                                         [](int64_t m, const Packed& p) { return m < p.main; });
   if (after == list.begin()) return std::nullopt;
   return Unpack(*(after - 1));
 }
@@ -83,13 +83,13 @@ void KeyIndex::AppendAt(CountedTree::Path& path, absl::string_view key, Entry be
   } else {
     const Version only = At(before, 0);
     number = NewList();
-    lists_[number].push_back(Pack(only));
+    lists_[number].items.push_back(Pack(only));
   }
   List& list = lists_[number];
-  CHECK(list.back().main <= version.main.value());
-  const size_t capacity = list.capacity();
-  list.push_back(Pack(version));
-  list_bytes_ += (list.capacity() - capacity) * sizeof(Packed);
+  CHECK(list.items.back().main <= version.main.value());
+  const size_t capacity = list.items.capacity();
+  list.items.push_back(Pack(version));
+  list_bytes_ += (list.items.capacity() - capacity) * sizeof(Packed);
   CountedTree::Assign(path, ListWord(number, !version.tombstone));
 }
 
@@ -142,16 +142,17 @@ void KeyIndex::DropOldest(CountedTree::Path& path, Entry entry, size_t count) {
   const uint32_t number = ListOf(entry.word_);  // a single record is dropped whole or not
   List& list = lists_[number];
   if (list.size() - count == 1) {
-    const Version rest = Unpack(list.back());
+    const Version rest = Unpack(list.items.back());
     FreeList(number);
     return CountedTree::Assign(path, SingleWord(rest));
   }
-  list.erase(list.begin(), list.begin() + static_cast<ptrdiff_t>(count));
-  if (list.capacity() > 4 * list.size()) {
-    list_bytes_ -= list.capacity() * sizeof(Packed);
-    list.shrink_to_fit();
-    list_bytes_ += list.capacity() * sizeof(Packed);
-  }
+  list.head += count;
+  if (list.head < list.size()) return;
+  // Half or more of it is gone: give that back.
+  list_bytes_ -= list.items.capacity() * sizeof(Packed);
+  list.items = std::vector<Packed>(list.begin(), list.end());
+  list.head = 0;
+  list_bytes_ += list.items.capacity() * sizeof(Packed);
 }
 
 bool KeyIndex::Knows(absl::string_view key, Location location) const {
@@ -175,9 +176,10 @@ bool KeyIndex::Relocate(absl::string_view key, Location from, Location to) {
     return true;
   }
   List& list = lists_[ListOf(entry.word_)];
-  const auto it = std::lower_bound(list.begin(), list.end(), from.packed(),
-                                   [](const Packed& p, uint64_t l) { return p.place >> 1 < l; });
-  if (it == list.end() || it->place >> 1 != from.packed()) return false;
+  const auto it =
+      std::lower_bound(list.items.begin() + static_cast<ptrdiff_t>(list.head), list.items.end(),
+                       from.packed(), [](const Packed& p, uint64_t l) { return p.place >> 1 < l; });
+  if (it == list.items.end() || it->place >> 1 != from.packed()) return false;
   it->place = to.packed() << 1 | (it->place & 1);
   return true;
 }
@@ -190,14 +192,14 @@ uint32_t KeyIndex::NewList() {
   }
   const uint32_t number = free_lists_.back();
   free_lists_.pop_back();
-  lists_[number].reserve(2);
-  list_bytes_ += lists_[number].capacity() * sizeof(Packed);
+  lists_[number].items.reserve(2);
+  list_bytes_ += lists_[number].items.capacity() * sizeof(Packed);
   return number;
 }
 
 void KeyIndex::FreeList(uint32_t number) {
-  list_bytes_ -= lists_[number].capacity() * sizeof(Packed);
-  List().swap(lists_[number]);
+  list_bytes_ -= lists_[number].items.capacity() * sizeof(Packed);
+  lists_[number] = List();
   free_lists_.push_back(number);
 }
 

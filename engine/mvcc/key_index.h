@@ -91,15 +91,18 @@ class KeyIndex {
 
   // Drops the key's changes before the newest one at or before `main`, and that one too
   // if it is a tombstone older than `main`: what a compaction at `main` gives up.
-  // `dropped(location)` is told each; a key without changes leaves the index.
+  // `dropped(location)` is told each; a key without changes leaves the index. At most
+  // `max` are dropped, oldest first; how many were.
   template <typename Dropped>
-  void Prune(absl::string_view key, Revision main, Dropped&& dropped) {
+  size_t Prune(absl::string_view key, Revision main, size_t max, Dropped&& dropped) {
     CountedTree::Path path = tree_.Descend(key);
-    if (!path.found) return;
+    if (!path.found) return 0;
     const Entry entry(CountedTree::WordAt(path));
-    const size_t count = PrunedCount(entry, main);
+    size_t count = PrunedCount(entry, main);
+    if (count > max) count = max;
     for (size_t i = 0; i < count; ++i) dropped(At(entry, i).location);
     if (count > 0) DropOldest(path, entry, count);
+    return count;
   }
 
   // The record of `key` moved. False if the index does not know it at `from`.
@@ -117,7 +120,16 @@ class KeyIndex {
     int64_t main;
     uint64_t place;
   };
-  using List = std::vector<Packed>;
+  // Ascending. What is dropped from the front goes in bulk, so that a key with very many
+  // versions is pruned in small steps.
+  struct List {
+    std::vector<Packed> items;
+    size_t head = 0;  // of the first one that is still there
+
+    const Packed* begin() const { return items.data() + head; }
+    const Packed* end() const { return items.data() + items.size(); }
+    size_t size() const { return items.size() - head; }
+  };
 
   static Packed Pack(const Version& version);
   static Version Unpack(const Packed& packed);

@@ -47,12 +47,12 @@ Replica::Impl::Impl(const Config& config, Recovered recovered, Instant now)
       reads_(FirstReadContext(config)),
       now_(now) {}
 
-void Replica::Impl::Step(const Input& input, Output* out) {
+void Replica::Impl::Step(Input&& input, Output* out) {
   now_ = std::max(now_, input.now);
   out_ = out;
   if (fatal_.ok()) {
     if (now_ >= raft_.NextDeadline()) raft_.Tick(now_);
-    std::visit([this](const auto& event) { On(event); }, input.event);
+    std::visit([this](auto& event) { On(event); }, input.event);
     NoticeLeader();
     if (now_ >= watches_.next_tick()) watches_.Tick(now_);
   }
@@ -127,8 +127,8 @@ bool Replica::Impl::AcceptsFromPeer(const raft::Message& message) const {
   });
 }
 
-void Replica::Impl::On(const PeerMessage& event) {
-  if (!AcceptsFromPeer(event.message) || !raft_.Step(event.message, now_).ok()) {
+void Replica::Impl::On(PeerMessage& event) {
+  if (!AcceptsFromPeer(event.message) || !raft_.Step(std::move(event.message), now_).ok()) {
     ++peer_messages_refused_;
   }
 }

@@ -27,7 +27,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
  public:
   Impl(const Config& config, Recovered recovered, Instant now);
 
-  void Step(const Input& input, Output* out);
+  void Step(Input&& input, Output* out);
 
   ReplicaStatus status() const;
   std::vector<MemberInfo> members() const;
@@ -56,13 +56,13 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   // ---- impl.cc: inputs ----
   void On(const TimePassed&) {}
   void On(const TurnEnd&);
-  void On(const ClientRequest& request);
+  void On(ClientRequest& request);
   void On(const AbandonRequest& request);
   void On(const WatchOpen& event) { watches_.Open(event.stream.value()); }
   void On(const WatchRequestBytes& event);
   void On(const WatchWritable& event);
   void On(const WatchClose& event) { watches_.Close(event.stream.value()); }
-  void On(const PeerMessage& event);
+  void On(PeerMessage& event);
   void On(const PeerUnreachable& event) { raft_.ReportUnreachable(event.peer, now_); }
   void On(const SnapshotSent& event) { raft_.ReportSnapshot(event.peer, event.ok, now_); }
   void On(const Persisted& event);

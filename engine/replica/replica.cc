@@ -40,7 +40,7 @@ Replica::Replica(const Config& config, Recovered recovered, Instant now)
 
 Replica::~Replica() = default;
 
-void Replica::Step(const Input& input, Output* out) { impl_->Step(input, out); }
+void Replica::Step(Input&& input, Output* out) { impl_->Step(std::move(input), out); }
 ReplicaStatus Replica::status() const { return impl_->status(); }
 std::vector<MemberInfo> Replica::members() const { return impl_->members(); }
 std::string Replica::cluster_version() const { return impl_->cluster_version(); }

@@ -116,8 +116,10 @@ class Replica {
   Replica& operator=(const Replica&) = delete;
 
   // Takes one input and appends to *out. Never fails: bad input is answered or
-  // counted (see ReplicaStatus); Output::fatal says when the member must stop.
-  void Step(const Input& input, Output* out);
+  // counted (see ReplicaStatus); Output::fatal says when the member must stop. Given an
+  // rvalue it takes what is in the input instead of copying it.
+  void Step(Input&& input, Output* out);
+  void Step(const Input& input, Output* out) { Step(Input(input), out); }
 
   ReplicaStatus status() const;
   // Members in ascending id, voters and learners.

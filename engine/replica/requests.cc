@@ -23,7 +23,7 @@ absl::Status NotForLearner() {
 }
 absl::Status Malformed(absl::string_view message) {
   return absl::InternalError(
-      absl::StrCat("grpc: error unmarshalling request: malformed etcdserverpb.", message));
+      absl::StrCat("grpc: error unmarshalling request: malformed ", message));
 }
 
 template <typename Request>
@@ -52,14 +52,14 @@ void Replica::Impl::Answer(RequestToken token, absl::Status status, Bytes body) 
   out_->responses.push_back({token, std::move(status), std::move(body)});
 }
 
-void Replica::Impl::On(const ClientRequest& request) {
+void Replica::Impl::On(ClientRequest& request) {
   const absl::StatusOr<Plan> plan = MakePlan(request);
   if (!plan.ok()) {
     Answer(request.token, plan.status());
   } else if (plan->kind == Plan::Kind::kPropose) {
     Propose(request, plan->operation);
   } else if (plan->linearizable) {
-    reads_.Add(request);
+    reads_.Add(std::move(request));
   } else {
     AnswerRead(request);
   }
