@@ -86,6 +86,7 @@ bool Progress::MaybeUpdate(LogIndex index) {
 }
 
 bool Progress::MaybeDecreaseTo(LogIndex rejected, LogIndex hint) {
+  if (state == ProgressState::kSnapshot) return false;  // of before the snapshot was sent
   if (state == ProgressState::kReplicate) {
     if (rejected <= match) return false;  // it has matched since
     next = match + 1;
