@@ -119,8 +119,7 @@ class BytesBuilder {
   explicit BytesBuilder(size_t reserve = 256)
       : block_(bytes_internal::Block::New(reserve < 16 ? 16 : reserve)) {}
   // Empty, in the buffer of `recycled` if nobody else refers to it; else as above.
-  explicit BytesBuilder(Bytes recycled, size_t reserve = 256)
-      : block_(recycled.TakeUnshared()) {
+  explicit BytesBuilder(Bytes recycled, size_t reserve = 256) : block_(recycled.TakeUnshared()) {
     if (block_ == nullptr) block_ = bytes_internal::Block::New(reserve < 16 ? 16 : reserve);
   }
   BytesBuilder(const BytesBuilder&) = delete;

@@ -1,5 +1,7 @@
 """The static archives that some libraries link, for tests that look into objects."""
 
+load("@rules_cc//cc/common:cc_info.bzl", "CcInfo")
+
 def _static_archives_impl(ctx):
     files = []
     for dep in ctx.attr.deps:

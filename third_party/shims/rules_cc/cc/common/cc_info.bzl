@@ -1,0 +1,5 @@
+"""CcInfo where newer rules_cc has it."""
+
+load("//cc/private:builtin.bzl", "BuiltinCcInfo")
+
+CcInfo = BuiltinCcInfo
