@@ -45,7 +45,6 @@ void Wal::SetSyncObserver(std::function<void(Duration)> observer) {
 
 Wal::Impl::Impl(WalStart start)
     : loop_(start.loop),
-      disk_(start.disk),
       cluster_id_(start.cluster_id),
       member_id_(start.member_id),
       segment_sectors_(static_cast<SectorIndex>(start.segment_bytes / io::kSectorBytes)),

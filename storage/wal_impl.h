@@ -104,7 +104,6 @@ class Wal::Impl {
   void Fail(const absl::Status& status);
 
   io::Loop* const loop_;
-  io::Disk* const disk_;
   const ClusterId cluster_id_;
   const MemberId member_id_;
   const SectorIndex segment_sectors_;
