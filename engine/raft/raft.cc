@@ -456,9 +456,13 @@ void Raft::Send(Message m) {
     if (!HasNoTerm(m.type)) m.term = term_;
   }
   // Votes and acknowledgements speak of what must first be durable. So do refusals:
-  // they may rest on a vote or on entries that are still on their way to the disk.
+  // they may rest on a vote or on entries that are still on their way to the disk. And
+  // so do requests for votes (not pre-votes): were the term and the entries that one
+  // speaks of lost in a crash, the member could stand again in the same term with a
+  // shorter log and take the answers to its first request for answers to the second.
+  // (etcd's raft lets requests go at once; with it, synchronous writes close the gap.)
   if (m.type == MessageType::kAppResp || m.type == MessageType::kVoteResp ||
-      m.type == MessageType::kPreVoteResp) {
+      m.type == MessageType::kPreVoteResp || m.type == MessageType::kVote) {
     responses_.push_back(std::move(m));
     return;
   }

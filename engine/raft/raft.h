@@ -363,7 +363,7 @@ class Raft {
   std::vector<ReadState> read_states_;
 
   std::vector<Message> messages_;
-  std::vector<Message> responses_;         // wait for the own disk
+  std::vector<Message> responses_;         // wait for the own disk (see Send)
   std::vector<Message> steps_on_advance_;  // synchronous storage only
   LogIndex advance_applied_;               // synchronous storage only; 0 = none
   bool advancing_ = false;

@@ -35,9 +35,25 @@ absl::Status Node::Step(Message message) {
   return status;
 }
 
+namespace {
+
+// With asynchronous writes our requests for votes wait for the own disk, those of
+// etcd's raft do not (Raft::Send says why ours do): the scripts have them leave at once.
+void ReleaseVoteRequests(raft::Ready* ready) {
+  std::vector<Message> waiting;
+  for (Message& m : ready->responses) {
+    const bool request = m.type == MessageType::kVote;
+    (request ? ready->messages : waiting).push_back(std::move(m));
+  }
+  ready->responses = std::move(waiting);
+}
+
+}  // namespace
+
 std::string Node::ProcessReady(std::vector<Message>* sent) {
   raft_.TakeReady(&ready_);
   const bool async = raft_.config().async_storage_writes;
+  if (async) ReleaseVoteRequests(&ready_);
   std::vector<Message> messages = ready_.messages;
   if (async) {
     for (Message& work : QueueWork(ready_)) messages.push_back(std::move(work));
