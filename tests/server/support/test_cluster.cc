@@ -88,6 +88,8 @@ bool TestCluster::RunUntilReady() {
 void TestCluster::Crash(int number, sim::CrashKind kind) {
   Member& member = At(number);
   member.host->Crash(kind);
+  // A client would notice a power loss only when its system gives up.
+  channels_.at(static_cast<size_t>(number - 1)).reset();
   member.server.reset();
   member.ready = false;
 }
