@@ -50,6 +50,8 @@ void DataDirectory::OnIdentity(const absl::StatusOr<storage::Identity>& found) {
   options.cluster_id = identity->cluster_id;
   options.member_id = identity->member_id;
   options.create = !found.ok();
+  options.segment_bytes = config_.wal_segment_bytes;
+  options.first_segment_bytes = config_.wal_first_segment_bytes;
   opening_ = storage::OpenStorage(
       env_, std::move(options),
       [this](absl::StatusOr<storage::OpenedStorage> opened) { OnOpened(std::move(opened)); });

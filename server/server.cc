@@ -216,6 +216,8 @@ node::Options Server::Impl::NodeOptions() {
   replica.raft.heartbeat_interval = config_.heartbeat_interval;
   replica.raft.election_timeout = config_.election_timeout;
   replica.raft.pre_vote = config_.pre_vote;
+  replica.raft.max_append_bytes = config_.max_append_bytes;
+  replica.max_apply_entries = config_.max_apply_entries;
   replica.raft.seed = env_.random->Next64();
   return options;
 }

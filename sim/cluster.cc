@@ -95,6 +95,11 @@ config::Config Cluster::ConfigOf(size_t member, size_t members, const Options& o
   }
   config.heartbeat_interval = options.heartbeat_interval;
   config.election_timeout = options.election_timeout;
+  config.pre_vote = options.pre_vote;
+  config.wal_segment_bytes = options.wal_segment_bytes;
+  config.wal_first_segment_bytes = options.wal_first_segment_bytes;
+  config.max_append_bytes = options.max_append_bytes;
+  config.max_apply_entries = options.max_apply_entries;
   config.log_level = "error";
   return config;
 }
@@ -235,12 +240,13 @@ void Cluster::Send(size_t from, absl::Span<raft::Message> messages) {
       context_.Inject(Fault::kDatagramCorrupt, sender.host->id(), bit);
     }
     const size_t size = frame.size();
-    network_->Send(sender.host->id(), At(to).host->id(), static_cast<DatagramType>(message.type),
-                   size, [this, to, frame = std::move(frame)] { Deliver(to, frame); });
+    network_->Send(
+        sender.host->id(), At(to).host->id(), static_cast<DatagramType>(message.type), size,
+        [this, to, number = ++frames_, frame = std::move(frame)] { Deliver(to, number, frame); });
   }
 }
 
-void Cluster::Deliver(size_t to, const Bytes& frame) {
+void Cluster::Deliver(size_t to, uint64_t number, const Bytes& frame) {
   node::Node* const n = node(to);
   if (n == nullptr) return;  // it is still reading its disk
   const Bytes body = frame.Slice(kChecksumBytes, frame.size() - kChecksumBytes);
@@ -255,6 +261,7 @@ void Cluster::Deliver(size_t to, const Bytes& frame) {
                                 message.status().message()));
     return;
   }
+  if (message->type == raft::MessageType::kProp && !At(to).proposals.insert(number).second) return;
   n->OnPeerMessage(*std::move(message));
 }
 

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -92,6 +93,9 @@ class Cluster {
     uint64_t turns_seen = 0;
     uint64_t incarnation_seen = 0;
     EventId restart;
+    // Forwarded proposals that arrived: those that are carried twice are taken once, as
+    // over a stream. (All other messages may come twice.)
+    std::set<uint64_t> proposals;
   };
 
   Member& At(size_t member) { return *members_[member - 1]; }
@@ -100,7 +104,7 @@ class Cluster {
   void ObserveNow(Member* member);
   void OnFailure(size_t member, const absl::Status& why);
   void Send(size_t from, absl::Span<raft::Message> messages);
-  void Deliver(size_t to, const Bytes& frame);
+  void Deliver(size_t to, uint64_t number, const Bytes& frame);
   size_t NumberOf(MemberId id) const;
 
   const Context context_;
@@ -113,6 +117,7 @@ class Cluster {
   Prng restart_prng_;
   Judge* const judge_;
   std::vector<std::string> failures_;
+  uint64_t frames_ = 0;
 };
 
 }  // namespace quorate::sim

@@ -163,22 +163,31 @@ void Nemesis::Storm(FaultClass c) {
   });
 }
 
-void Nemesis::Cut(const Edges& edges) {
+void Nemesis::Cut(const Edges& edges, bool both) {
   for (const auto& [from, to] : edges) {
-    if (cuts_[from.value() * hosts_ + to.value()]++ == 0) network_->Block(from, to);
+    const bool fresh = cuts_[from.value() * hosts_ + to.value()]++ == 0;
+    const bool fresh_back = both && cuts_[to.value() * hosts_ + from.value()]++ == 0;
+    if (fresh && fresh_back) {
+      network_->BlockBoth(from, to);
+    } else if (fresh) {
+      network_->Block(from, to);
+    } else if (fresh_back) {
+      network_->Block(to, from);
+    }
   }
 }
 
-void Nemesis::Restore(const Edges& edges) {
+void Nemesis::Restore(const Edges& edges, bool both) {
   for (const auto& [from, to] : edges) {
     if (--cuts_[from.value() * hosts_ + to.value()] == 0) network_->Unblock(from, to);
+    if (both && --cuts_[to.value() * hosts_ + from.value()] == 0) network_->Unblock(to, from);
   }
 }
 
-void Nemesis::CutFor(FaultClass c, Edges edges) {
+void Nemesis::CutFor(FaultClass c, Edges edges, bool both) {
   if (edges.empty()) return;
-  Cut(edges);
-  UndoLater(c, [this, edges = std::move(edges)] { Restore(edges); });
+  Cut(edges, both);
+  UndoLater(c, [this, edges = std::move(edges), both] { Restore(edges, both); });
 }
 
 // Shapes: one alone; two halves; a bridge (two halves with one member that sees both);
@@ -199,26 +208,22 @@ void Nemesis::Partition() {
   const auto hub = static_cast<size_t>(draw.Below(n)) + 1;
   const bool clients_too = draw.Chance(1, 3);
   Edges edges;
-  const auto cut = [&edges](HostId a, HostId b) {
-    edges.emplace_back(a, b);
-    edges.emplace_back(b, a);
-  };
   for (size_t a = 1; a <= n; ++a) {
     for (size_t b = a + 1; b <= n; ++b) {
       const bool at_hub = a == hub || b == hub;
       const bool apart = shape == 3 ? !at_hub : left[a] != left[b] && !(shape == 2 && at_hub);
-      if (apart) cut(cluster_->host_id(a), cluster_->host_id(b));
+      if (apart) edges.emplace_back(cluster_->host_id(a), cluster_->host_id(b));
     }
   }
   if (clients_too) {
     for (const HostId client : clients_) {
       const bool client_left = draw.Chance(1, 2);
       for (size_t m = 1; m <= n; ++m) {
-        if (left[m] != client_left) cut(client, cluster_->host_id(m));
+        if (left[m] != client_left) edges.emplace_back(client, cluster_->host_id(m));
       }
     }
   }
-  CutFor(FaultClass::kPartition, std::move(edges));
+  CutFor(FaultClass::kPartition, std::move(edges), true);
 }
 
 // One member hears nobody, or nobody hears it, or any subset of the directions is cut.
@@ -234,7 +239,7 @@ void Nemesis::OneWay() {
       if (apart) edges.emplace_back(cluster_->host_id(a), cluster_->host_id(b));
     }
   }
-  CutFor(FaultClass::kOneWay, std::move(edges));
+  CutFor(FaultClass::kOneWay, std::move(edges), false);
 }
 
 // One member usually, sometimes some, now and then everybody at once.

@@ -58,9 +58,10 @@ class Nemesis {
   void Storm(FaultClass c);
   void Partition();
   void OneWay();
-  void CutFor(FaultClass c, Edges edges);
-  void Cut(const Edges& edges);
-  void Restore(const Edges& edges);
+  // Cuts edges for a drawn time; `both`: their opposites too.
+  void CutFor(FaultClass c, Edges edges, bool both);
+  void Cut(const Edges& edges, bool both);
+  void Restore(const Edges& edges, bool both);
   void CrashSome(FaultClass c);
   void Pause();
   void SkewClock();

@@ -21,7 +21,7 @@ struct Profile {
   const char* about;
   std::array<uint32_t, kFaultClasses> on_percent;
   std::vector<size_t> sizes = {1, 2, 3, 3, 3, 4, 5, 5, 5, 6, 7};
-  uint32_t streams_percent = 30;
+  uint32_t streams_percent = 33;
   // Actions come so much more often than usual, in percent.
   uint32_t tempo_percent = 100;
   // Crashes and isolation hit the leader this often.
@@ -133,6 +133,13 @@ void DrawCluster(const Draw& draw, const Profile& profile, Options* out) {
   out->election_timeout = Milliseconds(draw.OneOf("election", elections));
   out->heartbeat_interval =
       out->election_timeout / draw.OneOf("heartbeat", std::vector<int64_t>{5, 10, 10, 10});
+  out->pre_vote = !draw.Percent("no-pre-vote", 15);
+  const std::vector<uint64_t> segments = {16 * 1024, 64 * 1024, 256 * 1024};
+  out->wal_segment_bytes = draw.OneOf("segment", segments);
+  out->wal_first_segment_bytes = draw.OneOf("first-segment", std::vector<uint64_t>{4096, 65'536});
+  // One entry a message, a few, many.
+  out->max_append_bytes = draw.OneOf("append", std::vector<uint64_t>{0, 256, 4096, 1 << 20});
+  out->max_apply_entries = draw.OneOf("apply", std::vector<size_t>{1, 16, 4096});
   if (draw.Percent("busy", 50)) {
     out->turns.busy_min = Microseconds(2);
     out->turns.busy_max = Microseconds(draw.OneOf("busy-max", std::vector<int64_t>{20, 200, 2000}));
@@ -160,10 +167,10 @@ FaultPlan UsualPlan(FaultClass fault_class, const Draw& draw) {
   FaultPlan plan;
   plan.on = true;
   plan.interval = Milliseconds(
-      draw.OneOf(absl::StrCat(name, "-interval"), std::vector<int64_t>{1000, 2000, 4000, 8000}));
+      draw.OneOf(absl::StrCat(name, "-interval"), std::vector<int64_t>{1500, 3000, 6000, 12'000}));
   plan.duration_min = Milliseconds(10);
   plan.duration_mean = Milliseconds(
-      draw.OneOf(absl::StrCat(name, "-duration"), std::vector<int64_t>{200, 1000, 3000}));
+      draw.OneOf(absl::StrCat(name, "-duration"), std::vector<int64_t>{100, 500, 2000}));
   switch (fault_class) {
     case FaultClass::kLoss:
       plan.ppm = ppm({2'000, 20'000, 100'000, 400'000});
@@ -238,7 +245,7 @@ void DrawWorkload(const Draw& draw, Options* out) {
   w.groups = draw.Between("groups", 3, 10);
   w.keys = draw.Between("keys", 1, 6);
   w.value_bytes_max = draw.OneOf("value-bytes", std::vector<size_t>{16, 64, 64, 1000});
-  w.request_timeout = Milliseconds(draw.OneOf("timeout", std::vector<int64_t>{500, 1500, 4000}));
+  w.request_timeout = Milliseconds(draw.OneOf("timeout", std::vector<int64_t>{300, 1000, 3000}));
   w.put = static_cast<uint32_t>(draw.Between("put", 10, 60));
   w.get = static_cast<uint32_t>(draw.Between("get", 10, 60));
   w.serializable = static_cast<uint32_t>(draw.Between("serializable", 2, 20));
@@ -380,7 +387,9 @@ std::string Describe(const Options& options) {
       "ms latency=", options.link.latency_min.micros(), "+", options.link.latency_mean.micros(),
       "us sync=", options.disk.sync_min.micros(), "+", options.disk.sync_mean.micros(),
       "us busy=", options.turns.busy_max.micros(),
-      "us late=", options.turns.timer_late_max.micros(), "us clients=", w.clients, " rate=", w.rate,
+      "us late=", options.turns.timer_late_max.micros(), "us append=", options.max_append_bytes,
+      " apply=", options.max_apply_entries, " segment=", options.wal_segment_bytes,
+      options.pre_vote ? "" : " no-pre-vote", " clients=", w.clients, " rate=", w.rate,
       " keys=", w.groups, "x", w.keys, " timeout=", w.request_timeout.millis(),
       "ms watchers=", w.watchers, " faults=[", absl::StrJoin(faults, ", "), "]");
 }

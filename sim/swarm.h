@@ -90,6 +90,12 @@ struct Options {
   bool streams = false;
   Duration heartbeat_interval = Milliseconds(30);
   Duration election_timeout = Milliseconds(300);
+  bool pre_vote = true;
+  // See config::Config.
+  uint64_t wal_segment_bytes = 256 * 1024;
+  uint64_t wal_first_segment_bytes = 64 * 1024;
+  uint64_t max_append_bytes = 1024 * 1024;
+  size_t max_apply_entries = 4096;
   // The safety phase: anything may break.
   Duration duration = Seconds(30);
   TurnOptions turns;

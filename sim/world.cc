@@ -20,6 +20,9 @@ constexpr TraceKind kViolation("violation");
 // A seed that needs more has lost its way.
 constexpr uint64_t kMaxEvents = 100'000'000;
 
+// How often it is asked whether a phase has reached its goal.
+constexpr Duration kAskEvery = Milliseconds(5);
+
 // After the last fault, in election timeouts (each is at least election_timeout and at
 // most twice that): a leader, an acknowledged write through every member, equal state.
 constexpr int64_t kLeaderTimeouts = 10;
@@ -102,14 +105,14 @@ void World::MakeClients() {
 }
 
 bool World::RunUntil(VirtualTime end, const std::function<bool()>& done) {
-  uint64_t since_asked = 0;
+  VirtualTime ask_at = scheduler_.now();
   while (!Broken()) {
     if (scheduler_.next_time() > end) break;
     scheduler_.RunOne();
     cluster_->Observe();
     if (scheduler_.events_run() > kMaxEvents) bound_reached_ = true;
-    if (++since_asked < 64) continue;
-    since_asked = 0;
+    if (scheduler_.now() < ask_at) continue;
+    ask_at = scheduler_.now() + kAskEvery;
     if (done()) return !Broken();
   }
   if (Broken()) return false;

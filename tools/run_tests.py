@@ -211,7 +211,7 @@ def full(report):
     bazel_tests(report, "tsan", ["//tests/io/...", "//tests/base/..."])
     bazel_tests(report, "clang")
     digest_comparison(report)
-    check(report, "planted bugs", [sys.executable, "tests/mutants/run.py", "--all"])
+    check(report, "planted bugs", [sys.executable, "tests/mutants/run"])
     run(["bazel", "build", "--config=opt", "//sim:quorate-sim"])
     simulate(report, FULL_SEEDS)
     check(report, "clang-tidy", ["tools/clang_tidy.sh"])

@@ -3,6 +3,7 @@
 #define QUORATE_SERVER_CONFIG_CONFIG_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,13 @@ struct Config {
   bool pre_vote = true;
   size_t max_request_bytes = limits::kMaxRequestBytes;
   size_t max_txn_ops = limits::kMaxTxnOps;
+  // Not flags; the simulator draws them, so that rare sizes come up. Log segments in bytes
+  // (storage/recovery.h; the first is what a start waits for), entries' bytes in one append
+  // message (0 = one entry), entries applied in one turn.
+  uint64_t wal_segment_bytes = 64 * limits::kMiB;
+  uint64_t wal_first_segment_bytes = 4 * limits::kMiB;
+  uint64_t max_append_bytes = limits::kMaxAppendBytes;
+  size_t max_apply_entries = 4096;
   // debug, info, warn, error.
   std::string log_level = "info";
 

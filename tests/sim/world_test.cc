@@ -1,0 +1,157 @@
+// Whole worlds from a seed: the same again and again, clean, and with what they promise
+// to inject.
+#include "sim/world.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sim/report.h"
+#include "sim/swarm.h"
+
+namespace quorate::sim {
+namespace {
+
+Options Draw(absl::string_view profile, uint64_t seed) {
+  absl::StatusOr<Options> options = DrawOptions(profile, seed);
+  EXPECT_TRUE(options.ok()) << options.status();
+  return *options;
+}
+
+Options Short(absl::string_view profile, uint64_t seed) {
+  Options options = Draw(profile, seed);
+  options.duration = Seconds(4);
+  return options;
+}
+
+// What a replay prints and the digest that goes with it.
+struct Printed {
+  std::string text;
+  uint64_t digest = 0;
+};
+
+Printed Print(const Options& options) {
+  World world(options);
+  Printed out;
+  world.PrintTo([&out](absl::string_view line) {
+    out.text.append(line.data(), line.size());
+    out.text.push_back('\n');
+  });
+  out.digest = world.Run().digest;
+  return out;
+}
+
+TEST(World, ASeedRunsTheSameEveryTime) {
+  for (const char* profile : {"swarm", "streams"}) {
+    const Printed first = Print(Short(profile, 11));
+    const Printed second = Print(Short(profile, 11));
+    EXPECT_EQ(first.digest, second.digest);
+    EXPECT_EQ(first.text, second.text);
+    EXPECT_GT(first.text.size(), 10'000u);
+  }
+}
+
+TEST(World, ASeedRunsTheSameAloneAndAfterAnother) {
+  for (const char* profile : {"swarm", "streams"}) {
+    const uint64_t alone = World(Short(profile, 6)).Run().digest;
+    World(Short(profile, 5)).Run();
+    EXPECT_EQ(World(Short(profile, 6)).Run().digest, alone);
+  }
+}
+
+TEST(World, AWorldBesideAnotherDoesNotDisturbIt) {
+  const uint64_t alone = World(Short("swarm", 6)).Run().digest;
+  World other(Short("swarm", 7));
+  World world(Short("swarm", 6));
+  EXPECT_EQ(world.Run().digest, alone);
+}
+
+TEST(World, PrintingDoesNotChangeTheDigest) {
+  EXPECT_EQ(Print(Short("swarm", 3)).digest, World(Short("swarm", 3)).Run().digest);
+}
+
+TEST(World, SeedsDiffer) {
+  EXPECT_NE(World(Short("swarm", 1)).Run().digest, World(Short("swarm", 2)).Run().digest);
+}
+
+TEST(World, ABoundedCampaignIsCleanAndInjectsWhatItPromises) {
+  Tally tally("default");
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    const SeedReport report = World(Draw("default", seed)).Run();
+    EXPECT_TRUE(report.violations.empty()) << Explain("default", report);
+    EXPECT_FALSE(report.bound_reached) << seed;
+    tally.Add(report);
+  }
+  for (const std::string& missing : tally.Missing()) ADD_FAILURE() << "never: " << missing;
+  EXPECT_GT(tally.simulated(), Seconds(60 * 30));
+}
+
+TEST(World, AQuietWorldAnswersEverything) {
+  const SeedReport report = World(Draw("quiet", 4)).Run();
+  EXPECT_TRUE(report.violations.empty()) << Explain("quiet", report);
+  EXPECT_EQ(report.unknown, 0u);
+  EXPECT_GT(report.acknowledged_writes, 100u);
+  EXPECT_EQ(report.elections, 1u) << "nobody had a reason to stand again";
+}
+
+TEST(Swarm, EveryClassIsOnInSomeSeedsAndOffInOthers) {
+  std::vector<int> on(kFaultClasses);
+  int streams = 0;
+  bool sizes[8] = {};
+  constexpr int kSeeds = 400;
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    const Options options = Draw("default", seed);
+    streams += options.streams ? 1 : 0;
+    ASSERT_LE(options.members, 7u);
+    sizes[options.members] = true;
+    EXPECT_GE(options.duration, Seconds(30));
+    for (size_t i = 0; i < kFaultClasses; ++i) on[i] += options.faults[i].on ? 1 : 0;
+  }
+  EXPECT_GT(streams, kSeeds / 4) << "a quarter at least speaks bytes";
+  for (size_t n = 1; n <= 7; ++n) EXPECT_TRUE(sizes[n]) << n << " members";
+  for (size_t i = 0; i < kFaultClasses; ++i) {
+    EXPECT_GT(on[i], kSeeds / 20) << FaultClassName(static_cast<FaultClass>(i));
+    EXPECT_LT(on[i], kSeeds * 9 / 10) << FaultClassName(static_cast<FaultClass>(i));
+  }
+}
+
+TEST(Swarm, AnUnknownProfileIsRefusedWithTheNamesThereAre) {
+  const absl::StatusOr<Options> options = DrawOptions("nonsense", 1);
+  ASSERT_EQ(options.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(options.status().message().find("nonsense"), absl::string_view::npos);
+  EXPECT_NE(options.status().message().find("leader-kill"), absl::string_view::npos);
+}
+
+TEST(Report, SurvivesItsTripThroughAPipe) {
+  SeedReport report = World(Short("swarm", 9)).Run();
+  report.violations.push_back(
+      Violation{Rule::kWatch, VirtualTime::FromNanos(17), "told \"twice\"\n", {"a", "b"}});
+  const absl::StatusOr<SeedReport> back = SeedReportFromJson(ToJson(report));
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(ToJson(*back), ToJson(report));
+  EXPECT_EQ(back->digest, report.digest);
+  EXPECT_EQ(back->violations[0].evidence.size(), 2u);
+  EXPECT_FALSE(SeedReportFromJson("{\"seed\":1}").ok());
+  EXPECT_FALSE(SeedReportFromJson("nonsense").ok());
+}
+
+TEST(Tally, AClassThatIsOnButNeverActsIsMissing) {
+  Tally tally("default");
+  SeedReport report;
+  report.classes[static_cast<size_t>(FaultClass::kPause)] = true;
+  report.elections = report.requests = report.answered = report.acknowledged_writes =
+      report.checked_reads = report.watch_events = 1;
+  report.checks.fill(1);
+  tally.Add(report);
+  ASSERT_EQ(tally.Missing().size(), 1u);
+  EXPECT_NE(tally.Missing()[0].find("process-pause"), std::string::npos);
+  report.faults[static_cast<size_t>(Fault::kProcessPause)] = 1;
+  tally.Add(report);
+  EXPECT_TRUE(tally.Missing().empty());
+}
+
+}  // namespace
+}  // namespace quorate::sim
