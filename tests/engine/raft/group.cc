@@ -273,7 +273,9 @@ void Group::Compact(uint64_t id, uint64_t keep) {
   peer.durable_state.commit = std::max(peer.durable_state.commit, meta.index);
 }
 
-bool Group::IsCut(const Message& m) const { return cut_.count({m.from, m.to}) > 0; }
+bool Group::IsCut(const Message& m) const {
+  return m.type == lost_type || cut_.count({m.from, m.to}) > 0;
+}
 
 void Group::Deliver(const Message& m) {
   const auto to = peers_.find(m.to);

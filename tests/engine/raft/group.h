@@ -17,6 +17,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -111,6 +112,8 @@ class Group {
   // Cuts (heals) the links of these members with the others.
   void Isolate(std::set<uint64_t> ids);
   void Heal() { cut_.clear(); }
+  // The network loses all messages of this type.
+  std::optional<MessageType> lost_type;
 
   std::vector<Message>& messages() { return messages_; }
   size_t CountMessages(MessageType type, uint64_t to) const;
