@@ -167,7 +167,7 @@ struct ConnectState : std::enable_shared_from_this<ConnectState> {
   void Arrive() {
     if (callback == nullptr || !loop->alive()) return;
     HostState& server = network->host(to);
-    if (network->blocked(from, to) || network->blocked(to, from) || server.loop == nullptr) {
+    if (network->blocked(from, to) || network->blocked(to, from) || !server.powered) {
       return Retry();
     }
     const auto listener = server.listeners.find(port);

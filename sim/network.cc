@@ -103,6 +103,7 @@ std::unique_ptr<io::Network> Network::Attach(HostId host, Loop* loop) {
   HostState& state = impl_->host(host);
   CHECK(state.loop == nullptr);
   state.loop = loop;
+  state.powered = true;
   // Peers that were left half-open get an answer now: a reset.
   impl_->ForEachEnd([&](EndRef ref, End& end) {
     if (end.host != host || end.state != EndState::kVanished) return;
@@ -117,6 +118,7 @@ void Network::Detach(HostId host, Ending ending) {
   HostState& state = impl_->host(host);
   CHECK(state.loop != nullptr);
   state.loop = nullptr;
+  state.powered = ending != Ending::kPowerLoss;
   state.listeners.clear();
   impl_->ForEachEnd([&](EndRef ref, End& end) {
     if (end.host != host || end.state == EndState::kVanished) return;

@@ -102,6 +102,8 @@ struct Edge {
 struct HostState {
   std::string name;
   Loop* loop = nullptr;  // of the process that runs there
+  // Without power nobody answers; with it, the kernel refuses what no process listens to.
+  bool powered = false;
   absl::btree_map<uint16_t, SimListener*> listeners;
   uint16_t next_port = 0;
 };
