@@ -30,6 +30,20 @@ def free_ports(count):
     return ports
 
 
+def free_port_pairs(count):
+    """(client, peer) pairs of free ports in which the peer port follows the client's."""
+    pairs = []
+    while len(pairs) < count:
+        port = free_ports(1)[0]
+        try:
+            check_port_free(port + 1)
+        except (ClusterError, OverflowError):
+            continue
+        if all(abs(port - other) > 1 for other, _ in pairs):
+            pairs.append((port, port + 1))
+    return pairs
+
+
 def check_port_free(port):
     """Raises ClusterError if something listens on 127.0.0.1:port."""
     s = socket.socket()

@@ -16,6 +16,9 @@ import time
 import xml.etree.ElementTree as ElementTree
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tools"))
+import cluster as local  # noqa: E402
+
 # Simulated seeds of the ordinary and of the full run.
 SEEDS, FULL_SEEDS = "1..300", "1..5000"
 # Seeds whose digests are compared over the builds.
@@ -243,8 +246,10 @@ def main():
         bazel_tests(report, "opt")
         peer_cases(report)
         simulate(report, SEEDS)
-        check(report, "end to end: etcdctl against a cluster",
-              [sys.executable, "tests/e2e/cluster_test.py", "--binary", "bazel-bin/server/quorate"])
+        ports = ",".join(str(client) for client, _ in local.free_port_pairs(3))
+        check(report, "a cluster through etcdctl, its leader killed",
+              [sys.executable, "tools/run_cluster.py", "--binary", "bazel-bin/server/quorate",
+               "--check", "--ports", ports])
         if options.full:
             full(report)
             write_results(report, time.monotonic() - start)
