@@ -239,6 +239,29 @@ class ThreeMembers(unittest.TestCase):
         refused = http_get(peer, "/raft/stream/message/1")
         self.assertEqual((refused[0], refused[2]), (412, "incompatible version\n"))
 
+    def test_garbage_on_either_port_harms_nobody(self):
+        member = self.cluster.members[0]
+        grpc = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+        for port in (member.client_port, member.peer_port):
+            for garbage in (os.urandom(4096), b"GET / HTTP/9.9\r\n\r\n", b"\0" * 100,
+                            grpc + os.urandom(4096), grpc + b"\xff" * 9,
+                            b"POST /raft HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+                            b"GET /" + b"x" * 200000 + b" HTTP/1.1\r\n\r\n"):
+                self.send_and_drain(port, garbage)
+        self.ctl("put", "garbage/after", "1", endpoints=member.endpoint)
+        self.assertTrue(member.running())
+
+    def send_and_drain(self, port, garbage):
+        """Sends bytes, half-closes, and reads until the server closes or says nothing more."""
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            try:
+                connection.sendall(garbage)
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(65536):
+                    pass
+            except (ConnectionError, socket.timeout):
+                pass  # refusing without reading to the end is an answer too
+
     def test_a_killed_leader_loses_nothing(self):
         self.ctl("put", "kill/before", "1")
         leader = self.leader()

@@ -205,6 +205,22 @@ TEST(ServerTest, JoiningARunningClusterIsNotThereYet) {
   EXPECT_THAT(FailureOf(&cluster, 1), HasSubstr("not implemented yet"));
 }
 
+// A short life with a crash; the digest of all that happened in the world.
+uint64_t DigestOfALife(uint64_t seed) {
+  TestCluster cluster(3, seed);
+  cluster.StartAll();
+  EXPECT_TRUE(cluster.RunUntilReady());
+  for (int i = 0; i < 10; ++i) Put(&cluster, i % 3 + 1, absl::StrCat("k", i));
+  cluster.Crash(cluster.Leader());
+  cluster.world().RunFor(Seconds(5));
+  return cluster.world().digest();
+}
+
+TEST(ServerTest, TheSameSeedGivesTheSameRun) {
+  EXPECT_EQ(DigestOfALife(7), DigestOfALife(7));
+  EXPECT_NE(DigestOfALife(7), DigestOfALife(8));
+}
+
 TEST(ServerTest, AServerMayBeDestroyedAtAnyMoment) {
   // After every so many events of a start; nothing must be called or leak afterwards.
   for (uint64_t events = 0; events < 400; events += 7) {

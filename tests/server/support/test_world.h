@@ -26,6 +26,9 @@ class TestWorld {
   bool RunUntil(const std::function<bool()>& condition, Duration limit = Seconds(60));
   void RunFor(Duration time);
 
+  // Of everything that happened: equal for equal runs.
+  uint64_t digest() const { return trace_.digest(); }
+
  private:
   sim::Scheduler scheduler_;
   sim::Trace trace_;
