@@ -15,6 +15,9 @@ constexpr uint32_t kStormPpmMax = 500'000;
 constexpr FaultClass kWeather[] = {FaultClass::kLoss, FaultClass::kDuplicate, FaultClass::kDelay,
                                    FaultClass::kCorruption, FaultClass::kStreamReset};
 
+// The longest that an operation on a slow disk usually takes.
+constexpr Duration kSlowDiskMargin = Seconds(3);
+
 bool IsWeather(FaultClass c) {
   return std::find(std::begin(kWeather), std::end(kWeather), c) != std::end(kWeather);
 }
@@ -280,12 +283,17 @@ void Nemesis::SkewClock() {
   });
 }
 
+// Ends some time before the safety phase does: an operation that is under way then keeps
+// the time that it was given when it began.
 void Nemesis::SlowDisk() {
   Prng& draw = prng(FaultClass::kSlowDisk);
   const size_t victim = Victim(FaultClass::kSlowDisk);
-  const Duration time = Lasts(FaultClass::kSlowDisk);
-  Host& host = cluster_->host(victim);
+  const Duration wanted = Lasts(FaultClass::kSlowDisk);
   const uint64_t how = draw.Below(3);
+  const Duration left = VirtualTime() + options_.duration - kSlowDiskMargin - context_.now();
+  const Duration time = std::min(wanted, left);
+  if (time <= Duration()) return;
+  Host& host = cluster_->host(victim);
   if (how == 0) {
     host.disk().StallUntil(context_.now() + time);
     return;
@@ -293,8 +301,8 @@ void Nemesis::SlowDisk() {
   const uint32_t percent = how == 1 ? 1000 : 10'000;
   context_.Inject(Fault::kDiskSlow, host.id(), percent);
   host.disk().SetSlowdownPercent(percent);
-  UndoLater(FaultClass::kSlowDisk,
-            [this, victim] { cluster_->host(victim).disk().SetSlowdownPercent(100); });
+  context_.scheduler->After(
+      time, [this, victim] { cluster_->host(victim).disk().SetSlowdownPercent(100); });
 }
 
 void Nemesis::FailSync() {

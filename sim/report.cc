@@ -82,6 +82,9 @@ std::string Ratio(uint64_t value, uint64_t per) {
                       absl::Dec(static_cast<uint64_t>(hundredths % 100), absl::kZeroPad2));
 }
 
+// Stream seeds that a class must be on in before its rarer faults are missed.
+constexpr uint64_t kSeedsForCoincidence = 8;
+
 constexpr uint64_t kNanosPerSecond = 1'000'000'000;
 
 uint64_t PerSecond(uint64_t count, Duration wall) {
@@ -196,7 +199,10 @@ std::vector<std::string> Tally::Missing() const {
   for (size_t i = 0; i < kFaultClasses; ++i) {
     const auto fault_class = static_cast<FaultClass>(i);
     if (on_streams_[i] + on_datagrams_[i] == 0) continue;
-    for (const Fault fault : FaultsOf(fault_class, on_streams_[i] > 0, on_datagrams_[i] > 0)) {
+    // What takes a coincidence needs some seeds.
+    const bool streams = on_streams_[i] >= kSeedsForCoincidence;
+    const bool datagrams = on_datagrams_[i] > 0;
+    for (const Fault fault : FaultsOf(fault_class, streams, datagrams)) {
       if (faults_[static_cast<size_t>(fault)] > 0) continue;
       out.push_back(absl::StrCat(FaultName(fault), " (of ", FaultClassName(fault_class), ", on in ",
                                  on_streams_[i] + on_datagrams_[i], " seeds)"));

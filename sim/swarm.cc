@@ -155,7 +155,7 @@ void DrawCluster(const Draw& draw, const Profile& profile, Options* out) {
   out->disk.sync_mean = Microseconds(draw.OneOf("sync-mean", syncs));
   out->disk.capacity_bytes = uint64_t{4} << 30;
   out->stream.connect_timeout = Seconds(2);
-  out->stream.give_up_timeout = Seconds(5);
+  out->stream.give_up_timeout = Seconds(draw.OneOf("give-up", std::vector<int64_t>{1, 3, 5}));
 }
 
 // How a class behaves once it is on.

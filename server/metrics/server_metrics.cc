@@ -46,11 +46,11 @@ ServerMetrics::ServerMetrics(Registry* registry, Sources sources)
   AddServer();
   AddStore();
   AddDisk();
-  AddGrpc();
   if (sources_.process != nullptr) AddProcess();
   registry_->OnScrape([this] {
     RefreshStatus();
     RefreshClusterVersion();
+    RefreshGrpc();
     if (sources_.peers != nullptr) RefreshPeers();
   });
 }
@@ -121,44 +121,42 @@ void ServerMetrics::AddDisk() {
                                        Milliseconds(1), 14);
 }
 
-void ServerMetrics::AddGrpc() {
-  Counter* received =
-      registry_->AddCounter("etcd_network_client_grpc_received_bytes_total",
-                            "The total number of bytes received from grpc clients.");
-  Counter* sent = registry_->AddCounter("etcd_network_client_grpc_sent_bytes_total",
-                                        "The total number of bytes sent to grpc clients.");
-  const grpc::Server* grpc = sources_.grpc;
-  registry_->OnScrape([=] {
-    received->Set(grpc->stats().received_bytes);
-    sent->Set(grpc->stats().sent_bytes);
-  });
+// The series of the methods come into being with the first scrape: there are many, and a
+// member that restarts often should not pay for them each time.
+void ServerMetrics::RefreshGrpc() {
+  const grpc::Server* const grpc = sources_.grpc;
+  registry_
+      ->AddCounter("etcd_network_client_grpc_received_bytes_total",
+                   "The total number of bytes received from grpc clients.")
+      ->Set(grpc->stats().received_bytes);
+  registry_
+      ->AddCounter("etcd_network_client_grpc_sent_bytes_total",
+                   "The total number of bytes sent to grpc clients.")
+      ->Set(grpc->stats().sent_bytes);
   for (const auto& [path, method] : grpc->methods()) {
     const Labels labels = {{"grpc_method", method->name},
                            {"grpc_service", method->service},
                            {"grpc_type", TypeName(method->kind)}};
-    Counter* started = registry_->AddCounter("grpc_server_started_total",
-                                             "Total number of RPCs started on the server.", labels);
-    Counter* messages_in = registry_->AddCounter(
-        "grpc_server_msg_received_total",
-        "Total number of RPC stream messages received on the server.", labels);
-    Counter* messages_out =
-        registry_->AddCounter("grpc_server_msg_sent_total",
-                              "Total number of gRPC stream messages sent by the server.", labels);
-    std::array<Counter*, kCodes.size()> handled = {};
+    const auto count = [&](const char* name, const char* help, uint64_t value) {
+      registry_->AddCounter(name, help, labels)->Set(value);
+    };
+    const auto& stats = method->stats;
+    count("grpc_server_started_total", "Total number of RPCs started on the server.",
+          stats.started);
+    count("grpc_server_msg_received_total",
+          "Total number of RPC stream messages received on the server.", stats.messages_received);
+    count("grpc_server_msg_sent_total", "Total number of gRPC stream messages sent by the server.",
+          stats.messages_sent);
     for (size_t code = 0; code < kCodes.size(); ++code) {
       Labels with_code = {{"grpc_code", kCodes[code]}};
       with_code.insert(with_code.end(), labels.begin(), labels.end());
-      handled[code] = registry_->AddCounter(
-          "grpc_server_handled_total",
-          "Total number of RPCs completed on the server, regardless of success or failure.",
-          with_code);
+      registry_
+          ->AddCounter(
+              "grpc_server_handled_total",
+              "Total number of RPCs completed on the server, regardless of success or failure.",
+              with_code)
+          ->Set(stats.handled[code]);
     }
-    registry_->OnScrape([=, stats = &method->stats] {
-      started->Set(stats->started);
-      messages_in->Set(stats->messages_received);
-      messages_out->Set(stats->messages_sent);
-      for (size_t code = 0; code < kCodes.size(); ++code) handled[code]->Set(stats->handled[code]);
-    });
   }
 }
 

@@ -54,7 +54,7 @@ class ServerMetrics {
   void AddServer();
   void AddStore();
   void AddDisk();
-  void AddGrpc();
+  void RefreshGrpc();
   void AddProcess();
   void AddGauge(const char* name, const char* help, GaugeOf value);
   void AddCounter(const char* name, const char* help, CounterOf value);

@@ -187,6 +187,7 @@ bool RaftOracle::Holds(const Member& member, LogIndex index, uint64_t chain) con
 void RaftOracle::FollowLog(VirtualTime when, size_t member,
                            const engine::ReplicaInspector& inspector) {
   Member& m = members_[member];
+  if (m.leads) judge_->Checked(Rule::kLeaderAppendOnly);
   const size_t last = inspector.last_index().value();
   size_t same = std::min(last, m.log.size() - 1);
   if (last + 1 == m.log.size() &&
@@ -208,7 +209,6 @@ void RaftOracle::FollowLog(VirtualTime when, size_t member,
 
 void RaftOracle::Truncate(VirtualTime when, size_t member, size_t size, Term term) {
   Member& m = members_[member];
-  judge_->Checked(Rule::kLeaderAppendOnly);
   if (m.leads && m.led_term == term) {
     judge_->Report(Rule::kLeaderAppendOnly, when,
                    absl::StrCat(Name(member), " leads term ", term.value(),
