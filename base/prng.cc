@@ -7,19 +7,15 @@ namespace {
 // repeated squaring: no libm, so every build computes the same bits.
 uint64_t MinusLnQ32(uint32_t numerator) {
   // Normalise to m in [1, 2) with 32 fraction bits: u = m * 2^-shift.
-  int shift = 0;
-  uint64_t m = numerator;
-  while (m < (uint64_t{1} << 32)) {
-    m <<= 1;
-    ++shift;
-  }
+  const int shift = __builtin_clz(numerator) + 1;
+  uint64_t m = uint64_t{numerator} << shift;
   uint64_t log2_fraction = 0;
   for (int bit = 31; bit >= 0; --bit) {
     m = static_cast<uint64_t>((static_cast<unsigned __int128>(m) * m) >> 32);
-    if (m >= (uint64_t{1} << 33)) {
-      m >>= 1;
-      log2_fraction |= uint64_t{1} << bit;
-    }
+    // One if m has reached 2; without a branch, which would be a coin toss each time.
+    const uint64_t high = m >> 33;
+    m >>= high;
+    log2_fraction = (log2_fraction << 1) | high;
   }
   const uint64_t minus_log2 = (static_cast<uint64_t>(shift) << 32) - log2_fraction;
   constexpr uint64_t kLn2Q32 = 2977044472ULL;  // ln 2 * 2^32

@@ -240,8 +240,8 @@ void DrawFaults(const Draw& draw, const Profile& profile, Options* out) {
 
 void DrawWorkload(const Draw& draw, Options* out) {
   WorkloadOptions& w = out->workload;
-  w.clients = draw.Between("clients", 2, 6);
-  w.rate = draw.OneOf("rate", std::vector<uint64_t>{50, 100, 100, 150});
+  w.clients = draw.Between("clients", 3, 12);
+  w.rate = draw.OneOf("rate", std::vector<uint64_t>{60, 120, 120, 200});
   w.groups = draw.Between("groups", 3, 10);
   w.keys = draw.Between("keys", 1, 6);
   w.value_bytes_max = draw.OneOf("value-bytes", std::vector<size_t>{16, 64, 64, 1000});
