@@ -11,6 +11,9 @@ class LogSink {
   virtual ~LogSink() = default;
   // One whole line without its newline.
   virtual void WriteLine(absl::string_view line) = 0;
+  // False where lines must be the same in every build: compilers disagree about the line
+  // number of a macro call that spans several lines.
+  virtual bool wants_source_lines() const { return true; }
 };
 
 }  // namespace quorate::io

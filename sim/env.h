@@ -64,6 +64,7 @@ class LogSink final : public io::LogSink {
   using Observer = std::function<void(absl::string_view line)>;
   LogSink(Loop* loop, Observer observer);
   void WriteLine(absl::string_view line) override;
+  bool wants_source_lines() const override { return false; }
 
  private:
   Loop* const loop_;

@@ -224,7 +224,9 @@ void Logger::Write(Level level, absl::string_view file, int line, absl::string_v
   absl::StrAppend(&text, "{\"level\":\"", LevelName(level), "\",\"ts\":\"");
   AppendTimestamp(loop_->WallNow(), &text);
   absl::StrAppend(&text, "\",\"caller\":");
-  AppendJsonString(absl::StrCat(ShortFile(file), ":", line), &text);
+  AppendJsonString(sink_->wants_source_lines() ? absl::StrCat(ShortFile(file), ":", line)
+                                               : std::string(ShortFile(file)),
+                   &text);
   text.append(",\"msg\":");
   AppendJsonString(message, &text);
   for (const Field& field : fields) field.AppendTo(&text);
