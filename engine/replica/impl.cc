@@ -86,6 +86,7 @@ void Replica::Impl::NoticeLeader() {
   const MemberId leader = raft_.leader();
   if (leader == seen_leader_) return;
   seen_leader_ = leader;
+  leader_unreachable_ = false;
   if (leader == MemberId(0)) return;
   ++leader_changes_;
   propose_again_ = now_;
@@ -127,7 +128,18 @@ bool Replica::Impl::AcceptsFromPeer(const raft::Message& message) const {
   });
 }
 
+// Proposals passed on to a leader that cannot be reached would be lost, and their clients
+// would wait for nothing: they wait here for its next sign of life, or for the next leader.
+void Replica::Impl::On(const PeerUnreachable& event) {
+  raft_.ReportUnreachable(event.peer, now_);
+  if (event.peer == raft_.leader() && event.peer != config_.member_id) leader_unreachable_ = true;
+}
+
 void Replica::Impl::On(PeerMessage& event) {
+  if (leader_unreachable_ && event.message.from == raft_.leader()) {
+    leader_unreachable_ = false;
+    propose_again_ = now_;
+  }
   if (!AcceptsFromPeer(event.message) || !raft_.Step(std::move(event.message), now_).ok()) {
     ++peer_messages_refused_;
   }

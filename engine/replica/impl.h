@@ -63,7 +63,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void On(const WatchWritable& event);
   void On(const WatchClose& event) { watches_.Close(event.stream.value()); }
   void On(PeerMessage& event);
-  void On(const PeerUnreachable& event) { raft_.ReportUnreachable(event.peer, now_); }
+  void On(const PeerUnreachable& event);
   void On(const SnapshotSent& event) { raft_.ReportSnapshot(event.peer, event.ok, now_); }
   void On(const Persisted& event);
   void On(const TransferLeadership& event) { raft_.TransferLeader(event.target, now_); }
@@ -100,6 +100,8 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   absl::Status ApplyNormal(const raft::Entry& entry);
   absl::Status ApplyConfChange(const raft::Entry& entry);
   void NoteApplied(const raft::Entry& entry);
+  void AnswerOvertaken();
+  void StandIfAlone();
   void AnswerReadyReads();
   void CompactSome();
 
@@ -123,6 +125,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   PersistTicket last_ticket_;
 
   LogIndex applied_;
+  Term applied_term_;  // of the entry at applied_, if this run applied it
   LogIndex handed_out_;  // committed entries up to here are ours to apply
   uint64_t applied_chain_ = 0;
   absl::Status fatal_;
@@ -130,6 +133,9 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   // After raft dropped proposals: when to offer them again.
   Instant propose_again_ = Instant();
   MemberId seen_leader_;
+  // The transport could not reach the leader, and nothing was heard from it since.
+  bool leader_unreachable_ = false;
+  bool stood_alone_ = false;
   // Physical compactions that somebody waits for.
   absl::btree_map<RequestToken, Revision> awaiting_compaction_;
 

@@ -24,12 +24,13 @@ Proposals::Proposals(MemberId member, uint64_t run_id) : first_id_(FirstId(membe
 void Proposals::Add(RequestToken token, Bytes payload) {
   const uint64_t id = next_id();
   CHECK_MSG(by_token_.emplace(token, id).second, "a request token was used twice");
-  slots_.push_back({token, true});
+  slots_.push_back({token, true, Term()});
   queued_.push_back(std::move(payload));
   queued_ids_.push_back(id);
 }
 
-void Proposals::QueuedWereProposed() {
+void Proposals::QueuedWereProposed(Term term) {
+  for (const uint64_t id : queued_ids_) slots_[id - first_id_].proposed = term;
   queued_.clear();
   queued_ids_.clear();
 }
@@ -50,6 +51,19 @@ std::optional<RequestToken> Proposals::Take(uint64_t id) {
   by_token_.erase(token);
   DropAnswered();
   return token;
+}
+
+std::vector<RequestToken> Proposals::TakeOvertaken(Term term) {
+  std::vector<RequestToken> overtaken;
+  // Proposed in order, and terms only grow: they are the first ones.
+  for (Slot& slot : slots_) {
+    if (slot.awaited && (slot.proposed == Term() || slot.proposed >= term)) break;
+    if (!std::exchange(slot.awaited, false)) continue;
+    by_token_.erase(slot.token);
+    overtaken.push_back(slot.token);
+  }
+  DropAnswered();
+  return overtaken;
 }
 
 bool Proposals::Abandon(RequestToken token) {

@@ -31,12 +31,17 @@ class Proposals {
 
   // What waits to be handed to raft, in order.
   absl::Span<const Bytes> queued() const { return queued_; }
-  // Raft took them all.
-  void QueuedWereProposed();
+  // Raft took them all, in `term`: into its own log, or to pass them on to the leader.
+  void QueuedWereProposed(Term term);
 
   // The request behind an applied entry, if it is one of ours and still awaited; it is
   // forgotten then.
   std::optional<RequestToken> Take(uint64_t id);
+  // An entry of `term` has been applied: whatever a leader of an earlier term got of ours and
+  // made last has been applied before. Forgets and gives back the requests, in order, that
+  // were proposed in earlier terms and are still awaited. Nearly all of them are lost; one
+  // that is still on its way to a member may yet be proposed by it.
+  std::vector<RequestToken> TakeOvertaken(Term term);
   // Nobody waits for this request any more; what was not handed to raft never will be.
   // False if it is not here.
   bool Abandon(RequestToken token);
@@ -48,6 +53,7 @@ class Proposals {
   struct Slot {
     RequestToken token;
     bool awaited = false;
+    Term proposed;  // 0 while it is queued
   };
   void DropAnswered();
 

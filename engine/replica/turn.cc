@@ -30,6 +30,7 @@ void Replica::Impl::On(const TurnEnd&) {
   if (raft_.HasReady()) HandleReady();
   ApplyCommitted();
   if (!fatal_.ok()) return;
+  StandIfAlone();
   AnswerReadyReads();
   CompactSome();
   if (watches_.HasWork()) watches_.Pump(config_.max_watch_reply_bytes);
@@ -37,16 +38,16 @@ void Replica::Impl::On(const TurnEnd&) {
 
 void Replica::Impl::ProposeGathered() {
   if (proposals_.queued().empty() || now_ < propose_again_) return;
-  // Without a leader they wait for one, as in etcd: nothing was promised for them yet.
-  if (raft_.leader() == raft::kNobody) {
-    propose_again_ = Instant::Infinite();  // until NoticeLeader()
+  // Without a leader in reach they wait for one: nothing was promised for them yet.
+  if (raft_.leader() == raft::kNobody || leader_unreachable_) {
+    propose_again_ = Instant::Infinite();  // until NoticeLeader(), or a message from it
     return;
   }
   if (!raft_.Propose(proposals_.queued(), now_).ok()) {
     propose_again_ = now_ + kProposeRetryInterval;
     return;
   }
-  proposals_.QueuedWereProposed();
+  proposals_.QueuedWereProposed(raft_.term());
 }
 
 // A refusal or a loss shows as silence: the round is asked again after a while.
@@ -116,10 +117,33 @@ void Replica::Impl::ApplyCommitted() {
 
 void Replica::Impl::NoteApplied(const raft::Entry& entry) {
   applied_ = entry.index;
+  if (entry.term != applied_term_) {
+    applied_term_ = entry.term;
+    AnswerOvertaken();
+  }
   uint64_t chain = applied_chain_ ^ Mix64(entry.index.value());
   chain = Mix64(chain ^ entry.term.value());
   chain = Mix64(chain ^ static_cast<uint64_t>(entry.type));
   applied_chain_ = Mix64(chain ^ Crc32c(entry.data));
+}
+
+// What an earlier leader got of ours and did not make last is lost with near certainty: its
+// clients hear of it now instead of running into their time-outs.
+void Replica::Impl::AnswerOvertaken() {
+  for (const RequestToken token : proposals_.TakeOvertaken(applied_term_)) {
+    ++proposals_failed_;
+    Answer(token, absl::UnavailableError("etcdserver: leader changed"));
+  }
+}
+
+// The only voter has nobody to wait for: it need not sit out an election timeout after its
+// start. Once, since from then on it leads for as long as it is alone.
+void Replica::Impl::StandIfAlone() {
+  if (stood_alone_ || applied_ < raft_.log().committed()) return;
+  stood_alone_ = true;
+  const raft::ConfState conf = raft_.conf_state();
+  if (conf.voters.size() != 1 || conf.voters.front() != config_.member_id) return;
+  if (conf.voters_outgoing.empty()) raft_.Campaign(now_);
 }
 
 absl::Status Replica::Impl::ApplyEntry(const raft::Entry& entry) {

@@ -188,6 +188,63 @@ TEST(Replica, ProposalsWaitForALeader) {
   EXPECT_EQ(Value(cluster.Call(2, RequestKind::kRange, Get("b"))), "(0)");
 }
 
+TEST(Replica, TheOnlyVoterStandsAtOnceAfterAStart) {
+  Cluster cluster(1);
+  const Instant start = cluster.now();
+  EXPECT_EQ(cluster.leader(), 1);
+  ASSERT_TRUE(cluster.Call(1, RequestKind::kPut, Put("a", "1")).status.ok());
+  cluster.Crash(1);
+  cluster.Restart(1);
+  EXPECT_EQ(Value(cluster.Call(1, RequestKind::kRange, Get("a"))), "1");
+  EXPECT_EQ(cluster.now(), start);
+}
+
+TEST(Replica, ProposalsWaitWhileTheLeaderIsOutOfReach) {
+  Cluster cluster(3);
+  const int old_leader = cluster.Elect();
+  const int follower = FollowerOf(cluster);
+  cluster.Crash(old_leader);
+  cluster.Step(follower, PeerUnreachable{MemberId(static_cast<uint64_t>(old_leader))});
+  const RequestToken put = cluster.Send(follower, RequestKind::kPut, Put("a", "1"));
+  cluster.Settle();
+  EXPECT_EQ(cluster.Find(put), nullptr);
+  cluster.Elect();
+  cluster.Run(Milliseconds(100));
+  ASSERT_NE(cluster.Find(put), nullptr);
+  EXPECT_TRUE(cluster.Find(put)->status.ok());
+}
+
+TEST(Replica, AMessageOfTheLeaderEndsTheWaitForIt) {
+  Cluster cluster(3);
+  const int leader = cluster.Elect();
+  const int follower = FollowerOf(cluster);
+  cluster.Step(follower, PeerUnreachable{MemberId(static_cast<uint64_t>(leader))});
+  const RequestToken put = cluster.Send(follower, RequestKind::kPut, Put("a", "1"));
+  cluster.Settle();
+  EXPECT_EQ(cluster.Find(put), nullptr);
+  cluster.Run(Milliseconds(200));  // a heartbeat comes
+  EXPECT_EQ(cluster.leader(), leader);
+  ASSERT_NE(cluster.Find(put), nullptr);
+  EXPECT_TRUE(cluster.Find(put)->status.ok());
+}
+
+TEST(Replica, AProposalLostWithItsLeaderIsAnsweredOnceTheNextOneLeads) {
+  Cluster cluster(3);
+  const int old_leader = cluster.Elect();
+  const int follower = FollowerOf(cluster);
+  cluster.Crash(old_leader);
+  // The follower does not know yet and passes it on, into the void.
+  const RequestToken lost = cluster.Send(follower, RequestKind::kPut, Put("a", "1"));
+  cluster.Settle();
+  EXPECT_EQ(cluster.Find(lost), nullptr);
+  const int new_leader = cluster.Elect();
+  EXPECT_NE(new_leader, old_leader);
+  cluster.Run(Milliseconds(100));
+  ASSERT_NE(cluster.Find(lost), nullptr);
+  EXPECT_EQ(cluster.Find(lost)->status, absl::UnavailableError("etcdserver: leader changed"));
+  EXPECT_EQ(cluster[follower].status().proposals_pending, 0u);
+}
+
 TEST(Replica, AFollowerWhoseLogDivergedIsPutRight) {
   Cluster cluster(3);
   const int old_leader = cluster.Elect();
@@ -201,7 +258,8 @@ TEST(Replica, AFollowerWhoseLogDivergedIsPutRight) {
   cluster.Call(new_leader, RequestKind::kPut, Put("won", "y"));
   cluster.Isolate(old_leader, false);
   cluster.Run(Seconds(2));
-  EXPECT_EQ(cluster.Find(lost), nullptr);
+  ASSERT_NE(cluster.Find(lost), nullptr);
+  EXPECT_EQ(cluster.Find(lost)->status, absl::UnavailableError("etcdserver: leader changed"));
   EXPECT_EQ(Value(cluster.Call(old_leader, RequestKind::kRange, Get("lost"))), "(0)");
   ExpectSameState(&cluster);
 }
