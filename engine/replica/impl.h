@@ -125,7 +125,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   PersistTicket last_ticket_;
 
   LogIndex applied_;
-  Term applied_term_;  // of the entry at applied_, if this run applied it
+  Term applied_term_;    // of the entry at applied_, if this run applied it
   LogIndex handed_out_;  // committed entries up to here are ours to apply
   uint64_t applied_chain_ = 0;
   absl::Status fatal_;

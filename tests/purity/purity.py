@@ -41,6 +41,8 @@ ALLOWED = [
     r"\w+Error|Is[A-Z]\w+|throw_delegate\w*)\b.*",
     r"(bool |std::ostream& )?absl::.*\boperator(==|<|<<).*",
     r"google::protobuf::.*",
+    # assertions in the headers of Abseil, in builds without NDEBUG
+    r"__assert_fail",
     # checksums
     r"crc32_iscsi",
 ]

@@ -133,7 +133,7 @@ TEST(ServerTest, AFailedDiskEndsTheServer) {
   TestCluster cluster(1);
   cluster.StartAll();
   ASSERT_TRUE(cluster.RunUntilReady());
-  cluster.host(1).disk().FailNextSyncs(1);
+  cluster.host(1).disk().FailNextSyncs(100);  // of the log, and of files being prepared for it
   EXPECT_EQ(Put(&cluster, 1, "a").status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(FailureOf(&cluster, 1), HasSubstr("/data"));
 }
