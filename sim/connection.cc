@@ -358,8 +358,10 @@ void Network::Impl::EdgeOpened(HostId from, HostId to) {
       const Duration stall = context.now() - pipe.stalled_since;
       const Duration wait = std::min(stall, stream_options.retransmit_timeout * 10);
       Edge& edge = this->edge(from, to);
-      const VirtualTime arrival = context.now() + Latency(edge.options, &edge.stream_prng) +
-                                  edge.stream_prng.Between(Duration(), wait);
+      // Two draws, two statements: compilers evaluate the operands of + in different orders.
+      const Duration latency = Latency(edge.options, &edge.stream_prng);
+      const Duration backed_off = edge.stream_prng.Between(Duration(), wait);
+      const VirtualTime arrival = context.now() + latency + backed_off;
       pipe.flying.front().arrival = arrival;
       pipe.last_arrival = std::max(pipe.last_arrival, arrival);
       VirtualTime previous = arrival;
