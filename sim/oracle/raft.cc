@@ -81,7 +81,7 @@ void RaftOracle::OnSend(VirtualTime when, size_t member, const raft::Message& me
     case raft::MessageType::kAppResp:
       if (message.reject) break;
       m.promised_term = std::max(m.promised_term, message.term);
-      Acknowledge(when, member, message.index);
+      Acknowledge(when, member, message.term, message.index);
       break;
     case raft::MessageType::kVoteResp:
       m.promised_term = std::max(m.promised_term, message.term);
@@ -96,8 +96,13 @@ void RaftOracle::OnSend(VirtualTime when, size_t member, const raft::Message& me
   }
 }
 
-void RaftOracle::Acknowledge(VirtualTime when, size_t member, LogIndex index) {
+void RaftOracle::Acknowledge(VirtualTime when, size_t member, Term term, LogIndex index) {
   Member& m = members_[member];
+  // An answer to an old leader that waited for the disk while a later one cut the log: what
+  // was cut is committed nowhere, or the later one could not lead (R4), and nobody counts on it.
+  for (auto cut = m.cuts.upper_bound(term); cut != m.cuts.end(); ++cut) {
+    index = std::min(index, cut->second - 1);
+  }
   if (index.value() >= m.log.size()) {
     judge_->Report(Rule::kCommitDurability, when,
                    absl::StrCat(Name(member), " acknowledges index ", index.value(),
@@ -118,6 +123,7 @@ void RaftOracle::Restarted(VirtualTime when, size_t member,
   m.applied = LogIndex(0);
   m.leads = false;
   m.led_term = Term(0);
+  m.cuts.clear();
   FollowLog(when, member, inspector);
   CheckPromises(when, member, inspector);
   judge_->Checked(Rule::kCommitDurability);
@@ -220,6 +226,8 @@ void RaftOracle::Truncate(VirtualTime when, size_t member, size_t size, Term ter
                                 " and replaced its log from index ", size, " on"));
   }
   m.log.resize(size);
+  const auto cut = m.cuts.try_emplace(term, size).first;
+  cut->second = std::min(cut->second, LogIndex(size));
   m.acknowledged = std::min(m.acknowledged, LogIndex(size - 1));
 }
 

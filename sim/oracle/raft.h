@@ -75,6 +75,8 @@ class RaftOracle {
     // What the member promised to others, over all its lives.
     Term promised_term;
     LogIndex acknowledged;
+    // Of this life: where leaders of which terms cut the log.
+    std::map<Term, LogIndex> cuts;
     std::map<Term, std::pair<MemberId, VirtualTime>> votes;
   };
 
@@ -83,7 +85,7 @@ class RaftOracle {
   void Restarted(VirtualTime when, size_t member, const engine::ReplicaInspector& inspector);
   void CheckPromises(VirtualTime when, size_t member, const engine::ReplicaInspector& inspector);
   void CheckQuorumHolds(VirtualTime when, size_t member);
-  void Acknowledge(VirtualTime when, size_t member, LogIndex index);
+  void Acknowledge(VirtualTime when, size_t member, Term term, LogIndex index);
   void FollowLog(VirtualTime when, size_t member, const engine::ReplicaInspector& inspector);
   void Truncate(VirtualTime when, size_t member, size_t size, Term term);
   void AppendTo(VirtualTime when, size_t member, const raft::Entry& entry);

@@ -86,10 +86,13 @@ class RaftOracleTest : public testing::Test {
     Acknowledge(member, term);
   }
   void Acknowledge(size_t member, uint64_t term) {
+    Acknowledge(member, term, members_[member].last_index());
+  }
+  void Acknowledge(size_t member, uint64_t term, LogIndex index) {
     raft::Message message;
     message.type = raft::MessageType::kAppResp;
     message.term = Term(term);
-    message.index = members_[member].last_index();
+    message.index = index;
     oracle_.OnSend(now_, member, message);
   }
   void Vote(size_t member, uint64_t term, uint64_t candidate) {
@@ -244,6 +247,20 @@ TEST_F(RaftOracleTest, WhatIsAcknowledgedSurvivesARestart) {
   Follow(2, 2, "x");
   members_[2].log.pop_back();  // the disk never got it
   Restart(2);
+  EXPECT_EQ(Verdict(), Rule::kCommitDurability);
+}
+
+// Seed 1340: the disk was slow, and a later leader faster than the answer to the old one.
+TEST_F(RaftOracleTest, AnAnswerToAnOldLeaderMayComeAfterALaterOneCutTheLog) {
+  members_[2].state.term = Term(2);
+  members_[2].Append(2, "x");
+  See(2);
+  members_[2].state.term = Term(3);
+  members_[2].log.pop_back();
+  See(2);
+  Acknowledge(2, 2, LogIndex(4));
+  EXPECT_EQ(Verdict(), std::nullopt);
+  Acknowledge(2, 3, LogIndex(4));
   EXPECT_EQ(Verdict(), Rule::kCommitDurability);
 }
 
