@@ -4,7 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "api/rpc.pb.h"
 #include "server/config/ids.h"
@@ -59,6 +63,50 @@ TEST(ServerTest, TellsWhatOperatorsWaitFor) {
   EXPECT_TRUE(cluster.Logged(1, "\"msg\":\"ready to serve client requests\""));
   EXPECT_TRUE(cluster.Logged(1, "\"msg\":\"serving client traffic insecurely"));
   EXPECT_FALSE(cluster.Logged(1, "\"level\":\"error\""));
+}
+
+// A connection that says nothing.
+class SilentClient : public io::Stream::Handler {
+ public:
+  SilentClient(TestCluster* cluster, int member)
+      : connect_(cluster->client_env().network->Connect(
+            TestCluster::ClientAddress(member),
+            [this](absl::StatusOr<std::unique_ptr<io::Stream>> stream) {
+              ASSERT_TRUE(stream.ok()) << stream.status();
+              stream_ = *std::move(stream);
+              stream_->Start(this);
+            })) {}
+  bool closed() const { return closed_; }
+
+ private:
+  void OnData(absl::string_view) override {}
+  void OnClose(const absl::Status&) override { closed_ = true; }
+
+  bool closed_ = false;
+  std::unique_ptr<io::Stream> stream_;
+  std::unique_ptr<io::PendingConnect> connect_;
+};
+
+// Else whoever opens connections could take the descriptors that the log needs.
+TEST(ServerTest, ConnectionsBeyondTheLimitAreClosed) {
+  TestCluster cluster(1, 1,
+                      [](int, config::Config* config) { config->max_client_connections = 3; });
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.RunUntilReady());
+  ASSERT_TRUE(Put(&cluster, 1, "a").status.ok());  // one connection, which stays
+  std::vector<std::unique_ptr<SilentClient>> clients;
+  for (int i = 0; i < 5; ++i) clients.push_back(std::make_unique<SilentClient>(&cluster, 1));
+  cluster.world().RunFor(Seconds(1));
+  const auto closed = std::count_if(clients.begin(), clients.end(),
+                                    [](const auto& client) { return client->closed(); });
+  EXPECT_EQ(closed, 3) << "of five, two were within the limit";
+  EXPECT_TRUE(cluster.Logged(1, "rejected connection on client endpoint"));
+  EXPECT_TRUE(Put(&cluster, 1, "b").status.ok());
+  clients.clear();
+  cluster.world().RunFor(Seconds(1));
+  const SilentClient late(&cluster, 1);
+  cluster.world().RunFor(Seconds(1));
+  EXPECT_FALSE(late.closed()) << "there is room again";
 }
 
 TEST(ServerTest, ClientsThatComeEarlyWait) {
