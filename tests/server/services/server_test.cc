@@ -186,6 +186,30 @@ TEST(ServerTest, AFailedDiskEndsTheServer) {
   EXPECT_THAT(FailureOf(&cluster, 1), HasSubstr("/data"));
 }
 
+// Two --data-dir flags mixed up: the members would come up as each other, where no peer
+// would find them.
+TEST(ServerTest, ADirectoryOfAnotherMemberIsRefused) {
+  TestCluster cluster(2);
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.RunUntilReady());
+  const std::string first = config::HexId(cluster.server(1)->member_id());
+  const std::string second = config::HexId(cluster.server(2)->member_id());
+  ASSERT_TRUE(Put(&cluster, 1, "a").status.ok());
+  cluster.Crash(1, sim::CrashKind::kKill);
+  const config::Config right = cluster.config(1);
+  cluster.config(1).name = "m2";
+  cluster.config(1).initial_advertise_peer_urls = cluster.config(2).initial_advertise_peer_urls;
+  cluster.Start(1);
+  EXPECT_THAT(FailureOf(&cluster, 1),
+              AllOf(HasSubstr("/data"), HasSubstr("belongs to member " + first),
+                    HasSubstr("--name m2 is member " + second)));
+  cluster.Crash(1, sim::CrashKind::kKill);
+  cluster.config(1) = right;
+  cluster.Start(1);
+  ASSERT_TRUE(cluster.RunUntilReady());
+  EXPECT_EQ(Count(&cluster, 1), 1);
+}
+
 TEST(ServerTest, ADirectoryOfAnotherClusterIsRefused) {
   TestCluster cluster(1);
   cluster.StartAll();
