@@ -62,7 +62,17 @@ absl::StatusOr<storage::Identity> DataDirectory::IdentityToOpen(
   const bool is_new = config_.initial_cluster_state == config::ClusterState::kNew;
   if (found.ok()) {
     const bool flags_tell = is_new && !config_.initial_cluster.empty();
-    if (!flags_tell || found->cluster_id == foundation_.cluster_id) return *found;
+    if (!flags_tell) return *found;
+    // No id: the flags have another --name than at the foundation, which may be.
+    const bool another_member =
+        foundation_.member_id != MemberId(0) && foundation_.member_id != found->member_id;
+    if (found->cluster_id == foundation_.cluster_id) {
+      if (!another_member) return *found;
+      return absl::FailedPreconditionError(absl::StrCat(
+          "data directory ", config_.DataDir(), " belongs to member ", HexId(found->member_id),
+          " of this cluster, but --name ", config_.name, " is member ",
+          HexId(foundation_.member_id), "; give each member its own --data-dir"));
+    }
     return absl::FailedPreconditionError(absl::StrCat(
         "data directory ", config_.DataDir(), " belongs to member ", HexId(found->member_id),
         " of cluster ", HexId(found->cluster_id), ", but --initial-cluster and ",

@@ -43,8 +43,9 @@ Foundation FoundationOf(const config::Config& config);
 // Opens the data directory of a member. Destroying it gives up, without a callback.
 //
 // A directory that holds a member is recovered and the --initial-* flags are ignored, as
-// etcd does, but for one case: flags that name another cluster than the directory's
-// (with state "new") are refused, since the peers would refuse such a member anyway.
+// etcd does, but for one case: flags that name another cluster or another member than the
+// directory's (with state "new") are refused, since the peers would refuse such a member
+// anyway.
 class DataDirectory {
  public:
   using Callback = std::function<void(absl::StatusOr<StartPoint>)>;

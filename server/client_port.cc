@@ -14,9 +14,12 @@ namespace quorate::server {
 ClientPort::ClientPort(io::Loop* loop, node::Node* node, const config::Config& config,
                        metrics::Sources sources) {
   grpc::ServerOptions options;
+  options.max_connections = config.max_client_connections;
   options.max_message_bytes = config.max_request_bytes + limits::kGrpcOverheadBytes;
   grpc_ = std::make_unique<grpc::Server>(loop, options);
-  http_ = std::make_unique<http1::Server>(loop, http1::ServerOptions());
+  http1::ServerOptions http_options;
+  http_options.max_connections = config.max_client_connections;
+  http_ = std::make_unique<http1::Server>(loop, http_options);
   leaders_ = std::make_unique<services::LeaderMonitor>(loop, grpc_.get(), node,
                                                        config.election_timeout * 3);
   grpc_->set_gate([this](const grpc::Call& call) { return leaders_->Check(call); });
@@ -45,6 +48,8 @@ void ClientPort::Drain() {
   http_->Drain();
 }
 
-bool ClientPort::idle() const { return grpc_->connections() == 0 && http_->connections() == 0; }
+size_t ClientPort::connections() const {
+  return grpc_->connections() + http_->connections() + mux_->undecided();
+}
 
 }  // namespace quorate::server

@@ -2,6 +2,7 @@
 #ifndef QUORATE_SERVER_CLIENT_PORT_H_
 #define QUORATE_SERVER_CLIENT_PORT_H_
 
+#include <cstddef>
 #include <memory>
 
 #include "io/loop.h"
@@ -36,8 +37,8 @@ class ClientPort {
 
   // GOAWAY to all; new connections are closed, calls in progress end.
   void Drain();
-  // No connection is left.
-  bool idle() const;
+  // Connections, also those that have not shown their protocol yet.
+  size_t connections() const;
 
  private:
   // In this order: a server's last calls still meet their services.

@@ -6,7 +6,9 @@
 
 namespace quorate::server {
 
-absl::Status GateListener::Listen(io::Network* network, const std::vector<config::Url>& urls) {
+absl::Status GateListener::Listen(io::Network* network, const std::vector<config::Url>& urls,
+                                  size_t max_waiting) {
+  max_waiting_ = max_waiting;
   for (const config::Url& url : urls) {
     auto listener = network->Listen(url.HostPort(), [this](std::unique_ptr<io::Stream> stream) {
       OnAccept(std::move(stream));
@@ -41,7 +43,7 @@ std::vector<std::string> GateListener::addresses() const {
 
 void GateListener::OnAccept(std::unique_ptr<io::Stream> stream) {
   if (serve_ != nullptr) return serve_(std::move(stream));
-  if (waiting_.size() < kMaxWaiting) waiting_.push_back(std::move(stream));
+  if (waiting_.size() < max_waiting_) waiting_.push_back(std::move(stream));
 }
 
 }  // namespace quorate::server

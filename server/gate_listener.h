@@ -3,6 +3,7 @@
 #ifndef QUORATE_SERVER_GATE_LISTENER_H_
 #define QUORATE_SERVER_GATE_LISTENER_H_
 
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
@@ -16,15 +17,14 @@ namespace quorate::server {
 
 class GateListener {
  public:
-  // Connections that may wait; what comes above that is closed.
-  static constexpr size_t kMaxWaiting = 1024;
-
   GateListener() = default;
   GateListener(const GateListener&) = delete;
   GateListener& operator=(const GateListener&) = delete;
 
-  // Takes the addresses. The error names the URL.
-  absl::Status Listen(io::Network* network, const std::vector<config::Url>& urls);
+  // Takes the addresses. The error names the URL. Of the connections that come before Open
+  // so many may wait; what comes above that is closed.
+  absl::Status Listen(io::Network* network, const std::vector<config::Url>& urls,
+                      size_t max_waiting);
   // Hands over all that wait, and from now on every connection at once.
   void Open(std::function<void(std::unique_ptr<io::Stream>)> serve);
   // Gives the ports back.
@@ -36,6 +36,7 @@ class GateListener {
  private:
   void OnAccept(std::unique_ptr<io::Stream> stream);
 
+  size_t max_waiting_ = 0;
   std::vector<std::unique_ptr<io::Listener>> listeners_;
   std::vector<std::unique_ptr<io::Stream>> waiting_;
   std::function<void(std::unique_ptr<io::Stream>)> serve_;

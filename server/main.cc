@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -58,12 +59,22 @@ metrics::ProcessStats ReadProcessStats(double start_time_seconds) {
   return stats;
 }
 
-// A server has many connections: take all the descriptors that we may have.
-void RaiseFileLimit() {
+// A server has many connections: take all the descriptors that we may have, and share them
+// out. Without descriptors for its log and its peers a member could not go on, so clients
+// leave 150 of them (as etcd does) or half, and an eighth is for members that call.
+void ShareOutDescriptors(config::Config* config) {
+  constexpr uint64_t kReserved = 150;
+  constexpr uint64_t kMost = 1'000'000;  // of an unlimited supply
   rlimit limit = {};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) getrlimit(RLIMIT_NOFILE, &limit);
+  const uint64_t all = std::min<uint64_t>(limit.rlim_cur, kMost);
+  const uint64_t for_peers = std::min<uint64_t>(config->max_peer_connections, all / 8);
+  const uint64_t ours = std::min(kReserved, all / 2);
+  config->max_peer_connections = for_peers;
+  config->max_client_connections =
+      std::min<uint64_t>(config->max_client_connections, all - ours - for_peers);
 }
 
 // Runs until the server has stopped or failed; the signal that asked for it, or 0.
@@ -94,7 +105,9 @@ int Serve(const config::Config& config, bool* failed) {
 
 int Main(int argc, char** argv) {
   const std::vector<absl::string_view> arguments(argv + 1, argv + argc);
-  const absl::StatusOr<config::CommandLine> line = config::ParseCommandLine(arguments);
+  std::vector<absl::string_view> environment;
+  for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
+  const absl::StatusOr<config::CommandLine> line = config::ParseCommandLine(arguments, environment);
   if (!line.ok()) {
     const bool bad_flag = absl::IsInvalidArgument(line.status());
     std::fprintf(stderr, "quorate: %s\n", std::string(line.status().message()).c_str());
@@ -109,9 +122,10 @@ int Main(int argc, char** argv) {
     std::fputs(config::VersionText().c_str(), stdout);
     return 0;
   }
-  RaiseFileLimit();
+  config::Config config = line->config;
+  ShareOutDescriptors(&config);
   bool failed = false;
-  const int signal_number = Serve(line->config, &failed);
+  const int signal_number = Serve(config, &failed);
   if (failed) return 1;
   if (signal_number != 0 && getpid() != 1) {
     std::signal(signal_number, SIG_DFL);

@@ -24,6 +24,8 @@ constexpr Duration kMembersCheckInterval = Milliseconds(500);
 // How long clients may take to read their last answers when we stop.
 constexpr Duration kDrainTimeout = Milliseconds(500);
 constexpr Duration kDrainPollInterval = Milliseconds(10);
+// Connections that are rejected because there are too many are logged this often at most.
+constexpr Duration kRejectionNoticeInterval = Seconds(1);
 
 log::Level LevelOf(const config::Config& config) {
   const absl::StatusOr<log::Level> level = log::ParseLevel(config.log_level);
@@ -82,6 +84,7 @@ class Server::Impl {
   void CheckMembers();
   void OnLeadershipChange();
   void OnPublished();
+  void AcceptClient(std::unique_ptr<io::Stream> stream);
   void Fail(const absl::Status& why);
   void OnStopTimer();
   bool TransferLeadership();
@@ -111,6 +114,7 @@ class Server::Impl {
   std::unique_ptr<io::Timer> stop_timer_;
   std::function<void()> stopped_;
   Instant stop_deadline_;
+  Instant next_rejection_notice_;
   bool handing_over_ = false;
   std::shared_ptr<Impl*> self_;  // what deferred callbacks hold
 };
@@ -123,6 +127,12 @@ void Server::Impl::Start() {
            {"data-dir", config_.DataDir()}, {"heartbeat-interval", config_.heartbeat_interval},
            {"election-timeout", config_.election_timeout},
            {"initial-cluster", MemberUrls(config_.Members())});
+  for (const std::string& name : config_.environment_used) {
+    LOG_INFO(&log_, "recognized and used environment variable", {"variable-name", name});
+  }
+  for (const std::string& name : config_.environment_unknown) {
+    LOG_WARN(&log_, "unrecognized environment variable", {"environment-variable", name});
+  }
   const absl::Status ports = TakePorts();
   if (!ports.ok()) return Fail(ports);
   data_directory_ = std::make_unique<DataDirectory>(
@@ -133,13 +143,15 @@ void Server::Impl::Start() {
 // Before anything is written: a port that is taken leaves no trace in the data directory.
 absl::Status Server::Impl::TakePorts() {
   if (options_.peer_transport == nullptr) {
-    const absl::Status status = peer_gate_.Listen(env_.network, config_.listen_peer_urls);
+    const absl::Status status =
+        peer_gate_.Listen(env_.network, config_.listen_peer_urls, config_.max_peer_connections);
     if (!status.ok()) return status;
     LOG_INFO(&log_, "listening for peer traffic",
              {"listen-peer-urls", config::UrlStrings(config_.listen_peer_urls)});
   }
   if (!options_.listen_for_clients) return absl::OkStatus();
-  return client_gate_.Listen(env_.network, config_.listen_client_urls);
+  return client_gate_.Listen(env_.network, config_.listen_client_urls,
+                             config_.max_client_connections);
 }
 
 void Server::Impl::OnOpened(absl::StatusOr<StartPoint> start) {
@@ -180,7 +192,9 @@ void Server::Impl::StartPeers() {
   rafthttp_ = std::make_unique<peer::RaftHttp>(env_, &log_, std::move(identity), options);
   rafthttp_->set_on_removed([this](const absl::Status& why) { Fail(why); });
   transport_ = rafthttp_.get();
-  peer_http_ = std::make_unique<http1::Server>(env_.loop, http1::ServerOptions());
+  http1::ServerOptions http_options;
+  http_options.max_connections = config_.max_peer_connections;
+  peer_http_ = std::make_unique<http1::Server>(env_.loop, http_options);
   rafthttp_->AddRoutes(peer_http_.get(), {[this] { return node_->members(); },
                                           [this] { return node_->cluster_version(); }});
 }
@@ -258,12 +272,23 @@ void Server::Impl::OnPublished() {
   state_ = State::kReady;
   LOG_INFO(&log_, "ready to serve client requests");
   client_gate_.Open(
-      [this](std::unique_ptr<io::Stream> stream) { client_port_->Accept(std::move(stream)); });
+      [this](std::unique_ptr<io::Stream> stream) { AcceptClient(std::move(stream)); });
   for (const std::string& address : client_gate_.addresses()) {
     LOG_INFO(&log_, "serving client traffic insecurely; this is strongly discouraged!",
              {"traffic", "grpc+http"}, {"address", address});
   }
   if (options_.on_ready != nullptr) options_.on_ready();
+}
+
+void Server::Impl::AcceptClient(std::unique_ptr<io::Stream> stream) {
+  if (client_port_->connections() < config_.max_client_connections) {
+    return client_port_->Accept(std::move(stream));
+  }
+  const Instant now = env_.loop->Now();
+  if (now < next_rejection_notice_) return;
+  next_rejection_notice_ = now + kRejectionNoticeInterval;
+  LOG_WARN(&log_, "rejected connection on client endpoint", {"remote-addr", stream->peer_address()},
+           {"connections", client_port_->connections()}, {"error", "too many connections"});
 }
 
 void Server::Impl::Fail(const absl::Status& why) {
@@ -334,7 +359,7 @@ void Server::Impl::OnStopTimer() {
     client_port_->Drain();
     stop_deadline_ = now + kDrainTimeout;
   }
-  if (client_port_->idle() || now >= stop_deadline_) return FinishStop();
+  if (client_port_->connections() == 0 || now >= stop_deadline_) return FinishStop();
   stop_timer_->Set(now + kDrainPollInterval);
 }
 

@@ -210,6 +210,10 @@ int RunCampaign(const Arguments& arguments) {
   if (!seeds.has_value()) {
     return UsageError(absl::StrCat("--seeds ", arguments.seeds, " is neither N nor A..B"));
   }
+  // A file that cannot be written should not show after an hour.
+  if (!arguments.junit.empty() && !std::ofstream(arguments.junit)) {
+    return UsageError(absl::StrCat("cannot write ", arguments.junit));
+  }
   const bool endless = arguments.minutes > 0;
   const uint64_t last = endless ? std::numeric_limits<uint64_t>::max() : seeds->second;
   const Duration start = Now();
@@ -254,10 +258,9 @@ int RunCampaign(const Arguments& arguments) {
 int Replay(const Arguments& arguments) {
   const Options options = *DrawOptions(arguments.profile, arguments.seed);
   std::cout << "# seed " << arguments.seed << " " << Describe(options) << "\n";
-  World world(options);
-  if (!arguments.no_trace) {
-    world.PrintTo([](absl::string_view line) { std::cout << line << '\n'; });
-  }
+  Trace::LineSink print;
+  if (!arguments.no_trace) print = [](absl::string_view line) { std::cout << line << '\n'; };
+  World world(options, std::move(print));
   const SeedReport report = world.Run();
   if (arguments.history) {
     for (const Call& call : world.history().calls()) std::cout << "# " << Describe(call) << "\n";

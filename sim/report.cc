@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "nlohmann/json.hpp"
 
 namespace quorate::sim {
@@ -35,6 +36,7 @@ SeedReport FromParsed(const Json& in) {
   SeedReport out;
   out.seed = in.at("seed").get<uint64_t>();
   out.options = in.at("options").get<std::string>();
+  out.members = in.at("members").get<uint64_t>();
   out.streams = in.at("streams").get<bool>();
   out.classes = in.at("classes").get<std::array<bool, kFaultClasses>>();
   out.digest = in.at("digest").get<uint64_t>();
@@ -99,6 +101,7 @@ std::string ToJson(const SeedReport& report) {
   for (const Violation& violation : report.violations) violations.push_back(ToJson(violation));
   const Json out = {{"seed", report.seed},
                     {"options", report.options},
+                    {"members", report.members},
                     {"streams", report.streams},
                     {"classes", report.classes},
                     {"digest", report.digest},
@@ -175,6 +178,7 @@ void Tally::Add(const SeedReport& report) {
   searches_given_up_ += report.searches_given_up;
   self_stops_ += report.failures.size();
   converged_after_max_ = std::max(converged_after_max_, report.converged_after);
+  ++sizes_[report.members];
   if (!report.violations.empty()) failed_.push_back(report);
 }
 
@@ -230,7 +234,9 @@ std::string Tally::Text(Duration wall, uint64_t jobs) const {
                   Ratio(requests_ * kNanosPerSecond, simulated_nanos),
                   " requests a simulated second\n");
   absl::StrAppend(&out, "slowest convergence after the faults: ", Ratio(converged_after_max_, 100),
-                  " election timeouts\n\n");
+                  " election timeouts\n");
+  absl::StrAppend(
+      &out, "seeds by members: ", absl::StrJoin(sizes_, ", ", absl::PairFormatter(": ")), "\n\n");
   for (const Total& total : Totals()) {
     absl::StrAppend(&out, absl::StrFormat("  %-32s %s\n", total.name, Thousands(total.value)));
   }
@@ -268,6 +274,9 @@ std::string Tally::Json(Duration wall, uint64_t jobs) const {
   out["events"] = events_;
   out["events_per_second"] = PerSecond(events_, wall);
   out["trace_events"] = trace_events_;
+  out["slowest_convergence_election_timeouts"] = static_cast<double>(converged_after_max_) / 100;
+  for (const auto& [members, seeds] : sizes_)
+    out["seeds_by_members"][absl::StrCat(members)] = seeds;
   for (const Total& total : Totals()) out[total.name] = total.value;
   for (size_t i = 0; i < kFaultKinds; ++i) {
     out["faults"][std::string(FaultName(static_cast<Fault>(i)))] = faults_[i];

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -77,6 +78,7 @@ class Tally {
   uint64_t searches_given_up_ = 0;
   uint64_t self_stops_ = 0;
   uint64_t converged_after_max_ = 0;
+  std::map<uint64_t, uint64_t> sizes_;  // seeds by members of their cluster
   std::vector<SeedReport> failed_;
 };
 

@@ -53,10 +53,11 @@ std::string GroupOf(const Request& request) {
 
 }  // namespace
 
-World::World(const Options& options)
+World::World(const Options& options, Trace::LineSink print)
     : options_(options),
       scheduler_(options.seed),
       context_(MakeContext(options.seed, &scheduler_, &trace_, &faults_)) {
+  trace_.PrintTo(std::move(print));
   judge_.OnFirst([this] { scheduler_.RequestStop(); });
   kv_ = std::make_unique<KvOracle>(&judge_, &history_);
   network_ = std::make_unique<Network>(context_, options_.stream);
@@ -333,13 +334,16 @@ SeedReport World::Run() {
     trace_.AppendText(violation.when, HostId(0), kViolation,
                       absl::StrCat(RuleName(violation.rule), ": ", violation.text));
   }
-  return Report();
+  SeedReport report = Report();
+  trace_.PrintTo(nullptr);  // how the world is taken apart is no part of the run
+  return report;
 }
 
 SeedReport World::Report() const {
   SeedReport out;
   out.seed = options_.seed;
   out.options = Describe(options_);
+  out.members = static_cast<uint64_t>(options_.members);
   out.streams = options_.streams;
   for (size_t i = 0; i < kFaultClasses; ++i) out.classes[i] = options_.faults[i].on;
   out.digest = trace_.digest();

@@ -40,6 +40,7 @@ namespace quorate::sim {
 struct SeedReport {
   uint64_t seed = 0;
   std::string options;  // Describe(Options)
+  uint64_t members = 0;
   bool streams = false;
   std::array<bool, kFaultClasses> classes = {};  // on in this seed
   uint64_t digest = 0;
@@ -70,13 +71,11 @@ struct SeedReport {
 
 class World {
  public:
-  explicit World(const Options& options);
+  // With a sink, prints every event of the trace that the digest folds, and nothing else.
+  explicit World(const Options& options, Trace::LineSink print = nullptr);
   World(const World&) = delete;
   World& operator=(const World&) = delete;
   ~World();
-
-  // Prints the trace from the start. Before Run().
-  void PrintTo(Trace::LineSink sink) { trace_.PrintTo(std::move(sink)); }
 
   SeedReport Run();
 

@@ -199,18 +199,22 @@ class Cluster:
                        f"{member.name} at {member.endpoint} is healthy (see {member.log_path})")
 
     def stop(self):
-        """SIGTERM to all, then waits; SIGKILL to whoever does not go."""
-        for member in self.members:
-            if member.running():
-                member.process.send_signal(signal.SIGTERM)
-        for member in self.members:
-            if member.process is None:
-                continue
-            try:
-                member.process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                member.process.kill()
-                member.process.wait()
+        """SIGTERM to all, then waits; SIGKILL to whoever does not go, also if interrupted."""
+        started = [member.process for member in self.members if member.process is not None]
+        try:
+            for process in started:
+                if process.poll() is None:
+                    process.send_signal(signal.SIGTERM)
+            for process in started:
+                try:
+                    process.wait(timeout=10)
+                except subprocess.TimeoutExpired:
+                    pass
+        finally:
+            for process in started:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
 
 
 class Etcdctl:

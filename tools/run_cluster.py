@@ -32,6 +32,7 @@ def parse_arguments(argv):
     parser.add_argument("--ports", help="client ports, comma separated; each peer port is the "
                         "next one (default: 2379,22379,32379,...)")
     parser.add_argument("--check", action="store_true", help="stop by itself: exit 0 or 1")
+    parser.add_argument("--arguments-only", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.ports is None:
         clients = DEFAULT_CLIENT_PORTS[:options.members]
@@ -204,7 +205,13 @@ def wait_for_interrupt(cluster):
 
 def main(argv):
     options = parse_arguments(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if options.arguments_only:  # ./run asks before it installs and builds anything
+        return 0
+    # Whatever ends this script ends the cluster. A shell that starts it in the background
+    # has SIGINT ignored, which the members and a later `kill -INT` should not inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
     temporary = None
     directory = options.dir
     if directory is None and options.check:
@@ -226,6 +233,9 @@ def main(argv):
     except local.ClusterError as e:
         ok = False
         print(f"run: {e}", file=sys.stderr)
+    except OSError as e:  # a directory that cannot be made, a log that cannot be written
+        ok = False
+        print(f"run: {e.strerror}: {e.filename}", file=sys.stderr)
     except KeyboardInterrupt:
         say("stopped")
     if temporary and ok:

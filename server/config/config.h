@@ -49,8 +49,15 @@ struct Config {
   uint64_t wal_first_segment_bytes = 4 * limits::kMiB;
   uint64_t max_append_bytes = limits::kMaxAppendBytes;
   size_t max_apply_entries = 4096;
+  // Connections at once on the client and on the peer URLs; above it the newest is closed.
+  // Not flags: the binary sets them so that files and calls to peers never lack descriptors.
+  size_t max_client_connections = 20000;
+  size_t max_peer_connections = 1000;
   // debug, info, warn, error.
   std::string log_level = "info";
+  // What the environment gave: settings used, and names that mean nothing here.
+  std::vector<std::string> environment_used;
+  std::vector<std::string> environment_unknown;
 
   // The directory to use.
   std::string DataDir() const { return data_dir.empty() ? name + ".etcd" : data_dir; }

@@ -1,5 +1,6 @@
 #include "server/config/flags.h"
 
+#include <algorithm>
 #include <functional>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "base/status.h"
 
@@ -200,6 +202,57 @@ const Flag* FindFlag(const std::vector<Flag>& flags, absl::string_view name) {
   return nullptr;
 }
 
+std::string VariableOf(const Flag& flag) {
+  return absl::StrCat("ETCD_", absl::AsciiStrToUpper(absl::StrReplaceAll(flag.name, {{"-", "_"}})));
+}
+
+// One "NAME=value" of the environment whose name begins with ETCD_.
+absl::Status UseVariable(const std::vector<Flag>& flags, absl::string_view name,
+                         absl::string_view value, absl::btree_set<absl::string_view>* given,
+                         Config* config) {
+  if (name == "ETCD_CONFIG_FILE") {  // going on without it would be another server
+    return absl::FailedPreconditionError(
+        "ETCD_CONFIG_FILE: configuration files are not "
+        "supported yet; use flags or variables");
+  }
+  const auto flag = std::find_if(flags.begin(), flags.end(),
+                                 [&](const Flag& f) { return VariableOf(f) == name; });
+  if (flag == flags.end()) {
+    config->environment_unknown.emplace_back(name);
+    return absl::OkStatus();
+  }
+  if (given->contains(flag->name)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("conflicting environment variable \"", name,
+                     "\" is shadowed by corresponding command-line flag --", flag->name,
+                     " (either unset environment variable or disable flag)"));
+  }
+  const absl::Status status = flag->set(value, config);
+  if (!status.ok()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("invalid value \"", value, "\" for ", name, ": ", status.message()));
+  }
+  config->environment_used.emplace_back(name);
+  given->insert(flag->name);
+  return absl::OkStatus();
+}
+
+// In the order of names: the environment's own order tells nothing.
+absl::Status UseEnvironment(const std::vector<Flag>& flags,
+                            absl::Span<const absl::string_view> environment,
+                            absl::btree_set<absl::string_view>* given, Config* config) {
+  std::vector<absl::string_view> entries(environment.begin(), environment.end());
+  std::sort(entries.begin(), entries.end());
+  for (const absl::string_view entry : entries) {
+    const size_t equals = entry.find('=');
+    if (!absl::StartsWith(entry, "ETCD_") || equals == absl::string_view::npos) continue;
+    const absl::string_view value = entry.substr(equals + 1);
+    if (value.empty()) continue;  // as if it were not set
+    RETURN_IF_ERROR(UseVariable(flags, entry.substr(0, equals), value, given, config));
+  }
+  return absl::OkStatus();
+}
+
 // What can only be judged once all flags are known.
 absl::Status Complete(const absl::btree_set<absl::string_view>& given, CommandLine* line) {
   if (given.contains("listen-client-urls") && !given.contains("advertise-client-urls")) {
@@ -218,7 +271,8 @@ constexpr char kArchitecture[] =
 
 }  // namespace
 
-absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const absl::string_view> arguments) {
+absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const absl::string_view> arguments,
+                                             absl::Span<const absl::string_view> environment) {
   const std::vector<Flag> flags = AllFlags();
   CommandLine line;
   absl::btree_set<absl::string_view> given;
@@ -252,6 +306,7 @@ absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const absl::string_view>
     RETURN_IF_ERROR(SetFlag(*flag, argument.value, &line.config));
     given.insert(flag->name);
   }
+  RETURN_IF_ERROR(UseEnvironment(flags, environment, &given, &line.config));
   RETURN_IF_ERROR(Complete(given, &line));
   return line;
 }
@@ -260,7 +315,9 @@ std::string HelpText() {
   std::string text =
       "Usage:\n\n  quorate [flags]\n    Start a Quorate server.\n\n"
       "  quorate --version\n    Show the version.\n\n"
-      "  quorate -h | --help\n    Show the help information.\n";
+      "  quorate -h | --help\n    Show the help information.\n\n"
+      "A flag can also be set by the environment: ETCD_ and its name in capitals, with _ for -\n"
+      "(ETCD_DATA_DIR for --data-dir).\n";
   absl::string_view group;
   for (const Flag& flag : AllFlags()) {
     if (flag.group != group) {

@@ -1,5 +1,6 @@
 // The command line, as etcd's: -x and --x mean the same, with =value or the value as the
-// next argument; a boolean flag alone means true; the last of several wins.
+// next argument; a boolean flag alone means true; the last of several wins. What no flag
+// sets, the environment may: ETCD_ and the flag's name in capitals, with '_' for '-'.
 #ifndef QUORATE_SERVER_CONFIG_FLAGS_H_
 #define QUORATE_SERVER_CONFIG_FLAGS_H_
 
@@ -22,10 +23,12 @@ struct CommandLine {
 inline constexpr int kExitBadSetting = 1;  // understood, but the settings do not fit
 inline constexpr int kExitBadFlag = 2;     // unknown flag or malformed value
 
-// `arguments` without the program's name. InvalidArgument for an unknown flag or a
-// malformed value (names flag and value), FailedPrecondition for settings that
-// contradict each other.
-absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const absl::string_view> arguments);
+// `arguments` without the program's name; `environment` as "NAME=value", of which only names
+// that begin with ETCD_ count. InvalidArgument for an unknown flag or a malformed value
+// (names flag and value), FailedPrecondition for settings that contradict each other, also
+// if a flag and a variable set the same, and for a malformed value of a variable.
+absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const absl::string_view> arguments,
+                                             absl::Span<const absl::string_view> environment = {});
 
 // What --help prints.
 std::string HelpText();

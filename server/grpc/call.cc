@@ -126,6 +126,9 @@ void Call::OnHeadersEnd(bool trailers) {
                   Quoted(StatusCode::kUnimplemented,
                          "grpc: Decompressor is not installed for grpc-encoding ", encoding_));
   }
+  if (deadline_ <= server_->loop_->Now()) {
+    return Refuse("200", absl::DeadlineExceededError("context deadline exceeded"));
+  }
   Begin();
 }
 

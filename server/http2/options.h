@@ -21,6 +21,9 @@ struct Options {
   uint32_t max_concurrent_streams = kMaxStreams;
   // Names, values and 32 for each field of one header block (RFC 9113 section 6.5.2).
   uint32_t max_header_list_bytes = 64 * 1024;
+  // A block so many times larger ends the connection: a few bytes can stand for a long
+  // field that is known already, and reading over a block takes as long as reading it.
+  static constexpr uint32_t kHeaderBlockExcess = 4;
 
   // Client pings closer together than this, or within idle_ping_interval while no stream
   // is open, are strikes; one strike more than max_ping_strikes ends the connection

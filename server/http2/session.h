@@ -29,6 +29,7 @@
 #include "base/time.h"
 #include "io/loop.h"
 #include "io/network.h"
+#include "server/http2/field_rules.h"
 #include "server/http2/flush_queue.h"
 #include "server/http2/frame_scanner.h"
 #include "server/http2/options.h"
@@ -126,6 +127,7 @@ class Session final : private io::Stream::Handler, private FrameScanner::Sink {
 
   // What nghttp2 found in the input.
   int OnBeginHeaders(int32_t id, bool request);
+  Stream* BeginRequest(int32_t id);
   int OnHeader(absl::string_view name, absl::string_view value);
   void OnHeadersReceived(int32_t id, bool end);
   void OnDataChunk(int32_t id, absl::string_view data);
@@ -174,6 +176,8 @@ class Session final : private io::Stream::Handler, private FrameScanner::Sink {
   size_t open_streams_ = 0;
   // The stream whose header block is being read; null if it was refused.
   Stream* header_stream_ = nullptr;
+  size_t header_bytes_ = 0;  // of that block, refused or not
+  FieldRules rules_;         // judges it, on the server's side
 
   bool started_ = false;
   bool handling_input_ = false;

@@ -95,6 +95,7 @@ void Session::CreateNghttp2() {
   CHECK_EQ(nghttp2_option_new(&option), 0);
   nghttp2_option_set_no_closed_streams(option, 1);
   nghttp2_option_set_no_auto_window_update(option, 1);
+  if (side_ == Side::kServer) nghttp2_option_set_no_http_messaging(option, 1);  // FieldRules
   // OnBeginHeaders enforces the limit: nghttp2 still counts streams whose reset waits to
   // be flushed.
   nghttp2_option_set_peer_max_concurrent_streams(option, Options::kMaxStreams);
@@ -126,12 +127,13 @@ void Session::OnData(absl::string_view data) {
 bool Session::OnBytes(absl::string_view bytes) {
   const ssize_t taken = nghttp2_session_mem_recv(
       session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  if (terminating_) return false;  // says goodbye first
   if (taken < 0) {
     pending_close_ = absl::InvalidArgumentError(absl::StrCat(
         "bad HTTP/2 input from ", peer_address_, ": ", nghttp2_strerror(static_cast<int>(taken))));
     return false;
   }
-  return !terminating_ && !closed_;
+  return !closed_;
 }
 
 // Debian's nghttp2 would look at the clock here. We close the stream for the application
@@ -157,31 +159,39 @@ bool Session::OnIdleFrame() {
 }
 
 int Session::OnBeginHeaders(int32_t id, bool request) {
-  if (!request) {  // a response, or trailers
-    header_stream_ = FindStream(id);
-    return 0;
-  }
-  header_stream_ = nullptr;
+  header_bytes_ = 0;
+  rules_.Begin(/*trailers=*/!request);
+  // What is no request is a response, or trailers.
+  header_stream_ = request ? BeginRequest(id) : FindStream(id);
+  return 0;
+}
+
+Stream* Session::BeginRequest(int32_t id) {
   Stream* stream = nullptr;
   if (owner_ != nullptr && open_streams_ < options_.max_concurrent_streams) {
     stream = owner_->OnRequest(this);
   }
   if (stream == nullptr) {
     nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
-    return 0;  // the rest of it is read over
+    return nullptr;  // the rest of it is read over
   }
   Link(stream, id);
   nghttp2_session_set_stream_user_data(session_, id, stream);
-  header_stream_ = stream;
-  return 0;
+  return stream;
 }
 
 int Session::OnHeader(absl::string_view name, absl::string_view value) {
+  header_bytes_ += name.size() + value.size() + 32;
+  if (header_bytes_ / Options::kHeaderBlockExcess > options_.max_header_list_bytes) {
+    Terminate(ErrorCode::kEnhanceYourCalm, "header_list_too_large");
+    return NGHTTP2_ERR_CALLBACK_FAILURE;  // nothing more of the input is read
+  }
   Stream* const stream = header_stream_;
   if (stream == nullptr) return 0;
-  stream->header_bytes_ += name.size() + value.size() + 32;
-  if (stream->header_bytes_ > options_.max_header_list_bytes) {
+  if (header_bytes_ > options_.max_header_list_bytes) {
     ResetStream(stream, ErrorCode::kEnhanceYourCalm);
+  } else if (side_ == Side::kServer && !rules_.Field(name, value)) {
+    ResetStream(stream, ErrorCode::kProtocolError);
   } else if (!stream->OnHeader(name, value) && stream->attached()) {
     ResetStream(stream, ErrorCode::kProtocolError);
   }
@@ -191,9 +201,16 @@ int Session::OnHeader(absl::string_view name, absl::string_view value) {
 void Session::OnHeadersReceived(int32_t id, bool end) {
   Stream* const stream = std::exchange(header_stream_, nullptr);
   if (stream == nullptr) return;
-  stream->header_bytes_ = 0;
-  // A client sees interim blocks (1xx) as headers too; it knows by their status.
+  // A client sees interim blocks (1xx) as headers too; it knows by their status. A server
+  // gets two blocks at most, the second one behind the body.
   const bool trailers = end && stream->got_headers_;
+  if (side_ == Side::kServer) {
+    const bool second = std::exchange(stream->got_headers_, true);
+    if (!rules_.Complete() || (second && !end)) {
+      return ResetStream(stream, ErrorCode::kProtocolError);
+    }
+    if (!second) stream->body_left_ = rules_.content_length();
+  }
   stream->got_headers_ = true;
   stream->OnHeadersEnd(trailers);
   if (end && FindStream(id) == stream) OnEndReceived(stream);
@@ -202,11 +219,17 @@ void Session::OnHeadersReceived(int32_t id, bool end) {
 void Session::OnDataChunk(int32_t id, absl::string_view data) {
   unconsumed_ += data.size();
   Stream* const stream = FindStream(id);
-  if (stream != nullptr) stream->OnBody(data);
+  if (stream == nullptr) return;
+  if (stream->body_left_.has_value()) {
+    if (data.size() > *stream->body_left_) return ResetStream(stream, ErrorCode::kProtocolError);
+    *stream->body_left_ -= data.size();
+  }
+  stream->OnBody(data);
 }
 
 void Session::OnEndReceived(Stream* stream) {
   if (stream == nullptr) return;
+  if (stream->body_left_.value_or(0) != 0) return ResetStream(stream, ErrorCode::kProtocolError);
   stream->remote_ended_ = true;
   stream->OnEnd();
 }

@@ -31,7 +31,7 @@ void Stream::Detach() {
   head_ = 0;
   head_offset_ = 0;
   queued_bytes_ = 0;
-  header_bytes_ = 0;
+  body_left_.reset();
   trailers_.clear();
 }
 

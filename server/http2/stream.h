@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -128,7 +129,8 @@ class Stream {
   size_t head_ = 0;
   size_t head_offset_ = 0;
   size_t queued_bytes_ = 0;
-  size_t header_bytes_ = 0;
+  // Body bytes that are still to come, if the other side told how many (server).
+  std::optional<uint64_t> body_left_;
   // Trailers that wait for the body; texts that are not static are in trailer_text_.
   std::vector<Header> trailers_;
   std::string trailer_text_;

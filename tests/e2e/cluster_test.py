@@ -305,6 +305,13 @@ class ThreeMembers(unittest.TestCase):
         self.cluster.start_member(leader)
         self.cluster.wait_healthy()
 
+    def test_endpoints_from_the_member_list(self):
+        """etcdctl 3.4 then sends whole URLs as the authority of its requests."""
+        rows = json.loads(self.ctl("endpoint", "status", "--cluster", "-w", "json",
+                                   endpoints=self.cluster.members[0].endpoint))
+        self.assertEqual(sorted(row["Endpoint"] for row in rows),
+                         sorted("http://" + m.endpoint for m in self.cluster.members))
+
     def test_the_log_is_json_and_calm(self):
         for member in self.cluster.members:
             records = log_records(member)
@@ -361,6 +368,40 @@ class OneMember(unittest.TestCase):
                         return path
         self.fail(f"no file in {data_dir} holds {needle!r}")
 
+    def test_connections_leave_descriptors_for_the_log(self):
+        limit = 64
+        environment = {**os.environ, "ETCD_MAX_TXN_OPS": "7"}  # and variables are settings
+        (client, peer), = ports_for(1)
+        data_dir = os.path.join(self.directory, "few")
+        with subprocess.Popen(
+                ["prlimit", f"--nofile={limit}:{limit}", BINARY,
+                 *member_arguments("m1", client, peer, data_dir)], env=environment, text=True,
+                stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+            end_of_patience = threading.Timer(30, process.kill)  # then its log ends, too
+            end_of_patience.start()
+            try:
+                lines = []
+                for line in process.stderr:
+                    lines.append(json.loads(line))
+                    if lines[-1]["msg"] == "ready to serve client requests":
+                        break
+                self.assertIn("ETCD_MAX_TXN_OPS", [r.get("variable-name") for r in lines])
+                connections = [socket.create_connection(("127.0.0.1", client))
+                               for _ in range(2 * limit)]
+                rejected = any(json.loads(line)["msg"] == "rejected connection on client endpoint"
+                               for line in process.stderr)
+                self.assertTrue(rejected)
+                used = len(os.listdir(f"/proc/{process.pid}/fd"))
+                self.assertLess(used, limit - 16, "descriptors are left")
+                for connection in connections:
+                    connection.close()
+                ctl = local.Etcdctl(f"127.0.0.1:{client}")
+                local.wait_until(lambda: ctl.run("put", "a", "b").returncode == 0, 20,
+                                 "clients are served again")
+            finally:
+                end_of_patience.cancel()
+                process.kill()
+
     def test_a_second_process_on_the_same_directory_is_refused(self):
         with local.Cluster(BINARY, ports_for(1), self.directory) as cluster:
             cluster.start()
@@ -410,6 +451,13 @@ class CommandLine(unittest.TestCase):
         self.assertTrue(version.stdout.startswith("etcd Version: 3.7.1\nGit SHA: "))
         self.assertIn("Quorate Version: ", version.stdout)
         self.assertIn("--initial-cluster-token", run_server("--help").stdout)
+
+    def test_a_variable_of_the_environment_is_a_setting(self):
+        environment = {**os.environ, "ETCD_ELECTION_TIMEOUT": "soon"}
+        done = subprocess.run([BINARY], env=environment, stdin=subprocess.DEVNULL, text=True,
+                              stderr=subprocess.PIPE, timeout=20, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('invalid value "soon" for ETCD_ELECTION_TIMEOUT', done.stderr)
 
     def test_unknown_flag(self):
         self.assert_refused(2, ["flag provided but not defined: --nonsense"], "--nonsense")

@@ -25,6 +25,8 @@ expect 2 "neither N nor A..B" "$sim" run --seeds 5..x
 expect 2 "neither N nor A..B" "$sim" run --seeds 9..3
 expect 2 "unknown profile 'calm'; there are: default" "$sim" run --profile calm --seeds 1
 expect 2 "seed" "$sim" replay
+expect 2 "cannot write $scratch/no/junit.xml" "$sim" run --seeds 1..1000000 \
+  --junit "$scratch/no/junit.xml"
 expect 0 "leader-kill" "$sim" profiles
 
 # A campaign, its files, and a bound that ends one.
@@ -39,7 +41,9 @@ expect 0 "# digest" "$sim" replay --seed 7 --profile quiet
 cp "$scratch/out" "$scratch/first"
 expect 0 "# digest" "$sim" replay --seed 7 --profile quiet
 cmp "$scratch/out" "$scratch/first" || fail "two replays differ"
-[ "$(grep -c -v -e '^#' -e '^seed' "$scratch/out")" -gt 1000 ] || fail "no trace"
+lines="$(grep -c -v -e '^#' -e '^seed' "$scratch/out")"
+[ "$lines" -gt 1000 ] || fail "no trace"
+grep -q "^# digest [0-9a-f]* over $lines events" "$scratch/out" || fail "not the trace of the digest"
 digest="$(sed -n 's/^# digest \([0-9a-f]*\) .*/\1/p' "$scratch/out")"
 expect 0 "^7 $digest " "$sim" digest --seeds 6..8 --profile quiet
 echo "passed"

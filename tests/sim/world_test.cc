@@ -31,16 +31,20 @@ Options Short(absl::string_view profile, uint64_t seed) {
 struct Printed {
   std::string text;
   uint64_t digest = 0;
+  uint64_t trace_events = 0;
 };
 
 Printed Print(const Options& options) {
-  World world(options);
   Printed out;
-  world.PrintTo([&out](absl::string_view line) {
-    out.text.append(line.data(), line.size());
-    out.text.push_back('\n');
-  });
-  out.digest = world.Run().digest;
+  {
+    World world(options, [&out](absl::string_view line) {
+      out.text.append(line.data(), line.size());
+      out.text.push_back('\n');
+    });
+    const SeedReport report = world.Run();
+    out.digest = report.digest;
+    out.trace_events = report.trace_events;
+  }
   return out;
 }
 
@@ -71,6 +75,13 @@ TEST(World, AWorldBesideAnotherDoesNotDisturbIt) {
 
 TEST(World, PrintingDoesNotChangeTheDigest) {
   EXPECT_EQ(Print(Short("swarm", 3)).digest, World(Short("swarm", 3)).Run().digest);
+}
+
+// From the first event, before anything runs, to the last, and not how the world ends.
+TEST(World, PrintsJustTheEventsThatTheDigestFolds) {
+  const Printed printed = Print(Short("swarm", 3));
+  EXPECT_EQ(std::count(printed.text.begin(), printed.text.end(), '\n'),
+            static_cast<int64_t>(printed.trace_events));
 }
 
 TEST(World, SeedsDiffer) {

@@ -155,6 +155,41 @@ TEST(FlagsTest, EtcdsChecks) {
   EXPECT_THAT(ErrorOf({"--heartbeat-interval=0"}), HasSubstr("--heartbeat-interval must be >0"));
 }
 
+using Environment = std::vector<absl::string_view>;
+
+TEST(EnvironmentTest, SetsWhatNoFlagSets) {
+  const auto good = ParseCommandLine(
+      Environment{"--name=m1"},
+      Environment{"PATH=/bin", "ETCD_DATA_DIR=/tmp/x", "ETCD_TYPO=1", "ETCD_PRE_VOTE=false",
+                  "ETCD_ELECTION_TIMEOUT=", "ETCD_INITIAL_CLUSTER=m1=http://a:1"});
+  ASSERT_TRUE(good.ok()) << good.status();
+  EXPECT_EQ(good->config.name, "m1");
+  EXPECT_EQ(good->config.data_dir, "/tmp/x");
+  EXPECT_FALSE(good->config.pre_vote);
+  EXPECT_EQ(good->config.election_timeout, Seconds(1)) << "an empty variable is none";
+  EXPECT_THAT(good->config.environment_used,
+              testing::ElementsAre("ETCD_DATA_DIR", "ETCD_INITIAL_CLUSTER", "ETCD_PRE_VOTE"));
+  EXPECT_EQ(JoinInitialCluster(good->config.initial_cluster), "m1=http://a:1")
+      << "the value is all that follows the first '='";
+  EXPECT_THAT(good->config.environment_unknown, testing::ElementsAre("ETCD_TYPO"));
+}
+
+TEST(EnvironmentTest, ContradictionsAreRefused) {
+  const auto error = [](Environment flags, Environment environment) {
+    const absl::Status status = ParseCommandLine(flags, environment).status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+    return std::string(status.message());
+  };
+  EXPECT_EQ(error({"--name=a"}, {"ETCD_NAME=b"}),
+            "conflicting environment variable \"ETCD_NAME\" is shadowed by corresponding "
+            "command-line flag --name (either unset environment variable or disable flag)");
+  EXPECT_EQ(error({}, {"ETCD_HEARTBEAT_INTERVAL=soon"}),
+            "invalid value \"soon\" for ETCD_HEARTBEAT_INTERVAL: not a whole number");
+  EXPECT_THAT(error({}, {"ETCD_LISTEN_CLIENT_URLS=http://127.0.0.1:1"}),
+              HasSubstr("--advertise-client-urls is required"));
+  EXPECT_THAT(error({}, {"ETCD_CONFIG_FILE=/etc/etcd.yml"}), HasSubstr("ETCD_CONFIG_FILE"));
+}
+
 TEST(FlagsTest, HelpAndVersionWinOverWhatFollows) {
   EXPECT_EQ(Parse({"--help", "--bogus"})->action, CommandLine::Action::kShowHelp);
   EXPECT_EQ(Parse({"-h"})->action, CommandLine::Action::kShowHelp);

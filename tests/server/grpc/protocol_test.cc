@@ -93,6 +93,27 @@ TEST_F(ProtocolTest, AnErrorIsTrailersOnly) {
   EXPECT_EQ(call->body, "");
 }
 
+// etcdctl 3.4 does so when it takes its endpoints from the member list.
+TEST_F(ProtocolTest, TheAuthorityMayBeAWholeUrl) {
+  const RawCall* const call = Send({{":authority", "http://127.0.0.1:2379"}}, Message("hi"));
+  EXPECT_EQ(call->body, Message("hi"));
+  EXPECT_EQ(call->Get("grpc-status"), "0");
+}
+
+TEST_F(ProtocolTest, RequestsThatAreNoHttpAreReset) {
+  const std::vector<http2::Header> changes[] = {
+      {{"connection", "close"}}, {{"te", "gzip"}},          {{"bad name", "x"}},
+      {{"x", "a\nb"}},           {{"content-length", "7"}}, {{"content-length", "5"}},
+      {{":scheme", ""}},         {{":status", "200"}},      {{"content-length", "-6"}},
+  };
+  for (const std::vector<http2::Header>& change : changes) {
+    const RawCall* const call = Send(change, Message("x"));
+    EXPECT_EQ(call->closed, http2::ErrorCode::kProtocolError) << change[0].name << change[0].value;
+    EXPECT_EQ(call->blocks, 0) << change[0].name;
+  }
+  EXPECT_EQ(Send({{"content-length", "6"}}, Message("x"))->Get("grpc-status"), "0");
+}
+
 TEST_F(ProtocolTest, RefusalsHaveGrpcsCodes) {
   struct Case {
     std::vector<http2::Header> changes;
@@ -118,6 +139,8 @@ TEST_F(ProtocolTest, RefusalsHaveGrpcsCodes) {
        "13",
        "Received a HEADERS frame with :method \"PUT\" which should be POST"},
       {{{"grpc-timeout", "5X"}}, Message("x"), "400", "13", "malformed grpc-timeout: \"5X\""},
+      {{{"grpc-timeout", "0n"}}, Message("x"), "200", "4", "context deadline exceeded"},
+      {{{":path", "Echo"}}, Message("x"), "200", "12", "malformed method name: \"Echo\""},
       {{{"grpc-timeout", "123456789S"}},
        Message("x"),
        "400",
@@ -324,18 +347,34 @@ TEST_F(RawBytesTest, EndlessContinuationsAreCutOff) {
   EXPECT_TRUE(peer_->closed());
 }
 
+// A request's fields, one of which is put into the dynamic table: "\xbe" names it again.
+std::string LargeEntryOnce() {
+  std::string block = "\x83\x86\x41\x01h\x44\x0f/test.Echo/Echo\x40\x01x";
+  block += std::string("\x7f\xa1\x1e", 3) + std::string(4000, 'b');  // the table holds 4096
+  return block;
+}
+
 // A small block that unpacks to much: one large entry of the dynamic table, named again
-// and again.
-TEST_F(RawBytesTest, HpackBombsAreBounded) {
-  std::string block = "\x83\x86\x41\x01h\x44\x0f/test.Echo/Echo";
-  block += "\x40\x01x";                                              // a new name "x"
-  block += std::string("\x7f\xf1\x1e", 3) + std::string(4000, 'b');  // 4080 bytes announced
-  block += std::string(80, 'b');
+// and again. Reading over all of it would keep the loop from everybody else.
+TEST_F(RawBytesTest, HpackBombsEndTheConnection) {
+  std::string block = LargeEntryOnce();
   block += std::string(8000, '\xbe');
   peer_->Send(std::string(kPreface) + RawFrame(4, 0, 0, "") + RawFrame(1, 4, 1, block));
   world_.Run();
+  EXPECT_TRUE(peer_->closed());
+  EXPECT_TRUE(absl::StrContains(peer_->received(), "header_list_too_large"));
   EXPECT_EQ(echo_.server.open_calls(), 0u);
   EXPECT_EQ(echo_.later.size(), 0u);
+}
+
+TEST_F(RawBytesTest, ABlockSomewhatTooLargeOnlyCostsItsStream) {
+  std::string block = LargeEntryOnce();
+  block += std::string(20, '\xbe');  // 80 KiB in all
+  peer_->Send(std::string(kPreface) + RawFrame(4, 0, 0, "") + RawFrame(1, 4, 1, block));
+  world_.Run();
+  EXPECT_FALSE(peer_->closed());
+  EXPECT_TRUE(
+      absl::StrContains(peer_->received(), RawFrame(3, 0, 1, absl::string_view("\0\0\0\x0b", 4))));
 }
 
 TEST_F(RawBytesTest, RandomBytesHurtNobody) {

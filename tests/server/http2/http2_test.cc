@@ -1,12 +1,15 @@
 // The parts of an HTTP/2 session that decide without nghttp2.
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/coding.h"
 #include "base/prng.h"
+#include "server/http2/field_rules.h"
 #include "server/http2/frame_scanner.h"
 #include "server/http2/policing.h"
 
@@ -155,6 +158,66 @@ TEST(PingPolicy, IsGrpcsRule) {
 
   PingPolicy rare(options);
   for (int i = 0; i < 10; ++i) EXPECT_TRUE(rare.OnPing(later(Seconds(7200)), false));
+}
+
+using Fields = std::vector<std::pair<absl::string_view, absl::string_view>>;
+
+bool Accepts(const Fields& fields, bool trailers = false) {
+  FieldRules rules;
+  rules.Begin(trailers);
+  for (const auto& [name, value] : fields) {
+    if (!rules.Field(name, value)) return false;
+  }
+  return rules.Complete();
+}
+
+TEST(FieldRules, ARequestHasMethodSchemeAndPathFirst) {
+  const Fields usual = {{":method", "POST"}, {":scheme", "http"}, {":path", "/a"}};
+  const auto with = [&](absl::string_view name, absl::string_view value) {
+    Fields all = usual;
+    all.emplace_back(name, value);
+    return all;
+  };
+  EXPECT_TRUE(Accepts(usual));
+  EXPECT_TRUE(Accepts(with(":authority", "localhost:2379")));
+  EXPECT_TRUE(Accepts(with(":authority", "http://127.0.0.1:2379")));
+  EXPECT_TRUE(Accepts(with("te", "trailers")));
+  EXPECT_FALSE(Accepts(with(":path", "/b")));
+  EXPECT_FALSE(Accepts(with(":protocol", "websocket")));
+  EXPECT_FALSE(Accepts(with("Upper", "x")));
+  EXPECT_FALSE(Accepts(with("", "x")));
+  EXPECT_FALSE(Accepts(with("x", absl::string_view("\0", 1))));
+  EXPECT_FALSE(Accepts(with(":authority", "a\r\nb")));
+  for (const char* name : {"connection", "keep-alive", "transfer-encoding", "upgrade"}) {
+    EXPECT_FALSE(Accepts(with(name, "x"))) << name;
+  }
+  for (size_t i = 0; i < usual.size(); ++i) {
+    Fields less = usual;
+    less.erase(less.begin() + static_cast<int64_t>(i));
+    EXPECT_FALSE(Accepts(less)) << usual[i].first;
+    less.emplace_back("x", "y");
+    less.push_back(usual[i]);
+    EXPECT_FALSE(Accepts(less)) << usual[i].first << " behind a regular field";
+  }
+}
+
+TEST(FieldRules, TrailersHaveNoPseudoFields) {
+  EXPECT_TRUE(Accepts({{"x", "y"}}, /*trailers=*/true));
+  EXPECT_TRUE(Accepts({}, /*trailers=*/true));
+  EXPECT_FALSE(Accepts({{":path", "/a"}}, /*trailers=*/true));
+}
+
+TEST(FieldRules, ContentLengthIsOneNumber) {
+  FieldRules rules;
+  rules.Begin(false);
+  EXPECT_EQ(rules.content_length(), std::nullopt);
+  EXPECT_TRUE(rules.Field("content-length", "12"));
+  EXPECT_EQ(rules.content_length(), 12u);
+  EXPECT_FALSE(rules.Field("content-length", "12"));
+  for (const char* bad : {"", "+1", "1,2", "x", "99999999999999999999"}) {
+    rules.Begin(false);
+    EXPECT_FALSE(rules.Field("content-length", bad)) << bad;
+  }
 }
 
 }  // namespace

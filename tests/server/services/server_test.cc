@@ -4,7 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "api/rpc.pb.h"
 #include "server/config/ids.h"
@@ -59,6 +63,50 @@ TEST(ServerTest, TellsWhatOperatorsWaitFor) {
   EXPECT_TRUE(cluster.Logged(1, "\"msg\":\"ready to serve client requests\""));
   EXPECT_TRUE(cluster.Logged(1, "\"msg\":\"serving client traffic insecurely"));
   EXPECT_FALSE(cluster.Logged(1, "\"level\":\"error\""));
+}
+
+// A connection that says nothing.
+class SilentClient : public io::Stream::Handler {
+ public:
+  SilentClient(TestCluster* cluster, int member)
+      : connect_(cluster->client_env().network->Connect(
+            TestCluster::ClientAddress(member),
+            [this](absl::StatusOr<std::unique_ptr<io::Stream>> stream) {
+              ASSERT_TRUE(stream.ok()) << stream.status();
+              stream_ = *std::move(stream);
+              stream_->Start(this);
+            })) {}
+  bool closed() const { return closed_; }
+
+ private:
+  void OnData(absl::string_view) override {}
+  void OnClose(const absl::Status&) override { closed_ = true; }
+
+  bool closed_ = false;
+  std::unique_ptr<io::Stream> stream_;
+  std::unique_ptr<io::PendingConnect> connect_;
+};
+
+// Else whoever opens connections could take the descriptors that the log needs.
+TEST(ServerTest, ConnectionsBeyondTheLimitAreClosed) {
+  TestCluster cluster(1, 1,
+                      [](int, config::Config* config) { config->max_client_connections = 3; });
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.RunUntilReady());
+  ASSERT_TRUE(Put(&cluster, 1, "a").status.ok());  // one connection, which stays
+  std::vector<std::unique_ptr<SilentClient>> clients;
+  for (int i = 0; i < 5; ++i) clients.push_back(std::make_unique<SilentClient>(&cluster, 1));
+  cluster.world().RunFor(Seconds(1));
+  const auto closed = std::count_if(clients.begin(), clients.end(),
+                                    [](const auto& client) { return client->closed(); });
+  EXPECT_EQ(closed, 3) << "of five, two were within the limit";
+  EXPECT_TRUE(cluster.Logged(1, "rejected connection on client endpoint"));
+  EXPECT_TRUE(Put(&cluster, 1, "b").status.ok());
+  clients.clear();
+  cluster.world().RunFor(Seconds(1));
+  const SilentClient late(&cluster, 1);
+  cluster.world().RunFor(Seconds(1));
+  EXPECT_FALSE(late.closed()) << "there is room again";
 }
 
 TEST(ServerTest, ClientsThatComeEarlyWait) {
@@ -136,6 +184,30 @@ TEST(ServerTest, AFailedDiskEndsTheServer) {
   cluster.host(1).disk().FailNextSyncs(100);  // of the log, and of files being prepared for it
   EXPECT_EQ(Put(&cluster, 1, "a").status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(FailureOf(&cluster, 1), HasSubstr("/data"));
+}
+
+// Two --data-dir flags mixed up: the members would come up as each other, where no peer
+// would find them.
+TEST(ServerTest, ADirectoryOfAnotherMemberIsRefused) {
+  TestCluster cluster(2);
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.RunUntilReady());
+  const std::string first = config::HexId(cluster.server(1)->member_id());
+  const std::string second = config::HexId(cluster.server(2)->member_id());
+  ASSERT_TRUE(Put(&cluster, 1, "a").status.ok());
+  cluster.Crash(1, sim::CrashKind::kKill);
+  const config::Config right = cluster.config(1);
+  cluster.config(1).name = "m2";
+  cluster.config(1).initial_advertise_peer_urls = cluster.config(2).initial_advertise_peer_urls;
+  cluster.Start(1);
+  EXPECT_THAT(FailureOf(&cluster, 1),
+              AllOf(HasSubstr("/data"), HasSubstr("belongs to member " + first),
+                    HasSubstr("--name m2 is member " + second)));
+  cluster.Crash(1, sim::CrashKind::kKill);
+  cluster.config(1) = right;
+  cluster.Start(1);
+  ASSERT_TRUE(cluster.RunUntilReady());
+  EXPECT_EQ(Count(&cluster, 1), 1);
 }
 
 TEST(ServerTest, ADirectoryOfAnotherClusterIsRefused) {
