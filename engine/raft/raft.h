@@ -25,6 +25,7 @@
 //      it counts as durable as soon as the units before it are.
 //   3. `committed_entries` go to the state machine, in order; AppliedTo() says how far
 //      it has come. A configuration change in them goes to ApplyConfChange().
+// (Requests for votes are among the responses, too: Config::vote_request_guard.)
 // Without asynchronous writes (Config::async_storage_writes off) `messages` holds the
 // responses too and everything waits for the disk; then Advance() ends the turn.
 #ifndef QUORATE_ENGINE_RAFT_RAFT_H_
@@ -175,7 +176,8 @@ class Raft {
   absl::Status ReadIndex(Bytes context, Instant now);
 
   // Stands for election at once. Ignored on a leader, on a member that cannot be
-  // elected, and while a committed configuration change is not yet applied.
+  // elected, while a committed configuration change is not yet applied, and, with
+  // lease-based reads, while a leader may hold a lease that counts on this member.
   void Campaign(Instant now);
   // Hands leadership to `target` (thesis, section 3.10); gives up after an election
   // timeout. A follower passes the request to the leader.
@@ -257,12 +259,14 @@ class Raft {
   absl::Status StepLeader(Message message);
   absl::Status StepCandidate(Message message);
   absl::Status StepFollower(Message message);
-  void FollowLeader(const Message& message);
+  bool IsFromLeader(const Message& message);
+  bool FollowLeader(const Message& message);
   void Reset(Term term);
   void BecomeFollower(Term term, MemberId leader);
   void BecomePreCandidate();
   void BecomeCandidate();
   void BecomeLeader();
+  bool WaitsForDisk(MessageType type) const;
   void Send(Message message);
 
   // election.cc
@@ -290,6 +294,7 @@ class Raft {
   // on_heartbeat.cc
   void OnHeartbeat(Message message);
   void OnHeartbeatResponse(const Message& message, Progress* progress);
+  void OnHeartbeatTag(const Message& message);
 
   // on_propose.cc
   absl::Status OnPropose(Message message);
@@ -302,6 +307,7 @@ class Raft {
   // on_read_index.cc
   absl::Status OnReadIndex(Message message);
   void AcceptRead(ReadRequest request);
+  bool LeaseInForce() const;
   void AnswerRead(ReadRequest request, LogIndex index);
   void AnswerConfirmedReads();
   void ReleasePendingReads();
@@ -312,6 +318,7 @@ class Raft {
 
   // on_transfer.cc
   void OnTransferLeader(const Message& message, const Progress& progress);
+  void SendTimeoutNow(MemberId to);
   void AbortTransfer() { transferee_ = kNobody; }
 
   // replication.cc
@@ -331,6 +338,7 @@ class Raft {
   void OnApplied(LogIndex index);
 
   // apply_conf_change.cc
+  absl::StatusOr<ChangedConfig> TryChange(const ConfChangeV2& change) const;
   void SwitchConfig(ChangedConfig changed);
 
   Config config_;
@@ -358,6 +366,11 @@ class Raft {
   uint64_t uncommitted_bytes_ = 0;
 
   ReadQueue reads_;
+  Lease lease_;
+  bool timeout_now_sent_ = false;  // in this term
+  // Until then this member keeps what it may have promised before its restart: with a
+  // lease, not to hear candidates.
+  Instant loyal_until_;
   std::vector<ReadRequest> early_reads_;      // before the first commit of this term
   std::vector<ReadRequest> confirmed_reads_;  // scratch
   std::vector<ReadState> read_states_;

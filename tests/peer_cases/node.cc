@@ -28,32 +28,18 @@ absl::Status Node::Step(Message message) {
   const raft::StateView before = raft::ViewOf(raft_);
   const absl::Status status =
       local ? raft_.StepLocal(std::move(message), now_) : raft_.Step(std::move(message), now_);
-  const absl::Status transition = raft::CheckTransition(before, raft_);
-  CHECK_MSG(transition.ok(), transition.ToString());
-  const absl::Status state = raft::CheckState(raft_);
-  CHECK_MSG(state.ok(), state.ToString());
+  Complain(raft::CheckTransition(before, raft_));
+  Complain(raft::CheckState(raft_));
   return status;
 }
 
-namespace {
-
-// With asynchronous writes our requests for votes wait for the own disk, those of
-// etcd's raft do not (Raft::Send says why ours do): the scripts have them leave at once.
-void ReleaseVoteRequests(raft::Ready* ready) {
-  std::vector<Message> waiting;
-  for (Message& m : ready->responses) {
-    const bool request = m.type == MessageType::kVote;
-    (request ? ready->messages : waiting).push_back(std::move(m));
-  }
-  ready->responses = std::move(waiting);
+void Node::Complain(const absl::Status& status) {
+  if (!status.ok() && complaint_.ok()) complaint_ = status;
 }
-
-}  // namespace
 
 std::string Node::ProcessReady(std::vector<Message>* sent) {
   raft_.TakeReady(&ready_);
   const bool async = raft_.config().async_storage_writes;
-  if (async) ReleaseVoteRequests(&ready_);
   std::vector<Message> messages = ready_.messages;
   if (async) {
     for (Message& work : QueueWork(ready_)) messages.push_back(std::move(work));
@@ -166,9 +152,9 @@ void Node::Apply(const Entry& entry) {
   absl::string_view update = entry.data.view();
   if (entry.type != raft::EntryType::kNormal) {
     const absl::StatusOr<raft::ConfChangeV2> change = raft::DecodeChange(entry);
-    CHECK_MSG(change.ok(), change.status().ToString());
+    if (!change.ok()) return Complain(change.status());
     const absl::StatusOr<raft::ConfState> config = raft_.ApplyConfChange(*change, now_);
-    CHECK_MSG(config.ok(), config.status().ToString());
+    if (!config.ok()) return Complain(config.status());
     next.meta.conf_state = *config;
     update = change->context.view();
   }
