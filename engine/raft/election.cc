@@ -64,8 +64,6 @@ void Raft::CheckQuorum() {
 
 void Raft::Campaign(Instant now) {
   SetNow(now);
-  // Its own vote would break the promise on which the lease rests.
-  if (config_.read_only == ReadOnlyMode::kLeaseBased && LeaderIsHeard()) return;
   Hup(config_.pre_vote ? CampaignKind::kPreVote : CampaignKind::kElection);
 }
 

@@ -160,8 +160,10 @@ absl::Status Raft::CheckForm(const Message& m) {
     ++counters_.local_refused;
     return absl::InvalidArgumentError("raft: cannot step raft local message");
   }
-  // A request to transfer leadership comes in the name of its target, who may be us.
-  const bool own_name = m.from == config_.id && m.type != MessageType::kTransferLeader;
+  // What followers pass on comes in the name of whoever asked first, or of the target of
+  // a transfer: that may be us.
+  const bool own_name =
+      m.from == config_.id && !HasNoTerm(m.type) && m.type != MessageType::kTransferLeader;
   const bool no_sender =
       m.from == kNobody || m.from == kLocalAppendThread || m.from == kLocalApplyThread;
   const bool term_fits = (m.term == Term(0)) == HasNoTerm(m.type);
@@ -171,11 +173,13 @@ absl::Status Raft::CheckForm(const Message& m) {
                                                    static_cast<int>(m.type), " from member ",
                                                    absl::Hex(m.from.value())));
   }
-  if (IsResponseType(m.type) && tracker_.Find(m.from) == nullptr) {
-    ++counters_.unknown_member;
-    return absl::NotFoundError("raft: cannot step as peer not found");
-  }
-  return absl::OkStatus();
+  return IsResponseType(m.type) ? CheckResponder(m) : absl::OkStatus();
+}
+
+absl::Status Raft::CheckResponder(const Message& m) {
+  if (tracker_.Find(m.from) != nullptr) return absl::OkStatus();
+  ++counters_.unknown_member;
+  return absl::NotFoundError("raft: cannot step as peer not found");
 }
 
 absl::Status Raft::Step(Message message, Instant now) {
@@ -190,12 +194,11 @@ absl::Status Raft::StepLocal(Message message, Instant now) {
     case MessageType::kAppResp:
     case MessageType::kVoteResp:
     case MessageType::kPreVoteResp:
+      RETURN_IF_ERROR(CheckResponder(message));
+      return StepAnyTerm(std::move(message));
     case MessageType::kStorageAppendResp:
     case MessageType::kStorageApplyResp:
       return StepAnyTerm(std::move(message));
-    case MessageType::kProp:
-      if (!message.entries.empty()) return StepAnyTerm(std::move(message));
-      [[fallthrough]];
     default:
       return absl::InvalidArgumentError("raft: not a message of this member to itself");
   }

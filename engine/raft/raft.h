@@ -152,7 +152,8 @@ class Raft {
   // are: local types and messages in our own name (InvalidArgument), responses of
   // strangers (NotFound), malformed ones (InvalidArgument), proposals (below).
   absl::Status Step(Message message, Instant now);
-  // A message from Ready::responses that is addressed to this member.
+  // A message from Ready::responses that is addressed to this member. NotFound, and no
+  // harm, if it has been removed since.
   absl::Status StepLocal(Message message, Instant now);
 
   // Does what has fallen due: an election, heartbeats, the check for a quorum.
@@ -176,8 +177,9 @@ class Raft {
   absl::Status ReadIndex(Bytes context, Instant now);
 
   // Stands for election at once. Ignored on a leader, on a member that cannot be
-  // elected, while a committed configuration change is not yet applied, and, with
-  // lease-based reads, while a leader may hold a lease that counts on this member.
+  // elected, and while a committed configuration change is not yet applied. With
+  // lease-based reads it is the caller's duty not to ask a member that may still be
+  // bound by a leader's lease: its own vote would break that.
   void Campaign(Instant now);
   // Hands leadership to `target` (thesis, section 3.10); gives up after an election
   // timeout. A follower passes the request to the leader.
@@ -252,6 +254,7 @@ class Raft {
   // raft.cc: terms, roles, dispatch
   void SetNow(Instant now);
   absl::Status CheckForm(const Message& message);
+  absl::Status CheckResponder(const Message& message);
   absl::Status StepAnyTerm(Message message);
   bool AdmitTerm(const Message& message);
   void AdmitHigherTerm(const Message& message);

@@ -22,9 +22,28 @@ Node::Node(raft::Config config, const Snapshot& snapshot)
   if (!snapshot.empty()) raft_.SetSnapshot(snapshot_);
 }
 
+namespace {
+
+// A response that waited for this member's own storage. (What it asked others to pass on
+// can come back in its name, too.)
+bool IsLocal(const Message& m) {
+  switch (m.type) {
+    case MessageType::kStorageAppendResp:
+    case MessageType::kStorageApplyResp:
+      return true;
+    case MessageType::kAppResp:
+    case MessageType::kVoteResp:
+    case MessageType::kPreVoteResp:
+      return m.from == m.to;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
 absl::Status Node::Step(Message message) {
-  const bool local = message.from == raft_.id() || message.from == raft::kLocalAppendThread ||
-                     message.from == raft::kLocalApplyThread;
+  const bool local = IsLocal(message);
   const raft::StateView before = raft::ViewOf(raft_);
   const absl::Status status =
       local ? raft_.StepLocal(std::move(message), now_) : raft_.Step(std::move(message), now_);

@@ -321,6 +321,21 @@ TEST(Proposals, GoToTheLeaderUnlessForwardingIsOff) {
   EXPECT_EQ(group.Applied(3), Payloads{"forwarded"});
 }
 
+// Members differ on who leads: what one passes on comes back to it, now the leader.
+TEST(Proposals, OfOurOwnThatComeBackAreTaken) {
+  Group group({.voters = 3});
+  ASSERT_TRUE(group.Elect(1));
+  Message m = From(1, MessageType::kProp, 0);
+  m.entries = {{.data = Bytes::Static("x")}};
+  EXPECT_TRUE(group.Step(1, m).ok());
+  m = From(1, MessageType::kReadIndex, 0);
+  m.entries = {{.data = Bytes::Static("read")}};
+  EXPECT_TRUE(group.Step(1, m).ok());
+  group.Settle();
+  EXPECT_EQ(group.Applied(3), Payloads{"x"});
+  EXPECT_EQ(group.peer(1).reads.size(), 1u);
+}
+
 // ---- asynchronous storage ----
 
 TEST(Storage, ALeaderSendsAtOnceAndCountsItselfOnlyWhenDurable) {
