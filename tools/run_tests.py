@@ -153,7 +153,7 @@ def bazel_tests(report, config, targets=("//...",)):
 
 
 def peer_cases(report):
-    folder = os.path.join(ROOT, "tests/peer_cases/data/etcd-raft")
+    folder = os.path.join(ROOT, "tests/peer_cases/data")
     given = os.path.join(ROOT, "../shared/peer-cases/etcd-raft")
     for path in [folder] + ([given] if os.path.isdir(given) else []):
         print(f"=== peer cases {os.path.relpath(path, ROOT)}", flush=True)

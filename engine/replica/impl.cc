@@ -158,7 +158,8 @@ void Replica::Impl::DeliverDurable(std::vector<raft::Message> responses) {
   for (raft::Message& message : responses) {
     if (message.to == config_.member_id) {
       const absl::Status status = raft_.StepLocal(std::move(message), now_);
-      CHECK_MSG(status.ok(), "raft refused its own storage acknowledgement");
+      CHECK_MSG(status.ok() || absl::IsNotFound(status),
+                "raft refused its own storage acknowledgement");
     } else {
       out_->messages.push_back(std::move(message));
     }
