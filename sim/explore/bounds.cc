@@ -69,6 +69,7 @@ std::string Bounds::CommandLine() const {
   number("transfers", transfers);
   flag("pre-vote", pre_vote);
   flag("check-quorum", check_quorum);
+  flag("one-entry-appends", one_entry_appends);
   flag("instant-disk", instant_disk);
   flag("no-symmetry", !symmetry);
   return out;

@@ -46,6 +46,9 @@ struct Bounds {
 
   bool pre_vote = false;
   bool check_quorum = false;
+  // An append carries at most one entry, as with large entries: so that entries of
+  // earlier terms travel, and could be committed, alone (Raft paper, figure 8).
+  bool one_entry_appends = false;
   // Every write is durable as soon as it is handed out. Otherwise when a write
   // completes is a choice, and a crash keeps any prefix of those under way.
   bool instant_disk = false;

@@ -176,6 +176,8 @@ void AddOptions(CLI::App* app, CommandOptions* options) {
   app->add_flag("--pre-vote", bounds.pre_vote, "members ask before they stand");
   app->add_flag("--check-quorum", bounds.check_quorum,
                 "leaders without a quorum step down, followers stick to their leader");
+  app->add_flag("--one-entry-appends", bounds.one_entry_appends,
+                "append messages carry at most one entry");
   app->add_flag("--instant-disk", bounds.instant_disk, "writes are durable at once");
   app->add_flag("!--no-symmetry", bounds.symmetry,
                 "count clusters that differ in the members' names only as different");

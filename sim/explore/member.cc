@@ -69,6 +69,7 @@ void Member::Start() {
   config.heartbeat_interval = kHeartbeat;
   config.pre_vote = bounds_->pre_vote;
   config.check_quorum = bounds_->check_quorum;
+  if (bounds_->one_entry_appends) config.max_append_bytes = 0;
   // Clients propose to the leader: a forwarded proposal is one that arrives there late.
   config.disable_proposal_forwarding = true;
   config.async_storage_writes = true;
@@ -122,6 +123,25 @@ void Member::Drain(Outcome* outcome) {
     while (!units_.empty() && (bounds_->instant_disk || !units_.front().must_sync)) {
       CompleteFirst(outcome);
     }
+  }
+  CheckStable(outcome);
+}
+
+// What raft takes for durable, and may apply, is on the disk: an acknowledgement of
+// entries that were replaced since does not count.
+void Member::CheckStable(Outcome* outcome) const {
+  const raft::Log& log = raft_->log();
+  for (LogIndex at(1); at <= log.stable(); ++at) {
+    if (at.value() <= entries_.size() && entries_[at.value() - 1] == log.EntryAt(at)) continue;
+    Report(Rule::kCommitDurability,
+           absl::StrCat("member ", id_.value(), " takes index ", at.value(), " of term ",
+                        log.EntryAt(at).term.value(), " for durable, but its disk holds ",
+                        at.value() <= entries_.size()
+                            ? absl::StrCat("term ", entries_[at.value() - 1].term.value())
+                            : "nothing",
+                        " there"),
+           outcome);
+    return;
   }
 }
 

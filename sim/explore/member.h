@@ -108,6 +108,7 @@ class Member {
   void Write(const Unit& unit);
   void Send(raft::Message message, Outcome* outcome);
   void CheckPromise(const raft::Message& message, Outcome* outcome) const;
+  void CheckStable(Outcome* outcome) const;
   void Report(Rule rule, std::string text, Outcome* outcome) const;
 
   const MemberId id_;
