@@ -80,7 +80,7 @@ std::string Text(const Bounds& bounds, const Findings& findings, double seconds)
   const auto line = [&out](absl::string_view name, uint64_t value, absl::string_view note = "") {
     absl::StrAppendFormat(&out, "%-16s %12d%s\n", name, value, note);
   };
-  absl::StrAppend(&out, "bounds           ", bounds.CommandLine(), "\n");
+  absl::StrAppend(&out, "explore ", bounds.CommandLine(), "\n");
   line("states visited", findings.visited);
   line("distinct", findings.distinct,
        bounds.symmetry ? absl::StrCat(" (", findings.renamed, " without symmetry)") : "");

@@ -145,13 +145,22 @@ void Member::CheckStable(Outcome* outcome) const {
   }
 }
 
-void Member::Write(const Unit& unit) {
+void Member::Write(const Unit& unit, Outcome* outcome) {
   if (!unit.entries.empty()) {
     CHECK_LE(unit.entries.front().index.value(), entries_.size() + 1);
     entries_.resize(unit.entries.front().index.value() - 1);
     entries_.insert(entries_.end(), unit.entries.begin(), unit.entries.end());
   }
   if (unit.hard_state.has_value()) written_ = *unit.hard_state;
+  const bool same_term = written_.term == synced_.term;
+  const bool new_vote = synced_.vote != raft::kNobody && written_.vote != synced_.vote;
+  if (written_.term < synced_.term || (same_term && new_vote)) {
+    Report(Rule::kVoteDurability,
+           absl::StrCat("on member ", id_.value(), "'s disk term ", synced_.term.value(),
+                        " with a vote for ", synced_.vote.value(), " becomes term ",
+                        written_.term.value(), " with a vote for ", written_.vote.value()),
+           outcome);
+  }
   if (unit.must_sync) synced_ = written_;
 }
 
@@ -172,7 +181,7 @@ void Member::Acknowledge(Unit* unit, Outcome* outcome) {
 void Member::CompleteFirst(Outcome* outcome) {
   Unit unit = std::move(units_.front());
   units_.pop_front();
-  Write(unit);
+  Write(unit, outcome);
   if (!unit.acknowledged) Acknowledge(&unit, outcome);
 }
 
@@ -183,8 +192,7 @@ void Member::Send(raft::Message message, Outcome* outcome) {
 }
 
 // Figure 2, "updated on stable storage before responding to RPCs": R6 and R7 at the
-// moment at which a promise leaves. That the disk itself keeps promises follows: terms
-// and votes on it change by CheckTransition's rules, its log by the leaders' appends.
+// moment at which a promise leaves. Write() sees to it that the disk keeps to it.
 void Member::CheckPromise(const raft::Message& message, Outcome* outcome) const {
   const auto text = [&](const auto&... parts) {
     return absl::StrCat("member ", id_.value(), " ", parts..., " in term ", message.term.value(),
@@ -255,7 +263,7 @@ void Member::CompleteUnit(Outcome* outcome) {
 
 void Member::Crash(size_t kept, bool keep_commit, Outcome* outcome) {
   CHECK_LE(kept, units_.size());
-  for (size_t i = 0; i < kept; ++i) Write(units_[i]);
+  for (size_t i = 0; i < kept; ++i) Write(units_[i], outcome);
   units_.clear();
   if (keep_commit) synced_ = written_;
   written_ = synced_;

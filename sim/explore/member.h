@@ -105,7 +105,7 @@ class Member {
   void Drain(Outcome* outcome);
   void Acknowledge(Unit* unit, Outcome* outcome);
   void CompleteFirst(Outcome* outcome);
-  void Write(const Unit& unit);
+  void Write(const Unit& unit, Outcome* outcome);
   void Send(raft::Message message, Outcome* outcome);
   void CheckPromise(const raft::Message& message, Outcome* outcome) const;
   void CheckStable(Outcome* outcome) const;
