@@ -153,6 +153,12 @@ Raft::Raft(const Config& config, DurableLog recovered, Instant now)
   last_hard_state_ = hard_state();
 }
 
+std::unique_ptr<Raft> Raft::Clone() const {
+  std::unique_ptr<Raft> copy(new Raft(*this));
+  copy->spare_lists_.clear();  // their memory was not copied
+  return copy;
+}
+
 void Raft::SetNow(Instant now) { now_ = std::max(now_, now); }
 
 absl::Status Raft::CheckForm(const Message& m) {

@@ -140,8 +140,9 @@ class Raft {
   // `config` is valid (Validate). What is recovered comes from an earlier run of this
   // member: CHECKed for consistency with CheckRecovered's rules.
   Raft(const Config& config, DurableLog recovered, Instant now);
-  Raft(const Raft&) = delete;
   Raft& operator=(const Raft&) = delete;
+  // A second member in the same state, for tools that try more than one future.
+  std::unique_ptr<Raft> Clone() const;
 
   // Whether a log read from disk can be started from: DataLoss says what is wrong.
   static absl::Status CheckRecovered(const Config& config, const DurableLog& recovered);
@@ -249,6 +250,10 @@ class Raft {
   void SetRandomizedElectionTimeout(Duration timeout) { randomized_election_timeout_ = timeout; }
 
  private:
+  friend class CanonicalState;
+
+  Raft(const Raft&) = default;  // see Clone
+
   enum class CampaignKind : uint8_t { kPreVote, kElection, kTransfer };
 
   // raft.cc: terms, roles, dispatch

@@ -64,6 +64,8 @@ class ReadQueue {
   void Clear();
 
  private:
+  friend class CanonicalState;
+
   std::deque<ReadRequest> waiting_;
   uint64_t confirmed_ = 0;  // reads that left the queue
   std::vector<std::pair<MemberId, uint64_t>> acked_;
