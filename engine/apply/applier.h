@@ -8,6 +8,7 @@
 #define QUORATE_ENGINE_APPLY_APPLIER_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
@@ -15,8 +16,8 @@
 #include "base/strong_int.h"
 #include "engine/apply/authorize.h"
 #include "engine/apply/command.h"
-#include "engine/apply/outcome.h"
 #include "engine/auth/auth.h"
+#include "engine/auth/tokens.h"
 #include "engine/membership/membership.h"
 #include "engine/mvcc/compaction.h"
 #include "engine/mvcc/range.h"
@@ -24,6 +25,17 @@
 #include "engine/mvcc/store.h"
 
 namespace quorate::apply {
+
+// What the one who asked is told.
+struct Outcome {
+  absl::Status status;
+  Bytes body;  // the encoded response, if status is OK and one was wanted
+  // The answer is due only when the compaction at this revision is finished physically;
+  // `body` is not set yet (see CompactionResponse). 0 = now.
+  Revision awaits_compaction;
+  // What becomes of the member's tokens; null = nothing.
+  std::unique_ptr<auth::TokenChange> tokens;
+};
 
 class Applier {
  public:

@@ -31,7 +31,8 @@ template <typename Request>
 absl::StatusOr<Request> Parse(absl::string_view body) {
   Request request;
   if (request.ParseFromArray(body.data(), static_cast<int>(body.size()))) return request;
-  return absl::InvalidArgumentError(absl::StrCat("malformed ", request.GetTypeName()));
+  return absl::InternalError(
+      absl::StrCat("grpc: error unmarshalling request: malformed ", request.GetTypeName()));
 }
 
 absl::Status ClearPasswordError(absl::string_view type) {

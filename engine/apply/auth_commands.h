@@ -10,8 +10,8 @@
 #include "absl/strings/string_view.h"
 #include "base/bytes.h"
 #include "base/strong_int.h"
+#include "engine/apply/applier.h"
 #include "engine/apply/command.h"
-#include "engine/apply/outcome.h"
 #include "engine/auth/auth.h"
 #include "engine/mvcc/range.h"
 
@@ -20,8 +20,9 @@ namespace quorate::apply {
 // Whether it is a command of the Auth service that can change something.
 bool IsAuthCommand(Operation operation);
 
-// For one of those. InvalidArgument if it is malformed; Unimplemented if it carries a
-// password in the clear, as etcd 3.4's did: every member would make a hash of its own.
+// For one of those. Internal, with gRPC's text, if it is malformed; Unimplemented if it
+// carries a password in the clear, as etcd 3.4's did: every member would make a hash of
+// its own.
 absl::Status CheckAuthCommand(const Command& command);
 
 // Applies one. An error only if CheckAuthCommand gives it; what was wrong otherwise is in
