@@ -19,6 +19,7 @@
 #include "absl/container/btree_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "base/bytes.h"
 #include "engine/auth/key_set.h"
 #include "engine/mvcc/key_range.h"
 
@@ -110,6 +111,11 @@ class Auth {
   // By name.
   const absl::btree_map<std::string, User>& users() const { return users_; }
   const absl::btree_map<std::string, Role>& roles() const { return roles_; }
+
+  // All of it as bytes, equal for equal states, and back. Decode: DataLoss if they are not
+  // what Encode gives; then nothing has changed.
+  void Encode(BytesBuilder* out) const;
+  absl::Status Decode(absl::string_view bytes);
 
   // Folds all of it into a digest.
   uint64_t Digest(uint64_t digest) const;

@@ -10,7 +10,7 @@
 namespace quorate::auth {
 namespace {
 
-// More than a call can add, so that what has expired goes in the end.
+// More than a call can add, so that what is dead goes in the end.
 constexpr int kDropsPerCall = 16;
 
 }  // namespace
@@ -44,37 +44,35 @@ void Tokens::Apply(const TokenChange& change, Instant now) {
       return;
     }
     case TokenChange::Kind::kForgetAll:
-      tokens_.clear();
-      order_.clear();
-      holders_.clear();
+      ++generation_;
       return;
   }
 }
 
 void Tokens::Assign(const TokenChange& change, Instant now) {
-  DropExpired(now);
+  DropDead(now);
   if (tokens_.contains(change.token)) return;
   if (tokens_.size() >= max_tokens_) DropFront();
   std::shared_ptr<Holder>& holder = holders_[change.user];
   if (holder == nullptr) holder = std::make_shared<Holder>(Holder{change.user});
   ++holder->tokens;
-  order_.push_back({change.token, holder, now + time_to_live_});
+  order_.push_back({change.token, holder, now + time_to_live_, generation_});
   tokens_.emplace(order_.back().text, std::prev(order_.end()));
 }
 
 std::optional<absl::string_view> Tokens::Use(absl::string_view token, Instant now) {
-  DropExpired(now);
+  DropDead(now);
   const auto at = tokens_.find(token);
   if (at == tokens_.end()) return std::nullopt;
   const Order::iterator used = at->second;
-  if (used->holder->forgotten || used->expires < now) return std::nullopt;
+  if (used->holder->forgotten || Dead(*used, now)) return std::nullopt;
   used->expires = now + time_to_live_;
   order_.splice(order_.end(), order_, used);
   return used->holder->user;
 }
 
-void Tokens::DropExpired(Instant now) {
-  for (int i = 0; i < kDropsPerCall && !order_.empty() && order_.front().expires < now; ++i) {
+void Tokens::DropDead(Instant now) {
+  for (int i = 0; i < kDropsPerCall && !order_.empty() && Dead(order_.front(), now); ++i) {
     DropFront();
   }
 }

@@ -8,6 +8,7 @@
 #define QUORATE_ENGINE_AUTH_TOKENS_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <list>
 #include <memory>
 #include <optional>
@@ -44,12 +45,13 @@ class Tokens {
   Tokens(const Tokens&) = delete;
   Tokens& operator=(const Tokens&) = delete;
 
-  // O(log users), but for kForgetAll.
+  // O(log users).
   void Apply(const TokenChange& change, Instant now);
   // Who holds the token, which thereby lives on; nothing if it is unknown or expired. The
   // name is valid until the next call.
   std::optional<absl::string_view> Use(absl::string_view token, Instant now);
 
+  // In memory; some of them may be dead.
   size_t size() const { return tokens_.size(); }
 
  private:
@@ -63,16 +65,21 @@ class Tokens {
     std::string text;
     std::shared_ptr<Holder> holder;
     Instant expires;
+    uint64_t generation = 0;
   };
   using Order = std::list<Token>;
 
   void Assign(const TokenChange& change, Instant now);
-  void DropExpired(Instant now);
+  bool Dead(const Token& token, Instant now) const {
+    return token.expires < now || token.generation != generation_;
+  }
+  void DropDead(Instant now);
   void DropFront();
 
   const Duration time_to_live_;
   const size_t max_tokens_;
-  Order order_;                                                     // by last use, and so by expiry
+  uint64_t generation_ = 0;  // all tokens of earlier ones are forgotten
+  Order order_;              // by last use, and so by generation and by expiry
   absl::flat_hash_map<absl::string_view, Order::iterator> tokens_;  // lookup only
   absl::btree_map<std::string, std::shared_ptr<Holder>> holders_;   // those with tokens
 };

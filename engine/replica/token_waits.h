@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/limits.h"
 #include "base/strong_int.h"
 #include "base/time.h"
 #include "engine/replica/input.h"
@@ -19,10 +20,13 @@ class TokenWaits {
  public:
   using Request = std::variant<ClientRequest, WatchRequestBytes>;
 
+  // Of bodies; above it no more are taken.
+  static constexpr size_t kMaxBytes = 64 * limits::kMiB;
+
   TokenWaits(Duration patience, size_t limit) : patience_(patience), limit_(limit) {}
 
   bool empty() const { return waiting_.empty(); }
-  bool full() const { return waiting_.size() >= limit_; }
+  bool full() const { return waiting_.size() >= limit_ || bytes_ >= kMaxBytes; }
   // Not when full.
   void Add(Request request, LogIndex index, Instant now);
   // False if it is not here.
@@ -46,11 +50,14 @@ class TokenWaits {
     Instant deadline;
   };
 
+  static size_t BytesOf(const Request& request);
+
   static constexpr LogIndex kNone{~uint64_t{0}};
 
   const Duration patience_;
   const size_t limit_;
   std::deque<Waiting> waiting_;    // by deadline
+  size_t bytes_ = 0;               // of their bodies
   LogIndex lowest_index_ = kNone;  // no higher than any of theirs
 };
 

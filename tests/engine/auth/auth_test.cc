@@ -249,5 +249,56 @@ TEST_F(AuthTest, TheDigestTellsEveryDifference) {
   EXPECT_TRUE(changed());
 }
 
+TEST_F(AuthTest, AnImageHoldsAllOfIt) {
+  Grant("a", "b", Permission::kReadWrite);
+  Grant("a", "c", Permission::kRead);
+  Grant("m", kFrom, 7);
+  ASSERT_TRUE(auth_.AddUser("cert", "", true).ok());
+  BytesBuilder out;
+  auth_.Encode(&out);
+  Auth other;
+  ASSERT_TRUE(other.AddUser("gone", "", true).ok());
+  ASSERT_TRUE(other.Decode(out.view()).ok());
+  EXPECT_EQ(other.Digest(0), auth_.Digest(0));
+  EXPECT_TRUE(other.CheckAccess(As("alice"), Access::kWrite, Range("a", "b")).ok());
+  BytesBuilder again;
+  other.Encode(&again);
+  EXPECT_EQ(again.view(), out.view());
+
+  BytesBuilder fresh;
+  Auth().Encode(&fresh);
+  ASSERT_TRUE(other.Decode(fresh.view()).ok());
+  EXPECT_EQ(other.Digest(0), Auth().Digest(0));
+}
+
+TEST_F(AuthTest, ADamagedImageIsRefusedAndChangesNothing) {
+  Grant("a", "b", Permission::kReadWrite);
+  BytesBuilder out;
+  auth_.Encode(&out);
+  const std::string image(out.view());
+  int refused = 0;
+  for (size_t size = 0; size < image.size(); ++size) {
+    Auth other;
+    const absl::Status status = other.Decode(absl::string_view(image).substr(0, size));
+    if (status.ok()) continue;  // cut between two users: one of a smaller state
+    ++refused;
+    EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+    EXPECT_EQ(other.Digest(0), Auth().Digest(0));
+  }
+  EXPECT_GT(refused, static_cast<int>(image.size()) - 10);
+  // Users out of order, twice, or without a name; roles of one out of order; no revision;
+  // something unknown.
+  const std::string start("\x10\x01", 2);
+  for (const std::string& odd :
+       {image + image, std::string("\x10\x00", 2), start + std::string("\x1a\x00", 2),
+        start + "\x1a\x03\x0a\x01z\x1a\x03\x0a\x01y", start + "\x1a\x03\x0a\x01z\x1a\x03\x0a\x01z",
+        start + "\x1a\x09\x0a\x01z\x1a\x01t\x1a\x01s", std::string("\x08\x01"),
+        start + "\x28\x01"}) {
+    Auth other;
+    EXPECT_EQ(other.Decode(odd).code(), absl::StatusCode::kDataLoss) << absl::CHexEscape(odd);
+    EXPECT_EQ(other.Digest(0), Auth().Digest(0));
+  }
+}
+
 }  // namespace
 }  // namespace quorate::auth

@@ -68,6 +68,9 @@ TEST(Tokens, ForgettingAllForgetsAll) {
   tokens.Apply({Kind::kForgetAll}, At(0));
   EXPECT_EQ(tokens.Use("a.1", At(0)), std::nullopt);
   EXPECT_EQ(tokens.size(), 0u);
+  tokens.Apply({Kind::kAssign, "alice", "a.2"}, At(0));
+  EXPECT_EQ(tokens.Use("a.2", At(0)), "alice");
+  EXPECT_EQ(tokens.Use("a.1", At(0)), std::nullopt);
 }
 
 TEST(Tokens, TheNumberIsBoundedAndTheLeastRecentlyUsedGoes) {
