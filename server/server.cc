@@ -133,6 +133,10 @@ void Server::Impl::Start() {
   for (const std::string& name : config_.environment_unknown) {
     LOG_WARN(&log_, "unrecognized environment variable", {"environment-variable", name});
   }
+  if (static_cast<size_t>(config_.BcryptCost()) != config_.bcrypt_cost) {
+    LOG_WARN(&log_, "use default bcrypt cost instead of the invalid given cost",
+             {"given-cost", config_.bcrypt_cost}, {"default-cost", config_.BcryptCost()});
+  }
   const absl::Status ports = TakePorts();
   if (!ports.ok()) return Fail(ports);
   data_directory_ = std::make_unique<DataDirectory>(
@@ -203,7 +207,7 @@ void Server::Impl::StartNode(StartPoint start) {
   node_ = std::make_unique<node::Node>(env_, NodeOptions(), std::move(start.recovered),
                                        std::move(start.wal), transport_);
   client_port_ = std::make_unique<ClientPort>(
-      env_.loop, node_.get(), config_,
+      env_, node_.get(), config_,
       metrics::Sources{node_.get(), nullptr, rafthttp_.get(), options_.process_stats});
   metrics::Histogram* fsync = client_port_->metrics()->wal_fsync();
   node_->wal()->SetSyncObserver([fsync](Duration time) { fsync->Observe(time); });
@@ -232,6 +236,7 @@ node::Options Server::Impl::NodeOptions() {
   replica.raft.pre_vote = config_.pre_vote;
   replica.raft.max_append_bytes = config_.max_append_bytes;
   replica.max_apply_entries = config_.max_apply_entries;
+  replica.auth_token_ttl = config_.auth_token_ttl;
   replica.raft.seed = env_.random->Next64();
   return options;
 }

@@ -253,6 +253,7 @@ void DrawWorkload(const Draw& draw, Options* out) {
   w.txn = static_cast<uint32_t>(draw.Between("txn", 5, 40));
   w.compact = draw.Percent("compact", 50) ? 1 : 0;
   w.watchers = draw.Between("watchers", 1, 3);
+  w.administrator = draw.Percent("administrator", 30);
 }
 
 const Profile* Find(const std::vector<Profile>& profiles, absl::string_view name) {
@@ -391,7 +392,8 @@ std::string Describe(const Options& options) {
       " apply=", options.max_apply_entries, " segment=", options.wal_segment_bytes,
       options.pre_vote ? "" : " no-pre-vote", " clients=", w.clients, " rate=", w.rate,
       " keys=", w.groups, "x", w.keys, " timeout=", w.request_timeout.millis(),
-      "ms watchers=", w.watchers, " faults=[", absl::StrJoin(faults, ", "), "]");
+      "ms watchers=", w.watchers, w.administrator ? " administrator" : "", " faults=[",
+      absl::StrJoin(faults, ", "), "]");
 }
 
 }  // namespace quorate::sim

@@ -79,6 +79,8 @@ struct WorkloadOptions {
   // Chance, in percent, that an attempt of unknown outcome is repeated.
   uint32_t retry_percent = 70;
   size_t watchers = 2;
+  // Somebody manages users and roles meanwhile.
+  bool administrator = false;
 };
 
 struct Options {

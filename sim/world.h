@@ -31,6 +31,7 @@
 #include "sim/scheduler.h"
 #include "sim/swarm.h"
 #include "sim/trace.h"
+#include "sim/workload/administrator.h"
 #include "sim/workload/client.h"
 #include "sim/workload/watcher.h"
 
@@ -84,6 +85,7 @@ class World {
 
  private:
   void MakeClients();
+  void MakeAdministrator(std::vector<HostId>* ids);
   // Runs events until `done` or `end`; true if it is done. False at once after a
   // violation or at the bound.
   bool RunUntil(VirtualTime end, const std::function<bool()>& done);
@@ -98,6 +100,7 @@ class World {
   void FinalChecks();
   void CheckEqualState();
   void CheckFinalContents();
+  void CheckFinalUsers();
   void SearchSample();
   SeedReport Report() const;
 
@@ -114,6 +117,7 @@ class World {
   std::vector<std::unique_ptr<Host>> client_hosts_;
   std::vector<std::unique_ptr<Client>> clients_;
   std::vector<std::unique_ptr<Watcher>> watchers_;
+  std::unique_ptr<Administrator> administrator_;  // may be null
   std::unique_ptr<Nemesis> nemesis_;
   bool bound_reached_ = false;
   VirtualTime healed_;

@@ -9,6 +9,7 @@
 #include "base/crc32c.h"
 #include "base/prng.h"
 #include "base/status.h"
+#include "engine/apply/auth_commands.h"
 #include "engine/mvcc/key_value.h"
 #include "engine/mvcc/txn.h"
 
@@ -79,8 +80,18 @@ absl::Status Applier::Check(const Command& command) {
       return absl::OkStatus();  // reads: nothing to apply
     case Operation::kNone:
       break;
+    default:
+      if (IsAuthCommand(command.operation)) return CheckAuthCommand(command);
+      break;
   }
   return Unknown(command.operation);
+}
+
+template <typename Request>
+bool Applier::Permits(const Command& command, const Request& request, Outcome* outcome) const {
+  if (!auth_.enabled()) return true;
+  outcome->status = Authorize(command.subject).Check(request);
+  return outcome->status.ok();
 }
 
 absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identity, bool respond,
@@ -90,6 +101,7 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
     case Operation::kPut: {
       mvcc::PutRequest request;
       RETURN_IF_ERROR(mvcc::Decode(command.body, &request));
+      if (!Permits(command, request, outcome)) return absl::OkStatus();
       Respond(respond, outcome, [&](BytesBuilder* out) {
         return mvcc::ApplyPut(&store_, nullptr, request, identity, out);
       });
@@ -98,6 +110,7 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
     case Operation::kDeleteRange: {
       mvcc::DeleteRangeRequest request;
       RETURN_IF_ERROR(mvcc::Decode(command.body, &request));
+      if (!Permits(command, request, outcome)) return absl::OkStatus();
       Respond(respond, outcome, [&](BytesBuilder* out) {
         return mvcc::ApplyDeleteRange(&store_, request, identity, out);
       });
@@ -106,6 +119,7 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
     case Operation::kTxn: {
       mvcc::TxnRequest request;
       RETURN_IF_ERROR(mvcc::Decode(command.body, &request));
+      if (!Permits(command, request, outcome)) return absl::OkStatus();
       Respond(respond, outcome, [&](BytesBuilder* out) {
         return mvcc::ApplyTxn(&store_, nullptr, request, identity, out);
       });
@@ -118,7 +132,8 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
     case Operation::kClusterMemberAttrSet:
       return ApplyMemberAttributes(command.body);
     default:
-      return Check(command);
+      if (!IsAuthCommand(command.operation)) return Check(command);
+      return ApplyAuthCommand(command, &auth_, store_.revision(), identity, respond, outcome);
   }
 }
 
@@ -172,6 +187,12 @@ absl::StatusOr<Bytes> Applier::ReadTxn(const mvcc::TxnRequest& request,
   return std::move(out).Finish();
 }
 
+absl::StatusOr<Bytes> Applier::ReadAuth(Operation operation, absl::string_view body,
+                                        const auth::Subject& subject,
+                                        const mvcc::Identity& identity) const {
+  return apply::ReadAuth(operation, body, subject, auth_, store_.revision(), identity);
+}
+
 Bytes Applier::CompactionResponse(const mvcc::Identity& identity) const {
   BytesBuilder out(kSmallResponse);
   mvcc::AppendHeader(identity, store_.revision(), &out);
@@ -195,7 +216,7 @@ uint64_t Applier::Digest() const {
     const mvcc::RevisionKey key(record.revision, record.tombstone);
     digest = Mix64(digest ^ Crc32cExtend(Crc32c(key.view()), record.bytes));
   }
-  return membership_.Digest(digest);
+  return auth_.Digest(membership_.Digest(digest));
 }
 
 }  // namespace quorate::apply

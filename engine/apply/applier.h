@@ -1,5 +1,5 @@
-// The state machine: store, membership, cluster version; and the one switch from a
-// committed command to the state.
+// The state machine: store, membership, cluster version, users and roles; and the one
+// switch from a committed command to the state.
 //
 // What an entry leaves behind follows from the entries before it alone. A committed
 // command that cannot be decoded, or that this version does not know, must stop the
@@ -8,12 +8,16 @@
 #define QUORATE_ENGINE_APPLY_APPLIER_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
 #include "base/bytes.h"
 #include "base/strong_int.h"
+#include "engine/apply/authorize.h"
 #include "engine/apply/command.h"
+#include "engine/auth/auth.h"
+#include "engine/auth/tokens.h"
 #include "engine/membership/membership.h"
 #include "engine/mvcc/compaction.h"
 #include "engine/mvcc/range.h"
@@ -29,6 +33,8 @@ struct Outcome {
   // The answer is due only when the compaction at this revision is finished physically;
   // `body` is not set yet (see CompactionResponse). 0 = now.
   Revision awaits_compaction;
+  // What becomes of the member's tokens; null = nothing.
+  std::unique_ptr<auth::TokenChange> tokens;
 };
 
 class Applier {
@@ -50,22 +56,34 @@ class Applier {
   // members changed. No body.
   void ApplyMembershipChange(const membership::Change& change, Outcome* outcome);
 
-  // Answers to reads at the present revision.
+  // Answers to reads at the present revision; whether the subject may have them is for the
+  // caller to ask (Authorize), but for ReadAuth.
   absl::StatusOr<Bytes> Range(const mvcc::RangeRequest& request,
                               const mvcc::Identity& identity) const;
   // Of a read-only transaction.
   absl::StatusOr<Bytes> ReadTxn(const mvcc::TxnRequest& request, const mvcc::Identity& identity);
   Bytes CompactionResponse(const mvcc::Identity& identity) const;
+  // Of the Auth service (engine/apply/auth_commands.h).
+  absl::StatusOr<Bytes> ReadAuth(Operation operation, absl::string_view body,
+                                 const auth::Subject& subject,
+                                 const mvcc::Identity& identity) const;
+
+  // What `subject` may do.
+  Authorizer Authorize(const auth::Subject& subject) const { return {auth_, subject, nullptr}; }
 
   const mvcc::Store& store() const { return store_; }
   mvcc::Compactor& compactor() { return compactor_; }
   const mvcc::Compactor& compactor() const { return compactor_; }
   const membership::Membership& membership() const { return membership_; }
+  const auth::Auth& auth() const { return auth_; }
 
   // Over everything that the entries decided, not over how it is kept; O(size).
   uint64_t Digest() const;
 
  private:
+  // Whether the command's subject may make the request; if not, sets outcome->status.
+  template <typename Request>
+  bool Permits(const Command& command, const Request& request, Outcome* outcome) const;
   absl::Status ApplyCompaction(absl::string_view body, const mvcc::Identity& identity, bool respond,
                                Outcome* outcome);
   absl::Status ApplyClusterVersion(absl::string_view body);
@@ -74,6 +92,7 @@ class Applier {
   mvcc::Store store_;
   mvcc::Compactor compactor_{&store_};
   membership::Membership membership_;
+  auth::Auth auth_;
 };
 
 }  // namespace quorate::apply

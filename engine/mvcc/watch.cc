@@ -86,6 +86,8 @@ void WatchHub::OnCreate(Stream* stream, const WatchCreateRequest& request, Insta
   const absl::string_view key = request.key.empty() ? absl::string_view("\0", 1) : request.key;
   const KeyRange range = KeyRange::FromRequest(key, request.range_end);
   if (request.start_revision < Revision(0)) return Refuse(stream, kCompacted);
+  const std::string refusal = sink_->WatchRefusal(stream->token, range);
+  if (!refusal.empty()) return Refuse(stream, refusal);
   if (range.kind == KeyRange::Kind::kHalfOpen && range.end <= range.begin) {
     return Refuse(stream, kEmptyRange);
   }

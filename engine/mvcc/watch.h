@@ -43,6 +43,9 @@ class WatchSink {
   virtual void OnWatchReply(uint64_t stream, Bytes head, Bytes events) = 0;
   // Who answers; asked for every response.
   virtual Identity WatchIdentity() const = 0;
+  // Why the stream may not watch the range, as the client is to be told; empty if it may.
+  // Asked when a watch is created.
+  virtual std::string WatchRefusal(uint64_t /*stream*/, const KeyRange& /*range*/) { return ""; }
 };
 
 struct WatchOptions {

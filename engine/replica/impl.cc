@@ -32,6 +32,10 @@ mvcc::WatchOptions WatchOptions(const Config& config) {
   return options;
 }
 
+LogIndex LastIndex(const Recovered& recovered) {
+  return recovered.entries.empty() ? LogIndex(0) : recovered.entries.back().index;
+}
+
 // Read-index contexts: unique among members and their runs, like request ids.
 uint64_t FirstReadContext(const Config& config) {
   return config.member_id.value() << 48 | (config.run_id & 0xffffffffff) << 8 | 1;
@@ -41,10 +45,13 @@ uint64_t FirstReadContext(const Config& config) {
 
 Replica::Impl::Impl(const Config& config, Recovered recovered, Instant now)
     : config_(config),
+      recovered_index_(LastIndex(recovered)),
       raft_(RaftConfig(config), DurableLog(std::move(recovered)), now),
       watches_(&applier_.store(), WatchOptions(config), this),
       proposals_(config.member_id, config.run_id),
       reads_(FirstReadContext(config)),
+      tokens_(config.auth_token_ttl),
+      token_waits_(config.token_wait, config.max_token_waits),
       now_(now) {}
 
 void Replica::Impl::Step(Input&& input, Output* out) {
@@ -55,6 +62,7 @@ void Replica::Impl::Step(Input&& input, Output* out) {
     std::visit([this](auto& event) { On(event); }, input.event);
     NoticeLeader();
     if (now_ >= watches_.next_tick()) watches_.Tick(now_);
+    ReleaseTokenWaits();
   }
   FinishStep();
   out_ = nullptr;
@@ -70,6 +78,7 @@ void Replica::Impl::FinishStep() {
   out_->turn_end_wanted = WantsTurnEnd();
   Instant wake = std::min(raft_.NextDeadline(), watches_.next_tick());
   wake = std::min(wake, reads_.next_retry());
+  wake = std::min(wake, token_waits_.next_deadline());
   if (!proposals_.queued().empty()) wake = std::min(wake, propose_again_);
   out_->next_wake = wake;
 }
@@ -100,12 +109,8 @@ void Replica::Impl::On(const AbandonRequest& request) {
     ++proposals_failed_;
     return;
   }
-  if (reads_.Abandon(request.token)) return;
+  if (reads_.Abandon(request.token) || token_waits_.Abandon(request.token)) return;
   awaiting_compaction_.erase(request.token);
-}
-
-void Replica::Impl::On(const WatchRequestBytes& event) {
-  watches_.Request(event.stream.value(), event.body, now_);
 }
 
 void Replica::Impl::On(const WatchWritable& event) {
@@ -205,6 +210,8 @@ ReplicaStatus Replica::Impl::status() const {
   s.watch_streams = watches_.streams();
   s.slow_watchers = watches_.slow_watchers();
   s.peer_messages_refused = peer_messages_refused_;
+  s.auth_enabled = applier_.auth().enabled();
+  s.auth_revision = applier_.auth().revision();
   return s;
 }
 

@@ -14,12 +14,14 @@
 #include "absl/status/status.h"
 #include "base/time.h"
 #include "engine/apply/applier.h"
+#include "engine/auth/tokens.h"
 #include "engine/mvcc/watch.h"
 #include "engine/raft/raft.h"
 #include "engine/replica/inspector.h"
 #include "engine/replica/proposals.h"
 #include "engine/replica/reads.h"
 #include "engine/replica/replica.h"
+#include "engine/replica/token_waits.h"
 
 namespace quorate::engine {
 
@@ -58,10 +60,10 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void On(const TurnEnd&);
   void On(ClientRequest& request);
   void On(const AbandonRequest& request);
-  void On(const WatchOpen& event) { watches_.Open(event.stream.value()); }
-  void On(const WatchRequestBytes& event);
+  void On(WatchOpen& event);
+  void On(WatchRequestBytes& event);
   void On(const WatchWritable& event);
-  void On(const WatchClose& event) { watches_.Close(event.stream.value()); }
+  void On(const WatchClose& event);
   void On(PeerMessage& event);
   void On(const PeerUnreachable& event);
   void On(const SnapshotSent& event) { raft_.ReportSnapshot(event.peer, event.ok, now_); }
@@ -80,15 +82,30 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
     bool linearizable = false;
     apply::Operation operation = apply::Operation::kNone;
   };
+  void Serve(ClientRequest& request);
   absl::StatusOr<Plan> MakePlan(const ClientRequest& request) const;
   void Propose(const ClientRequest& request, apply::Operation operation);
   void AnswerRead(const ClientRequest& request);
-  absl::StatusOr<Bytes> Read(const ClientRequest& request);
+  absl::StatusOr<Bytes> Read(const ClientRequest& request, const auth::Subject& subject);
   absl::StatusOr<Bytes> MemberList() const;
   absl::StatusOr<Bytes> Status() const;
   absl::StatusOr<Bytes> HashKvResponse(const Bytes& body) const;
   void Answer(RequestToken token, absl::Status status, Bytes body = Bytes());
   mvcc::Identity identity() const { return {config_.cluster_id, config_.member_id, raft_.term()}; }
+
+  // ---- auth_requests.cc: who asks, and the Auth service ----
+  // Whom the credentials name; nobody while authentication is disabled. Points into
+  // the credentials or into tokens_ until these change.
+  absl::StatusOr<auth::Subject> Identify(const Credentials& credentials);
+  // That, if it may make requests of the kind at all; keys are looked at later.
+  absl::StatusOr<auth::Subject> Admit(const ClientRequest& request);
+  // The index that must be applied before the credentials can be judged.
+  LogIndex AwaitedIndex(const Credentials& credentials) const;
+  void ReleaseTokenWaits();
+  absl::StatusOr<Bytes> ReadAuth(const ClientRequest& request, const auth::Subject& subject) const;
+  absl::StatusOr<Bytes> ReadPasswordHash(absl::string_view user) const;
+  // The operation that a request of the Auth service is, kNone if it is another's.
+  static apply::Operation AuthOperation(RequestKind kind);
 
   // ---- turn.cc: the work of a turn ----
   void ProposeGathered();
@@ -108,13 +125,20 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   // mvcc::WatchSink
   void OnWatchReply(uint64_t stream, Bytes head, Bytes events) override;
   mvcc::Identity WatchIdentity() const override { return identity(); }
+  std::string WatchRefusal(uint64_t stream, const mvcc::KeyRange& range) override;
 
   Config config_;
+  // Entries up to here were in the log at the start: the tokens that they gave out went
+  // with the earlier run.
+  LogIndex recovered_index_;
   raft::Raft raft_;
   apply::Applier applier_;
   mvcc::WatchHub watches_;
   Proposals proposals_;
   Reads reads_;
+  auth::Tokens tokens_;
+  TokenWaits token_waits_;
+  absl::btree_map<StreamToken, Credentials> watch_credentials_;
 
   // Of the step under way.
   Instant now_;

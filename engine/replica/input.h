@@ -6,9 +6,11 @@
 #define QUORATE_ENGINE_REPLICA_INPUT_H_
 
 #include <cstdint>
+#include <string>
 #include <variant>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "base/bytes.h"
 #include "base/strong_int.h"
 #include "base/time.h"
@@ -38,8 +40,57 @@ enum class RequestKind : uint8_t {
   // Internal, proposed by the server itself; responses have no body.
   kMemberAttributes,  // membershippb.ClusterMemberAttrSetRequest
   kClusterVersion,    // membershippb.ClusterVersionSetRequest
+  // The Auth service; requests and responses are named like their kinds. Passwords come
+  // hashed, as they are to be replicated.
+  kAuthEnable,
+  kAuthDisable,
+  kAuthStatus,
+  kAuthUserAdd,
+  kAuthUserGet,
+  kAuthUserList,
+  kAuthUserDelete,
+  kAuthUserChangePassword,
+  kAuthUserGrantRole,
+  kAuthUserRevokeRole,
+  kAuthRoleAdd,
+  kAuthRoleGet,
+  kAuthRoleList,
+  kAuthRoleDelete,
+  kAuthRoleGrantPermission,
+  kAuthRoleRevokePermission,
+  // Its two internal steps of Authenticate: first the hash to compare a password with,
+  // then, if that matched, a token.
+  kAuthPassword,  // a user's name -> PasswordHash
+  kAuthenticate,  // InternalAuthenticateRequest -> AuthenticateResponse
 };
-inline constexpr int kRequestKinds = 10;
+inline constexpr int kRequestKinds = 28;
+
+// Who a request says it comes from. Counts only while authentication is enabled.
+struct Credentials {
+  enum class Kind : uint8_t {
+    kNone,
+    // A simple token, as the client sent it.
+    kToken,
+    // A user's name that the shell has verified by other means, such as a client
+    // certificate or a signed token.
+    kName,
+  };
+  Kind kind = Kind::kNone;
+  std::string text;  // the token or the name
+  // kName: the auth revision that was vouched for; 0 = whichever is the present one.
+  uint64_t auth_revision = 0;
+};
+
+// The answer to kAuthPassword.
+struct PasswordHash {
+  // At which the hash is this. A token is given out only if it is still the present one
+  // then.
+  uint64_t auth_revision = 0;
+  std::string hash;  // bcrypt's text
+
+  Bytes Encode() const;
+  static PasswordHash Decode(absl::string_view bytes);  // of what Encode gave
+};
 
 // A client's request. Answered by exactly one Response with the same token, unless
 // it is abandoned first.
@@ -47,6 +98,7 @@ struct ClientRequest {
   RequestToken token;
   RequestKind kind = RequestKind::kRange;
   Bytes body;
+  Credentials credentials;
 };
 
 // The caller no longer wants the answer (time-out, cancelled call). What was
@@ -61,6 +113,7 @@ struct AbandonRequest {
 // buffered bytes, and catch up later.
 struct WatchOpen {
   StreamToken stream;
+  Credentials credentials;  // for each watch that is created on it
 };
 struct WatchRequestBytes {
   StreamToken stream;

@@ -56,6 +56,13 @@ struct Config {
   // Between the progress notes that idle watchers get on request (etcd's default); each
   // stream adds up to a tenth.
   Duration watch_progress_interval = Seconds(600);
+  // How long a simple token lasts after its last use, as etcd's --auth-token-ttl.
+  Duration auth_token_ttl = Seconds(300);
+  // How long a request waits for the command that gave out its token to be applied here;
+  // then the token counts as invalid.
+  Duration token_wait = Seconds(5);
+  // Requests that wait so at once; tokens of those beyond count as invalid.
+  size_t max_token_waits = 10000;
   // Distinguishes request ids of this run from those of earlier ones (etcd: unix
   // milliseconds, low 40 bits).
   uint64_t run_id = 0;
@@ -92,6 +99,8 @@ struct ReplicaStatus {
   uint64_t watch_streams = 0;
   uint64_t slow_watchers = 0;
   uint64_t peer_messages_refused = 0;
+  bool auth_enabled = false;
+  uint64_t auth_revision = 0;
 };
 
 // A member as the replicated configuration knows it.

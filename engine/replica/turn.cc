@@ -159,10 +159,14 @@ absl::Status Replica::Impl::ApplyEntry(const raft::Entry& entry) {
 }
 
 absl::Status Replica::Impl::ApplyNormal(const raft::Entry& entry) {
-  ASSIGN_OR_RETURN(const apply::Command command, apply::DecodeCommand(entry.data));
+  ASSIGN_OR_RETURN(apply::Command command, apply::DecodeCommand(entry.data));
+  command.index = entry.index;
   const std::optional<RequestToken> token = proposals_.Take(command.id);
   apply::Outcome outcome;
   RETURN_IF_ERROR(applier_.Apply(command, identity(), token.has_value(), &outcome));
+  if (outcome.tokens != nullptr && entry.index > recovered_index_) {
+    tokens_.Apply(*outcome.tokens, now_);
+  }
   if (!token.has_value()) return absl::OkStatus();
   ++proposals_committed_;
   if (outcome.awaits_compaction != Revision(0)) {

@@ -42,6 +42,10 @@ struct Config {
   bool pre_vote = true;
   size_t max_request_bytes = limits::kMaxRequestBytes;
   size_t max_txn_ops = limits::kMaxTxnOps;
+  // Only "simple" tokens, with any of etcd's options after it, are supported.
+  std::string auth_token = "simple";
+  Duration auth_token_ttl = Seconds(300);
+  size_t bcrypt_cost = 10;
   // Not flags; the simulator draws them, so that rare sizes come up. Log segments in bytes
   // (storage/recovery.h; the first is what a start waits for), entries' bytes in one append
   // message (0 = one entry), entries applied in one turn.
@@ -69,6 +73,8 @@ struct Config {
   // URLs: this member is in the initial cluster with the very URLs that it advertises, and
   // no URL belongs to two members. A member that has data ignores the --initial-* flags.
   absl::Status ValidateBootstrap() const;
+  // bcrypt_cost, or etcd's default when that is outside of 4 to 31.
+  int BcryptCost() const;
   // etcd's time-out of a client request: 5 s + 2 x election timeout.
   Duration RequestTimeout() const { return Seconds(5) + election_timeout * 2; }
 };

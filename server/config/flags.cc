@@ -59,6 +59,16 @@ Setter Millis(Duration Config::*field) {
   };
 }
 
+// 0 stands for the default, as in etcd.
+Setter WholeSeconds(Duration Config::*field) {
+  return [field](absl::string_view value, Config* config) -> absl::Status {
+    ASSIGN_OR_RETURN(const uint64_t number, ParseCount(value));
+    if (number > 1'000'000'000) return absl::InvalidArgumentError("value out of range");
+    if (number > 0) config->*field = Seconds(static_cast<int64_t>(number));
+    return absl::OkStatus();
+  };
+}
+
 Setter Count(size_t Config::*field) {
   return [field](absl::string_view value, Config* config) -> absl::Status {
     ASSIGN_OR_RETURN(config->*field, ParseCount(value));
@@ -150,6 +160,19 @@ std::vector<Flag> ClusteringFlags() {
   };
 }
 
+std::vector<Flag> AuthFlags() {
+  const absl::string_view group = "Auth";
+  return {
+      {group, "auth-token", "simple",
+       "Specify auth token specific options; only 'simple' is there.", Text(&Config::auth_token)},
+      {group, "bcrypt-cost", "10",
+       "Specify bcrypt algorithm cost factor for auth password hashing.",
+       Count(&Config::bcrypt_cost)},
+      {group, "auth-token-ttl", "300", "The lifetime in seconds of the auth token.",
+       WholeSeconds(&Config::auth_token_ttl)},
+  };
+}
+
 std::vector<Flag> LoggingFlags() {
   return {
       {"Logging", "log-level", "info", "Log level: debug, info, warn or error.", SetLogLevel},
@@ -159,7 +182,7 @@ std::vector<Flag> LoggingFlags() {
 // The one table of flags: parsing and --help come from it.
 std::vector<Flag> AllFlags() {
   std::vector<Flag> flags = MemberFlags();
-  for (const std::vector<Flag>& more : {ClusteringFlags(), LoggingFlags()}) {
+  for (const std::vector<Flag>& more : {ClusteringFlags(), AuthFlags(), LoggingFlags()}) {
     flags.insert(flags.end(), more.begin(), more.end());
   }
   return flags;

@@ -73,7 +73,8 @@ Node::Node(const io::Env& env, Options options, engine::Recovered recovered,
 
 Node::~Node() = default;
 
-CallId Node::Call(RequestKind kind, Bytes body, Duration timeout, ReplyCallback done) {
+CallId Node::Call(RequestKind kind, Bytes body, Duration timeout, ReplyCallback done,
+                  engine::Credentials credentials) {
   ++counters_.calls;
   const CallId id = calls_.Add(env_.loop->Now(), timeout, std::move(done));
   if (!halted_.ok()) {
@@ -81,7 +82,7 @@ CallId Node::Call(RequestKind kind, Bytes body, Duration timeout, ReplyCallback 
     return id;
   }
   ArmCallTimer();
-  StepEvent(engine::ClientRequest{id, kind, std::move(body)});
+  StepEvent(engine::ClientRequest{id, kind, std::move(body), std::move(credentials)});
   return id;
 }
 
@@ -89,10 +90,10 @@ void Node::Abandon(CallId call) {
   if (calls_.Take(call) != nullptr) StepEvent(engine::AbandonRequest{call});
 }
 
-WatchStream Node::OpenWatch(WatchSink* sink) {
+WatchStream Node::OpenWatch(WatchSink* sink, engine::Credentials credentials) {
   const engine::StreamToken token(++last_stream_token_);
   watch_sinks_.emplace(token, sink);
-  StepEvent(engine::WatchOpen{token});
+  StepEvent(engine::WatchOpen{token, std::move(credentials)});
   if (!halted_.ok()) ScheduleTurn();  // which ends it
   return WatchStream(self_, token);
 }

@@ -124,11 +124,13 @@ class Node final : public PeerSink {
   // status, with Unavailable "etcdserver: request timed out" after `timeout`, or with
   // Unavailable "etcdserver: server stopped" when the node halts or stops. A request
   // that failed with Unavailable may still take effect.
-  CallId Call(RequestKind kind, Bytes body, Duration timeout, ReplyCallback done);
+  // `credentials`: who makes it, as far as the caller can tell.
+  CallId Call(RequestKind kind, Bytes body, Duration timeout, ReplyCallback done,
+              engine::Credentials credentials = {});
   // The caller no longer wants the answer; `done` is not called any more.
   void Abandon(CallId call);
 
-  WatchStream OpenWatch(WatchSink* sink);
+  WatchStream OpenWatch(WatchSink* sink, engine::Credentials credentials = {});
 
   void OnPeerMessage(raft::Message message) override;
   void ReportUnreachable(MemberId peer) override;

@@ -151,9 +151,10 @@ int Cluster::Elect() {
   return leader();
 }
 
-RequestToken Cluster::Send(int member, RequestKind kind, const std::string& body) {
+RequestToken Cluster::Send(int member, RequestKind kind, const std::string& body,
+                           const Credentials& credentials) {
   const RequestToken token(++last_token_);
-  Step(member, ClientRequest{token, kind, Bytes::Copy(body)});
+  Step(member, ClientRequest{token, kind, Bytes::Copy(body), credentials});
   return token;
 }
 
@@ -162,8 +163,9 @@ const Response* Cluster::Find(RequestToken token) const {
   return it == responses_.end() ? nullptr : &it->second;
 }
 
-Response Cluster::Call(int member, RequestKind kind, const std::string& body) {
-  const RequestToken token = Send(member, kind, body);
+Response Cluster::Call(int member, RequestKind kind, const std::string& body,
+                       const Credentials& credentials) {
+  const RequestToken token = Send(member, kind, body, credentials);
   Settle();
   const Response* response = Find(token);
   EXPECT_NE(response, nullptr);
@@ -172,8 +174,8 @@ Response Cluster::Call(int member, RequestKind kind, const std::string& body) {
 
 void Cluster::Abandon(int member, RequestToken token) { Step(member, AbandonRequest{token}); }
 
-void Cluster::OpenWatch(int member, uint64_t stream) {
-  Step(member, WatchOpen{StreamToken(stream)});
+void Cluster::OpenWatch(int member, uint64_t stream, const Credentials& credentials) {
+  Step(member, WatchOpen{StreamToken(stream), credentials});
 }
 
 void Cluster::Watch(int member, uint64_t stream, const etcdserverpb::WatchRequest& request) {

@@ -36,13 +36,15 @@ class Cluster {
   int leader() const;
 
   // Sends a request; the answer is in Response() once it is there.
-  RequestToken Send(int member, RequestKind kind, const std::string& body);
+  RequestToken Send(int member, RequestKind kind, const std::string& body,
+                    const Credentials& credentials = {});
   const Response* Find(RequestToken token) const;
   // Sends, settles, and gives the answer; fails the test if there is none.
-  Response Call(int member, RequestKind kind, const std::string& body);
+  Response Call(int member, RequestKind kind, const std::string& body,
+                const Credentials& credentials = {});
   void Abandon(int member, RequestToken token);
 
-  void OpenWatch(int member, uint64_t stream);
+  void OpenWatch(int member, uint64_t stream, const Credentials& credentials = {});
   void Watch(int member, uint64_t stream, const etcdserverpb::WatchRequest& request);
   void SetWritable(int member, uint64_t stream, bool writable);
   // Takes what the stream has received.

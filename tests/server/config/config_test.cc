@@ -190,6 +190,29 @@ TEST(EnvironmentTest, ContradictionsAreRefused) {
   EXPECT_THAT(error({}, {"ETCD_CONFIG_FILE=/etc/etcd.yml"}), HasSubstr("ETCD_CONFIG_FILE"));
 }
 
+TEST(FlagsTest, Auth) {
+  const auto line = Parse({"--auth-token=simple", "--auth-token-ttl=60", "--bcrypt-cost", "12"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->config.auth_token_ttl, Seconds(60));
+  EXPECT_EQ(line->config.BcryptCost(), 12);
+  EXPECT_EQ(Config().auth_token_ttl, Seconds(300));
+  EXPECT_EQ(Config().BcryptCost(), 10);
+  EXPECT_EQ(Parse({"--auth-token-ttl=0"})->config.auth_token_ttl, Seconds(300));
+  // What bcrypt cannot do gives the default, as in etcd.
+  for (const char* odd : {"--bcrypt-cost=0", "--bcrypt-cost=3", "--bcrypt-cost=32",
+                          "--bcrypt-cost=18446744073709551615"}) {
+    EXPECT_EQ(Parse({odd})->config.BcryptCost(), 10) << odd;
+  }
+  EXPECT_TRUE(Parse({"--auth-token=simple,x=y"}).ok());
+  EXPECT_THAT(ErrorOf({"--auth-token=jwt,pub-key=a"}), HasSubstr("not supported yet"));
+  for (const char* odd : {"--auth-token=", "--auth-token=none", "--auth-token=simple,x",
+                          "--auth-token=simple,x=y=z"}) {
+    EXPECT_THAT(ErrorOf({odd}), HasSubstr("auth: invalid auth options")) << odd;
+  }
+  EXPECT_THAT(ErrorOf({"--auth-token-ttl=soon"}), HasSubstr("--auth-token-ttl"));
+  EXPECT_THAT(ErrorOf({"--bcrypt-cost=-1"}), HasSubstr("--bcrypt-cost"));
+}
+
 TEST(FlagsTest, HelpAndVersionWinOverWhatFollows) {
   EXPECT_EQ(Parse({"--help", "--bogus"})->action, CommandLine::Action::kShowHelp);
   EXPECT_EQ(Parse({"-h"})->action, CommandLine::Action::kShowHelp);
