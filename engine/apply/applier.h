@@ -8,6 +8,7 @@
 #define QUORATE_ENGINE_APPLY_APPLIER_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -27,8 +28,8 @@ struct Outcome {
   absl::Status status;
   Bytes body;  // the encoded response, if status is OK and one was wanted
   // The answer is due only when the compaction at this revision is finished physically;
-  // `body` is not set yet (see CompactionResponse). 0 = now.
-  Revision awaits_compaction;
+  // `body` is not set yet (see CompactionResponse).
+  std::optional<Revision> awaits_compaction;
 };
 
 class Applier {

@@ -1,0 +1,40 @@
+// Draws watch requests over a few streams: every start revision, filter and option, ids
+// of the client's choice, taken ones too.
+#ifndef QUORATE_TESTS_CLIENTS_COMPARISON_WATCH_SOURCE_H_
+#define QUORATE_TESTS_CLIENTS_COMPARISON_WATCH_SOURCE_H_
+
+#include <cstdint>
+
+#include "api/rpc.pb.h"
+#include "tests/clients/comparison/draw.h"
+#include "tests/clients/comparison/known.h"
+#include "tests/clients/comparison/kv_source.h"
+
+namespace quorate::differential {
+
+class WatchSource {
+ public:
+  // All borrowed.
+  WatchSource(Draw* draw, const Known* known, KvSource* kv)
+      : draw_(*draw), known_(*known), kv_(*kv) {}
+
+  // A step without its user.
+  Step Create();
+  Step Cancel();
+  Step Progress();
+
+ private:
+  etcdserverpb::WatchCreateRequest CreateRequest(const KnownStream& stream);
+  int64_t StartRevision();
+  // A stream that is open, such that `wanted` holds if there is one.
+  template <typename Wanted>
+  int Stream(Wanted wanted);
+
+  Draw& draw_;
+  const Known& known_;
+  KvSource& kv_;
+};
+
+}  // namespace quorate::differential
+
+#endif  // QUORATE_TESTS_CLIENTS_COMPARISON_WATCH_SOURCE_H_
