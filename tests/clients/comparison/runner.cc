@@ -334,10 +334,11 @@ absl::Status Runner::Progress(const Step& step) {
     answers = TakeWatch(step, Kind::kProgress);
     const bool reference = answers[kReference].status.ok();
     if (reference == answers[kSubject].status.ok()) break;
-    if (reference && options_.release.progress_unconditionally) {
-      answers[kSubject].status = absl::OkStatus();
-      answers[kSubject].response.reset(answers[kReference].response->New());
-      answers[kSubject].response->CopyFrom(*answers[kReference].response);
+    if (judge_.IsUncertain(step.stream) ||
+        (reference && options_.release.progress_unconditionally)) {
+      answers[kReference].status = answers[kSubject].status =
+          absl::NotFoundError("not comparable");
+      break;
     }
   }
   return Conclude(step, std::move(answers));

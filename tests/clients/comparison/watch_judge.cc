@@ -110,6 +110,12 @@ std::optional<absl::Status> WatchJudge::ended(Side side, int stream) const {
   return replies == replies_[side].end() ? std::nullopt : replies->second.ended;
 }
 
+bool WatchJudge::IsUncertain(int stream) const {
+  return std::any_of(pairs_.begin(), pairs_.end(), [stream](const auto& entry) {
+    return entry.first.first == stream && entry.second.forgiven();
+  });
+}
+
 bool WatchJudge::Settled() const {
   return std::all_of(pairs_.begin(), pairs_.end(), [](const auto& entry) {
     return entry.second.Complete(kReference) && entry.second.Complete(kSubject);

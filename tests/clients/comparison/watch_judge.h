@@ -46,6 +46,8 @@ class WatchJudge {
   // How the stream ended, if it did.
   std::optional<absl::Status> ended(Side side, int stream) const;
 
+  // Whether the servers may differ in whether the stream is behind.
+  bool IsUncertain(int stream) const;
   // Whether every watcher has been sent what it must.
   bool Settled() const;
   // Compares what has come; what is different, or empty. Call it when settled, or to
