@@ -1,6 +1,7 @@
 #include "tests/clients/comparison/auth_source.h"
 
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -113,10 +114,27 @@ Step AuthSource::UserAdd() {
   return step;
 }
 
+Step AuthSource::RevokeRole() {
+  Step step;
+  auto* request = Make<etcdserverpb::AuthUserRevokeRoleRequest>(Type::kUserRevokeRole, &step);
+  request->set_name(UserName());
+  request->set_role(RoleName());
+  std::vector<std::pair<std::string, std::string>> granted;
+  for (const auto& [name, user] : known_.users()) {
+    for (const std::string& role : user.roles) granted.emplace_back(name, role);
+  }
+  if (draw_.Percent(60) && !granted.empty()) {
+    const auto [user, role] = draw_.Member(granted);
+    request->set_name(user);
+    request->set_role(role);
+  }
+  return step;
+}
+
 Step AuthSource::GrantPermission() {
   Step step;
-  auto* request = Make<etcdserverpb::AuthRoleGrantPermissionRequest>(Type::kRoleGrantPermission,
-                                                                     &step);
+  auto* request =
+      Make<etcdserverpb::AuthRoleGrantPermissionRequest>(Type::kRoleGrantPermission, &step);
   request->set_name(RoleName());
   if (draw_.OneIn(30)) return step;
   authpb::Permission* permission = request->mutable_perm();
@@ -129,17 +147,20 @@ Step AuthSource::GrantPermission() {
 
 Step AuthSource::RevokePermission() {
   Step step;
-  auto* request = Make<etcdserverpb::AuthRoleRevokePermissionRequest>(Type::kRoleRevokePermission,
-                                                                      &step);
+  auto* request =
+      Make<etcdserverpb::AuthRoleRevokePermissionRequest>(Type::kRoleRevokePermission, &step);
   request->set_role(RoleName());
-  const auto role = known_.roles().find(request->role());
-  if (draw_.Percent(85) && role != known_.roles().end() && !role->second.empty()) {
-    const authpb::Permission permission = draw_.Member(role->second);
+  request->set_key(kv_.Key());
+  request->set_range_end(kv_.RangeEnd(request->key()));
+  std::vector<std::pair<std::string, authpb::Permission>> granted;
+  for (const auto& [role, permissions] : known_.roles()) {
+    for (const authpb::Permission& permission : permissions) granted.emplace_back(role, permission);
+  }
+  if (draw_.Percent(60) && !granted.empty()) {
+    const auto [role, permission] = draw_.Member(granted);
+    request->set_role(role);
     request->set_key(permission.key());
     request->set_range_end(permission.range_end());
-  } else {
-    request->set_key(kv_.Key());
-    request->set_range_end(kv_.RangeEnd(request->key()));
   }
   return step;
 }
@@ -153,6 +174,8 @@ Step AuthSource::Request(Type type) {
       return Authenticate();
     case Type::kUserAdd:
       return UserAdd();
+    case Type::kUserRevokeRole:
+      return RevokeRole();
     case Type::kRoleGrantPermission:
       return GrantPermission();
     case Type::kRoleRevokePermission:
@@ -166,18 +189,13 @@ Step AuthSource::Request(Type type) {
     case Type::kUserChangePassword: {
       auto* request = Make<etcdserverpb::AuthUserChangePasswordRequest>(type, &step);
       request->set_name(UserName());
-      request->set_password(Password());
+      // Root must be able to log in again.
+      request->set_password(request->name() == "root" ? "p1" : Password());
       break;
     }
     case Type::kUserGrantRole: {
       auto* request = Make<etcdserverpb::AuthUserGrantRoleRequest>(type, &step);
       request->set_user(UserName());
-      request->set_role(RoleName());
-      break;
-    }
-    case Type::kUserRevokeRole: {
-      auto* request = Make<etcdserverpb::AuthUserRevokeRoleRequest>(type, &step);
-      request->set_name(UserName());
       request->set_role(RoleName());
       break;
     }

@@ -31,6 +31,7 @@ class AuthSource {
   Step Enable();
   Step Authenticate();
   Step UserAdd();
+  Step RevokeRole();
   Step GrantPermission();
   Step RevokePermission();
   std::string UserName();

@@ -2,7 +2,8 @@
 //
 // Everything counts but what must differ: cluster and member ids, raft terms, tokens
 // (whether they are there counts), lease ids that the servers chose, and TTLs within a
-// second; and the order of ties (ties.h). Against an etcd older than 3.7 also what 3.7 has changed; Release names each.
+// second; and the order of ties (ties.h). Against an etcd older than 3.7 also what 3.7 has changed;
+// Release names each.
 #ifndef QUORATE_TESTS_CLIENTS_COMPARISON_COMPARE_H_
 #define QUORATE_TESTS_CLIENTS_COMPARISON_COMPARE_H_
 
@@ -10,29 +11,12 @@
 
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <string>
 
-#include "absl/strings/string_view.h"
+#include "tests/clients/comparison/release.h"
 #include "tests/clients/comparison/step.h"
 
 namespace quorate::differential {
-
-// What of the reference's behaviour is its release's and not to be compared.
-struct Release {
-  // Ranges that leave out values leave the lease in (until 3.6).
-  bool keys_only_has_lease = false;
-  // HashKV forgets what compactions hashed and refuses the compact revision itself, and
-  // does not say which revision it hashed (until 3.5).
-  bool hash_is_not_stored = false;
-  // A progress request is answered whatever the watchers' state (until 3.5.7).
-  bool progress_unconditionally = false;
-  // A compaction removes a deletion at exactly its revision (until 3.5.15).
-  bool compaction_forgets_deletion = false;
-
-  // By "major.minor", as in "3.4" or "3.7"; nullopt if that is not known.
-  static std::optional<Release> Of(absl::string_view version);
-};
 
 // The ids that one server chose for leases, beside our names for them.
 class LeaseNames {

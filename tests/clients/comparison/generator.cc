@@ -54,11 +54,11 @@ Step StepOf(Type type, Request request) {
 
 }  // namespace
 
-Generator::Generator(uint64_t seed, const std::set<Type>& types)
+Generator::Generator(uint64_t seed, const std::set<Type>& types, const Release& release)
     : types_(types),
       draw_(seed),
-      kv_(&draw_, &known_),
-      watch_(&draw_, &known_, &kv_),
+      kv_(&draw_, &known_, release),
+      watch_(&draw_, &known_, &kv_, release),
       lease_(&draw_, &known_),
       auth_(&draw_, &known_, &kv_) {
   CHECK(!types_.empty());
@@ -117,7 +117,7 @@ void Generator::ChooseUser(Step* step) {
     // A stream keeps its token, even one that is worth nothing any more.
     const auto owner = known_.users().find(step->user);
     const bool valid = owner != known_.users().end() && owner->second.has_token;
-    if (!known_.auth_enabled() || valid || draw_.Percent(70)) return;
+    if (!known_.auth_enabled() || valid || draw_.Percent(25)) return;
     step->reopens = true;
   }
   step->user = group == "auth" || step->type == Type::kCompact ? auth_.Admin() : auth_.User();
@@ -135,7 +135,7 @@ Step Generator::Next() {
     // Whoever has no token logs in first.
     const std::string user = planned_.front().user;
     const auto found = known_.users().find(user);
-    if (found != known_.users().end() && !found->second.has_token) {
+    if (known_.auth_enabled() && found != known_.users().end() && !found->second.has_token) {
       planned_.push_front(auth_.Login(user));
     }
   }

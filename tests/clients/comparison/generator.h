@@ -14,13 +14,15 @@
 #include "tests/clients/comparison/known.h"
 #include "tests/clients/comparison/kv_source.h"
 #include "tests/clients/comparison/lease_source.h"
+#include "tests/clients/comparison/release.h"
 #include "tests/clients/comparison/watch_source.h"
 
 namespace quorate::differential {
 
 class Generator {
  public:
-  Generator(uint64_t seed, const std::set<Type>& types);
+  // Requests that a reference of this release can be sent.
+  Generator(uint64_t seed, const std::set<Type>& types, const Release& release);
   Generator(const Generator&) = delete;
   Generator& operator=(const Generator&) = delete;
 

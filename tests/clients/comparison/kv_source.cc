@@ -72,8 +72,8 @@ std::string KvSource::RangeEnd(const std::string& key) {
     end.back() = static_cast<char>(end.back() + 1);
     return end;
   }
-  if (n < 80) return key;                             // empty
-  if (n < 85) return key.substr(0, key.size() / 2);   // empty, inverted
+  if (n < 80) return key;                            // empty
+  if (n < 85) return key.substr(0, key.size() / 2);  // empty, inverted
   const std::string end = Key();
   return n < 97 ? std::max(end, key) : end;
 }
@@ -135,13 +135,12 @@ RangeRequest KvSource::Range() {
   request.set_max_mod_revision(Bound());
   request.set_min_create_revision(Bound());
   request.set_max_create_revision(Bound());
-  if (draw_.OneIn(200)) {
-    request.set_sort_order(
-        static_cast<RangeRequest::SortOrder>(draw_.Of<int>({3, -1, 1 << 30})));
-  }
-  if (draw_.OneIn(200)) {
-    request.set_sort_target(
-        static_cast<RangeRequest::SortTarget>(draw_.Of<int>({5, -1, 1 << 30})));
+  const int unknown = draw_.Of<int>({5, -1, 1 << 30});
+  const uint64_t odd = draw_.Below(100);
+  if (odd == 0 && !release_.takes_any_sort_option) {
+    request.set_sort_order(static_cast<RangeRequest::SortOrder>(unknown));
+  } else if (odd == 1 && !release_.takes_any_sort_option) {
+    request.set_sort_target(static_cast<RangeRequest::SortTarget>(unknown));
   }
   if (draw_.OneIn(3000)) request.set_key(Repeat('x', draw_.Of<size_t>({kMiB, 10 * kMiB})));
   return request;
@@ -161,7 +160,7 @@ etcdserverpb::PutRequest KvSource::Put() {
     request.set_ignore_lease(true);
     if (draw_.Percent(80)) request.clear_lease();
   }
-  if (draw_.OneIn(4000)) {
+  if (draw_.OneIn(1500)) {
     // Below the limit of a request, over it, over the limit of a message.
     request.set_key(Repeat('x', draw_.Of<size_t>({kMiB, 3 * kMiB / 2, 5 * kMiB / 3, 10 * kMiB})));
   }
@@ -230,8 +229,8 @@ etcdserverpb::Compare KvSource::Compare() {
   if (draw_.Percent(60) && !known_.keys().empty()) {
     compare.set_key(draw_.Member(known_.keys()).first);
   }
-  compare.set_result(static_cast<etcdserverpb::Compare::CompareResult>(
-      draw_.Percent(60) ? 0 : draw_.Below(4)));
+  compare.set_result(
+      static_cast<etcdserverpb::Compare::CompareResult>(draw_.Percent(60) ? 0 : draw_.Below(4)));
   compare.set_target(static_cast<etcdserverpb::Compare::CompareTarget>(draw_.Below(5)));
   const auto found = known_.keys().find(compare.key());
   SetExpected(found == known_.keys().end() ? mvccpb::KeyValue() : found->second, &compare);
@@ -239,12 +238,12 @@ etcdserverpb::Compare KvSource::Compare() {
   if (draw_.OneIn(60)) compare.clear_target_union();
   if (draw_.OneIn(60)) compare.set_mod_revision(known_.revision());  // maybe not the target's
   if (draw_.OneIn(150)) {
-    compare.set_result(static_cast<etcdserverpb::Compare::CompareResult>(
-        draw_.Of<int>({4, -1, 1 << 30})));
+    compare.set_result(
+        static_cast<etcdserverpb::Compare::CompareResult>(draw_.Of<int>({4, -1, 1 << 30})));
   }
   if (draw_.OneIn(150)) {
-    compare.set_target(static_cast<etcdserverpb::Compare::CompareTarget>(
-        draw_.Of<int>({5, -1, 1 << 30})));
+    compare.set_target(
+        static_cast<etcdserverpb::Compare::CompareTarget>(draw_.Of<int>({5, -1, 1 << 30})));
   }
   return compare;
 }
@@ -289,7 +288,8 @@ etcdserverpb::TxnRequest KvSource::OddTxn() {
       break;
     }
     case 1: {  // a nest of transactions
-      const int64_t depth = draw_.Of<int64_t>({4, 20, 126, 127, 128, 129, 199, 200, 201, 1000});
+      const int64_t depth =
+          draw_.Of<int64_t>({4, 20, 126, 127, 128, 129, 199, 200, 201, 1000, 4000});
       etcdserverpb::TxnRequest* inner = &request;
       for (int64_t i = 1; i < depth; ++i) {
         inner = (draw_.Percent(90) ? inner->add_success() : inner->add_failure())

@@ -10,13 +10,15 @@
 #include "api/rpc.pb.h"
 #include "tests/clients/comparison/draw.h"
 #include "tests/clients/comparison/known.h"
+#include "tests/clients/comparison/release.h"
 
 namespace quorate::differential {
 
 class KvSource {
  public:
   // `draw` and `known` are borrowed.
-  KvSource(Draw* draw, const Known* known) : draw_(*draw), known_(*known) {}
+  KvSource(Draw* draw, const Known* known, const Release& release)
+      : draw_(*draw), known_(*known), release_(release) {}
 
   etcdserverpb::RangeRequest Range();
   etcdserverpb::PutRequest Put();
@@ -43,6 +45,7 @@ class KvSource {
 
   Draw& draw_;
   const Known& known_;
+  const Release release_;
 };
 
 }  // namespace quorate::differential

@@ -14,26 +14,6 @@
 namespace quorate::differential {
 namespace {
 
-void Print(const RunReport& report, bool refusals) {
-  std::printf("%-22s %9s %9s %6s\n", "type", "requests", "succeeded", "share");
-  for (const auto& [type, tally] : report.by_type) {
-    std::printf("%-22s %9llu %9llu %5.1f%%\n", std::string(Info(type).name).c_str(),
-                static_cast<unsigned long long>(tally.sent),
-                static_cast<unsigned long long>(tally.succeeded),
-                100.0 * static_cast<double>(tally.succeeded) / static_cast<double>(tally.sent));
-    if (!refusals) continue;
-    for (const auto& [text, count] : tally.refusals) {
-      std::printf("    %7llu  %s\n", static_cast<unsigned long long>(count), text.c_str());
-    }
-  }
-  std::printf("%llu requests, %llu hashes and %llu watch events compared; %llu watchers overtaken "
-              "by a compaction were not\n",
-              static_cast<unsigned long long>(report.requests),
-              static_cast<unsigned long long>(report.hashes),
-              static_cast<unsigned long long>(report.events),
-              static_cast<unsigned long long>(report.watchers_not_compared));
-}
-
 int Main(int argc, char** argv) {
   RunOptions options;
   std::string types = "kv,watch";
@@ -63,7 +43,7 @@ int Main(int argc, char** argv) {
   options.release = *known;
   Runner runner(options);
   const absl::Status status = runner.Run();
-  Print(runner.report(), refusals);
+  std::fputs(runner.report().Text(refusals).c_str(), stdout);
   if (!status.ok()) {
     std::printf("DIFFERENCE (seed %llu): %s\n", static_cast<unsigned long long>(options.seed),
                 std::string(status.message()).c_str());

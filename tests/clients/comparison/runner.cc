@@ -29,7 +29,7 @@ constexpr uint64_t kSettleEvery = 25;
 
 Runner::Runner(RunOptions options)
     : options_(std::move(options)),
-      generator_(options_.seed, options_.types),
+      generator_(options_.seed, options_.types, options_.release),
       judge_(options_.release) {}
 
 Runner::~Runner() = default;
@@ -121,7 +121,8 @@ absl::Status Runner::Ask(const Step& step, std::array<Answer, 2>* answers) {
   for (const Side side : kSides) {
     servers_[side]->Call(step, [got, side](Answer answer) { (*got)[side] = std::move(answer); });
   }
-  const bool both = Wait(kPatience * 3, [&] { return (*got)[0].has_value() && (*got)[1].has_value(); });
+  const bool both =
+      Wait(kPatience * 3, [&] { return (*got)[0].has_value() && (*got)[1].has_value(); });
   RETURN_IF_ERROR(CheckConnections());
   if (!both) return absl::InternalError("no answer");
   for (const Side side : kSides) (*answers)[side] = std::move(*(*got)[side]);
@@ -141,27 +142,22 @@ absl::Status Runner::Compare(const Step& step, std::array<Answer, 2>* answers) {
 absl::Status Runner::Conclude(const Step& step, std::array<Answer, 2> answers) {
   RETURN_IF_ERROR(Compare(step, &answers));
   const Answer& answer = answers[kReference];
-  Tally& tally = report_.by_type[step.type];
-  ++tally.sent;
-  bool ok = answer.status.ok();
   std::string refusal(answer.status.message());
-  if (ok && step.type == Type::kWatch && answer.As<WatchResponse>().canceled()) {
-    ok = false;
-    refusal = answer.As<WatchResponse>().cancel_reason();
+  if (step.type == Type::kWatch && answer.status.ok()) {
+    const auto& created = answer.As<WatchResponse>();
+    if (created.canceled()) refusal = created.cancel_reason();
   }
-  if (ok) {
-    ++tally.succeeded;
-  } else {
-    ++tally.refusals[refusal.substr(0, 90)];
-  }
+  report_.Count(step.type, refusal);
   if (step.type != Type::kWatch || step.stream != kObserver) generator_.Learn(step, answer);
   return absl::OkStatus();
 }
 
 absl::Status Runner::AwaitHistory(int64_t revision) {
   if (Wait(kPatience, [&] { return observed_revision_ >= revision; })) return absl::OkStatus();
-  return absl::InternalError(absl::StrCat("the reference's watcher of everything has not seen "
-                                          "revision ", revision));
+  return absl::InternalError(
+      absl::StrCat("the reference's watcher of everything has not seen "
+                   "revision ",
+                   revision));
 }
 
 absl::Status Runner::RunCall(const Step& step) {
@@ -180,7 +176,8 @@ absl::Status Runner::RunCall(const Step& step) {
   const Answer& reference = answers[kReference];
   if (reference.status.ok()) {
     const auto* header = reference.response->GetDescriptor()->FindFieldByName("header");
-    const auto& message = reference.response->GetReflection()->GetMessage(*reference.response, header);
+    const auto& message =
+        reference.response->GetReflection()->GetMessage(*reference.response, header);
     revision = static_cast<const etcdserverpb::ResponseHeader&>(message).revision();
   }
   RETURN_IF_ERROR(Conclude(step, std::move(answers)));
@@ -304,12 +301,12 @@ absl::Status Runner::Cancel(const Step& step) {
   const auto& request = step.As<etcdserverpb::WatchRequest>().cancel_request();
   const auto& streams = generator_.known().streams();
   const auto stream = streams.find(step.stream);
-  const bool known =
-      stream != streams.end() && stream->second.watches.contains(request.watch_id());
+  const bool known = stream != streams.end() && stream->second.watches.contains(request.watch_id());
   SendWatch(step);
   const auto answered = [&](Side side) { return judge_.Has(side, step.stream, Kind::kCancelled); };
   const auto both = [&] { return answered(kReference) && answered(kSubject); };
-  if (!Wait(known ? Seconds(1) : kSilence / 5, both) && (answered(kReference) || answered(kSubject))) {
+  if (!Wait(known ? Seconds(1) : kSilence / 5, both) &&
+      (answered(kReference) || answered(kSubject))) {
     Wait(kPatience, both);
   }
   RETURN_IF_ERROR(CheckConnections());
@@ -336,28 +333,11 @@ absl::Status Runner::Progress(const Step& step) {
     if (reference == answers[kSubject].status.ok()) break;
     if (judge_.IsUncertain(step.stream) ||
         (reference && options_.release.progress_unconditionally)) {
-      answers[kReference].status = answers[kSubject].status =
-          absl::NotFoundError("not comparable");
+      answers[kReference].status = answers[kSubject].status = absl::NotFoundError("not comparable");
       break;
     }
   }
   return Conclude(step, std::move(answers));
-}
-
-// ---- the report ----
-
-std::string RunReport::Shortcomings(const std::set<Type>& types) const {
-  std::string text;
-  for (const Type type : types) {
-    const auto found = by_type.find(type);
-    if (found == by_type.end()) {
-      absl::StrAppend(&text, Info(type).name, " was never sent\n");
-    } else if (found->second.succeeded * 100 < Runner::kLeastSuccess * found->second.sent) {
-      absl::StrAppend(&text, Info(type).name, " succeeded only ", found->second.succeeded, " of ",
-                      found->second.sent, " times\n");
-    }
-  }
-  return text;
 }
 
 }  // namespace quorate::differential

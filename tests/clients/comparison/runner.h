@@ -5,7 +5,6 @@
 #include <array>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -15,6 +14,7 @@
 #include "io/uv/world.h"
 #include "tests/clients/comparison/compare.h"
 #include "tests/clients/comparison/generator.h"
+#include "tests/clients/comparison/report.h"
 #include "tests/clients/comparison/server.h"
 #include "tests/clients/comparison/watch_judge.h"
 
@@ -33,27 +33,8 @@ struct RunOptions {
   bool verbose = false;
 };
 
-struct Tally {
-  uint64_t sent = 0;
-  uint64_t succeeded = 0;
-  std::map<std::string, uint64_t> refusals;  // by text
-};
-
-struct RunReport {
-  std::map<Type, Tally> by_type;
-  uint64_t requests = 0;
-  uint64_t hashes = 0;
-  uint64_t events = 0;
-  uint64_t watchers_not_compared = 0;
-  // Types that are missing, or succeed too rarely; empty if there are none.
-  std::string Shortcomings(const std::set<Type>& types) const;
-};
-
 class Runner {
  public:
-  // A type must succeed for at least so many of a hundred requests.
-  static constexpr uint64_t kLeastSuccess = 20;
-
   explicit Runner(RunOptions options);
   Runner(const Runner&) = delete;
   Runner& operator=(const Runner&) = delete;

@@ -60,10 +60,8 @@ std::vector<TypeInfo> MakeTypes() {
   // Naming one message of each file links its descriptors in.
   (void)etcdserverpb::RangeRequest::default_instance();
   (void)etcdserverpb::AuthEnableRequest::default_instance();
-  const google::protobuf::DescriptorPool* pool =
-      google::protobuf::DescriptorPool::generated_pool();
-  google::protobuf::MessageFactory* factory =
-      google::protobuf::MessageFactory::generated_factory();
+  const google::protobuf::DescriptorPool* pool = google::protobuf::DescriptorPool::generated_pool();
+  google::protobuf::MessageFactory* factory = google::protobuf::MessageFactory::generated_factory();
   std::vector<TypeInfo> types;
   for (const Row& row : kRows) {
     const google::protobuf::MethodDescriptor* method = pool->FindMethodByName(row.method);

@@ -31,7 +31,8 @@ void WatchJudge::OnResponse(Side side, int stream, const WatchResponse& response
   if (response.canceled() && response.compact_revision() == 0) {
     return replies.by_kind[Kind::kCancelled].push_back(response);
   }
-  if (response.watch_id() == kWholeStream) {
+  if (response.watch_id() == kWholeStream && response.events().empty() &&
+      response.compact_revision() == 0) {
     return replies.by_kind[Kind::kProgress].push_back(response);
   }
   const Id id(stream, response.watch_id());

@@ -39,7 +39,8 @@ int64_t WatchSource::StartRevision() {
   if (n < 93) return now + 1;
   if (n < 96) return now + 3;
   if (n < 98) return 1;
-  return draw_.Of<int64_t>({-1, kMinInt64, kMaxInt64});
+  const int64_t odd = draw_.Of<int64_t>({-1, kMinInt64, kMaxInt64});
+  return release_.takes_negative_start && odd < 0 ? 0 : odd;
 }
 
 WatchCreateRequest WatchSource::CreateRequest(const KnownStream& stream) {
@@ -62,7 +63,9 @@ WatchCreateRequest WatchSource::CreateRequest(const KnownStream& stream) {
   } else if (n < 25) {
     create.set_watch_id(draw_.Between(1, 30));
   } else if (n < 27) {
-    create.set_watch_id(draw_.Of<int64_t>({-2, kMinInt64, kMaxInt64}));
+    // By -1 go the whole stream's notes too.
+    create.set_watch_id(draw_.Of<int64_t>({-1, -2, kMinInt64, kMaxInt64}));
+    create.set_progress_notify(false);
   }
   return create;
 }

@@ -9,14 +9,15 @@
 #include "tests/clients/comparison/draw.h"
 #include "tests/clients/comparison/known.h"
 #include "tests/clients/comparison/kv_source.h"
+#include "tests/clients/comparison/release.h"
 
 namespace quorate::differential {
 
 class WatchSource {
  public:
   // All borrowed.
-  WatchSource(Draw* draw, const Known* known, KvSource* kv)
-      : draw_(*draw), known_(*known), kv_(*kv) {}
+  WatchSource(Draw* draw, const Known* known, KvSource* kv, const Release& release)
+      : draw_(*draw), known_(*known), kv_(*kv), release_(release) {}
 
   // A step without its user.
   Step Create();
@@ -33,6 +34,7 @@ class WatchSource {
   Draw& draw_;
   const Known& known_;
   KvSource& kv_;
+  const Release release_;
 };
 
 }  // namespace quorate::differential
