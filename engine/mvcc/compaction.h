@@ -49,7 +49,8 @@ class Compactor {
   void Step(size_t max_records);
 
   // HashKV at `at` (0: now; less: of no history at all, as in etcd), as though every
-  // compaction were finished physically. OutOfRange if `at` is compacted without a stored hash, or in the future.
+  // compaction were finished physically. OutOfRange if `at` is compacted without a stored hash, or
+  // in the future.
   absl::StatusOr<KvHash> HashKv(Revision at) const;
 
  private:

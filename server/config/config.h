@@ -42,6 +42,7 @@ struct Config {
   bool pre_vote = true;
   size_t max_request_bytes = limits::kMaxRequestBytes;
   size_t max_txn_ops = limits::kMaxTxnOps;
+  Duration watch_progress_notify_interval = Seconds(600);
   // Not flags; the simulator draws them, so that rare sizes come up. Log segments in bytes
   // (storage/recovery.h; the first is what a start waits for), entries' bytes in one append
   // message (0 = one entry), entries applied in one turn.

@@ -1,5 +1,6 @@
 #include "server/config/flags.h"
 
+#include <algorithm>
 #include <functional>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
+#include "absl/time/time.h"
 #include "base/status.h"
 
 namespace quorate::config {
@@ -55,6 +57,20 @@ Setter Millis(Duration Config::*field) {
     config->*field = Milliseconds(static_cast<int64_t>(number));
     return absl::OkStatus();
   };
+}
+
+// Of --watch-progress-notify-interval, as in etcd: 0 or less stands for the default, and
+// what is very short for a tenth of a second.
+absl::Status SetProgressInterval(absl::string_view value, Config* config) {
+  constexpr Duration kLeast = Milliseconds(100);
+  absl::Duration parsed;
+  if (!absl::ParseDuration(value, &parsed) || parsed == absl::InfiniteDuration()) {
+    return absl::InvalidArgumentError("not a duration like 10m or 500ms");
+  }
+  if (parsed <= absl::ZeroDuration()) return absl::OkStatus();
+  config->watch_progress_notify_interval =
+      std::max(kLeast, Nanoseconds(absl::ToInt64Nanoseconds(parsed)));
+  return absl::OkStatus();
 }
 
 Setter Count(size_t Config::*field) {
@@ -124,6 +140,8 @@ std::vector<Flag> MemberFlags() {
        Count(&Config::max_request_bytes)},
       {group, "max-txn-ops", "128", "Maximum number of operations permitted in a transaction.",
        Count(&Config::max_txn_ops)},
+      {group, "watch-progress-notify-interval", "10m",
+       "Duration of periodic watch progress notifications.", SetProgressInterval},
   };
 }
 

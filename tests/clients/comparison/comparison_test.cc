@@ -288,7 +288,7 @@ TEST_F(WatchJudgeTest, EqualStreamsSettleAndPass) {
   SendBoth(11, {11});
   EXPECT_TRUE(judge_.Settled());
   EXPECT_EQ(judge_.Check(), "");
-  EXPECT_EQ(judge_.events(), 1u);
+  EXPECT_EQ(judge_.sums().events, 1u);
 }
 
 TEST_F(WatchJudgeTest, AMissingEventIsMissed) {

@@ -43,6 +43,8 @@ uint64_t Weight(Type type) {
 
 // Grants among which one lease is left to run out, which takes seconds.
 constexpr uint64_t kExpiryOneIn = 100;
+// New watchers among which one gets large values.
+constexpr uint64_t kLargeOneIn = 100;
 
 template <typename Request>
 Step StepOf(Type type, Request request) {
@@ -123,11 +125,23 @@ void Generator::ChooseUser(Step* step) {
   step->user = group == "auth" || step->type == Type::kCompact ? auth_.Admin() : auth_.User();
 }
 
+// Large changes before a watcher that is there and one that comes too late.
+void Generator::PlanLarge() {
+  const std::string prefix = KvSource::kLargePrefix;
+  planned_.push_back(watch_.CreateForLarge(prefix, 0));
+  if (types_.contains(Type::kTxn)) {
+    for (int i = 0; i < 2; ++i) planned_.push_back(StepOf(Type::kTxn, kv_.LargeTxn()));
+  }
+  planned_.push_back(watch_.CreateForLarge(prefix, known_.revision() + 1));
+}
+
 Step Generator::Next() {
   if (planned_.empty()) {
     const Type type = DrawType();
     if (type == Type::kLeaseGrant && draw_.OneIn(kExpiryOneIn)) {
       for (Step& step : lease_.Expiry()) planned_.push_back(std::move(step));
+    } else if (type == Type::kWatch && draw_.OneIn(kLargeOneIn)) {
+      PlanLarge();
     } else {
       planned_.push_back(Make(type));
     }

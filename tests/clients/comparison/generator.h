@@ -36,6 +36,7 @@ class Generator {
  private:
   Type DrawType();
   Step Make(Type type);
+  void PlanLarge();
   void ChooseUser(Step* step);
 
   const std::set<Type> types_;

@@ -41,8 +41,8 @@ void KeepNothing(etcdserverpb::TxnRequest* request) {
 
 std::string KvSource::Key() {
   const uint64_t n = draw_.Below(100);
-  if (n < 45) return std::string(1, static_cast<char>('a' + draw_.Below(8)));
-  if (n < 85) return absl::StrCat("k/", draw_.Below(12));
+  if (n < 40) return std::string(1, static_cast<char>('a' + draw_.Below(8)));
+  if (n < 70) return absl::StrCat("k/", draw_.Below(12));
   switch (n) {
     case 85:
       return std::string(1, '\0');
@@ -59,7 +59,7 @@ std::string KvSource::Key() {
     case 91:
       return "";
     default:
-      return absl::StrCat("r/", draw_.Below(40));
+      return absl::StrCat("r/", draw_.Below(rare_keys_));
   }
 }
 
@@ -276,10 +276,10 @@ etcdserverpb::TxnRequest KvSource::Txn(int depth) {
   return request;
 }
 
-// At the limits: many operations, deep nesting, large values to be sent back in pieces.
+// At the limits: many operations, deep nesting, many comparisons.
 etcdserverpb::TxnRequest KvSource::OddTxn() {
   etcdserverpb::TxnRequest request;
-  switch (draw_.Below(4)) {
+  switch (draw_.Below(3)) {
     case 0: {  // many operations
       const int64_t count = draw_.Between(126, 131);
       for (int64_t i = 0; i < count; ++i) {
@@ -298,16 +298,19 @@ etcdserverpb::TxnRequest KvSource::OddTxn() {
       inner->add_success()->mutable_request_put()->set_key("nest");
       break;
     }
-    case 2:  // large values; written again they come with their predecessors
-      for (int i = 0; i < 4; ++i) {
-        etcdserverpb::PutRequest* put = request.add_success()->mutable_request_put();
-        put->set_key(absl::StrCat("large/", i));
-        put->set_value(draw_.Bytes(300000));
-      }
-      break;
     default:  // many comparisons
       for (int i = 0; i < 128; ++i) *request.add_compare() = Compare();
       request.add_failure()->mutable_request_range()->set_key("a");
+  }
+  return request;
+}
+
+etcdserverpb::TxnRequest KvSource::LargeTxn() {
+  etcdserverpb::TxnRequest request;
+  for (int i = 0; i < 4; ++i) {
+    etcdserverpb::PutRequest* put = request.add_success()->mutable_request_put();
+    put->set_key(absl::StrCat(kLargePrefix, i));
+    put->set_value(draw_.Bytes(300000));
   }
   return request;
 }

@@ -18,12 +18,19 @@ class KvSource {
  public:
   // `draw` and `known` are borrowed.
   KvSource(Draw* draw, const Known* known, const Release& release)
-      : draw_(*draw), known_(*known), release_(release) {}
+      : draw_(*draw),
+        known_(*known),
+        release_(release),
+        rare_keys_(draw->Of<uint64_t>({10, 40, 300, 2000})) {}
 
   etcdserverpb::RangeRequest Range();
   etcdserverpb::PutRequest Put();
   etcdserverpb::DeleteRangeRequest DeleteRange();
   etcdserverpb::TxnRequest Txn();
+  // A few values of almost the size of a request, always the same keys: a watcher that
+  // sees them with the values before gets them in fragments.
+  static constexpr const char* kLargePrefix = "large/";
+  etcdserverpb::TxnRequest LargeTxn();
   etcdserverpb::CompactionRequest Compact();
   etcdserverpb::HashKVRequest HashKv();
 
@@ -46,6 +53,7 @@ class KvSource {
   Draw& draw_;
   const Known& known_;
   const Release release_;
+  const uint64_t rare_keys_;  // beside a few that everything meets at
 };
 
 }  // namespace quorate::differential

@@ -27,8 +27,9 @@ std::string RunReport::Text(bool refusals) const {
       absl::StrAppendFormat(&text, "    %7d  %s\n", count, why);
     }
   }
-  absl::StrAppend(&text, requests, " requests, ", hashes, " hashes and ", events,
-                  " watch events compared; ", watchers_not_compared,
+  absl::StrAppend(&text, requests, " requests, ", hashes, " hashes, ", watches.events,
+                  " watch events compared (with ", watches.fragments, " fragments and ",
+                  watches.notes, " progress notes); ", watches.forgiven,
                   " watchers overtaken by a compaction were not\n");
   return text;
 }

@@ -9,6 +9,7 @@
 
 #include "absl/strings/string_view.h"
 #include "tests/clients/comparison/types.h"
+#include "tests/clients/comparison/watch_judge.h"
 
 namespace quorate::differential {
 
@@ -32,8 +33,7 @@ struct RunReport {
   std::map<Type, Tally> by_type;
   uint64_t requests = 0;
   uint64_t hashes = 0;
-  uint64_t events = 0;
-  uint64_t watchers_not_compared = 0;
+  WatchJudge::Sums watches;
 };
 
 }  // namespace quorate::differential

@@ -101,8 +101,7 @@ absl::Status Runner::Run() {
       const Known& known = generator_.known();
       status = CompareHash(known.revision(), known.auth_enabled() ? "root" : "");
     }
-    report_.events = judge_.events();
-    report_.watchers_not_compared = judge_.forgiven();
+    report_.watches = judge_.sums();
     if (status.ok()) continue;
     return absl::InternalError(absl::StrCat("request ", report_.requests, ", ", Describe(step),
                                             "\n", std::string(status.message())));

@@ -54,7 +54,7 @@ void WatchJudge::OnOpen(int stream) {
       ++it;
       continue;
     }
-    Retire(it->second);
+    gone_.Add(it->second);
     it = pairs_.erase(it);
   }
   for (const Side side : kSides) {
@@ -83,7 +83,7 @@ void WatchJudge::OnCreated(int stream, int64_t watch_id,
 void WatchJudge::OnCancelled(int stream, int64_t id) {
   const auto found = pairs_.find({stream, id});
   if (found == pairs_.end()) return;
-  Retire(found->second);
+  gone_.Add(found->second);
   pairs_.erase(found);
 }
 
@@ -150,15 +150,17 @@ std::string WatchJudge::Missing() const {
   return "";
 }
 
-void WatchJudge::Retire(const WatchPair& pair) {
-  events_ += pair.events();
-  if (pair.forgiven()) ++forgiven_;
+void WatchJudge::Sums::Add(const WatchPair& pair) {
+  events += pair.events();
+  fragments += pair.fragments();
+  notes += pair.notes();
+  if (pair.forgiven()) ++forgiven;
 }
 
-uint64_t WatchJudge::events() const {
-  uint64_t events = events_;
-  for (const auto& [id, pair] : pairs_) events += pair.events();
-  return events;
+WatchJudge::Sums WatchJudge::sums() const {
+  Sums sums = gone_;
+  for (const auto& [id, pair] : pairs_) sums.Add(pair);
+  return sums;
 }
 
 }  // namespace quorate::differential

@@ -55,13 +55,17 @@ class WatchJudge {
   std::string Check();
   std::string Missing() const;
 
-  // Events compared, and watchers of the past that are gone and were not.
-  uint64_t events() const;
-  uint64_t forgiven() const { return forgiven_; }
+  struct Sums {
+    uint64_t events = 0;     // compared
+    uint64_t fragments = 0;  // that the reference sent
+    uint64_t notes = 0;
+    uint64_t forgiven = 0;  // watchers that a compaction overtook
+
+    void Add(const WatchPair& pair);
+  };
+  Sums sums() const;
 
  private:
-  void Retire(const WatchPair& pair);
-
   using Id = std::pair<int, int64_t>;  // stream, watch id
   struct Replies {
     std::map<Kind, std::deque<etcdserverpb::WatchResponse>> by_kind;
@@ -74,8 +78,7 @@ class WatchJudge {
   // For ids that are not known yet: events may be here before both have answered.
   std::array<std::map<Id, std::vector<etcdserverpb::WatchResponse>>, 2> early_;
   std::array<std::map<int, Replies>, 2> replies_;
-  uint64_t events_ = 0;
-  uint64_t forgiven_ = 0;
+  Sums gone_;  // of watchers that are gone
 };
 
 }  // namespace quorate::differential

@@ -76,6 +76,7 @@ void WatchPair::Deliver(Side side, const WatchResponse& response) {
     return;
   }
   if (response.events().empty()) {
+    ++in.all_notes;
     in.notes.emplace_back(response.header().revision(), in.events);
     if (!request_.progress_notify()) in.broken = "a progress note that nobody asked for";
     return;
@@ -90,6 +91,7 @@ void WatchPair::Deliver(Side side, const WatchResponse& response) {
   }
   in.last_revision = response.events(response.events_size() - 1).kv().mod_revision();
   in.last_header = response.header().revision();
+  if (response.fragment() || in.in_fragments) ++in.fragments;
   in.in_fragments = response.fragment();
   in.events += static_cast<uint64_t>(kept.events_size());
   if (kept.events_size() > 0) in.responses.push_back(std::move(kept));

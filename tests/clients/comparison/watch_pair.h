@@ -47,6 +47,9 @@ class WatchPair {
   // The first revision that it wants.
   int64_t from() const { return from_; }
   uint64_t events() const { return compared_; }
+  // Fragments and progress notes that the reference has sent.
+  uint64_t fragments() const { return in_[kReference].fragments; }
+  uint64_t notes() const { return in_[kReference].all_notes; }
   std::string Describe() const;
 
  private:
@@ -56,6 +59,8 @@ class WatchPair {
     int64_t last_revision = 0;                          // of an event
     int64_t last_header = 0;
     bool in_fragments = false;
+    uint64_t fragments = 0;
+    uint64_t all_notes = 0;
     std::string ending;  // the response by which a compaction ended it, as text
     // (header revision, events before it) of progress notes not yet judged.
     std::deque<std::pair<int64_t, uint64_t>> notes;

@@ -82,14 +82,33 @@ int WatchSource::Stream(Wanted wanted) {
   return from.empty() ? kFirstStream : from[draw_.Below(from.size())];
 }
 
-Step WatchSource::Create() {
+Step WatchSource::CreateOnSomeStream() {
   const int number = kFirstStream + static_cast<int>(draw_.Below(kStreams));
   const auto found = known_.streams().find(number);
   const bool open = found != known_.streams().end();
   const KnownStream stream = open ? found->second : KnownStream();
   Step step = WatchStep(Type::kWatch, number);
   step.reopens = !open || draw_.Percent(4) || stream.watches.size() >= kMaxWatches;
-  *RequestOf(step).mutable_create_request() = CreateRequest(stream);
+  return step;
+}
+
+Step WatchSource::Create() {
+  Step step = CreateOnSomeStream();
+  const auto found = known_.streams().find(step.stream);
+  *RequestOf(step).mutable_create_request() =
+      CreateRequest(found != known_.streams().end() ? found->second : KnownStream());
+  return step;
+}
+
+Step WatchSource::CreateForLarge(const std::string& prefix, int64_t start_revision) {
+  Step step = CreateOnSomeStream();
+  WatchCreateRequest* create = RequestOf(step).mutable_create_request();
+  create->set_key(prefix);
+  create->set_range_end(prefix);
+  create->mutable_range_end()->back() = static_cast<char>(prefix.back() + 1);
+  create->set_start_revision(start_revision);
+  create->set_prev_kv(true);
+  create->set_fragment(true);
   return step;
 }
 

@@ -4,6 +4,7 @@
 #define QUORATE_TESTS_CLIENTS_COMPARISON_WATCH_SOURCE_H_
 
 #include <cstdint>
+#include <string>
 
 #include "api/rpc.pb.h"
 #include "tests/clients/comparison/draw.h"
@@ -21,10 +22,13 @@ class WatchSource {
 
   // A step without its user.
   Step Create();
+  // A watcher of a prefix that wants previous values and takes fragments.
+  Step CreateForLarge(const std::string& prefix, int64_t start_revision);
   Step Cancel();
   Step Progress();
 
  private:
+  Step CreateOnSomeStream();
   etcdserverpb::WatchCreateRequest CreateRequest(const KnownStream& stream);
   int64_t StartRevision();
   // A stream that is open, such that `wanted` holds if there is one.

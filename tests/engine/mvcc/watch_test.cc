@@ -226,8 +226,7 @@ TEST_F(WatchTest, AnEndedWatchersIdStaysTakenUntilItIsCancelled) {
   EXPECT_TRUE(Take(1).empty());
   compacted.set_start_revision(0);
   Create(1, compacted);
-  EXPECT_EQ(Take(1).at(0).cancel_reason(),
-            "mvcc: duplicate watch ID provided on the WatchStream");
+  EXPECT_EQ(Take(1).at(0).cancel_reason(), "mvcc: duplicate watch ID provided on the WatchStream");
   Cancel(1, 3);
   const std::vector<WatchResponse> cancelled = Take(1);
   ASSERT_EQ(cancelled.size(), 1u);
