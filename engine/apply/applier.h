@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -31,8 +32,8 @@ struct Outcome {
   absl::Status status;
   Bytes body;  // the encoded response, if status is OK and one was wanted
   // The answer is due only when the compaction at this revision is finished physically;
-  // `body` is not set yet (see CompactionResponse). 0 = now.
-  Revision awaits_compaction;
+  // `body` is not set yet (see CompactionResponse).
+  std::optional<Revision> awaits_compaction;
   // What becomes of the member's tokens; null = nothing.
   std::unique_ptr<auth::TokenChange> tokens;
 };

@@ -127,7 +127,7 @@ absl::StatusOr<KvHash> Compactor::HashKv(Revision at) const {
   const Revision compacted = store_->compact_revision();
   if (at > Revision(0) && at < compacted) return CompactedError();
   if (at > store_->revision()) return FutureRevisionError();
-  if (at <= Revision(0)) at = store_->revision();
+  if (at == Revision(0)) at = store_->revision();
   HashScan scan(*store_, at, compacted, HashScan::TombstoneAtEnd::kForget);
   scan.Step(kUnbounded);
   return KvHash{scan.hash(), compacted, at};

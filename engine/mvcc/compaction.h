@@ -48,8 +48,9 @@ class Compactor {
   // Works on about `max_records` records.
   void Step(size_t max_records);
 
-  // HashKV at `at` (0 or less: now), as though every compaction were finished
-  // physically. OutOfRange if `at` is compacted without a stored hash, or in the future.
+  // HashKV at `at` (0: now; less: of no history at all, as in etcd), as though every
+  // compaction were finished physically. OutOfRange if `at` is compacted without a stored hash, or
+  // in the future.
   absl::StatusOr<KvHash> HashKv(Revision at) const;
 
  private:

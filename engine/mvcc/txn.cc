@@ -118,10 +118,11 @@ absl::Status CheckRange(const RangeRequest& range, const Store& store) {
 }
 
 absl::Status CheckPut(const PutRequest& put, const Store& store, const LeaseLookup* leases) {
+  if (!LeaseExists(leases, put.lease)) return LeaseNotFoundError();
   if (NeedsKey(put) && !store.Visible(put.key, store.revision()).has_value()) {
     return KeyNotFoundError();
   }
-  return LeaseExists(leases, put.lease) ? absl::OkStatus() : LeaseNotFoundError();
+  return absl::OkStatus();
 }
 
 absl::Status Check(const TxnRequest& txn, const Store& store, const LeaseLookup* leases,
@@ -247,10 +248,7 @@ void CorrectHeader(const Identity& identity, Revision revision, size_t begin, si
 
 absl::Status ApplyPut(Store* store, const LeaseLookup* leases, const PutRequest& request,
                       const Identity& identity, BytesBuilder* out) {
-  if (!LeaseExists(leases, request.lease)) return LeaseNotFoundError();
-  if (NeedsKey(request) && !store->Visible(request.key, store->revision()).has_value()) {
-    return KeyNotFoundError();
-  }
+  RETURN_IF_ERROR(CheckPut(request, *store, leases));
   WriteTxn txn(store);
   Put(&txn, request, identity, out);
   txn.Commit();

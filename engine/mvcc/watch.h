@@ -107,6 +107,7 @@ class WatchHub {
     std::shared_ptr<Group> group;
     int64_t id = 0;
     uint64_t number = 0;  // order of creation, the order of everything here
+    Revision start;       // as asked for; 0 = from now on
     // Events before it are not wanted (any more).
     Revision next;
     bool synced = false;
@@ -144,6 +145,9 @@ class WatchHub {
     uint64_t token = 0;
     bool writable = true;
     absl::btree_map<int64_t, std::unique_ptr<Watcher>> watchers;  // by watch id
+    // Watchers that a compaction ended. Their ids stay taken until they are cancelled, and
+    // meanwhile the stream counts as behind: etcd's clients know it so.
+    absl::btree_set<int64_t> ended;
     int64_t next_id = 0;
     size_t synced = 0;
     size_t notified = 0;  // watchers with `notify`
@@ -181,6 +185,7 @@ class WatchHub {
   void SendControl(Stream* stream, const WatchHead& head);
   void FlushControl(Stream* stream);
   void SetNextNote(Stream* stream, Instant next);
+  bool IsTaken(const Stream& stream, int64_t id) const;
 
   // watch_pump.cc: events
   void Sync(Watcher* watcher);
@@ -197,6 +202,8 @@ class WatchHub {
   void CancelCompacted(const Watchers& cohort);
   size_t Send(Watcher* watcher, Revision revision, const Batch& batch);
   void AnswerProgress();
+  bool HasBegun(const Watcher& watcher) const;
+  bool IsSynced(const Stream& stream) const;
   bool IsDelivered(Revision next) const;
 
   const Store* store_;

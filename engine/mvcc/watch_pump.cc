@@ -245,6 +245,7 @@ void WatchHub::CancelCompacted(const Watchers& cohort) {
     head.watch_id = watcher->id;
     head.canceled = true;
     head.compact_revision = store_->compact_revision();
+    stream->ended.insert(watcher->id);
     Remove(watcher);
     SendControl(stream, head);
   }
@@ -319,13 +320,24 @@ Revision WatchHub::GatherKey(const Group& group, Revision from, Batch* batch) co
 
 // ---- progress on request ----
 
+// Whether the revision that the watcher starts at is there.
+bool WatchHub::HasBegun(const Watcher& watcher) const {
+  return watcher.start <= store_->revision();
+}
+
+bool WatchHub::IsSynced(const Stream& stream) const {
+  return !stream.watchers.empty() && stream.synced == stream.watchers.size() &&
+         stream.ended.empty() &&
+         std::all_of(stream.watchers.begin(), stream.watchers.end(),
+                     [this](const auto& entry) { return HasBegun(*entry.second); });
+}
+
 // One note for the whole stream, if all of its watchers are synced; else none at all.
 void WatchHub::AnswerProgress() {
   if (delivering_ || live_ <= store_->revision()) return;
   for (auto it = progress_asked_.begin(); it != progress_asked_.end();) {
     Stream* stream = streams_.at(*it).get();
-    if (stream->writable && !stream->watchers.empty() &&
-        stream->synced == stream->watchers.size()) {
+    if (stream->writable && IsSynced(*stream)) {
       WatchHead head;
       head.revision = store_->revision();
       head.watch_id = -1;

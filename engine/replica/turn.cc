@@ -169,8 +169,8 @@ absl::Status Replica::Impl::ApplyNormal(const raft::Entry& entry) {
   }
   if (!token.has_value()) return absl::OkStatus();
   ++proposals_committed_;
-  if (outcome.awaits_compaction != Revision(0)) {
-    awaiting_compaction_[*token] = outcome.awaits_compaction;
+  if (outcome.awaits_compaction.has_value()) {
+    awaiting_compaction_[*token] = *outcome.awaits_compaction;
   } else {
     Answer(*token, std::move(outcome.status), std::move(outcome.body));
   }

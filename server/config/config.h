@@ -46,6 +46,7 @@ struct Config {
   std::string auth_token = "simple";
   Duration auth_token_ttl = Seconds(300);
   size_t bcrypt_cost = 10;
+  Duration watch_progress_notify_interval = Seconds(600);
   // Not flags; the simulator draws them, so that rare sizes come up. Log segments in bytes
   // (storage/recovery.h; the first is what a start waits for), entries' bytes in one append
   // message (0 = one entry), entries applied in one turn.

@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
+#include "absl/time/time.h"
 #include "base/status.h"
 
 namespace quorate::config {
@@ -67,6 +68,20 @@ Setter WholeSeconds(Duration Config::*field) {
     if (number > 0) config->*field = Seconds(static_cast<int64_t>(number));
     return absl::OkStatus();
   };
+}
+
+// Of --watch-progress-notify-interval, as in etcd: 0 or less stands for the default, and
+// what is very short for a tenth of a second.
+absl::Status SetProgressInterval(absl::string_view value, Config* config) {
+  constexpr Duration kLeast = Milliseconds(100);
+  absl::Duration parsed;
+  if (!absl::ParseDuration(value, &parsed) || parsed == absl::InfiniteDuration()) {
+    return absl::InvalidArgumentError("not a duration like 10m or 500ms");
+  }
+  if (parsed <= absl::ZeroDuration()) return absl::OkStatus();
+  config->watch_progress_notify_interval =
+      std::max(kLeast, Nanoseconds(absl::ToInt64Nanoseconds(parsed)));
+  return absl::OkStatus();
 }
 
 Setter Count(size_t Config::*field) {
@@ -136,6 +151,8 @@ std::vector<Flag> MemberFlags() {
        Count(&Config::max_request_bytes)},
       {group, "max-txn-ops", "128", "Maximum number of operations permitted in a transaction.",
        Count(&Config::max_txn_ops)},
+      {group, "watch-progress-notify-interval", "10m",
+       "Duration of periodic watch progress notifications.", SetProgressInterval},
   };
 }
 

@@ -285,6 +285,10 @@ TEST(Replica, RefusesBadRequestsWithEtcdsCodesAndTexts) {
   put.set_lease(5);
   expect(RequestKind::kPut, put.SerializeAsString(), absl::StatusCode::kNotFound,
          "etcdserver: requested lease not found");
+  etcdserverpb::TxnRequest txn;  // the lease comes first there too
+  *txn.add_success()->mutable_request_put() = put;
+  expect(RequestKind::kTxn, txn.SerializeAsString(), absl::StatusCode::kNotFound,
+         "etcdserver: requested lease not found");
   etcdserverpb::RangeRequest future;
   future.set_key("k");
   future.set_revision(99);
@@ -322,6 +326,17 @@ TEST(Replica, CompactionRefusesOlderReadsAndPhysicalWaitsForTheSpace) {
   EXPECT_EQ(cluster.Call(3, RequestKind::kRange, old.SerializeAsString()).status.message(),
             "etcdserver: mvcc: required revision has been compacted");
   ExpectSameState(&cluster);
+}
+
+// Found beside etcd, whose fresh store counts as compacted at -1.
+TEST(Replica, APhysicalCompactionAtRevisionZeroIsAnswered) {
+  Cluster cluster(1);
+  cluster.Elect();
+  etcdserverpb::CompactionRequest compact;
+  compact.set_physical(true);
+  const Response response = cluster.Call(1, RequestKind::kCompact, compact.SerializeAsString());
+  ASSERT_TRUE(response.status.ok());
+  EXPECT_EQ(Parsed<etcdserverpb::CompactionResponse>(response).header().revision(), 1);
 }
 
 TEST(Replica, TooManyPendingProposalsAreRefused) {

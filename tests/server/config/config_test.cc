@@ -95,6 +95,19 @@ TEST(FlagsTest, OneDashOrTwoWithEqualsOrWithout) {
   EXPECT_FALSE(line->config.pre_vote);
 }
 
+TEST(FlagsTest, TheProgressIntervalIsADurationOfAtLeastATenthOfASecond) {
+  const auto interval = [](const std::string& value) {
+    return Parse({"--watch-progress-notify-interval", value})
+        ->config.watch_progress_notify_interval;
+  };
+  EXPECT_EQ(interval("1m30s"), Seconds(90));
+  EXPECT_EQ(interval("1ms"), Milliseconds(100));
+  EXPECT_EQ(interval("0"), Seconds(600));
+  EXPECT_EQ(interval("-3s"), Seconds(600));
+  EXPECT_FALSE(Parse({"--watch-progress-notify-interval", "fast"}).ok());
+  EXPECT_FALSE(Parse({"--watch-progress-notify-interval", "inf"}).ok());
+}
+
 TEST(FlagsTest, DefaultsAreEtcds) {
   const auto line = Parse({});
   ASSERT_TRUE(line.ok()) << line.status();
