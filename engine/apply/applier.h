@@ -7,6 +7,7 @@
 #ifndef QUORATE_ENGINE_APPLY_APPLIER_H_
 #define QUORATE_ENGINE_APPLY_APPLIER_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -14,6 +15,7 @@
 #include "base/bytes.h"
 #include "base/strong_int.h"
 #include "engine/apply/command.h"
+#include "engine/image/image.h"
 #include "engine/membership/membership.h"
 #include "engine/mvcc/compaction.h"
 #include "engine/mvcc/range.h"
@@ -33,7 +35,9 @@ struct Outcome {
 
 class Applier {
  public:
-  Applier() = default;
+  // Size of the store's segments, in bytes.
+  explicit Applier(size_t segment_bytes = mvcc::RevisionLog::kSegmentBytes)
+      : store_(segment_bytes) {}
   Applier(const Applier&) = delete;
   Applier& operator=(const Applier&) = delete;
 
@@ -62,10 +66,19 @@ class Applier {
   const mvcc::Compactor& compactor() const { return compactor_; }
   const membership::Membership& membership() const { return membership_; }
 
+  // Writes the sections of everything but raft and the records (see state_image.h).
+  void EncodeSections(engine::SectionWriter* out) const;
+
+  // Becomes what `loaded` is, which is of no use afterwards. What points at the store and
+  // the compactor goes on pointing at the right ones.
+  void TakeOver(Applier* loaded);
+
   // Over everything that the entries decided, not over how it is kept; O(size).
   uint64_t Digest() const;
 
  private:
+  friend class ImageLoader;
+
   absl::Status ApplyCompaction(absl::string_view body, const mvcc::Identity& identity, bool respond,
                                Outcome* outcome);
   absl::Status ApplyClusterVersion(absl::string_view body);
