@@ -165,11 +165,13 @@ void Server::Impl::OnOpened(absl::StatusOr<StartPoint> start) {
   directory_lock_ = std::move(start->lock);
   member_id_ = start->member_id;
   cluster_id_ = start->cluster_id;
-  LOG_INFO(&log_, start->founded ? "starting local member" : "restarting local member",
-           {"local-member-id", config::HexId(member_id_)},
-           {"cluster-id", config::HexId(cluster_id_)},
-           {"commit-index", start->recovered.hard_state.commit.value()},
-           {"entries", start->recovered.entries.size()});
+  LOG_INFO(
+      &log_, start->founded ? "starting local member" : "restarting local member",
+      {"local-member-id", config::HexId(member_id_)}, {"cluster-id", config::HexId(cluster_id_)},
+      {"commit-index", start->recovered.hard_state.commit.value()},
+      {"checkpoint-index",
+       start->recovered.checkpoint.has_value() ? start->recovered.checkpoint->index.value() : 0},
+      {"entries", start->recovered.entries.size()});
   state_ = State::kJoining;
   StartPeers();
   StartNode(*std::move(start));
@@ -204,8 +206,9 @@ void Server::Impl::StartPeers() {
 }
 
 void Server::Impl::StartNode(StartPoint start) {
-  node_ = std::make_unique<node::Node>(env_, NodeOptions(), std::move(start.recovered),
-                                       std::move(start.wal), transport_);
+  node_ =
+      std::make_unique<node::Node>(env_, NodeOptions(), std::move(start.recovered),
+                                   std::move(start.wal), std::move(start.checkpoints), transport_);
   client_port_ = std::make_unique<ClientPort>(
       env_, node_.get(), config_,
       metrics::Sources{node_.get(), nullptr, rafthttp_.get(), options_.process_stats});
@@ -223,6 +226,10 @@ node::Options Server::Impl::NodeOptions() {
   node::Options options;
   options.request_timeout = config_.RequestTimeout();
   options.on_halt = [this](const absl::Status& why) { Fail(why); };
+  options.on_checkpoint_failure = [this](const absl::Status& why) {
+    LOG_WARN(&log_, "could not write a checkpoint; the log is kept until one succeeds",
+             {"data-dir", config_.DataDir()}, {why});
+  };
   options.on_leadership_change = [this] { OnLeadershipChange(); };
   engine::Config& replica = options.replica;
   replica.cluster_id = cluster_id_;
@@ -238,6 +245,13 @@ node::Options Server::Impl::NodeOptions() {
   replica.raft.max_append_bytes = config_.max_append_bytes;
   replica.max_apply_entries = config_.max_apply_entries;
   replica.auth_token_ttl = config_.auth_token_ttl;
+  replica.store_segment_bytes = config_.store_segment_bytes;
+  // 0 stands for the default, as in etcd.
+  if (config_.snapshot_count > 0) replica.checkpoint_entries = config_.snapshot_count;
+  replica.checkpoint_bytes = config_.checkpoint_log_bytes;
+  replica.checkpoint_interval = config_.checkpoint_interval;
+  replica.catchup_entries = config_.snapshot_catchup_entries;
+  replica.catchup_bytes = config_.checkpoint_log_bytes;
   replica.raft.seed = env_.random->Next64();
   return options;
 }

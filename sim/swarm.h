@@ -96,6 +96,13 @@ struct Options {
   // See config::Config.
   uint64_t wal_segment_bytes = 256 * 1024;
   uint64_t wal_first_segment_bytes = 64 * 1024;
+  // Entries between checkpoints and kept behind one; time between two (0 = any); bytes
+  // of segments in a file.
+  size_t snapshot_count = 10'000;
+  size_t snapshot_catchup_entries = 5'000;
+  Duration checkpoint_interval;
+  size_t store_segment_bytes = 256 * 1024;
+  uint64_t checkpoint_pack_bytes = 64 * 1024 * 1024;
   uint64_t max_append_bytes = 1024 * 1024;
   size_t max_apply_entries = 4096;
   // The safety phase: anything may break.

@@ -386,6 +386,10 @@ SeedReport World::Report() const {
   for (size_t i = 0; i < kFaultKinds; ++i) out.faults[i] = faults_.count(static_cast<Fault>(i));
   for (size_t i = 0; i < kRules; ++i) out.checks[i] = judge_.checks(static_cast<Rule>(i));
   out.elections = cluster_->oracle().leaders_elected();
+  out.checkpoints = cluster_->checkpoints().taken;
+  out.snapshots_installed = cluster_->checkpoints().installed;
+  out.restarts_from_checkpoints = cluster_->checkpoints().restarts;
+  out.log_segments_cut = cluster_->checkpoints().segments_cut;
   out.requests = history_.size();
   for (const auto& client : clients_) {
     out.answered += client->answered();

@@ -51,6 +51,10 @@ struct SeedReport {
   std::array<uint64_t, kFaultKinds> faults = {};
   std::array<uint64_t, kRules> checks = {};
   uint64_t elections = 0;
+  uint64_t checkpoints = 0;
+  uint64_t snapshots_installed = 0;
+  uint64_t restarts_from_checkpoints = 0;
+  uint64_t log_segments_cut = 0;
   uint64_t requests = 0;
   uint64_t answered = 0;
   uint64_t unknown = 0;

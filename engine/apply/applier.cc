@@ -206,13 +206,8 @@ uint64_t Applier::Digest() const {
   const mvcc::RevisionLog& log = store_.log();
   for (mvcc::LogCursor c = log.Begin(); log.Valid(&c); log.Next(&c)) {
     const mvcc::Record record = log.Get(c.location());
-    if (record.revision.main <= compacted) {
-      // Counts only if the compaction keeps it, whether or not cleaning came by.
-      const auto newest =
-          store_.index().NewestAt(store_.index().Find(mvcc::DecodeKey(record.bytes)), compacted);
-      if (!newest.has_value() || newest->location != c.location()) continue;
-      if (record.tombstone && record.revision.main < compacted) continue;
-    }
+    // Whether or not cleaning came by.
+    if (!store_.Keeps(record, c.location())) continue;
     const mvcc::RevisionKey key(record.revision, record.tombstone);
     digest = Mix64(digest ^ Crc32cExtend(Crc32c(key.view()), record.bytes));
   }

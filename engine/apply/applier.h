@@ -7,6 +7,7 @@
 #ifndef QUORATE_ENGINE_APPLY_APPLIER_H_
 #define QUORATE_ENGINE_APPLY_APPLIER_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -19,6 +20,7 @@
 #include "engine/apply/command.h"
 #include "engine/auth/auth.h"
 #include "engine/auth/tokens.h"
+#include "engine/image/image.h"
 #include "engine/membership/membership.h"
 #include "engine/mvcc/compaction.h"
 #include "engine/mvcc/range.h"
@@ -40,7 +42,9 @@ struct Outcome {
 
 class Applier {
  public:
-  Applier() = default;
+  // Size of the store's segments, in bytes.
+  explicit Applier(size_t segment_bytes = mvcc::RevisionLog::kSegmentBytes)
+      : store_(segment_bytes) {}
   Applier(const Applier&) = delete;
   Applier& operator=(const Applier&) = delete;
 
@@ -78,6 +82,13 @@ class Applier {
   const membership::Membership& membership() const { return membership_; }
   const auth::Auth& auth() const { return auth_; }
 
+  // Writes the sections of everything but raft and the records (see state_image.h).
+  void EncodeSections(engine::SectionWriter* out) const;
+
+  // Becomes what `loaded` is, which is of no use afterwards. What points at the store and
+  // the compactor goes on pointing at the right ones.
+  void TakeOver(Applier* loaded);
+
   // Over everything that the entries decided, not over how it is kept; O(size).
   uint64_t Digest() const;
 
@@ -85,6 +96,8 @@ class Applier {
   // Whether the command's subject may make the request; if not, sets outcome->status.
   template <typename Request>
   bool Permits(const Command& command, const Request& request, Outcome* outcome) const;
+  friend class ImageLoader;
+
   absl::Status ApplyCompaction(absl::string_view body, const mvcc::Identity& identity, bool respond,
                                Outcome* outcome);
   absl::Status ApplyClusterVersion(absl::string_view body);

@@ -42,6 +42,13 @@ class Compactor {
   // Compacts at `at`. OutOfRange if that is compacted already or in the future.
   absl::Status Start(Revision at);
 
+  // For a store that was loaded: cleans what the compact revision left behind. Hashes
+  // stored by earlier compactions are gone, as after a restart of etcd.
+  void Resume();
+
+  // Becomes what `loaded` is, which is busy with no hash; their stores were exchanged.
+  void Replace(Compactor* loaded);
+
   bool busy() const { return !jobs_.empty(); }
   // The newest compaction that is finished physically, and all before it.
   Revision finished() const { return finished_; }

@@ -81,6 +81,10 @@ class WatchHub {
   // An encoded WatchRequest.
   void Request(uint64_t stream, const Bytes& body, Instant now);
 
+  // The store was replaced by a later state of itself: live watchers catch up from where
+  // they stand, as far as the history is still there.
+  void Rebase();
+
   // Sends what is due, about `max_bytes` of responses at most (whole responses; at
   // least some progress is made), and looks at a bounded number of records.
   void Pump(size_t max_bytes);
@@ -193,6 +197,7 @@ class WatchHub {
   void Enqueue(Watcher* watcher);
   void Dequeue(Watcher* watcher);
   void Distribute(size_t* budget);
+  void FinishRevision();
   void PrepareRevision();
   void CollectEvents(const std::vector<Record>& records);
   void DeliverTo(const Delivery& delivery, size_t* budget);

@@ -1,6 +1,7 @@
 // How events reach watchers: live ones revision by revision, the others in batches from
 // where they stand.
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "base/check.h"
@@ -82,6 +83,33 @@ void WatchHub::Distribute(size_t* budget) {
     delivering_ = false;
     deliveries_.clear();
     ++live_;
+  }
+}
+
+// What is under way was encoded before the store changed.
+void WatchHub::FinishRevision() {
+  size_t unlimited = std::numeric_limits<size_t>::max();
+  while (delivery_ < deliveries_.size()) DeliverTo(deliveries_[delivery_], &unlimited);
+  if (delivering_) ++live_;
+  delivering_ = false;
+  deliveries_.clear();
+}
+
+void WatchHub::Rebase() {
+  FinishRevision();
+  const Revision behind = live_;
+  live_ = store_->revision() + 1;
+  cursor_rewrites_ = ~uint64_t{0};
+  for (const auto& [token, stream] : streams_) {
+    for (const auto& [id, watcher] : stream->watchers) {
+      // One that waits for the future goes on waiting.
+      if (!watcher->synced || watcher->next >= live_ || behind >= live_) continue;
+      watcher->group->synced.erase(watcher->number);
+      watcher->synced = false;
+      --stream->synced;
+      ++slow_watchers_;
+      FallBehind(watcher.get(), std::max(watcher->next, behind));
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 #include "engine/replica/impl.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "base/check.h"
@@ -8,21 +9,6 @@
 
 namespace quorate::engine {
 namespace {
-
-raft::Config RaftConfig(const Config& config) {
-  raft::Config raft = config.raft;
-  raft.id = config.member_id;
-  raft.async_storage_writes = true;
-  raft.applied = LogIndex(0);
-  return raft;
-}
-
-raft::DurableLog DurableLog(Recovered recovered) {
-  raft::DurableLog log;
-  log.hard_state = recovered.hard_state;
-  log.entries = std::move(recovered.entries);
-  return log;
-}
 
 mvcc::WatchOptions WatchOptions(const Config& config) {
   mvcc::WatchOptions options;
@@ -32,8 +18,8 @@ mvcc::WatchOptions WatchOptions(const Config& config) {
   return options;
 }
 
-LogIndex LastIndex(const Recovered& recovered) {
-  return recovered.entries.empty() ? LogIndex(0) : recovered.entries.back().index;
+LogIndex LastIndex(const raft::DurableLog& log) {
+  return log.entries.empty() ? log.snapshot.index : log.entries.back().index;
 }
 
 // Read-index contexts: unique among members and their runs, like request ids.
@@ -44,15 +30,33 @@ uint64_t FirstReadContext(const Config& config) {
 }  // namespace
 
 Replica::Impl::Impl(const Config& config, Recovered recovered, Instant now)
+    : Impl(config, MakeStart(config, std::move(recovered)), now) {}
+
+Replica::Impl::Impl(const Config& config, Start start, Instant now)
     : config_(config),
-      recovered_index_(LastIndex(recovered)),
-      raft_(RaftConfig(config), DurableLog(std::move(recovered)), now),
+      recovered_index_(LastIndex(start.log)),
+      raft_(start.raft, std::move(start.log), now),
+      applier_(config.store_segment_bytes),
       watches_(&applier_.store(), WatchOptions(config), this),
       proposals_(config.member_id, config.run_id),
       reads_(FirstReadContext(config)),
       tokens_(config.auth_token_ttl),
       token_waits_(config.token_wait, config.max_token_waits),
-      now_(now) {}
+      now_(now),
+      fatal_(std::move(start.status)),
+      checkpointed_at_(now) {
+  if (!start.image.has_value() || !fatal_.ok()) return;
+  apply::ImageLoader loader(*std::move(start.image), &applier_);
+  loader.Step(std::numeric_limits<size_t>::max());
+  if (!loader.status().ok()) {
+    fatal_ = loader.status();
+    return;
+  }
+  watches_.Rebase();
+  applied_ = handed_out_ = start.meta.snapshot.index;
+  applied_chain_ = start.meta.applied_chain;
+  NoteCheckpointed(applied_);
+}
 
 void Replica::Impl::Step(Input&& input, Output* out) {
   now_ = std::max(now_, input.now);
@@ -61,6 +65,7 @@ void Replica::Impl::Step(Input&& input, Output* out) {
     if (now_ >= raft_.NextDeadline()) raft_.Tick(now_);
     std::visit([this](auto& event) { On(event); }, input.event);
     NoticeLeader();
+    if (!snapshots_under_way_.empty()) WatchOverSnapshots();
     if (now_ >= watches_.next_tick()) watches_.Tick(now_);
     ReleaseTokenWaits();
   }
@@ -80,6 +85,7 @@ void Replica::Impl::FinishStep() {
   wake = std::min(wake, reads_.next_retry());
   wake = std::min(wake, token_waits_.next_deadline());
   if (!proposals_.queued().empty()) wake = std::min(wake, propose_again_);
+  wake = std::min({wake, next_checkpoint(), next_snapshot_deadline()});
   out_->next_wake = wake;
 }
 
@@ -87,7 +93,8 @@ bool Replica::Impl::WantsTurnEnd() const {
   const bool can_propose = !proposals_.queued().empty() && now_ >= propose_again_;
   return can_propose || reads_.CanStartRound() || now_ >= reads_.next_retry() || raft_.HasReady() ||
          applied_ < handed_out_ || reads_.HasReady(applied_) || watches_.HasWork() ||
-         applier_.compactor().busy();
+         applier_.compactor().busy() || now_ >= next_checkpoint() ||
+         (arriving_.has_value() && !arriving_->accepted);
 }
 
 // A new leader, or none: what waited for the old one is tried again.
@@ -121,7 +128,7 @@ void Replica::Impl::On(const WatchWritable& event) {
 // member once they are committed, were they not understood: they are looked at first.
 bool Replica::Impl::AcceptsFromPeer(const raft::Message& message) const {
   if (message.to != config_.member_id) return false;
-  // The whole log is kept: nobody needs a snapshot, and none can be installed yet.
+  // A snapshot comes with its state (SnapshotReceived), or is of no use.
   if (message.type == raft::MessageType::kSnap) return false;
   if (message.type != raft::MessageType::kProp) return true;
   return std::all_of(message.entries.begin(), message.entries.end(), [](const raft::Entry& entry) {
@@ -153,7 +160,9 @@ void Replica::Impl::On(PeerMessage& event) {
 void Replica::Impl::On(const Persisted& event) {
   while (!units_.empty() && units_.front().ticket <= event.ticket) {
     std::vector<raft::Message> responses = std::move(units_.front().responses);
+    const bool installs = units_.front().installs;
     units_.pop_front();
+    if (installs) Install();
     DeliverDurable(std::move(responses));
   }
 }
@@ -178,7 +187,6 @@ void Replica::Impl::OnWatchReply(uint64_t stream, Bytes head, Bytes events) {
 // ---- views ----
 
 std::optional<Term> Replica::Impl::TermAt(LogIndex index) const {
-  if (index < first_index() || index > last_index()) return std::nullopt;
   return raft_.log().TermAt(index);
 }
 
@@ -195,7 +203,11 @@ ReplicaStatus Replica::Impl::status() const {
   s.leader = raft_.leader();
   s.commit = raft_.log().committed();
   s.applied = applied_;
+  s.first_index = first_index();
   s.last_index = last_index();
+  s.checkpoint = checkpoint_;
+  s.snapshots_sent = raft_.counters().snapshots_sent;
+  s.snapshots_installed = snapshots_installed_;
   s.revision = store.revision();
   s.compact_revision = store.compact_revision();
   s.is_learner = raft_.is_learner();

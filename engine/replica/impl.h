@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,8 +16,10 @@
 #include "base/time.h"
 #include "engine/apply/applier.h"
 #include "engine/auth/tokens.h"
+#include "engine/apply/state_image.h"
 #include "engine/mvcc/watch.h"
 #include "engine/raft/raft.h"
+#include "engine/replica/image_meta.h"
 #include "engine/replica/inspector.h"
 #include "engine/replica/proposals.h"
 #include "engine/replica/reads.h"
@@ -53,6 +56,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   struct Unit {
     PersistTicket ticket;
     std::vector<raft::Message> responses;
+    bool installs = false;  // the state in arriving_
   };
 
   // ---- impl.cc: inputs ----
@@ -66,7 +70,9 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void On(const WatchClose& event);
   void On(PeerMessage& event);
   void On(const PeerUnreachable& event);
-  void On(const SnapshotSent& event) { raft_.ReportSnapshot(event.peer, event.ok, now_); }
+  void On(const SnapshotSent& event);
+  void On(SnapshotReceived& event);
+  void On(const Checkpointed& event);
   void On(const Persisted& event);
   void On(const TransferLeadership& event) { raft_.TransferLeader(event.target, now_); }
   bool AcceptsFromPeer(const raft::Message& message) const;
@@ -122,6 +128,28 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void AnswerReadyReads();
   void CompactSome();
 
+  // ---- checkpoint.cc: images of the state, taken, sent and received ----
+  // What the constructor begins with.
+  struct Start {
+    absl::Status status;
+    raft::Config raft;
+    raft::DurableLog log;
+    std::optional<StateImage> image;
+    ImageMeta meta;
+  };
+  static Start MakeStart(const Config& config, Recovered recovered);
+  Impl(const Config& config, Start start, Instant now);
+  StateImage TakeImage() const;
+  void NoteCheckpointed(LogIndex index);
+  Instant next_checkpoint() const;
+  void CheckpointIfDue();
+  void CutLog();
+  void SendSnapshot(raft::Message message);
+  void WatchOverSnapshots();
+  Instant next_snapshot_deadline() const;
+  void LoadArriving();
+  void Install();
+
   // mvcc::WatchSink
   void OnWatchReply(uint64_t stream, Bytes head, Bytes events) override;
   mvcc::Identity WatchIdentity() const override { return identity(); }
@@ -163,6 +191,26 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   // Physical compactions that somebody waits for.
   absl::btree_map<RequestToken, Revision> awaiting_compaction_;
 
+  // Of the newest durable checkpoint, and what was applied since.
+  LogIndex checkpoint_;
+  Instant checkpointed_at_;
+  uint64_t bytes_since_checkpoint_ = 0;
+  bool checkpointing_ = false;                 // one is under way
+  Instant checkpoint_not_before_ = Instant();  // after a failure
+  // Followers that a snapshot is on its way to, or being installed by until some moment:
+  // the log is not cut meanwhile.
+  absl::btree_map<MemberId, Instant> snapshots_under_way_;
+  // A leader's state while it is loaded, and until it is durable and replaces ours.
+  struct Arriving {
+    raft::Message message;
+    ImageMeta meta;
+    std::unique_ptr<apply::Applier> applier;
+    std::unique_ptr<apply::ImageLoader> loader;
+    bool accepted = false;  // by raft
+  };
+  std::optional<Arriving> arriving_;
+
+  uint64_t snapshots_installed_ = 0;
   uint64_t proposals_committed_ = 0;
   uint64_t proposals_failed_ = 0;
   uint64_t leader_changes_ = 0;

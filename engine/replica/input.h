@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "base/strong_int.h"
 #include "base/time.h"
+#include "engine/image/image.h"
 #include "engine/raft/message.h"
 
 namespace quorate::engine {
@@ -143,6 +144,20 @@ struct SnapshotSent {
   bool ok = false;
 };
 
+// A leader's snapshot and the state that goes with it have arrived whole. Anything may
+// be in them.
+struct SnapshotReceived {
+  raft::Message message;
+  StateImage image;
+};
+
+// The checkpoint of Output::checkpoint is durable, or failed: then the one before it
+// holds, and another is tried later.
+struct Checkpointed {
+  LogIndex index;
+  bool ok = false;
+};
+
 // All Persist units up to and including this ticket are durable. Tickets complete
 // in order. There is no failure form: a member whose log could not be written or
 // synced stops (DESIGN.md, section 3).
@@ -168,8 +183,8 @@ struct Input {
   Instant now;
   WallTime wall;
   std::variant<TimePassed, TurnEnd, ClientRequest, AbandonRequest, WatchOpen, WatchRequestBytes,
-               WatchWritable, WatchClose, PeerMessage, PeerUnreachable, SnapshotSent, Persisted,
-               TransferLeadership>
+               WatchWritable, WatchClose, PeerMessage, PeerUnreachable, SnapshotSent,
+               SnapshotReceived, Checkpointed, Persisted, TransferLeadership>
       event;
 };
 

@@ -36,6 +36,8 @@ struct Options {
   size_t max_posts = 4;
   size_t max_queued_posts = 64;
   size_t max_post_bytes = 64 * limits::kMiB;
+  // A snapshot leaves no faster than this, whatever the network could take.
+  uint64_t snapshot_bytes_per_second = 100 * limits::kMiB;
 };
 
 // Counters of one peer, for metrics.

@@ -64,6 +64,7 @@ class RaftHttp final : public node::PeerTransport {
   void SetPeers(const std::vector<PeerAddresses>& peers);
 
   void Send(absl::Span<raft::Message> messages) override;
+  void SendSnapshot(raft::Message message, engine::StateImage image) override;
   std::string PeerVersion(MemberId peer) const override;
 
   const absl::btree_map<MemberId, std::unique_ptr<Peer>>& peers() const { return peers_; }
@@ -75,12 +76,15 @@ class RaftHttp final : public node::PeerTransport {
   Peer* FindPeer(MemberId id) const;
   void OnStreamRequest(const http1::ExchangePtr& exchange);
   void OnPost(const http1::ExchangePtr& exchange);
+  void OnSnapshotChunk(const http1::ExchangePtr& exchange);
   void AnswerMembers(const http1::ExchangePtr& exchange);
   // The headers' checks; answers and gives false when they fail.
   bool Admit(const http1::ExchangePtr& exchange);
   void Refuse(const http1::ExchangePtr& exchange, int status, absl::string_view text);
   // Reports at the end of the turn: transports may not call the sink from inside Send.
   void ReportLater(MemberId peer);
+  void ReportSnapshotLost(MemberId peer);
+  void ScheduleReports();
   void ReportNow();
   void OnHeartbeatTimer();
 
@@ -88,6 +92,7 @@ class RaftHttp final : public node::PeerTransport {
   Information information_;
   absl::btree_map<MemberId, std::unique_ptr<Peer>> peers_;
   absl::btree_set<MemberId> unreachable_;
+  absl::btree_set<MemberId> lost_snapshots_;  // to be reported, like those
   std::unique_ptr<io::Timer> heartbeat_timer_;
   PeerStats unknown_peers_;
   std::shared_ptr<RaftHttp*> self_;  // what deferred callbacks hold

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -55,6 +56,9 @@ class Cluster {
   void Restart(int member);  // from its disk
   void HoldDisk(int member, bool held);
   void Isolate(int member, bool isolated);
+  // While held, checkpoints are not finished; then they succeed or fail.
+  void HoldCheckpoints(int member, bool held) { nodes_.at(member).checkpoints_held = held; }
+  void FailCheckpoints(int member, bool fail) { nodes_.at(member).checkpoints_fail = fail; }
 
   Replica& operator[](int member) { return *nodes_.at(member).replica; }
   bool alive(int member) const { return nodes_.at(member).replica != nullptr; }
@@ -71,6 +75,9 @@ class Cluster {
     std::unique_ptr<Replica> replica;
     Recovered disk;
     std::deque<Persist> unwritten;
+    std::optional<StateImage> checkpoint;  // under way
+    bool checkpoints_held = false;
+    bool checkpoints_fail = false;
     Output out;
     bool disk_held = false;
     bool isolated = false;
@@ -85,7 +92,12 @@ class Cluster {
   std::function<void(Config*)> configure_;
   Instant now_ = Instant::FromNanos(1'000'000'000);
   std::map<int, Node> nodes_;
+  void Keep(Node* node, const StateImage& image);
+  void Cut(Node* node, LogIndex index);
+  bool Carry();
+
   std::deque<raft::Message> network_;
+  std::deque<SnapshotToSend> snapshots_;
   std::map<RequestToken, Response> responses_;
   std::map<uint64_t, std::vector<etcdserverpb::WatchResponse>> watched_;
   uint64_t last_token_ = 0;

@@ -481,6 +481,27 @@ TEST(Replica, AWatchOnAFollowerSeesPastAndNewRevisions) {
   EXPECT_EQ(cluster[follower].status().watchers, 1u);
 }
 
+TEST(Replica, ALiveWatcherSeesWhatIsCompactedInTheTurnThatMadeIt) {
+  Cluster cluster(1, [](Config* config) { config->store_segment_bytes = 64; });
+  cluster.Elect();
+  cluster.OpenWatch(1, 1);
+  cluster.Watch(1, 1, WatchFrom("k", 0));
+  cluster.Settle();
+  cluster.TakeWatched(1);
+  for (int i = 0; i < 20; ++i) cluster.Send(1, RequestKind::kPut, Put("k", std::to_string(i)));
+  etcdserverpb::CompactionRequest compact;
+  compact.set_revision(21);
+  const RequestToken token = cluster.Send(1, RequestKind::kCompact, compact.SerializeAsString());
+  cluster.Settle();
+  ASSERT_TRUE(cluster.Find(token)->status.ok());
+  int events = 0;
+  for (const auto& response : cluster.TakeWatched(1)) {
+    EXPECT_FALSE(response.canceled());
+    events += response.events_size();
+  }
+  EXPECT_EQ(events, 20);
+}
+
 TEST(Replica, AWatchStreamThatTakesNothingHoldsNobodyUp) {
   Cluster cluster(1);
   cluster.Elect();

@@ -11,6 +11,7 @@
 
 #include "api/rpc.pb.h"
 #include "sim/env.h"
+#include "storage/checkpoints.h"
 #include "storage/recovery.h"
 #include "storage/wal.h"
 #include "tests/server/support/test_world.h"
@@ -21,6 +22,7 @@ namespace {
 // Peers that never answer.
 class SilentTransport final : public PeerTransport {
  public:
+  void SendSnapshot(raft::Message, engine::StateImage) override {}
   void Send(absl::Span<raft::Message> messages) override { sent += messages.size(); }
   std::string PeerVersion(MemberId) const override { return ""; }
   size_t sent = 0;
@@ -87,7 +89,10 @@ class NodeTest : public ::testing::Test {
   void OnOpened(storage::OpenedStorage opened, int members) {
     lock_ = std::move(opened.lock);
     wal_ = std::move(opened.wal);
-    recovered_ = {opened.state.hard_state, std::move(opened.state.entries)};
+    checkpoints_ = std::move(opened.checkpoints);
+    recovered_ = engine::Recovered();
+    recovered_.hard_state = opened.state.hard_state;
+    recovered_.entries = std::move(opened.state.entries);
     if (!recovered_.entries.empty()) return MakeNode();
     std::vector<engine::BootstrapMember> founders;
     for (int i = 1; i <= members; ++i) {
@@ -108,8 +113,8 @@ class NodeTest : public ::testing::Test {
     options.replica.member_id = MemberId(1);
     options.replica.server_version = "3.7.1";
     options.on_halt = [this](const absl::Status& why) { halts_.push_back(why); };
-    node_ =
-        std::make_unique<Node>(env_, options, std::move(recovered_), std::move(wal_), &transport_);
+    node_ = std::make_unique<Node>(env_, options, std::move(recovered_), std::move(wal_),
+                                   std::move(checkpoints_), &transport_);
   }
 
   void WaitForLeadership() {
@@ -140,6 +145,7 @@ class NodeTest : public ::testing::Test {
   std::unique_ptr<storage::PendingOpen> opening_;
   std::unique_ptr<io::DirectoryLock> lock_;
   std::unique_ptr<storage::Wal> wal_;
+  std::unique_ptr<storage::Checkpoints> checkpoints_;
   engine::Recovered recovered_;
   SilentTransport transport_;
   std::vector<absl::Status> halts_;
