@@ -402,7 +402,8 @@ std::string Describe(const Options& options) {
       options.checkpoint_interval.millis(), "ms packs=", options.checkpoint_pack_bytes, "/",
       options.store_segment_bytes, options.pre_vote ? "" : " no-pre-vote", " clients=", w.clients,
       " rate=", w.rate, " keys=", w.groups, "x", w.keys, " timeout=", w.request_timeout.millis(),
-      "ms watchers=", w.watchers, w.administrator ? " administrator" : "", " faults=[", absl::StrJoin(faults, ", "), "]");
+      "ms watchers=", w.watchers, w.administrator ? " administrator" : "", " faults=[",
+      absl::StrJoin(faults, ", "), "]");
 }
 
 }  // namespace quorate::sim
