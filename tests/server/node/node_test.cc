@@ -203,12 +203,13 @@ TEST_F(NodeTest, RequestsOfOneTurnShareOneWriteOfTheLog) {
 TEST_F(NodeTest, AFailedSyncEndsServiceForGood) {
   Boot(1);
   WaitForLeadership();
-  host_.disk().FailNextSyncs(1);
+  host_.disk().FailNextSyncs(100);  // of the log, and of files being prepared for it
   const Answer answer = Finish(RequestKind::kPut, PutRequest("a", "1"));
   EXPECT_EQ(answer.status, absl::UnavailableError("etcdserver: server stopped"));
   EXPECT_FALSE(node_->halted().ok());
   ASSERT_EQ(halts_.size(), 1u);
   EXPECT_EQ(halts_[0], node_->halted());
+  host_.disk().FailNextSyncs(0);
   // The disk works again; the member must not go on as if nothing had happened.
   const Answer later = Finish(RequestKind::kRange, RangeRequest("a"));
   EXPECT_EQ(later.status, absl::UnavailableError("etcdserver: server stopped"));
@@ -237,8 +238,9 @@ TEST_F(NodeTest, AfterAFailedSyncTheNextProcessServesAgain) {
   Boot(1);
   WaitForLeadership();
   ASSERT_TRUE(Finish(RequestKind::kPut, PutRequest("kept", "1")).status.ok());
-  host_.disk().FailNextSyncs(1);
+  host_.disk().FailNextSyncs(100);  // of the log, and of files being prepared for it
   ASSERT_FALSE(Finish(RequestKind::kPut, PutRequest("lost", "1")).status.ok());
+  host_.disk().FailNextSyncs(0);
   host_.Crash(sim::CrashKind::kPowerLoss);
   node_.reset();
   lock_.reset();
