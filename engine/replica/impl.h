@@ -202,6 +202,8 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   absl::btree_map<MemberId, Instant> snapshots_under_way_;
   // A leader's state while it is loaded, and until it is durable and replaces ours.
   struct Arriving {
+    // Clang would not take it for constructible inside this class without.
+    Arriving() {}
     raft::Message message;
     ImageMeta meta;
     std::unique_ptr<apply::Applier> applier;
