@@ -6,11 +6,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "api/membership.pb.h"
+#include "api/rpc.pb.h"
 #include "base/crc32c.h"
 #include "base/prng.h"
 #include "base/status.h"
+#include "engine/lease/errors.h"
 #include "engine/mvcc/key_value.h"
 #include "engine/mvcc/txn.h"
+#include "engine/mvcc/wire.h"
 
 namespace quorate::apply {
 namespace {
@@ -26,6 +29,12 @@ template <typename Request>
 absl::Status CheckBody(absl::string_view body) {
   Request request;
   return mvcc::Decode(body, &request);
+}
+
+template <typename Proto>
+absl::Status CheckProto(absl::string_view body) {
+  Proto request;
+  return ParseProto(body, &request);
 }
 
 absl::Status Unknown(Operation operation) {
@@ -61,15 +70,19 @@ absl::Status Applier::Check(const Command& command) {
       return CheckBody<mvcc::TxnRequest>(command.body);
     case Operation::kCompaction:
       return CheckBody<mvcc::CompactionRequest>(command.body);
+    case Operation::kLeaseGrant:
+      return CheckProto<etcdserverpb::LeaseGrantRequest>(command.body);
+    case Operation::kLeaseRevoke:
+      return CheckProto<etcdserverpb::LeaseRevokeRequest>(command.body);
+    case Operation::kLeaseCheckpoint:
+      return CheckProto<etcdserverpb::LeaseCheckpointRequest>(command.body);
     case Operation::kClusterVersionSet: {
       membershippb::ClusterVersionSetRequest request;
       RETURN_IF_ERROR(ParseProto(command.body, &request));
       return membership::Membership().SetClusterVersion(request.ver());
     }
-    case Operation::kClusterMemberAttrSet: {
-      membershippb::ClusterMemberAttrSetRequest request;
-      return ParseProto(command.body, &request);
-    }
+    case Operation::kClusterMemberAttrSet:
+      return CheckProto<membershippb::ClusterMemberAttrSetRequest>(command.body);
     case Operation::kRange:
     case Operation::kAuthStatus:
     case Operation::kAuthUserGet:
@@ -91,7 +104,7 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
       mvcc::PutRequest request;
       RETURN_IF_ERROR(mvcc::Decode(command.body, &request));
       Respond(respond, outcome, [&](BytesBuilder* out) {
-        return mvcc::ApplyPut(&store_, nullptr, request, identity, out);
+        return mvcc::ApplyPut(&store_, request, identity, out);
       });
       return absl::OkStatus();
     }
@@ -107,12 +120,18 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
       mvcc::TxnRequest request;
       RETURN_IF_ERROR(mvcc::Decode(command.body, &request));
       Respond(respond, outcome, [&](BytesBuilder* out) {
-        return mvcc::ApplyTxn(&store_, nullptr, request, identity, out);
+        return mvcc::ApplyTxn(&store_, request, identity, out);
       });
       return absl::OkStatus();
     }
     case Operation::kCompaction:
       return ApplyCompaction(command.body, identity, respond, outcome);
+    case Operation::kLeaseGrant:
+      return ApplyLeaseGrant(command.body, identity, respond, outcome);
+    case Operation::kLeaseRevoke:
+      return ApplyLeaseRevoke(command.body, identity, respond, outcome);
+    case Operation::kLeaseCheckpoint:
+      return ApplyLeaseCheckpoint(command.body, identity, respond, outcome);
     case Operation::kClusterVersionSet:
       return ApplyClusterVersion(command.body);
     case Operation::kClusterMemberAttrSet:
@@ -133,6 +152,62 @@ absl::Status Applier::ApplyCompaction(absl::string_view body, const mvcc::Identi
   } else {
     outcome->body = CompactionResponse(identity);
   }
+  return absl::OkStatus();
+}
+
+// ---- leases ----
+
+absl::Status Applier::ApplyLeaseGrant(absl::string_view body, const mvcc::Identity& identity,
+                                      bool respond, Outcome* outcome) {
+  etcdserverpb::LeaseGrantRequest request;
+  RETURN_IF_ERROR(ParseProto(body, &request));
+  const LeaseId id(request.id());
+  Respond(respond, outcome, [&](BytesBuilder* out) {
+    RETURN_IF_ERROR(leases_.Grant(id, request.ttl()));
+    outcome->leases.push_back(id);
+    if (out == nullptr) return absl::OkStatus();
+    mvcc::AppendHeader(identity, store_.revision(), out);
+    mvcc::AppendInt64(out, 2, request.id());
+    mvcc::AppendInt64(out, 3, request.ttl());
+    return absl::OkStatus();
+  });
+  return absl::OkStatus();
+}
+
+// The lease's keys go in one revision, in ascending order.
+absl::Status Applier::ApplyLeaseRevoke(absl::string_view body, const mvcc::Identity& identity,
+                                       bool respond, Outcome* outcome) {
+  etcdserverpb::LeaseRevokeRequest request;
+  RETURN_IF_ERROR(ParseProto(body, &request));
+  const LeaseId id(request.id());
+  outcome->leases.push_back(id);
+  Respond(respond, outcome, [&](BytesBuilder* out) {
+    if (!leases_.Exists(id)) return lease::NotFoundError();
+    mvcc::WriteTxn txn(&store_);
+    for (const std::string& key : leases_.Keys(id)) {
+      txn.DeleteRange(mvcc::KeyRange::FromRequest(key, absl::string_view()));
+    }
+    txn.Commit();
+    leases_.Remove(id);
+    if (out != nullptr) mvcc::AppendHeader(identity, store_.revision(), out);
+    return absl::OkStatus();
+  });
+  return absl::OkStatus();
+}
+
+absl::Status Applier::ApplyLeaseCheckpoint(absl::string_view body, const mvcc::Identity& identity,
+                                           bool respond, Outcome* outcome) {
+  etcdserverpb::LeaseCheckpointRequest request;
+  RETURN_IF_ERROR(ParseProto(body, &request));
+  Respond(respond, outcome, [&](BytesBuilder* out) {
+    for (const etcdserverpb::LeaseCheckpoint& checkpoint : request.checkpoints()) {
+      const LeaseId id(checkpoint.id());
+      leases_.Checkpoint(id, checkpoint.remaining_ttl());
+      if (checkpoint.remaining_ttl() > 0) outcome->leases.push_back(id);
+    }
+    if (out != nullptr) mvcc::AppendHeader(identity, store_.revision(), out);
+    return absl::OkStatus();
+  });
   return absl::OkStatus();
 }
 
@@ -168,13 +243,24 @@ absl::StatusOr<Bytes> Applier::Range(const mvcc::RangeRequest& request,
 absl::StatusOr<Bytes> Applier::ReadTxn(const mvcc::TxnRequest& request,
                                        const mvcc::Identity& identity) {
   BytesBuilder out(512);
-  RETURN_IF_ERROR(mvcc::ApplyTxn(&store_, nullptr, request, identity, &out));
+  RETURN_IF_ERROR(mvcc::ApplyTxn(&store_, request, identity, &out));
   return std::move(out).Finish();
 }
 
 Bytes Applier::CompactionResponse(const mvcc::Identity& identity) const {
   BytesBuilder out(kSmallResponse);
   mvcc::AppendHeader(identity, store_.revision(), &out);
+  return std::move(out).Finish();
+}
+
+Bytes Applier::LeaseList(const std::vector<LeaseId>& ids, const mvcc::Identity& identity) const {
+  BytesBuilder out(kSmallResponse + ids.size() * 12);
+  mvcc::AppendHeader(identity, store_.revision(), &out);
+  for (const LeaseId id : ids) {
+    const size_t status = mvcc::BeginMessage(&out, 2);
+    mvcc::AppendInt64(&out, 1, id.value());
+    mvcc::EndMessage(&out, status);
+  }
   return std::move(out).Finish();
 }
 
@@ -195,7 +281,7 @@ uint64_t Applier::Digest() const {
     const mvcc::RevisionKey key(record.revision, record.tombstone);
     digest = Mix64(digest ^ Crc32cExtend(Crc32c(key.view()), record.bytes));
   }
-  return membership_.Digest(digest);
+  return membership_.Digest(leases_.Digest(digest));
 }
 
 }  // namespace quorate::apply

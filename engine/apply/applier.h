@@ -1,5 +1,5 @@
-// The state machine: store, membership, cluster version; and the one switch from a
-// committed command to the state.
+// The state machine: store, leases, membership, cluster version; and the one switch from
+// a committed command to the state.
 //
 // What an entry leaves behind follows from the entries before it alone. A committed
 // command that cannot be decoded, or that this version does not know, must stop the
@@ -9,11 +9,13 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "base/bytes.h"
 #include "base/strong_int.h"
 #include "engine/apply/command.h"
+#include "engine/lease/leases.h"
 #include "engine/membership/membership.h"
 #include "engine/mvcc/compaction.h"
 #include "engine/mvcc/range.h"
@@ -29,11 +31,13 @@ struct Outcome {
   // The answer is due only when the compaction at this revision is finished physically;
   // `body` is not set yet (see CompactionResponse). 0 = now.
   Revision awaits_compaction;
+  // Leases that the command granted, was to revoke, or noted what is left of.
+  std::vector<LeaseId> leases;
 };
 
 class Applier {
  public:
-  Applier() = default;
+  Applier() { store_.set_leases(&leases_); }
   Applier(const Applier&) = delete;
   Applier& operator=(const Applier&) = delete;
 
@@ -57,9 +61,13 @@ class Applier {
   absl::StatusOr<Bytes> ReadTxn(const mvcc::TxnRequest& request, const mvcc::Identity& identity);
   Bytes CompactionResponse(const mvcc::Identity& identity) const;
 
+  // LeaseLeasesResponse with these ids.
+  Bytes LeaseList(const std::vector<LeaseId>& ids, const mvcc::Identity& identity) const;
+
   const mvcc::Store& store() const { return store_; }
   mvcc::Compactor& compactor() { return compactor_; }
   const mvcc::Compactor& compactor() const { return compactor_; }
+  const lease::Leases& leases() const { return leases_; }
   const membership::Membership& membership() const { return membership_; }
 
   // Over everything that the entries decided, not over how it is kept; O(size).
@@ -68,9 +76,16 @@ class Applier {
  private:
   absl::Status ApplyCompaction(absl::string_view body, const mvcc::Identity& identity, bool respond,
                                Outcome* outcome);
+  absl::Status ApplyLeaseGrant(absl::string_view body, const mvcc::Identity& identity, bool respond,
+                               Outcome* outcome);
+  absl::Status ApplyLeaseRevoke(absl::string_view body, const mvcc::Identity& identity,
+                                bool respond, Outcome* outcome);
+  absl::Status ApplyLeaseCheckpoint(absl::string_view body, const mvcc::Identity& identity,
+                                    bool respond, Outcome* outcome);
   absl::Status ApplyClusterVersion(absl::string_view body);
   absl::Status ApplyMemberAttributes(absl::string_view body);
 
+  lease::Leases leases_;
   mvcc::Store store_;
   mvcc::Compactor compactor_{&store_};
   membership::Membership membership_;

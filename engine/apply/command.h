@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/bytes.h"
+#include "base/strong_int.h"
 
 namespace quorate::apply {
 
@@ -22,6 +23,9 @@ enum class Operation : uint32_t {
   kDeleteRange = 5,
   kTxn = 6,
   kCompaction = 7,
+  kLeaseGrant = 8,
+  kLeaseRevoke = 9,
+  kLeaseCheckpoint = 11,
   kAuthStatus = 1013,
   kAuthUserGet = 1102,
   kAuthUserList = 1106,
@@ -45,6 +49,9 @@ absl::StatusOr<Command> DecodeCommand(absl::string_view data);
 Bytes EncodeCommand(Operation operation, absl::string_view body, uint64_t id);
 // The number of bytes that EncodeCommand gives.
 size_t EncodedCommandSize(Operation operation, size_t body_size, uint64_t id);
+
+// The lease that a well-formed kLeaseGrant or kLeaseRevoke is about.
+LeaseId LeaseOf(const Command& command);
 
 }  // namespace quorate::apply
 

@@ -18,8 +18,8 @@ namespace {
 enum CompareField : uint32_t { kVersion = 4, kCreate = 5, kMod = 6, kValue = 7, kLease = 8 };
 enum ResponseField : uint32_t { kRange = 1, kPut = 2, kDelete = 3, kTxn = 4 };
 
-bool LeaseExists(const LeaseLookup* leases, LeaseId lease) {
-  return lease == LeaseId() || (leases != nullptr && leases->Exists(lease));
+bool LeaseExists(const Store& store, LeaseId lease) {
+  return lease == LeaseId() || (store.leases() != nullptr && store.leases()->Exists(lease));
 }
 
 bool NeedsKey(const PutRequest& put) { return put.ignore_value || put.ignore_lease; }
@@ -117,22 +117,21 @@ absl::Status CheckRange(const RangeRequest& range, const Store& store) {
   return absl::OkStatus();
 }
 
-absl::Status CheckPut(const PutRequest& put, const Store& store, const LeaseLookup* leases) {
+absl::Status CheckPut(const PutRequest& put, const Store& store) {
   if (NeedsKey(put) && !store.Visible(put.key, store.revision()).has_value()) {
     return KeyNotFoundError();
   }
-  return LeaseExists(leases, put.lease) ? absl::OkStatus() : LeaseNotFoundError();
+  return LeaseExists(store, put.lease) ? absl::OkStatus() : LeaseNotFoundError();
 }
 
-absl::Status Check(const TxnRequest& txn, const Store& store, const LeaseLookup* leases,
-                   const TxnPath& path, size_t* step) {
+absl::Status Check(const TxnRequest& txn, const Store& store, const TxnPath& path, size_t* step) {
   for (const RequestOp& op : Chosen(txn, path[(*step)++])) {
     if (const auto* range = std::get_if<RangeRequest>(&op)) {
       RETURN_IF_ERROR(CheckRange(*range, store));
     } else if (const auto* put = std::get_if<PutRequest>(&op)) {
-      RETURN_IF_ERROR(CheckPut(*put, store, leases));
+      RETURN_IF_ERROR(CheckPut(*put, store));
     } else if (const auto* nested = std::get_if<std::unique_ptr<TxnRequest>>(&op)) {
-      RETURN_IF_ERROR(Check(**nested, store, leases, path, step));
+      RETURN_IF_ERROR(Check(**nested, store, path, step));
     }
   }
   return absl::OkStatus();
@@ -245,9 +244,9 @@ void CorrectHeader(const Identity& identity, Revision revision, size_t begin, si
 
 }  // namespace
 
-absl::Status ApplyPut(Store* store, const LeaseLookup* leases, const PutRequest& request,
-                      const Identity& identity, BytesBuilder* out) {
-  if (!LeaseExists(leases, request.lease)) return LeaseNotFoundError();
+absl::Status ApplyPut(Store* store, const PutRequest& request, const Identity& identity,
+                      BytesBuilder* out) {
+  if (!LeaseExists(*store, request.lease)) return LeaseNotFoundError();
   if (NeedsKey(request) && !store->Visible(request.key, store->revision()).has_value()) {
     return KeyNotFoundError();
   }
@@ -265,12 +264,12 @@ absl::Status ApplyDeleteRange(Store* store, const DeleteRangeRequest& request,
   return absl::OkStatus();
 }
 
-absl::Status ApplyTxn(Store* store, const LeaseLookup* leases, const TxnRequest& request,
-                      const Identity& identity, BytesBuilder* out) {
+absl::Status ApplyTxn(Store* store, const TxnRequest& request, const Identity& identity,
+                      BytesBuilder* out) {
   TxnPath path;
   Decide(request, *store, &path);
   size_t step = 0;
-  RETURN_IF_ERROR(Check(request, *store, leases, path, &step));
+  RETURN_IF_ERROR(Check(request, *store, path, &step));
   step = 0;
   WriteTxn txn(store);
   // The header comes first but tells what is known last.

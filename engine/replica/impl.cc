@@ -32,6 +32,14 @@ mvcc::WatchOptions WatchOptions(const Config& config) {
   return options;
 }
 
+lease::LessorOptions LessorOptions(const Config& config) {
+  lease::LessorOptions options;
+  options.min_ttl = config.min_lease_ttl;
+  options.extend = config.raft.election_timeout;
+  options.checkpoint_interval = config.lease_checkpoint_interval;
+  return options;
+}
+
 // Read-index contexts: unique among members and their runs, like request ids.
 uint64_t FirstReadContext(const Config& config) {
   return config.member_id.value() << 48 | (config.run_id & 0xffffffffff) << 8 | 1;
@@ -45,6 +53,7 @@ Replica::Impl::Impl(const Config& config, Recovered recovered, Instant now)
       watches_(&applier_.store(), WatchOptions(config), this),
       proposals_(config.member_id, config.run_id),
       reads_(FirstReadContext(config)),
+      lessor_(&applier_.leases(), LessorOptions(config)),
       now_(now) {}
 
 void Replica::Impl::Step(Input&& input, Output* out) {
@@ -53,7 +62,9 @@ void Replica::Impl::Step(Input&& input, Output* out) {
   if (fatal_.ok()) {
     if (now_ >= raft_.NextDeadline()) raft_.Tick(now_);
     std::visit([this](auto& event) { On(event); }, input.event);
+    NoticeLeadTerm();
     NoticeLeader();
+    if (now_ >= lease_calls_.next_retry()) RetryLeaseCalls();
     if (now_ >= watches_.next_tick()) watches_.Tick(now_);
   }
   FinishStep();
@@ -70,6 +81,7 @@ void Replica::Impl::FinishStep() {
   out_->turn_end_wanted = WantsTurnEnd();
   Instant wake = std::min(raft_.NextDeadline(), watches_.next_tick());
   wake = std::min(wake, reads_.next_retry());
+  wake = std::min({wake, lease_calls_.next_retry(), LeaseWorkDue()});
   if (!proposals_.queued().empty()) wake = std::min(wake, propose_again_);
   out_->next_wake = wake;
 }
@@ -78,6 +90,7 @@ bool Replica::Impl::WantsTurnEnd() const {
   const bool can_propose = !proposals_.queued().empty() && now_ >= propose_again_;
   return can_propose || reads_.CanStartRound() || now_ >= reads_.next_retry() || raft_.HasReady() ||
          applied_ < handed_out_ || reads_.HasReady(applied_) || watches_.HasWork() ||
+         now_ >= LeaseWorkDue() ||
          applier_.compactor().busy();
 }
 
@@ -91,11 +104,13 @@ void Replica::Impl::NoticeLeader() {
   ++leader_changes_;
   propose_again_ = now_;
   reads_.RetryAll(now_);
+  DispatchUnsettledCalls();
 }
 
 // ---- inputs ----
 
 void Replica::Impl::On(const AbandonRequest& request) {
+  lease_calls_.Erase(request.token);
   if (proposals_.Abandon(request.token)) {
     ++proposals_failed_;
     return;
@@ -114,18 +129,25 @@ void Replica::Impl::On(const WatchWritable& event) {
 
 // Whether a message may reach raft. Proposals that a peer passes on would stop every
 // member once they are committed, were they not understood: they are looked at first.
-bool Replica::Impl::AcceptsFromPeer(const raft::Message& message) const {
+// Leases that they would grant are added to *grants.
+bool Replica::Impl::AcceptsFromPeer(const raft::Message& message,
+                                    std::vector<LeaseId>* grants) const {
   if (message.to != config_.member_id) return false;
   // The whole log is kept: nobody needs a snapshot, and none can be installed yet.
   if (message.type == raft::MessageType::kSnap) return false;
   if (message.type != raft::MessageType::kProp) return true;
-  return std::all_of(message.entries.begin(), message.entries.end(), [](const raft::Entry& entry) {
+  const auto acceptable = [grants](const raft::Entry& entry) {
     if (entry.type != raft::EntryType::kNormal) {
       return entry.type == raft::EntryType::kConfChange && raft::DecodeConfChange(entry.data).ok();
     }
     const absl::StatusOr<apply::Command> command = apply::DecodeCommand(entry.data);
-    return command.ok() && apply::Applier::Check(*command).ok();
-  });
+    if (!command.ok() || !apply::Applier::Check(*command).ok()) return false;
+    if (command->operation == apply::Operation::kLeaseGrant) {
+      grants->push_back(apply::LeaseOf(*command));
+    }
+    return true;
+  };
+  return std::all_of(message.entries.begin(), message.entries.end(), acceptable);
 }
 
 // Proposals passed on to a leader that cannot be reached would be lost, and their clients
@@ -140,9 +162,13 @@ void Replica::Impl::On(PeerMessage& event) {
     leader_unreachable_ = false;
     propose_again_ = now_;
   }
-  if (!AcceptsFromPeer(event.message) || !raft_.Step(std::move(event.message), now_).ok()) {
+  std::vector<LeaseId> grants;
+  if (!AcceptsFromPeer(event.message, &grants) ||
+      !raft_.Step(std::move(event.message), now_).ok()) {
     ++peer_messages_refused_;
+    return;
   }
+  NoteGrantsProposed(grants);
 }
 
 void Replica::Impl::On(const Persisted& event) {
@@ -198,12 +224,18 @@ ReplicaStatus Replica::Impl::status() const {
   s.proposals_failed = proposals_failed_;
   s.leader_changes = leader_changes_;
   s.keys = store.index().live_keys();
-  s.db_bytes = store.log().allocated_bytes() + store.index().allocated_bytes();
-  s.db_bytes_in_use = store.log().live_bytes() + store.index().allocated_bytes();
+  const size_t besides = store.index().allocated_bytes() + applier_.leases().allocated_bytes();
+  s.db_bytes = store.log().allocated_bytes() + besides;
+  s.db_bytes_in_use = store.log().live_bytes() + besides;
   s.watchers = watches_.watchers();
   s.watch_streams = watches_.streams();
   s.slow_watchers = watches_.slow_watchers();
   s.peer_messages_refused = peer_messages_refused_;
+  s.leases = applier_.leases().all().size();
+  s.leases_granted = leases_granted_;
+  s.leases_revoked = leases_revoked_;
+  s.leases_renewed = leases_renewed_;
+  s.leases_expired = leases_expired_;
   return s;
 }
 

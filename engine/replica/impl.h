@@ -1,6 +1,6 @@
 // The replica's insides. Step() dispatches (impl.cc); requests.cc takes what clients ask
-// and answers reads; turn.cc does the work of a TurnEnd: proposals, raft's Ready, the
-// disk units, application.
+// and answers reads; leases.cc is about leases; turn.cc does the work of a TurnEnd:
+// proposals, raft's Ready, the disk units, application.
 #ifndef QUORATE_ENGINE_REPLICA_IMPL_H_
 #define QUORATE_ENGINE_REPLICA_IMPL_H_
 
@@ -14,9 +14,11 @@
 #include "absl/status/status.h"
 #include "base/time.h"
 #include "engine/apply/applier.h"
+#include "engine/lease/lessor.h"
 #include "engine/mvcc/watch.h"
 #include "engine/raft/raft.h"
 #include "engine/replica/inspector.h"
+#include "engine/replica/lease_calls.h"
 #include "engine/replica/proposals.h"
 #include "engine/replica/reads.h"
 #include "engine/replica/replica.h"
@@ -66,8 +68,9 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void On(const PeerUnreachable& event);
   void On(const SnapshotSent& event) { raft_.ReportSnapshot(event.peer, event.ok, now_); }
   void On(const Persisted& event);
+  void On(const Forwarded& event);
   void On(const TransferLeadership& event) { raft_.TransferLeader(event.target, now_); }
-  bool AcceptsFromPeer(const raft::Message& message) const;
+  bool AcceptsFromPeer(const raft::Message& message, std::vector<LeaseId>* grants) const;
   void DeliverDurable(std::vector<raft::Message> responses);
   void NoticeLeader();
   void FinishStep();
@@ -75,8 +78,9 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
 
   // ---- requests.cc: clients ----
   // Read: answered from the state; whether a quorum is asked first is in `linearizable`.
+  // Lease: by the leader, see leases.cc.
   struct Plan {
-    enum class Kind : uint8_t { kRead, kPropose } kind = Kind::kRead;
+    enum class Kind : uint8_t { kRead, kPropose, kLease } kind = Kind::kRead;
     bool linearizable = false;
     apply::Operation operation = apply::Operation::kNone;
   };
@@ -89,6 +93,31 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   absl::StatusOr<Bytes> HashKvResponse(const Bytes& body) const;
   void Answer(RequestToken token, absl::Status status, Bytes body = Bytes());
   mvcc::Identity identity() const { return {config_.cluster_id, config_.member_id, raft_.term()}; }
+
+  // ---- leases.cc ----
+  // What the leader knows of a lease.
+  struct LeaseTime {
+    bool found = false;
+    int64_t ttl = 0;  // seconds
+    int64_t granted_ttl = 0;
+    std::vector<std::string> keys;
+  };
+  absl::StatusOr<Bytes> CompleteGrant(const Bytes& body, uint64_t request_id, LeaseId* id) const;
+  void NoteGrantsProposed(const std::vector<LeaseId>& ids);
+  void OnLeaseCall(const ClientRequest& request);
+  void Dispatch(RequestToken token, LeaseCall* call);
+  void DispatchUnsettledCalls();
+  void RetryLeaseCalls();
+  void AnswerLeaseCall(RequestToken token, LeaseCall* call);
+  void ClearCheckpoint(RequestToken token, LeaseCall* call);
+  void FinishLeaseCall(RequestToken token, const LeaseTime& time);
+  void NoteLeases(apply::Operation operation, const apply::Outcome& outcome);
+  void NoticeLeadTerm();
+  Instant LeaseWorkDue() const;
+  void WorkOnLeases();
+  void OnExpiryConfirmed();
+  void RevokeExpired();
+  void ProposeCheckpoints();
 
   // ---- turn.cc: the work of a turn ----
   void ProposeGathered();
@@ -115,6 +144,8 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   mvcc::WatchHub watches_;
   Proposals proposals_;
   Reads reads_;
+  lease::Lessor lessor_;
+  LeaseCalls lease_calls_;
 
   // Of the step under way.
   Instant now_;
@@ -136,6 +167,21 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   // The transport could not reach the leader, and nothing was heard from it since.
   bool leader_unreachable_ = false;
   bool stood_alone_ = false;
+  // In which this member leads; 0 if it does not.
+  Term lead_term_;
+  // Leases granted by proposals_.queued().
+  std::vector<LeaseId> queued_grants_;
+  // A read-index round that is to confirm, for leases that were due when it began, that
+  // this member still leads.
+  struct ExpiryRound {
+    Instant begun;
+    Term term;
+  };
+  std::optional<ExpiryRound> expiry_round_;
+  // Leases that were due by then may be revoked: it is confirmed.
+  Instant revoke_until_;
+  // No proposal about leases before this.
+  Instant lease_again_;
   // Physical compactions that somebody waits for.
   absl::btree_map<RequestToken, Revision> awaiting_compaction_;
 
@@ -143,6 +189,10 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   uint64_t proposals_failed_ = 0;
   uint64_t leader_changes_ = 0;
   uint64_t peer_messages_refused_ = 0;
+  uint64_t leases_granted_ = 0;
+  uint64_t leases_revoked_ = 0;
+  uint64_t leases_renewed_ = 0;
+  uint64_t leases_expired_ = 0;
   std::vector<ClientRequest> ready_reads_;  // scratch
 };
 

@@ -46,6 +46,17 @@ struct WatchReply {
   Bytes events;
 };
 
+// A client's lease request that only the leader can answer: to be asked of `to` as the
+// kPeer... kind that corresponds to `kind`. What it says comes back as Forwarded, with
+// this attempt's number; if nothing comes the replica asks again after a while.
+struct Forward {
+  RequestToken token;
+  uint64_t attempt = 0;
+  MemberId to;
+  RequestKind kind = RequestKind::kLeaseKeepAlive;
+  Bytes body;
+};
+
 // Cleared and reused by the caller from step to step; Step only appends.
 struct Output {
   // For peers, in order for each of them. They depend on nothing that is not yet
@@ -56,6 +67,8 @@ struct Output {
   // For clients. They tell only what is committed and applied.
   std::vector<Response> responses;
   std::vector<WatchReply> watch_replies;
+  // For another member. They depend on nothing.
+  std::vector<Forward> forwards;
 
   // The latest moment at which the caller must step again (TimePassed) if nothing
   // else happens. Valid after every step.
@@ -73,6 +86,7 @@ struct Output {
     persists.clear();
     responses.clear();
     watch_replies.clear();
+    forwards.clear();
   }
 };
 

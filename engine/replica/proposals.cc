@@ -21,6 +21,13 @@ uint64_t FirstId(MemberId member, uint64_t run_id) {
 
 Proposals::Proposals(MemberId member, uint64_t run_id) : first_id_(FirstId(member, run_id)) {}
 
+uint64_t Proposals::TakeId() {
+  const uint64_t id = next_id();
+  slots_.push_back({RequestToken(), false, Term()});
+  DropAnswered();
+  return id;
+}
+
 void Proposals::Add(RequestToken token, Bytes payload) {
   const uint64_t id = next_id();
   CHECK_MSG(by_token_.emplace(token, id).second, "a request token was used twice");

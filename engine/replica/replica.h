@@ -53,6 +53,13 @@ struct Config {
   size_t max_apply_entries = 4096;
   size_t max_apply_bytes = 4 * 1024 * 1024;
   size_t max_watch_reply_bytes = 1024 * 1024;
+  // The least time to live of a lease, in seconds; shorter ones are granted for that long.
+  int64_t min_lease_ttl = 2;
+  // How often the log is told what is left of a lease that lasts longer (LeaseCheckpoint),
+  // so that it does not begin anew with each leader. Infinite = never.
+  Duration lease_checkpoint_interval = Seconds(300);
+  // Leases that may be on their way to being revoked at once because they have expired.
+  size_t max_expiring_leases = 1000;
   // Between the progress notes that idle watchers get on request (etcd's default); each
   // stream adds up to a tenth.
   Duration watch_progress_interval = Seconds(600);
@@ -92,6 +99,12 @@ struct ReplicaStatus {
   uint64_t watch_streams = 0;
   uint64_t slow_watchers = 0;
   uint64_t peer_messages_refused = 0;
+  uint64_t leases = 0;
+  // Since the start, what was replayed included; renewed and expired: as leader.
+  uint64_t leases_granted = 0;
+  uint64_t leases_revoked = 0;
+  uint64_t leases_renewed = 0;
+  uint64_t leases_expired = 0;
 };
 
 // A member as the replicated configuration knows it.

@@ -58,6 +58,8 @@ void Replica::Impl::On(ClientRequest& request) {
     Answer(request.token, plan.status());
   } else if (plan->kind == Plan::Kind::kPropose) {
     Propose(request, plan->operation);
+  } else if (plan->kind == Plan::Kind::kLease) {
+    OnLeaseCall(request);
   } else if (plan->linearizable) {
     reads_.Add(std::move(request));
   } else {
@@ -79,6 +81,9 @@ absl::StatusOr<Replica::Impl::Plan> Replica::Impl::MakePlan(const ClientRequest&
     }
     case RequestKind::kStatus:
       return Plan{};
+    case RequestKind::kPeerLeaseKeepAlive:
+    case RequestKind::kPeerLeaseTimeToLive:
+      return Plan{Plan::Kind::kLease};
     case RequestKind::kMemberAttributes:
       return propose(Operation::kClusterMemberAttrSet);
     case RequestKind::kClusterVersion:
@@ -108,6 +113,15 @@ absl::StatusOr<Replica::Impl::Plan> Replica::Impl::MakePlan(const ClientRequest&
       RETURN_IF_ERROR(mvcc::Decode(request.body, &compaction));
       return propose(Operation::kCompaction);
     }
+    case RequestKind::kLeaseGrant:
+      RETURN_IF_ERROR(Parse<etcdserverpb::LeaseGrantRequest>(request.body).status());
+      return propose(Operation::kLeaseGrant);
+    case RequestKind::kLeaseRevoke:
+      RETURN_IF_ERROR(Parse<etcdserverpb::LeaseRevokeRequest>(request.body).status());
+      return propose(Operation::kLeaseRevoke);
+    case RequestKind::kLeaseKeepAlive:
+    case RequestKind::kLeaseTimeToLive:
+      return Plan{Plan::Kind::kLease};
     case RequestKind::kMemberList: {
       ASSIGN_OR_RETURN(const auto list, Parse<etcdserverpb::MemberListRequest>(request.body));
       return Plan{Plan::Kind::kRead, list.linearizable(), Operation::kNone};
@@ -130,7 +144,15 @@ void Replica::Impl::Propose(const ClientRequest& request, Operation operation) {
     const absl::Status status = apply::Applier::Check({id, operation, request.body});
     if (!status.ok()) return Answer(request.token, status);
   }
-  proposals_.Add(request.token, apply::EncodeCommand(operation, request.body, id));
+  Bytes body = request.body;
+  if (operation == Operation::kLeaseGrant) {
+    LeaseId granted;
+    absl::StatusOr<Bytes> grant = CompleteGrant(body, id, &granted);
+    if (!grant.ok()) return Answer(request.token, grant.status());
+    body = *std::move(grant);
+    queued_grants_.push_back(granted);
+  }
+  proposals_.Add(request.token, apply::EncodeCommand(operation, body, id));
 }
 
 void Replica::Impl::AnswerRead(const ClientRequest& request) {
@@ -160,6 +182,8 @@ absl::StatusOr<Bytes> Replica::Impl::Read(const ClientRequest& request) {
       return Status();
     case RequestKind::kHashKv:
       return HashKvResponse(request.body);
+    case RequestKind::kLeaseList:
+      return applier_.LeaseList(lessor_.InOrder(), identity());
     default:
       return absl::UnimplementedError("not a read");
   }

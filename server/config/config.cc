@@ -67,6 +67,11 @@ std::vector<InitialMember> Config::Members() const {
   return {InitialMember{name, initial_advertise_peer_urls}};
 }
 
+int64_t Config::MinLeaseTtl() const {
+  const int64_t heartbeats = election_timeout.millis() / heartbeat_interval.millis() * 3 / 2;
+  return (heartbeats * heartbeat_interval.millis() + 999) / 1000;
+}
+
 absl::Status Config::Validate() const {
   if (name.empty()) return absl::FailedPreconditionError("--name must not be empty");
   RETURN_IF_ERROR(CheckBindUrls("listen-peer-urls", listen_peer_urls));

@@ -69,6 +69,9 @@ struct Config {
   // URLs: this member is in the initial cluster with the very URLs that it advertises, and
   // no URL belongs to two members. A member that has data ignores the --initial-* flags.
   absl::Status ValidateBootstrap() const;
+  // Seconds that a lease lasts at least: etcd's one and a half election timeouts, counted
+  // in heartbeats and rounded up.
+  int64_t MinLeaseTtl() const;
   // etcd's time-out of a client request: 5 s + 2 x election timeout.
   Duration RequestTimeout() const { return Seconds(5) + election_timeout * 2; }
 };

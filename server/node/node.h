@@ -133,6 +133,7 @@ class Node final : public PeerSink {
   void OnPeerMessage(raft::Message message) override;
   void ReportUnreachable(MemberId peer) override;
   void ReportSnapshotSent(MemberId peer, bool ok) override;
+  void OnForwarded(RequestKind kind, Bytes body, Duration timeout, ForwardCallback done) override;
 
   // Hands leadership to `target` if this member leads; the outcome shows in status().
   void TransferLeadership(MemberId target);
@@ -162,6 +163,7 @@ class Node final : public PeerSink {
   void ScheduleTurn();
   void RunTurn();
   void HandOut();
+  void SendForwards(const std::vector<engine::Forward>& forwards);
   void WritePersists(std::vector<engine::Persist>* persists);
   void OnPersisted(engine::PersistTicket ticket, const absl::Status& status);
   void AnswerCalls(std::vector<engine::Response>* responses);

@@ -15,6 +15,7 @@ Peer::Peer(const Context* context, MemberId id, const std::vector<std::string>& 
       on_unreachable_(std::move(on_unreachable)),
       dialer_(context, id, addresses, &stats_),
       pipeline_(context, addresses, &stats_, [this] { on_unreachable_(id_); }),
+      forwarder_(context, addresses),
       prober_(context, id, addresses.front()) {}
 
 Peer::~Peer() { Detach(); }

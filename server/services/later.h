@@ -8,7 +8,7 @@
 
 namespace quorate::services {
 
-// Lease, Auth, Lock, Election.
+// Auth, Lock, Election.
 void AddLaterServices(grpc::Server* server);
 
 }  // namespace quorate::services

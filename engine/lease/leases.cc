@@ -1,0 +1,106 @@
+#include "engine/lease/leases.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "absl/strings/match.h"
+#include "base/check.h"
+#include "base/coding.h"
+#include "base/crc32c.h"
+#include "base/prng.h"
+#include "engine/lease/errors.h"
+
+namespace quorate::lease {
+namespace {
+
+constexpr size_t kIdBytes = 8;
+constexpr uint64_t kWord = 1;
+
+std::string Prefix(uint64_t id) {
+  std::string out(kIdBytes, '\0');
+  StoreBe64(out.data(), id);
+  return out;
+}
+
+std::string AttachmentKey(LeaseId id, absl::string_view key) {
+  std::string out = Prefix(static_cast<uint64_t>(id.value()));
+  out.append(key.data(), key.size());
+  return out;
+}
+
+}  // namespace
+
+absl::Status Leases::Grant(LeaseId id, int64_t ttl) {
+  if (id == LeaseId()) return NotFoundError();
+  if (ttl > kMaxTtl) return TtlTooLargeError();
+  if (!leases_.emplace(id, Lease{ttl, 0}).second) return ExistsError();
+  return absl::OkStatus();
+}
+
+void Leases::Checkpoint(LeaseId id, int64_t remaining) {
+  const auto at = leases_.find(id);
+  if (at != leases_.end()) at->second.remaining = std::clamp<int64_t>(remaining, 0, kMaxTtl);
+}
+
+void Leases::Remove(LeaseId id) {
+  CHECK_EQ(CountKeys(id), uint64_t{0});
+  CHECK(leases_.erase(id) == 1);
+}
+
+const Lease* Leases::Find(LeaseId id) const {
+  const auto at = leases_.find(id);
+  return at == leases_.end() ? nullptr : &at->second;
+}
+
+std::vector<std::string> Leases::Keys(LeaseId id) const {
+  const std::string prefix = AttachmentKey(id, "");
+  std::vector<std::string> keys;
+  for (auto c = attachments_.LowerBound(prefix); c.valid() && absl::StartsWith(c.key(), prefix);
+       c.Next()) {
+    const absl::string_view key = c.key().substr(kIdBytes);
+    keys.emplace_back(key.data(), key.size());
+  }
+  return keys;
+}
+
+uint64_t Leases::CountKeys(LeaseId id) const {
+  const auto number = static_cast<uint64_t>(id.value());
+  const uint64_t end = number == std::numeric_limits<uint64_t>::max()
+                           ? attachments_.weight()
+                           : attachments_.WeightBefore(Prefix(number + 1));
+  return end - attachments_.WeightBefore(Prefix(number));
+}
+
+size_t Leases::allocated_bytes() const {
+  return leases_.size() * sizeof(decltype(leases_)::value_type) * 3 / 2 +
+         attachments_.allocated_bytes();
+}
+
+uint64_t Leases::Digest(uint64_t digest) const {
+  for (const auto& [id, lease] : leases_) {
+    digest = Mix64(digest ^ static_cast<uint64_t>(id.value()));
+    digest = Mix64(digest ^ static_cast<uint64_t>(lease.ttl));
+    digest = Mix64(digest ^ static_cast<uint64_t>(lease.remaining));
+  }
+  for (auto c = attachments_.First(); c.valid(); c.Next()) {
+    digest = Mix64(digest ^ Crc32c(c.key()));
+  }
+  return digest;
+}
+
+void Leases::Move(absl::string_view key, LeaseId from, LeaseId to) {
+  if (from != LeaseId()) {
+    mvcc::CountedTree::Path path = attachments_.Descend(AttachmentKey(from, key));
+    CHECK_MSG(path.found, "a key's record names a lease that it is not attached to");
+    attachments_.Erase(path);
+  }
+  if (to != LeaseId()) {
+    CHECK(leases_.contains(to));
+    const std::string name = AttachmentKey(to, key);
+    mvcc::CountedTree::Path path = attachments_.Descend(name);
+    CHECK(!path.found);
+    attachments_.Insert(path, name, kWord);
+  }
+}
+
+}  // namespace quorate::lease
