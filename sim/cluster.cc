@@ -20,6 +20,13 @@ constexpr TraceKind kChecksum("frame-checksum-mismatch", "bytes");
 
 constexpr size_t kChecksumBytes = 4;
 
+// Types of datagrams beyond raft's, for filters.
+constexpr DatagramType kForwardType = 43;
+constexpr DatagramType kForwardedType = 44;
+// What a message weighs besides its body, and how long the one asked may take.
+constexpr size_t kForwardOverheadBytes = 64;
+constexpr Duration kForwardTimeout = Seconds(1);
+
 // checksum, message
 Bytes Frame(const raft::Message& message) {
   BytesBuilder out(kChecksumBytes + raft::EncodedSize(message));
@@ -41,6 +48,10 @@ class Cluster::Transport final : public node::PeerTransport {
   Transport(Cluster* cluster, size_t member) : cluster_(cluster), member_(member) {}
 
   void Send(absl::Span<raft::Message> messages) override { cluster_->Send(member_, messages); }
+  void Forward(MemberId to, engine::RequestKind kind, const Bytes& body,
+               node::ForwardCallback done) override {
+    cluster_->Forward(member_, to, kind, body, std::move(done));
+  }
   std::string PeerVersion(MemberId) const override { return "3.7.1"; }
 
  private:
@@ -244,6 +255,26 @@ void Cluster::Send(size_t from, absl::Span<raft::Message> messages) {
         sender.host->id(), At(to).host->id(), static_cast<DatagramType>(message.type), size,
         [this, to, number = ++frames_, frame = std::move(frame)] { Deliver(to, number, frame); });
   }
+}
+
+// There and back as datagrams; what is lost stays without an answer.
+void Cluster::Forward(size_t from, MemberId to_id, engine::RequestKind kind, const Bytes& body,
+                      node::ForwardCallback done) {
+  const size_t to = NumberOf(to_id);
+  if (to == 0) return;
+  const auto answer = [this, from, to, done = std::move(done)](absl::Status status, Bytes reply) {
+    network_->Send(At(to).host->id(), At(from).host->id(), kForwardedType,
+                   reply.size() + kForwardOverheadBytes,
+                   [done, status = std::move(status), reply = std::move(reply)] {
+                     done(status, reply);
+                   });
+  };
+  network_->Send(At(from).host->id(), At(to).host->id(), kForwardType,
+                 body.size() + kForwardOverheadBytes, [this, to, kind, body, answer] {
+                   node::Node* const n = node(to);
+                   if (n == nullptr) return;
+                   n->OnForwarded(engine::PeerKindOf(kind), body, kForwardTimeout, answer);
+                 });
 }
 
 void Cluster::Deliver(size_t to, uint64_t number, const Bytes& frame) {

@@ -105,6 +105,8 @@ class Cluster {
   void OnFailure(size_t member, const absl::Status& why);
   void Send(size_t from, absl::Span<raft::Message> messages);
   void Deliver(size_t to, uint64_t number, const Bytes& frame);
+  void Forward(size_t from, MemberId to, engine::RequestKind kind, const Bytes& body,
+               node::ForwardCallback done);
   size_t NumberOf(MemberId id) const;
 
   const Context context_;

@@ -52,6 +52,12 @@ enum class RequestKind : uint8_t {
   kClusterVersion,    // membershippb.ClusterVersionSetRequest
 };
 
+// What kLeaseKeepAlive and kLeaseTimeToLive become at the member they are passed on to.
+constexpr RequestKind PeerKindOf(RequestKind kind) {
+  return kind == RequestKind::kLeaseKeepAlive ? RequestKind::kPeerLeaseKeepAlive
+                                              : RequestKind::kPeerLeaseTimeToLive;
+}
+
 // A client's request. Answered by exactly one Response with the same token, unless
 // it is abandoned first.
 struct ClientRequest {

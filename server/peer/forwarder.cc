@@ -28,6 +28,19 @@ absl::StatusOr<Bytes> Unwrapped(const std::string& body) {
   return Bytes::Copy(response.leasetimetoliveresponse().SerializeAsString());
 }
 
+absl::StatusOr<Bytes> Answered(RequestKind kind, const http1::Client::WholeResponse& answer) {
+  switch (answer.head.status) {
+    case 200:
+      if (kind == RequestKind::kLeaseKeepAlive) return Bytes::Copy(answer.body);
+      return Unwrapped(answer.body);
+    case 404:
+      return absl::NotFoundError("lease not found");
+    default:
+      return absl::UnavailableError(
+          absl::StrCat("HTTP status ", answer.head.status, ": ", answer.body));
+  }
+}
+
 }  // namespace
 
 Forwarder::Forwarder(const Context* context, const std::vector<std::string>& addresses)
@@ -75,18 +88,8 @@ void Forwarder::SendQueued() {
 void Forwarder::OnAnswer(uint64_t id, const absl::StatusOr<http1::Client::WholeResponse>& answer) {
   const Item item = std::move(posts_.at(id).item);
   posts_.erase(id);
-  absl::StatusOr<Bytes> body = answer.status();
-  if (answer.ok() && answer->head.status == 200) {
-    body = item.kind == RequestKind::kLeaseKeepAlive ? Bytes::Copy(answer->body)
-                                                     : Unwrapped(answer->body);
-  } else if (answer.ok() && answer->head.status == 404) {
-    body = absl::NotFoundError("lease not found");
-  } else if (answer.ok()) {
-    body = absl::UnavailableError(
-        absl::StrCat("HTTP status ", answer->head.status, ": ", answer->body));
-  } else {
-    next_client_ = (next_client_ + 1) % clients_.size();
-  }
+  if (!answer.ok()) next_client_ = (next_client_ + 1) % clients_.size();
+  absl::StatusOr<Bytes> body = answer.ok() ? Answered(item.kind, *answer) : answer.status();
   item.done(body.status(), body.ok() ? *std::move(body) : Bytes());
   SendQueued();
 }

@@ -115,10 +115,7 @@ bool Cluster::PassOn() {
     if (nodes_.at(from).isolated || nodes_.at(to).isolated || !alive(to)) continue;
     const RequestToken token(++last_token_);
     passed_[token] = {from, forward.token, forward.attempt};
-    const RequestKind kind = forward.kind == RequestKind::kLeaseKeepAlive
-                                 ? RequestKind::kPeerLeaseKeepAlive
-                                 : RequestKind::kPeerLeaseTimeToLive;
-    Step(to, ClientRequest{token, kind, forward.body});
+    Step(to, ClientRequest{token, PeerKindOf(forward.kind), forward.body});
   }
   while (!passed_answers_.empty()) {
     const auto [passed, response] = std::move(passed_answers_.front());

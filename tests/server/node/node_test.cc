@@ -22,6 +22,7 @@ namespace {
 class SilentTransport final : public PeerTransport {
  public:
   void Send(absl::Span<raft::Message> messages) override { sent += messages.size(); }
+  void Forward(MemberId, engine::RequestKind, const Bytes&, ForwardCallback) override {}
   std::string PeerVersion(MemberId) const override { return ""; }
   size_t sent = 0;
 };
