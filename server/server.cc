@@ -226,6 +226,7 @@ node::Options Server::Impl::NodeOptions() {
   replica.server_version = config::kServerVersion;
   replica.max_txn_ops = config_.max_txn_ops;
   replica.max_request_bytes = config_.max_request_bytes;
+  replica.lease_checkpoint_interval = config_.lease_checkpoint_interval;
   replica.min_lease_ttl = config_.MinLeaseTtl();
   replica.run_id = static_cast<uint64_t>(env_.loop->WallNow().unix_millis());
   replica.raft.heartbeat_interval = config_.heartbeat_interval;

@@ -111,6 +111,7 @@ config::Config Cluster::ConfigOf(size_t member, size_t members, const Options& o
   config.wal_first_segment_bytes = options.wal_first_segment_bytes;
   config.max_append_bytes = options.max_append_bytes;
   config.max_apply_entries = options.max_apply_entries;
+  config.lease_checkpoint_interval = options.lease_checkpoint_interval;
   config.log_level = "error";
   return config;
 }

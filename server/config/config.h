@@ -49,6 +49,8 @@ struct Config {
   uint64_t wal_first_segment_bytes = 4 * limits::kMiB;
   uint64_t max_append_bytes = limits::kMaxAppendBytes;
   size_t max_apply_entries = 4096;
+  // How often what is left of a lease is written into the log.
+  Duration lease_checkpoint_interval = Seconds(300);
   // Connections at once on the client and on the peer URLs; above it the newest is closed.
   // Not flags: the binary sets them so that files and calls to peers never lack descriptors.
   size_t max_client_connections = 20000;
