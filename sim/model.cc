@@ -47,6 +47,7 @@ void AppendOperation(const Operation& operation, std::string* out) {
       AppendRange(operation, out);
       absl::StrAppend(out, " = '", absl::CEscape(operation.value), "'");
       if (operation.lease != 0) absl::StrAppend(out, " lease ", operation.lease);
+      if (operation.ignore_lease) absl::StrAppend(out, " ignore-lease");
       break;
     case Operation::Kind::kDelete:
       absl::StrAppend(out, "delete ");
@@ -221,7 +222,7 @@ OperationResult Model::Put(const Operation& operation) {
   version.create_revision = before == nullptr ? writing_ : before->create_revision;
   version.version = before == nullptr ? 1 : before->version + 1;
   version.value = operation.value;
-  version.lease = operation.lease;
+  version.lease = operation.ignore_lease && before != nullptr ? before->lease : operation.lease;
   Record(operation.key, std::move(version));
   return result;
 }
@@ -258,7 +259,11 @@ Result Model::ApplyLease(const Request& request) {
 
 bool Model::Refused(const std::vector<Operation>& operations, int64_t revision) const {
   return std::any_of(operations.begin(), operations.end(), [&](const Operation& o) {
-    if (o.kind == Operation::Kind::kPut) return o.lease != 0 && leases_.count(o.lease) == 0;
+    if (o.kind == Operation::Kind::kPut) {
+      const auto it = keys_.find(o.key);
+      const bool present = it != keys_.end() && Find(it->second, revision) != nullptr;
+      return (o.lease != 0 && leases_.count(o.lease) == 0) || (o.ignore_lease && !present);
+    }
     if (o.kind != Operation::Kind::kRange || o.revision <= 0) return false;
     return o.revision > revision || o.revision < compacted_;
   });

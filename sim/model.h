@@ -40,6 +40,7 @@ struct Operation {
   std::string range_end;
   std::string value;  // kPut
   int64_t lease = 0;  // kPut: attached to it; 0 = to none
+  bool ignore_lease = false;  // kPut: stays attached as it is; refused if there is no key
   // kRange: 0 = no limit; 0 = the present revision.
   int64_t limit = 0;
   int64_t revision = 0;
@@ -115,7 +116,7 @@ struct Result {
   // kTxn: the comparisons held.
   bool succeeded = false;
   // The request was refused: a range at a compacted or future revision, a put to a lease
-  // that does not exist, a grant of one that does.
+  // or key that must exist and does not, a grant of a lease that does.
   bool refused = false;
   // kGrant, kKeepAlive, kTimeToLive: there is such a lease, and its times in seconds.
   bool lease_found = false;

@@ -45,6 +45,7 @@ pb::PutRequest ToPut(const Operation& operation) {
   out.set_value(operation.value);
   out.set_prev_kv(operation.prev_kv);
   out.set_lease(operation.lease);
+  out.set_ignore_lease(operation.ignore_lease);
   return out;
 }
 
@@ -113,6 +114,7 @@ Operation FromPut(const pb::PutRequest& in) {
   out.value = in.value();
   out.prev_kv = in.prev_kv();
   out.lease = in.lease();
+  out.ignore_lease = in.ignore_lease();
   return out;
 }
 

@@ -186,7 +186,11 @@ Request Generator::Lease(uint64_t group) {
     // The other groups are left to the checker that knows no leases.
     const int64_t lease = std::exchange(request.lease, 0);
     request = at < 15 ? Put(group % 2) : Txn(group % 2);
-    request.success[0].lease = lease;
+    if (prng_.Chance(1, 8)) {
+      request.success[0].ignore_lease = true;
+    } else {
+      request.success[0].lease = lease;
+    }
   }
   return request;
 }
