@@ -264,11 +264,10 @@ void Cluster::Forward(size_t from, MemberId to_id, engine::RequestKind kind, con
   const size_t to = NumberOf(to_id);
   if (to == 0) return;
   const auto answer = [this, from, to, done = std::move(done)](absl::Status status, Bytes reply) {
-    network_->Send(At(to).host->id(), At(from).host->id(), kForwardedType,
-                   reply.size() + kForwardOverheadBytes,
-                   [done, status = std::move(status), reply = std::move(reply)] {
-                     done(status, reply);
-                   });
+    network_->Send(
+        At(to).host->id(), At(from).host->id(), kForwardedType,
+        reply.size() + kForwardOverheadBytes,
+        [done, status = std::move(status), reply = std::move(reply)] { done(status, reply); });
   };
   network_->Send(At(from).host->id(), At(to).host->id(), kForwardType,
                  body.size() + kForwardOverheadBytes, [this, to, kind, body, answer] {

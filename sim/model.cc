@@ -137,8 +137,9 @@ const Model::Version* Model::Find(const History& history, int64_t revision) cons
 }
 
 KeyValue Model::Show(const std::string& key, const Version& version) const {
-  return KeyValue{key,           version.value, version.create_revision, version.revision,
-                  version.version, version.lease};
+  return KeyValue{
+      key,          version.value, version.create_revision, version.revision, version.version,
+      version.lease};
 }
 
 void Model::ForEach(const Operation& operation, int64_t revision,

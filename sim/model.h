@@ -38,8 +38,8 @@ struct Operation {
   std::string key;
   // Empty: the one key. "\0" (one zero byte): every key from `key` on. Else exclusive.
   std::string range_end;
-  std::string value;  // kPut
-  int64_t lease = 0;  // kPut: attached to it; 0 = to none
+  std::string value;          // kPut
+  int64_t lease = 0;          // kPut: attached to it; 0 = to none
   bool ignore_lease = false;  // kPut: stays attached as it is; refused if there is no key
   // kRange: 0 = no limit; 0 = the present revision.
   int64_t limit = 0;

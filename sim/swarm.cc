@@ -395,8 +395,8 @@ std::string Describe(const Options& options) {
       " apply=", options.max_apply_entries, " segment=", options.wal_segment_bytes,
       options.pre_vote ? "" : " no-pre-vote", " clients=", w.clients, " rate=", w.rate,
       " keys=", w.groups, "x", w.keys, " timeout=", w.request_timeout.millis(),
-      "ms watchers=", w.watchers, " leases=", w.lease, "/", w.lease_ttl_max,
-      "s/", options.lease_checkpoint_interval.millis(), "ms faults=[", absl::StrJoin(faults, ", "), "]");
+      "ms watchers=", w.watchers, " leases=", w.lease, "/", w.lease_ttl_max, "s/",
+      options.lease_checkpoint_interval.millis(), "ms faults=[", absl::StrJoin(faults, ", "), "]");
 }
 
 }  // namespace quorate::sim

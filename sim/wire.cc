@@ -212,7 +212,8 @@ absl::StatusOr<Answer> DecodeSingle(absl::string_view bytes, Convert convert) {
 
 // What all answers about leases have: a header, and perhaps the lease's times.
 template <typename Response>
-absl::StatusOr<Answer> DecodeLease(absl::string_view bytes, void (*fill)(const Response&, Result*)) {
+absl::StatusOr<Answer> DecodeLease(absl::string_view bytes,
+                                   void (*fill)(const Response&, Result*)) {
   absl::StatusOr<Response> in = Decode<Response>(bytes);
   if (!in.ok()) return in.status();
   Answer out;
@@ -336,14 +337,14 @@ absl::StatusOr<Answer> DecodeResponse(const Request& request, absl::string_view 
       return answer;
     }
     case Request::Shape::kGrant:
-      return DecodeLease<pb::LeaseGrantResponse>(
-          bytes, [](const pb::LeaseGrantResponse& in, Result* out) {
-            out->lease_found = true;
-            out->ttl = in.ttl();
-          });
+      return DecodeLease<pb::LeaseGrantResponse>(bytes,
+                                                 [](const pb::LeaseGrantResponse& in, Result* out) {
+                                                   out->lease_found = true;
+                                                   out->ttl = in.ttl();
+                                                 });
     case Request::Shape::kRevoke:
-      return DecodeLease<pb::LeaseRevokeResponse>(
-          bytes, [](const pb::LeaseRevokeResponse&, Result*) {});
+      return DecodeLease<pb::LeaseRevokeResponse>(bytes,
+                                                  [](const pb::LeaseRevokeResponse&, Result*) {});
     case Request::Shape::kKeepAlive:
       return DecodeLease<pb::LeaseKeepAliveResponse>(
           bytes, [](const pb::LeaseKeepAliveResponse& in, Result* out) {

@@ -66,12 +66,11 @@ World::World(const Options& options, Trace::LineSink print)
   leases_ = std::make_unique<LeaseOracle>(&judge_, &history_, clocks.on ? clocks.ppm : 0);
   network_ = std::make_unique<Network>(context_, options_.stream);
   network_->SetAllLinks(options_.link);
-  cluster_ = std::make_unique<Cluster>(
-      context_, network_.get(), options_, &judge_,
-      [this](VirtualTime when, const raft::Entry& entry) {
-        kv_->OnCommit(when, entry);
-        leases_->OnCommit(when, entry);
-      });
+  cluster_ = std::make_unique<Cluster>(context_, network_.get(), options_, &judge_,
+                                       [this](VirtualTime when, const raft::Entry& entry) {
+                                         kv_->OnCommit(when, entry);
+                                         leases_->OnCommit(when, entry);
+                                       });
   MakeClients();
 }
 

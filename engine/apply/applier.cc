@@ -10,6 +10,7 @@
 #include "base/crc32c.h"
 #include "base/prng.h"
 #include "base/status.h"
+#include "engine/apply/quota.h"
 #include "engine/lease/errors.h"
 #include "engine/mvcc/key_value.h"
 #include "engine/mvcc/txn.h"
@@ -74,6 +75,8 @@ absl::Status Applier::Check(const Command& command) {
       return CheckProto<etcdserverpb::LeaseGrantRequest>(command.body);
     case Operation::kLeaseRevoke:
       return CheckProto<etcdserverpb::LeaseRevokeRequest>(command.body);
+    case Operation::kAlarm:
+      return CheckProto<etcdserverpb::AlarmRequest>(command.body);
     case Operation::kLeaseCheckpoint:
       return CheckProto<etcdserverpb::LeaseCheckpointRequest>(command.body);
     case Operation::kClusterVersionSet: {
@@ -104,6 +107,7 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
       mvcc::PutRequest request;
       RETURN_IF_ERROR(mvcc::Decode(command.body, &request));
       Respond(respond, outcome, [&](BytesBuilder* out) {
+        RETURN_IF_ERROR(alarms_.Check(/*adds=*/true));
         return mvcc::ApplyPut(&store_, request, identity, out);
       });
       return absl::OkStatus();
@@ -112,6 +116,7 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
       mvcc::DeleteRangeRequest request;
       RETURN_IF_ERROR(mvcc::Decode(command.body, &request));
       Respond(respond, outcome, [&](BytesBuilder* out) {
+        RETURN_IF_ERROR(alarms_.Check(/*adds=*/false));
         return mvcc::ApplyDeleteRange(&store_, request, identity, out);
       });
       return absl::OkStatus();
@@ -120,6 +125,7 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
       mvcc::TxnRequest request;
       RETURN_IF_ERROR(mvcc::Decode(command.body, &request));
       Respond(respond, outcome, [&](BytesBuilder* out) {
+        RETURN_IF_ERROR(alarms_.Check(/*adds=*/Cost(request) > 0));
         return mvcc::ApplyTxn(&store_, request, identity, out);
       });
       return absl::OkStatus();
@@ -130,6 +136,8 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
       return ApplyLeaseGrant(command.body, identity, respond, outcome);
     case Operation::kLeaseRevoke:
       return ApplyLeaseRevoke(command.body, identity, respond, outcome);
+    case Operation::kAlarm:
+      return ApplyAlarm(command.body, identity, respond, outcome);
     case Operation::kLeaseCheckpoint:
       return ApplyLeaseCheckpoint(command.body, identity, respond, outcome);
     case Operation::kClusterVersionSet:
@@ -145,7 +153,8 @@ absl::Status Applier::ApplyCompaction(absl::string_view body, const mvcc::Identi
                                       bool respond, Outcome* outcome) {
   mvcc::CompactionRequest request;
   RETURN_IF_ERROR(mvcc::Decode(body, &request));
-  outcome->status = compactor_.Start(request.revision);
+  outcome->status = alarms_.Check(/*adds=*/false);
+  if (outcome->status.ok()) outcome->status = compactor_.Start(request.revision);
   if (!outcome->status.ok() || !respond) return absl::OkStatus();
   if (request.physical) {
     outcome->awaits_compaction = request.revision;
@@ -163,6 +172,7 @@ absl::Status Applier::ApplyLeaseGrant(absl::string_view body, const mvcc::Identi
   RETURN_IF_ERROR(ParseProto(body, &request));
   const LeaseId id(request.id());
   Respond(respond, outcome, [&](BytesBuilder* out) {
+    RETURN_IF_ERROR(alarms_.Check(/*adds=*/true));
     RETURN_IF_ERROR(leases_.Grant(id, request.ttl()));
     outcome->leases.push_back(id);
     if (out == nullptr) return absl::OkStatus();
@@ -182,6 +192,7 @@ absl::Status Applier::ApplyLeaseRevoke(absl::string_view body, const mvcc::Ident
   const LeaseId id(request.id());
   outcome->leases.push_back(id);
   Respond(respond, outcome, [&](BytesBuilder* out) {
+    RETURN_IF_ERROR(alarms_.Check(/*adds=*/false));
     if (!leases_.Exists(id)) return lease::NotFoundError();
     mvcc::WriteTxn txn(&store_);
     for (const std::string& key : leases_.Keys(id)) {
@@ -209,6 +220,53 @@ absl::Status Applier::ApplyLeaseCheckpoint(absl::string_view body, const mvcc::I
     return absl::OkStatus();
   });
   return absl::OkStatus();
+}
+
+// ---- alarms ----
+
+namespace {
+
+void AppendAlarm(const alarm::Alarm& alarm, BytesBuilder* out) {
+  const size_t member = mvcc::BeginMessage(out, 2);
+  mvcc::AppendUint64(out, 1, alarm.member.value());
+  mvcc::AppendInt64(out, 2, alarm.type);
+  mvcc::EndMessage(out, member);
+}
+
+}  // namespace
+
+// Tells the alarm if it stands, or stood, because of the request; a list for GET. Other
+// actions do nothing.
+absl::Status Applier::ApplyAlarm(absl::string_view body, const mvcc::Identity& identity,
+                                 bool respond, Outcome* outcome) {
+  etcdserverpb::AlarmRequest request;
+  RETURN_IF_ERROR(ParseProto(body, &request));
+  const alarm::Alarm alarm{request.alarm(), MemberId(request.memberid())};
+  bool tell = false;
+  if (request.action() == etcdserverpb::AlarmRequest::ACTIVATE) {
+    alarms_.Activate(alarm);
+    tell = alarms_.IsActive(alarm);
+  } else if (request.action() == etcdserverpb::AlarmRequest::DEACTIVATE) {
+    tell = alarms_.Deactivate(alarm);
+  } else if (request.action() == etcdserverpb::AlarmRequest::GET) {
+    if (respond) outcome->body = AlarmList(request.alarm(), identity);
+    return absl::OkStatus();
+  }
+  if (!respond) return absl::OkStatus();
+  BytesBuilder out(kSmallResponse);
+  mvcc::AppendHeader(identity, store_.revision(), &out);
+  if (tell) AppendAlarm(alarm, &out);
+  outcome->body = std::move(out).Finish();
+  return absl::OkStatus();
+}
+
+Bytes Applier::AlarmList(int32_t type, const mvcc::Identity& identity) const {
+  BytesBuilder out(kSmallResponse);
+  mvcc::AppendHeader(identity, store_.revision(), &out);
+  for (const alarm::Alarm& alarm : alarms_.all()) {
+    if (type == alarm::kNone || type == alarm.type) AppendAlarm(alarm, &out);
+  }
+  return std::move(out).Finish();
 }
 
 absl::Status Applier::ApplyClusterVersion(absl::string_view body) {
@@ -281,7 +339,7 @@ uint64_t Applier::Digest() const {
     const mvcc::RevisionKey key(record.revision, record.tombstone);
     digest = Mix64(digest ^ Crc32cExtend(Crc32c(key.view()), record.bytes));
   }
-  return membership_.Digest(leases_.Digest(digest));
+  return membership_.Digest(alarms_.Digest(leases_.Digest(digest)));
 }
 
 }  // namespace quorate::apply

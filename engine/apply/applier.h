@@ -1,5 +1,5 @@
-// The state machine: store, leases, membership, cluster version; and the one switch from
-// a committed command to the state.
+// The state machine: store, leases, alarms, membership, cluster version; and the one switch
+// from a committed command to the state.
 //
 // What an entry leaves behind follows from the entries before it alone. A committed
 // command that cannot be decoded, or that this version does not know, must stop the
@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "base/bytes.h"
 #include "base/strong_int.h"
+#include "engine/alarm/alarms.h"
 #include "engine/apply/command.h"
 #include "engine/lease/leases.h"
 #include "engine/membership/membership.h"
@@ -45,8 +46,8 @@ class Applier {
   // Unimplemented (not known to this version). For proposals that come from elsewhere.
   static absl::Status Check(const Command& command);
 
-  // Applies a committed command. *outcome is set; its body only if `respond`, with
-  // `identity` in the header.
+  // Applies a committed command, unless an alarm refuses it. *outcome is set; its body only
+  // if `respond`, with `identity` in the header.
   absl::Status Apply(const Command& command, const mvcc::Identity& identity, bool respond,
                      Outcome* outcome);
 
@@ -64,10 +65,14 @@ class Applier {
   // LeaseLeasesResponse with these ids.
   Bytes LeaseList(const std::vector<LeaseId>& ids, const mvcc::Identity& identity) const;
 
+  // AlarmResponse with the alarms of this type; of all types for kNone.
+  Bytes AlarmList(int32_t type, const mvcc::Identity& identity) const;
+
   const mvcc::Store& store() const { return store_; }
   mvcc::Compactor& compactor() { return compactor_; }
   const mvcc::Compactor& compactor() const { return compactor_; }
   const lease::Leases& leases() const { return leases_; }
+  const alarm::Alarms& alarms() const { return alarms_; }
   const membership::Membership& membership() const { return membership_; }
 
   // Over everything that the entries decided, not over how it is kept; O(size).
@@ -82,12 +87,15 @@ class Applier {
                                 bool respond, Outcome* outcome);
   absl::Status ApplyLeaseCheckpoint(absl::string_view body, const mvcc::Identity& identity,
                                     bool respond, Outcome* outcome);
+  absl::Status ApplyAlarm(absl::string_view body, const mvcc::Identity& identity, bool respond,
+                          Outcome* outcome);
   absl::Status ApplyClusterVersion(absl::string_view body);
   absl::Status ApplyMemberAttributes(absl::string_view body);
 
   lease::Leases leases_;
   mvcc::Store store_;
   mvcc::Compactor compactor_{&store_};
+  alarm::Alarms alarms_;
   membership::Membership membership_;
 };
 

@@ -25,6 +25,7 @@ enum class Operation : uint32_t {
   kCompaction = 7,
   kLeaseGrant = 8,
   kLeaseRevoke = 9,
+  kAlarm = 10,
   kLeaseCheckpoint = 11,
   kAuthStatus = 1013,
   kAuthUserGet = 1102,

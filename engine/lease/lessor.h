@@ -49,8 +49,7 @@ struct LessorOptions {
 class Lessor {
  public:
   // `leases` is borrowed.
-  Lessor(const Leases* leases, const LessorOptions& options)
-      : leases_(leases), options_(options) {}
+  Lessor(const Leases* leases, const LessorOptions& options) : leases_(leases), options_(options) {}
   Lessor(const Lessor&) = delete;
   Lessor& operator=(const Lessor&) = delete;
 

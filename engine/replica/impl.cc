@@ -90,8 +90,7 @@ bool Replica::Impl::WantsTurnEnd() const {
   const bool can_propose = !proposals_.queued().empty() && now_ >= propose_again_;
   return can_propose || reads_.CanStartRound() || now_ >= reads_.next_retry() || raft_.HasReady() ||
          applied_ < handed_out_ || reads_.HasReady(applied_) || watches_.HasWork() ||
-         now_ >= LeaseWorkDue() ||
-         applier_.compactor().busy();
+         now_ >= LeaseWorkDue() || applier_.compactor().busy();
 }
 
 // A new leader, or none: what waited for the old one is tried again.
@@ -224,9 +223,8 @@ ReplicaStatus Replica::Impl::status() const {
   s.proposals_failed = proposals_failed_;
   s.leader_changes = leader_changes_;
   s.keys = store.index().live_keys();
-  const size_t besides = store.index().allocated_bytes() + applier_.leases().allocated_bytes();
-  s.db_bytes = store.log().allocated_bytes() + besides;
-  s.db_bytes_in_use = store.log().live_bytes() + besides;
+  s.db_bytes_in_use = static_cast<uint64_t>(bytes_in_use());
+  s.db_bytes = s.db_bytes_in_use + store.log().allocated_bytes() - store.log().live_bytes();
   s.watchers = watches_.watchers();
   s.watch_streams = watches_.streams();
   s.slow_watchers = watches_.slow_watchers();
@@ -237,6 +235,11 @@ ReplicaStatus Replica::Impl::status() const {
   s.leases_renewed = leases_renewed_;
   s.leases_expired = leases_expired_;
   return s;
+}
+
+std::vector<alarm::Alarm> Replica::Impl::alarms() const {
+  const auto& all = applier_.alarms().all();
+  return std::vector<alarm::Alarm>(all.begin(), all.end());
 }
 
 std::vector<MemberInfo> Replica::Impl::members() const {

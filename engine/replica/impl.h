@@ -33,6 +33,8 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
 
   ReplicaStatus status() const;
   std::vector<MemberInfo> members() const;
+  std::vector<alarm::Alarm> alarms() const;
+  const LeaseTtls& lease_ttls() const { return lease_ttls_; }
   const std::string& cluster_version() const { return applier_.membership().cluster_version(); }
   absl::StatusOr<HashKvResult> HashKv(Revision revision) const;
 
@@ -83,9 +85,10 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
     enum class Kind : uint8_t { kRead, kPropose, kLease } kind = Kind::kRead;
     bool linearizable = false;
     apply::Operation operation = apply::Operation::kNone;
+    int64_t cost = 0;  // against the quota
   };
   absl::StatusOr<Plan> MakePlan(const ClientRequest& request) const;
-  void Propose(const ClientRequest& request, apply::Operation operation);
+  void Propose(const ClientRequest& request, const Plan& plan);
   void AnswerRead(const ClientRequest& request);
   absl::StatusOr<Bytes> Read(const ClientRequest& request);
   absl::StatusOr<Bytes> MemberList() const;
@@ -111,6 +114,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void AnswerLeaseCall(RequestToken token, LeaseCall* call);
   void ClearCheckpoint(RequestToken token, LeaseCall* call);
   void FinishLeaseCall(RequestToken token, const LeaseTime& time);
+  void NoteTtl(int64_t ttl);
   void NoteLeases(apply::Operation operation, const apply::Outcome& outcome);
   void NoticeLeadTerm();
   Instant LeaseWorkDue() const;
@@ -118,6 +122,12 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void OnExpiryConfirmed();
   void RevokeExpired();
   void ProposeCheckpoints();
+
+  // ---- quota.cc ----
+  int64_t bytes_in_use() const;
+  absl::Status CheckQuota(int64_t cost);
+  void CheckQuotaApplied();
+  void RaiseNoSpace();
 
   // ---- turn.cc: the work of a turn ----
   void ProposeGathered();
@@ -182,6 +192,10 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   Instant revoke_until_;
   // No proposal about leases before this.
   Instant lease_again_;
+  // Something that may have added to the store was applied since the quota was looked at.
+  bool applied_additions_ = false;
+  // No alarm is raised before this.
+  Instant alarm_again_;
   // Physical compactions that somebody waits for.
   absl::btree_map<RequestToken, Revision> awaiting_compaction_;
 
@@ -193,6 +207,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   uint64_t leases_revoked_ = 0;
   uint64_t leases_renewed_ = 0;
   uint64_t leases_expired_ = 0;
+  LeaseTtls lease_ttls_;
   std::vector<ClientRequest> ready_reads_;  // scratch
 };
 

@@ -38,6 +38,7 @@ enum class RequestKind : uint8_t {
   kLeaseGrant,   // LeaseGrantRequest -> LeaseGrantResponse
   kLeaseRevoke,  // LeaseRevokeRequest -> LeaseRevokeResponse
   kLeaseList,    // LeaseLeasesRequest -> LeaseLeasesResponse (local)
+  kAlarm,        // AlarmRequest -> AlarmResponse
   // Answered by the leader alone, wherever they arrive (see Forward in output.h). A lease
   // that does not exist is no error: its TTL is 0 and -1, as in etcd.
   kLeaseKeepAlive,   // LeaseKeepAliveRequest -> LeaseKeepAliveResponse

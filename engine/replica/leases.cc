@@ -82,8 +82,7 @@ absl::StatusOr<Bytes> Replica::Impl::CompleteGrant(const Bytes& body, uint64_t r
   if (!Parse(body, &request)) return absl::InvalidArgumentError("malformed LeaseGrantRequest");
   if (request.ttl() > lease::kMaxTtl) return lease::TtlTooLargeError();
   // As unique as the request's own id, and positive.
-  const int64_t chosen =
-      static_cast<int64_t>(request_id & std::numeric_limits<int64_t>::max());
+  const int64_t chosen = static_cast<int64_t>(request_id & std::numeric_limits<int64_t>::max());
   if (request.id() == 0) request.set_id(std::max<int64_t>(chosen, 1));
   request.set_ttl(std::max(request.ttl(), config_.min_lease_ttl));
   *id = LeaseId(request.id());
@@ -106,8 +105,8 @@ void Replica::Impl::OnLeaseCall(const ClientRequest& request) {
   // Both requests have the id in field 1.
   etcdserverpb::LeaseTimeToLiveRequest parsed;
   if (!Parse(request.body, &parsed)) {
-    return Answer(request.token,
-                  absl::InternalError("grpc: error unmarshalling request: malformed lease request"));
+    return Answer(request.token, absl::InternalError(
+                                     "grpc: error unmarshalling request: malformed lease request"));
   }
   if (lease_calls_.size() >= config_.max_pending_proposals) {
     return Answer(request.token, TooManyRequests());
@@ -200,9 +199,9 @@ void Replica::Impl::AnswerLeaseCall(RequestToken token, LeaseCall* call) {
 // A later leader must not count from what was left at the last checkpoint.
 void Replica::Impl::ClearCheckpoint(RequestToken token, LeaseCall* call) {
   call->state = LeaseCall::State::kClearing;
-  proposals_.Add(token,
-                 apply::EncodeCommand(Operation::kLeaseCheckpoint,
-                                      CheckpointBody({{call->lease, 0}}), proposals_.next_id()));
+  proposals_.Add(
+      token, apply::EncodeCommand(Operation::kLeaseCheckpoint, CheckpointBody({{call->lease, 0}}),
+                                  proposals_.next_id()));
 }
 
 void Replica::Impl::FinishLeaseCall(RequestToken token, const LeaseTime& time) {
@@ -229,11 +228,19 @@ void Replica::Impl::FinishLeaseCall(RequestToken token, const LeaseTime& time) {
 
 // ---- what was applied ----
 
+void Replica::Impl::NoteTtl(int64_t ttl) {
+  ++leases_granted_;
+  size_t bound = 0;
+  while (bound < LeaseTtls::kBounds && ttl > int64_t{1} << bound) ++bound;
+  ++lease_ttls_.counts[bound];
+  lease_ttls_.seconds += static_cast<uint64_t>(std::max<int64_t>(ttl, 0));
+}
+
 void Replica::Impl::NoteLeases(Operation operation, const apply::Outcome& outcome) {
   for (const LeaseId id : outcome.leases) {
     switch (operation) {
       case Operation::kLeaseGrant:
-        ++leases_granted_;
+        NoteTtl(applier_.leases().Find(id)->ttl);
         lessor_.OnGranted(id, now_);
         break;
       case Operation::kLeaseRevoke:
@@ -321,8 +328,8 @@ void Replica::Impl::ProposeCheckpoints() {
   const std::vector<lease::Lessor::Checkpoint> due =
       lessor_.TakeCheckpoints(now_, kCheckpointLeases);
   if (due.empty()) return;
-  const Bytes payload = apply::EncodeCommand(Operation::kLeaseCheckpoint, CheckpointBody(due),
-                                             proposals_.TakeId());
+  const Bytes payload =
+      apply::EncodeCommand(Operation::kLeaseCheckpoint, CheckpointBody(due), proposals_.TakeId());
   if (raft_.Propose({&payload, 1}, now_).ok()) return;
   // There is another an interval later.
   for (const lease::Lessor::Checkpoint& checkpoint : due) lessor_.OnCheckpointed(checkpoint.id);

@@ -28,6 +28,11 @@ uint64_t Proposals::TakeId() {
   return id;
 }
 
+void Proposals::AddUnawaited(Bytes payload) {
+  queued_ids_.push_back(TakeId());
+  queued_.push_back(std::move(payload));
+}
+
 void Proposals::Add(RequestToken token, Bytes payload) {
   const uint64_t id = next_id();
   CHECK_MSG(by_token_.emplace(token, id).second, "a request token was used twice");
@@ -37,7 +42,9 @@ void Proposals::Add(RequestToken token, Bytes payload) {
 }
 
 void Proposals::QueuedWereProposed(Term term) {
-  for (const uint64_t id : queued_ids_) slots_[id - first_id_].proposed = term;
+  for (const uint64_t id : queued_ids_) {
+    if (id >= first_id_) slots_[id - first_id_].proposed = term;  // else nobody awaits it
+  }
   queued_.clear();
   queued_ids_.clear();
 }

@@ -28,7 +28,9 @@ class Proposals {
   uint64_t next_id() const { return first_id_ + slots_.size(); }
   // An id for a proposal of the replica's own, which nobody waits for.
   uint64_t TakeId();
-  // Takes a proposal with id next_id(): it waits to be handed to raft.
+  // Takes a proposal with id next_id(): it waits to be handed to raft. Unawaited: nobody
+  // wants to know what becomes of it.
+  void AddUnawaited(Bytes payload);
   void Add(RequestToken token, Bytes payload);
 
   // What waits to be handed to raft, in order.

@@ -13,6 +13,7 @@
 #ifndef QUORATE_ENGINE_REPLICA_REPLICA_H_
 #define QUORATE_ENGINE_REPLICA_REPLICA_H_
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -22,6 +23,7 @@
 #include "absl/status/statusor.h"
 #include "base/strong_int.h"
 #include "base/time.h"
+#include "engine/alarm/alarms.h"
 #include "engine/raft/config.h"
 #include "engine/raft/types.h"
 #include "engine/replica/input.h"
@@ -53,6 +55,9 @@ struct Config {
   size_t max_apply_entries = 4096;
   size_t max_apply_bytes = 4 * 1024 * 1024;
   size_t max_watch_reply_bytes = 1024 * 1024;
+  // Bytes in use by records, index and leases, above which nothing is added; negative = no
+  // bound. What was under way when it was reached may exceed it.
+  int64_t quota_bytes = -1;
   // The least time to live of a lease, in seconds; shorter ones are granted for that long.
   int64_t min_lease_ttl = 2;
   // How often the log is told what is left of a lease that lasts longer (LeaseCheckpoint),
@@ -107,6 +112,13 @@ struct ReplicaStatus {
   uint64_t leases_expired = 0;
 };
 
+// Times of granted leases: those of at most 1, 2, 4, ... seconds, and the longer ones.
+struct LeaseTtls {
+  static constexpr size_t kBounds = 24;
+  std::array<uint64_t, kBounds + 1> counts = {};
+  uint64_t seconds = 0;  // of all together
+};
+
 // A member as the replicated configuration knows it.
 struct MemberInfo {
   MemberId id;
@@ -137,6 +149,9 @@ class Replica {
   ReplicaStatus status() const;
   // Members in ascending id, voters and learners.
   std::vector<MemberInfo> members() const;
+  // Alarms that stand, by type and member.
+  std::vector<alarm::Alarm> alarms() const;
+  const LeaseTtls& lease_ttls() const;
   // "3.7.0", or empty while undecided.
   std::string cluster_version() const;
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "api/rpc.pb.h"
 #include "base/status.h"
+#include "engine/apply/quota.h"
 #include "engine/mvcc/errors.h"
 #include "engine/replica/impl.h"
 
@@ -57,7 +58,7 @@ void Replica::Impl::On(ClientRequest& request) {
   if (!plan.ok()) {
     Answer(request.token, plan.status());
   } else if (plan->kind == Plan::Kind::kPropose) {
-    Propose(request, plan->operation);
+    Propose(request, *plan);
   } else if (plan->kind == Plan::Kind::kLease) {
     OnLeaseCall(request);
   } else if (plan->linearizable) {
@@ -69,8 +70,8 @@ void Replica::Impl::On(ClientRequest& request) {
 
 // Whether the request is sound, and how it is to be served.
 absl::StatusOr<Replica::Impl::Plan> Replica::Impl::MakePlan(const ClientRequest& request) const {
-  const auto propose = [](Operation operation) {
-    return Plan{Plan::Kind::kPropose, false, operation};
+  const auto propose = [](Operation operation, int64_t cost = 0) {
+    return Plan{Plan::Kind::kPropose, false, operation, cost};
   };
   const bool learner = raft_.is_learner();
   switch (request.kind) {
@@ -93,9 +94,10 @@ absl::StatusOr<Replica::Impl::Plan> Replica::Impl::MakePlan(const ClientRequest&
   }
   if (learner) return NotForLearner();
   switch (request.kind) {
-    case RequestKind::kPut:
-      RETURN_IF_ERROR(DecodeValid<mvcc::PutRequest>(request.body).status());
-      return propose(Operation::kPut);
+    case RequestKind::kPut: {
+      ASSIGN_OR_RETURN(const auto put, DecodeValid<mvcc::PutRequest>(request.body));
+      return propose(Operation::kPut, apply::Cost(put));
+    }
     case RequestKind::kDeleteRange:
       RETURN_IF_ERROR(DecodeValid<mvcc::DeleteRangeRequest>(request.body).status());
       return propose(Operation::kDeleteRange);
@@ -103,7 +105,7 @@ absl::StatusOr<Replica::Impl::Plan> Replica::Impl::MakePlan(const ClientRequest&
       mvcc::TxnRequest txn;
       RETURN_IF_ERROR(mvcc::Decode(request.body, &txn));
       RETURN_IF_ERROR(mvcc::Validate(txn, config_.max_txn_ops));
-      if (!txn.read_only()) return propose(Operation::kTxn);
+      if (!txn.read_only()) return propose(Operation::kTxn, apply::Cost(txn));
       // Comparisons alone name no range that could be a serializable one: ask a quorum.
       const bool empty = txn.success.empty() && txn.failure.empty();
       return Plan{Plan::Kind::kRead, empty || !txn.serializable(), Operation::kNone};
@@ -115,13 +117,18 @@ absl::StatusOr<Replica::Impl::Plan> Replica::Impl::MakePlan(const ClientRequest&
     }
     case RequestKind::kLeaseGrant:
       RETURN_IF_ERROR(Parse<etcdserverpb::LeaseGrantRequest>(request.body).status());
-      return propose(Operation::kLeaseGrant);
+      return propose(Operation::kLeaseGrant, apply::kLeaseCost);
     case RequestKind::kLeaseRevoke:
       RETURN_IF_ERROR(Parse<etcdserverpb::LeaseRevokeRequest>(request.body).status());
       return propose(Operation::kLeaseRevoke);
     case RequestKind::kLeaseKeepAlive:
     case RequestKind::kLeaseTimeToLive:
       return Plan{Plan::Kind::kLease};
+    case RequestKind::kAlarm: {
+      ASSIGN_OR_RETURN(const auto alarm, Parse<etcdserverpb::AlarmRequest>(request.body));
+      if (alarm.action() != etcdserverpb::AlarmRequest::GET) return propose(Operation::kAlarm);
+      return Plan{Plan::Kind::kRead, true, Operation::kNone};
+    }
     case RequestKind::kMemberList: {
       ASSIGN_OR_RETURN(const auto list, Parse<etcdserverpb::MemberListRequest>(request.body));
       return Plan{Plan::Kind::kRead, list.linearizable(), Operation::kNone};
@@ -131,7 +138,10 @@ absl::StatusOr<Replica::Impl::Plan> Replica::Impl::MakePlan(const ClientRequest&
   }
 }
 
-void Replica::Impl::Propose(const ClientRequest& request, Operation operation) {
+void Replica::Impl::Propose(const ClientRequest& request, const Plan& plan) {
+  const Operation operation = plan.operation;
+  const absl::Status fits = CheckQuota(plan.cost);
+  if (!fits.ok()) return Answer(request.token, fits);
   const uint64_t id = proposals_.next_id();
   if (apply::EncodedCommandSize(operation, request.body.size(), id) > config_.max_request_bytes) {
     return Answer(request.token, mvcc::RequestTooLargeError());
@@ -182,6 +192,10 @@ absl::StatusOr<Bytes> Replica::Impl::Read(const ClientRequest& request) {
       return Status();
     case RequestKind::kHashKv:
       return HashKvResponse(request.body);
+    case RequestKind::kAlarm: {
+      ASSIGN_OR_RETURN(const auto alarm, Parse<etcdserverpb::AlarmRequest>(request.body));
+      return applier_.AlarmList(alarm.alarm(), identity());
+    }
     case RequestKind::kLeaseList:
       return applier_.LeaseList(lessor_.InOrder(), identity());
     default:
@@ -223,7 +237,12 @@ absl::StatusOr<Bytes> Replica::Impl::Status() const {
   response.set_islearner(s.is_learner);
   response.set_storageversion(cluster_version());
   response.mutable_downgradeinfo();
+  response.set_dbsizequota(config_.quota_bytes);
   if (s.leader == MemberId(0)) response.add_errors("etcdserver: no leader");
+  for (const alarm::Alarm& alarm : applier_.alarms().all()) {
+    response.add_errors(absl::StrCat("memberID:", alarm.member.value(),
+                                     " alarm:", alarm::TypeName(alarm.type), " "));
+  }
   return Serialize(response);
 }
 

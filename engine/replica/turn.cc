@@ -118,6 +118,7 @@ void Replica::Impl::ApplyCommitted() {
     if (bytes >= config_.max_apply_bytes) break;
   }
   if (applied_ != before) raft_.AppliedTo(applied_, now_);
+  CheckQuotaApplied();
 }
 
 void Replica::Impl::NoteApplied(const raft::Entry& entry) {
@@ -177,6 +178,10 @@ absl::Status Replica::Impl::ApplyNormal(const raft::Entry& entry) {
   apply::Outcome outcome;
   RETURN_IF_ERROR(applier_.Apply(command, identity(), token.has_value(), &outcome));
   if (!outcome.leases.empty()) NoteLeases(command.operation, outcome);
+  if (command.operation == apply::Operation::kPut || command.operation == apply::Operation::kTxn ||
+      command.operation == apply::Operation::kLeaseGrant) {
+    applied_additions_ = true;
+  }
   if (!token.has_value()) return absl::OkStatus();
   ++proposals_committed_;
   if (LeaseCall* const call = lease_calls_.Find(*token)) {  // its checkpoint is cleared

@@ -42,6 +42,8 @@ struct Config {
   bool pre_vote = true;
   size_t max_request_bytes = limits::kMaxRequestBytes;
   size_t max_txn_ops = limits::kMaxTxnOps;
+  // Of what the store has in use; 0 = etcd's 2 GiB, negative = no bound.
+  int64_t quota_backend_bytes = 0;
   // Not flags; the simulator draws them, so that rare sizes come up. Log segments in bytes
   // (storage/recovery.h; the first is what a start waits for), entries' bytes in one append
   // message (0 = one entry), entries applied in one turn.
@@ -71,6 +73,8 @@ struct Config {
   // URLs: this member is in the initial cluster with the very URLs that it advertises, and
   // no URL belongs to two members. A member that has data ignores the --initial-* flags.
   absl::Status ValidateBootstrap() const;
+  // quota_backend_bytes, its default filled in.
+  int64_t QuotaBytes() const;
   // Seconds that a lease lasts at least: etcd's one and a half election timeouts, counted
   // in heartbeats and rounded up.
   int64_t MinLeaseTtl() const;

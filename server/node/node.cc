@@ -181,8 +181,8 @@ void Node::SendForwards(const std::vector<engine::Forward>& forwards) {
                         [weak = std::weak_ptr<Node*>(self_), token = forward.token,
                          attempt = forward.attempt](absl::Status status, Bytes body) {
                           if (const std::shared_ptr<Node*> node = weak.lock()) {
-                            (*node)->StepEvent(engine::Forwarded{
-                                token, attempt, std::move(status), std::move(body)});
+                            (*node)->StepEvent(engine::Forwarded{token, attempt, std::move(status),
+                                                                 std::move(body)});
                           }
                         });
   }

@@ -143,6 +143,7 @@ class Node final : public PeerSink {
 
   engine::ReplicaStatus status() const { return replica_.status(); }
   std::vector<engine::MemberInfo> members() const { return replica_.members(); }
+  std::vector<alarm::Alarm> alarms() const { return replica_.alarms(); }
   std::string cluster_version() const { return replica_.cluster_version(); }
   // OK while the node runs; else why it does not.
   const absl::Status& halted() const { return halted_; }

@@ -60,8 +60,8 @@ Forwarder::Forwarder(const Context* context, const std::vector<std::string>& add
 void Forwarder::Send(RequestKind kind, const Bytes& body, node::ForwardCallback done) {
   if (queue_.size() >= context_->options.max_queued_forwards) return;
   const bool keep_alive = kind == RequestKind::kLeaseKeepAlive;
-  queue_.push_back({keep_alive ? kLeasePath : kLeaseInternalPath,
-                    keep_alive ? body : Wrapped(body), kind, std::move(done)});
+  queue_.push_back({keep_alive ? kLeasePath : kLeaseInternalPath, keep_alive ? body : Wrapped(body),
+                    kind, std::move(done)});
   SendQueued();
 }
 

@@ -223,8 +223,7 @@ void RaftHttp::AnswerLease(const http1::ExchangePtr& exchange, engine::RequestKi
   const auto answer = [exchange, kind](const absl::Status& status, const Bytes& reply) {
     if (!status.ok()) {
       const int code = absl::IsNotFound(status) ? 404 : absl::IsUnavailable(status) ? 408 : 400;
-      return exchange->Respond(
-          http1::Response::Text(code, absl::StrCat(status.message(), "\n")));
+      return exchange->Respond(http1::Response::Text(code, absl::StrCat(status.message(), "\n")));
     }
     http1::Response response;
     response.fields.Add("Content-Type", "application/protobuf");

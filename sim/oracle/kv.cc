@@ -162,8 +162,8 @@ void KvOracle::CheckCompaction(const Call& call) {
 // What it says of the lease is LeaseOracle's business. A renewal's answer, and that to a
 // question for a lease's time, may name an older revision: that of the member asked.
 void KvOracle::CheckLease(const Call& call, History::Id id) {
-  const bool logged = call.request.shape == Request::Shape::kGrant ||
-                      call.request.shape == Request::Shape::kRevoke;
+  const bool logged =
+      call.request.shape == Request::Shape::kGrant || call.request.shape == Request::Shape::kRevoke;
   if (logged) CheckFloor(call, id, false);
   if (call.request.shape != Request::Shape::kRevoke) return;
   ++acknowledged_writes_;

@@ -25,8 +25,7 @@ void LeaseOracle::OnCommit(VirtualTime when, const raft::Entry& entry) {
 void LeaseOracle::OnCommand(VirtualTime when, const Request& request) {
   if (request.shape == Request::Shape::kGrant) {
     Lease& lease = leases_[request.lease];
-    const bool exists =
-        !lease.lives.empty() && lease.lives.back().ended == VirtualTime::Infinite();
+    const bool exists = !lease.lives.empty() && lease.lives.back().ended == VirtualTime::Infinite();
     if (exists) return;  // refused
     Life life;
     life.granted = when;
@@ -112,8 +111,7 @@ void LeaseOracle::OnRevoked(const Call& call, History::Id id, Lease* lease) {
   }
   Drop(id, &lease->wishes);
   const std::optional<History::Id> other = std::exchange(ended->wish, id);
-  if (other.has_value() && *other != id &&
-      history_->call(*other).outcome != Outcome::kNoEffect) {
+  if (other.has_value() && *other != id && history_->call(*other).outcome != Outcome::kNoEffect) {
     lease->wishes.push_back(*other);
   }
 }
@@ -135,13 +133,13 @@ void LeaseOracle::CheckFound(const Call& call, History::Id id, Lease* lease) {
     return;
   }
   if (call.request.shape == Request::Shape::kTimeToLive) {
-    const bool as_granted =
-        std::any_of(possible.begin(), possible.end(),
-                    [&](const Life* l) { return l->ttl == call.result.granted_ttl; });
+    const bool as_granted = std::any_of(possible.begin(), possible.end(), [&](const Life* l) {
+      return l->ttl == call.result.granted_ttl;
+    });
     if (as_granted) return;
     judge_->Report(Rule::kLease, call.returned,
-                   absl::StrCat("lease ", call.request.lease, " was granted for ",
-                                possible[0]->ttl, " s, not ", call.result.granted_ttl, " s"),
+                   absl::StrCat("lease ", call.request.lease, " was granted for ", possible[0]->ttl,
+                                " s, not ", call.result.granted_ttl, " s"),
                    {Describe(call)});
     return;
   }

@@ -66,6 +66,47 @@ def log_records(member):
         return [json.loads(line) for line in f if line.startswith("{")]
 
 
+class Quota(unittest.TestCase):
+    """A member whose store is full, and how it gets well again."""
+
+    def test_no_space_alarm_from_the_first_refusal_to_the_last_step_of_recovery(self):
+        cluster = local.Cluster(BINARY, ports_for(1), os.path.join(WORK, "quota"),
+                                extra=["--quota-backend-bytes", "1000000"])
+        cluster.start()
+        try:
+            cluster.wait_healthy()
+            ctl = local.Etcdctl(cluster.endpoints)
+            self.fill_and_recover(ctl, cluster.members[0].endpoint)
+        finally:
+            cluster.stop()
+
+    def fill_and_recover(self, ctl, endpoint):
+        value = "x" * 50000
+        for i in range(100):
+            put = ctl.run("put", f"fill/{i:03}", stdin=value)
+            if put.returncode != 0:
+                break
+        self.assertIn("etcdserver: mvcc: database space exceeded", put.stderr)
+        self.assertTrue(15 <= i <= 20, i)
+        self.assertRegex(ctl("alarm", "list"), r"^memberID:\d+ alarm:NOSPACE\s*$")
+        self.assertEqual(json.loads(http_get(endpoint, "/health")[2]),
+                         {"health": "false", "reason": "ALARM NOSPACE"})
+        self.assertEqual(http_get(endpoint, "/health?exclude=NOSPACE")[0], 200)
+        status = json.loads(ctl("endpoint", "status", "-w", "json"))[0]["Status"]
+        self.assertIn("NOSPACE", " ".join(status["errors"]))
+        # Small things are refused too, reads are not, and room can be made.
+        for refused in (["put", "small", "1"], ["lease", "grant", "60"]):
+            self.assertIn("database space exceeded", ctl.run(*refused).stderr)
+        self.assertEqual(ctl("get", "fill/000", "--print-value-only").strip(), value)
+        ctl("del", "fill/", "--prefix")
+        revision = json.loads(ctl("get", "fill/", "-w", "json"))["header"]["revision"]
+        ctl("compaction", "--physical", str(revision))
+        self.assertRegex(ctl("alarm", "disarm"), r"^memberID:\d+ alarm:NOSPACE\s*$")
+        self.assertEqual(ctl("put", "fill/000", stdin=value).strip(), "OK")
+        self.assertEqual(ctl("alarm", "list").strip(), "")
+        self.assertEqual(json.loads(http_get(endpoint, "/health")[2])["health"], "true")
+
+
 class ThreeMembers(unittest.TestCase):
     """One cluster for all cases of the class; each case has keys of its own."""
 

@@ -125,8 +125,7 @@ RC_GTEST_PROP(LeaseProperty, CommandsDoWhatTheModelDoes, (uint64_t seed)) {
     const Request request = draw.Next();
     // Id 0 is no lease: the model knows no such thing.
     if (request.AboutLease() && request.lease == 0) continue;
-    const Bytes data =
-        EncodeCommand(OperationOf(request), sim::EncodeRequest(request), id);
+    const Bytes data = EncodeCommand(OperationOf(request), sim::EncodeRequest(request), id);
     const auto command = DecodeCommand(data);
     RC_ASSERT(command.ok());
     RC_ASSERT(Applier::Check(*command).ok());

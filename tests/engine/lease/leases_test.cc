@@ -39,8 +39,9 @@ TEST(Leases, KeysOfALeaseAreInByteOrderAndApartFromOthers) {
     }
   }
   EXPECT_EQ(leases.attachments(), 25u);
-  EXPECT_EQ(leases.Keys(LeaseId(256)), (Keys{"a256", "ab256", "b256", "c256", "\xff"
-                                                                              "256"}));
+  EXPECT_EQ(leases.Keys(LeaseId(256)), (Keys{"a256", "ab256", "b256", "c256",
+                                             "\xff"
+                                             "256"}));
   EXPECT_EQ(leases.CountKeys(LeaseId(-1)), 5u);
   EXPECT_EQ(leases.CountKeys(LeaseId(std::numeric_limits<int64_t>::max())), 5u);
   EXPECT_EQ(leases.CountKeys(LeaseId(257)), 0u);

@@ -1,4 +1,5 @@
 // etcdserverpb.Lease as clients see it, through simulated connections to whole servers.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -94,8 +95,7 @@ class LeaseServiceTest : public ::testing::TestWithParam<int> {
     etcdserverpb::PutRequest request;
     request.set_key(key);
     request.set_lease(lease);
-    ASSERT_TRUE(
-        cluster_.Call(1, "/etcdserverpb.KV/Put", request.SerializeAsString()).status.ok());
+    ASSERT_TRUE(cluster_.Call(1, "/etcdserverpb.KV/Put", request.SerializeAsString()).status.ok());
   }
   LeaseTimeToLiveResponse TimeToLive(int member, int64_t id) {
     etcdserverpb::LeaseTimeToLiveRequest request;
@@ -162,11 +162,10 @@ TEST_P(LeaseServiceTest, AnyMemberTellsWhatIsLeftAndListsAndRevokes) {
       AnyMember(1), std::string(kService) + "LeaseRevoke", revoke.SerializeAsString()));
   EXPECT_EQ(revoked.header().revision(), before + 1);
   EXPECT_EQ(Get(AnyMember(2), "a").count(), 0);
-  EXPECT_EQ(cluster_
-                .Call(AnyMember(2), std::string(kService) + "LeaseRevoke",
-                      revoke.SerializeAsString())
-                .status,
-            absl::NotFoundError("etcdserver: requested lease not found"));
+  EXPECT_EQ(
+      cluster_.Call(AnyMember(2), std::string(kService) + "LeaseRevoke", revoke.SerializeAsString())
+          .status,
+      absl::NotFoundError("etcdserver: requested lease not found"));
 }
 
 TEST_P(LeaseServiceTest, OneStreamRenewsManyLeasesInOrder) {
@@ -184,6 +183,38 @@ TEST_P(LeaseServiceTest, OneStreamRenewsManyLeasesInOrder) {
     EXPECT_EQ(stream.responses[i].id(), ids[i]);
     EXPECT_EQ(stream.responses[i].ttl(), ids[i] == 2 ? 10 : ids[i] == 2000 ? 20 : 0);
   }
+}
+
+TEST_P(LeaseServiceTest, MetricsCountThem) {
+  Grant(1, 10);
+  Grant(2, 3600);
+  KeepAlive stream(&cluster_, 1);
+  stream.Renew({1});
+  ASSERT_TRUE(stream.Wait([&] { return stream.responses.size() == 1; }));
+  etcdserverpb::LeaseRevokeRequest revoke;
+  revoke.set_id(2);
+  ASSERT_TRUE(cluster_.Call(1, std::string(kService) + "LeaseRevoke", revoke.SerializeAsString())
+                  .status.ok());
+  cluster_.world().RunFor(Seconds(12));
+  uint64_t renewed = 0;
+  uint64_t expired = 0;
+  for (int member = 1; member <= GetParam(); ++member) {
+    const auto page = cluster_.Get(member, "/metrics");
+    ASSERT_TRUE(page.ok());
+    for (const char* line :
+         {"etcd_debugging_lease_granted_total 2\n", "etcd_debugging_lease_revoked_total 2\n",
+          "etcd_debugging_lease_ttl_total_bucket{le=\"8\"} 0\n",
+          "etcd_debugging_lease_ttl_total_bucket{le=\"16\"} 1\n",
+          "etcd_debugging_lease_ttl_total_bucket{le=\"4096\"} 2\n",
+          "etcd_debugging_lease_ttl_total_sum 3610\n"}) {
+      EXPECT_THAT(page->body, ::testing::HasSubstr(line));
+    }
+    renewed += cluster_.node(member)->status().leases_renewed;
+    expired += cluster_.node(member)->status().leases_expired;
+  }
+  // By the leader alone.
+  EXPECT_EQ(renewed, 1u);
+  EXPECT_EQ(expired, 1u);
 }
 
 TEST_P(LeaseServiceTest, AMalformedRenewalEndsTheStream) {
