@@ -1,6 +1,7 @@
 #include "engine/lease/lessor.h"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 
 #include "base/check.h"
@@ -11,6 +12,15 @@ namespace {
 constexpr int64_t kNanosPerSecond = 1'000'000'000;
 // Before a revocation that an alarm refused is proposed again.
 constexpr Duration kRevokeRetryInterval = Seconds(3);
+
+// Erases the first elements; how many.
+template <typename Container>
+size_t EraseSome(Container* container, size_t max) {
+  const size_t count = std::min(max, container->size());
+  container->erase(container->begin(),
+                   std::next(container->begin(), static_cast<ptrdiff_t>(count)));
+  return count;
+}
 
 static_assert(kMaxTtl <= std::numeric_limits<int64_t>::max() / kNanosPerSecond);
 
@@ -35,9 +45,7 @@ void Lessor::Promote(Term term, Instant now) {
 void Lessor::Demote() {
   primary_ = false;
   walk_.reset();
-  timers_.clear();
-  deadlines_.clear();
-  checkpoints_.clear();
+  if (!live_.timers.empty()) retired_.push_back(std::exchange(live_, Timers()));
   revoking_ = 0;
   grants_.clear();
   granting_.clear();
@@ -50,18 +58,28 @@ Instant Lessor::BaseDeadline(const Lease& lease) const {
 }
 
 Lessor::Timer& Lessor::TimerOf(LeaseId id) {
-  const auto [at, fresh] = timers_.try_emplace(id);
+  const auto [at, fresh] = live_.timers.try_emplace(id);
   if (fresh) {
     const Lease* const lease = leases_->Find(id);
     CHECK(lease != nullptr);
     at->second.deadline = BaseDeadline(*lease);
-    deadlines_.emplace(at->second.deadline, id);
+    live_.deadlines.emplace(at->second.deadline, id);
     ScheduleCheckpoint(id, &at->second, promoted_at_);
   }
   return at->second;
 }
 
+void Lessor::ForgetRetired(size_t max) {
+  Timers* const old = &retired_.back();
+  max -= EraseSome(&old->timers, max);
+  max -= EraseSome(&old->deadlines, max);
+  EraseSome(&old->checkpoints, max);
+  const bool empty = old->timers.empty() && old->deadlines.empty() && old->checkpoints.empty();
+  if (empty) retired_.pop_back();
+}
+
 void Lessor::Walk(size_t max) {
+  if (!retired_.empty()) return ForgetRetired(max);
   if (!walk_.has_value()) return;
   auto at = leases_->all().lower_bound(*walk_);
   for (; at != leases_->all().end() && max > 0; ++at, --max) TimerOf(at->first);
@@ -75,9 +93,9 @@ void Lessor::Walk(size_t max) {
 // ---- timers ----
 
 void Lessor::SetDeadline(LeaseId id, Timer* timer, Instant deadline) {
-  if (!timer->revoking) deadlines_.erase({timer->deadline, id});
+  if (!timer->revoking) live_.deadlines.erase({timer->deadline, id});
   timer->deadline = deadline;
-  if (!timer->revoking) deadlines_.emplace(deadline, id);
+  if (!timer->revoking) live_.deadlines.emplace(deadline, id);
 }
 
 void Lessor::ScheduleCheckpoint(LeaseId id, Timer* timer, Instant now) {
@@ -86,50 +104,50 @@ void Lessor::ScheduleCheckpoint(LeaseId id, Timer* timer, Instant now) {
   // One shortly before the end would tell nothing new.
   if (timer->deadline - now <= options_.checkpoint_interval) return;
   timer->checkpoint_at = now + options_.checkpoint_interval;
-  checkpoints_.emplace(timer->checkpoint_at, id);
+  live_.checkpoints.emplace(timer->checkpoint_at, id);
 }
 
 void Lessor::CancelCheckpoint(LeaseId id, Timer* timer) {
   if (timer->checkpoint_at == Instant::Infinite()) return;
-  checkpoints_.erase({timer->checkpoint_at, id});
+  live_.checkpoints.erase({timer->checkpoint_at, id});
   timer->checkpoint_at = Instant::Infinite();
 }
 
 void Lessor::Forget(LeaseId id) {
-  const auto at = timers_.find(id);
-  if (at == timers_.end()) return;
+  const auto at = live_.timers.find(id);
+  if (at == live_.timers.end()) return;
   Timer* const timer = &at->second;
   CancelCheckpoint(id, timer);
   if (timer->revoking) {
     --revoking_;
   } else {
-    deadlines_.erase({timer->deadline, id});
+    live_.deadlines.erase({timer->deadline, id});
   }
-  timers_.erase(at);
+  live_.timers.erase(at);
 }
 
 // ---- what was applied ----
 
 void Lessor::OnGranted(LeaseId id, Instant now) {
   if (!primary_) return;
-  CHECK(!timers_.contains(id));
+  CHECK(!live_.timers.contains(id));
   Timer& timer = TimerOf(id);
   SetDeadline(id, &timer, After(now, GrantedTtl(id)));
   ScheduleCheckpoint(id, &timer, now);
 }
 
 void Lessor::OnRevokeRefused(LeaseId id, Instant now) {
-  const auto at = timers_.find(id);
-  if (at == timers_.end() || !at->second.revoking) return;
+  const auto at = live_.timers.find(id);
+  if (at == live_.timers.end() || !at->second.revoking) return;
   at->second.revoking = false;
   --revoking_;
   at->second.deadline = now + kRevokeRetryInterval;
-  deadlines_.emplace(at->second.deadline, id);
+  live_.deadlines.emplace(at->second.deadline, id);
 }
 
 void Lessor::OnCheckpointed(LeaseId id) {
-  const auto at = timers_.find(id);
-  if (at != timers_.end() && at->second.checkpoints_proposed > 0) {
+  const auto at = live_.timers.find(id);
+  if (at != live_.timers.end() && at->second.checkpoints_proposed > 0) {
     --at->second.checkpoints_proposed;
   }
 }
@@ -144,24 +162,24 @@ int64_t Lessor::GrantedTtl(LeaseId id) const {
 
 Duration Lessor::Remaining(LeaseId id, Instant now) const {
   CHECK(primary_);
-  const auto at = timers_.find(id);
-  if (at != timers_.end()) return at->second.deadline - now;
+  const auto at = live_.timers.find(id);
+  if (at != live_.timers.end()) return at->second.deadline - now;
   const Lease* const lease = leases_->Find(id);
   CHECK(lease != nullptr);
   return BaseDeadline(*lease) - now;
 }
 
 bool Lessor::Revoking(LeaseId id) const {
-  const auto at = timers_.find(id);
-  return at != timers_.end() && at->second.revoking;
+  const auto at = live_.timers.find(id);
+  return at != live_.timers.end() && at->second.revoking;
 }
 
 bool Lessor::NeedsClear(LeaseId id) const {
   const Lease* const lease = leases_->Find(id);
   CHECK(lease != nullptr);
   if (lease->remaining > 0) return true;
-  const auto at = timers_.find(id);
-  return at != timers_.end() && at->second.checkpoints_proposed > 0;
+  const auto at = live_.timers.find(id);
+  return at != live_.timers.end() && at->second.checkpoints_proposed > 0;
 }
 
 void Lessor::Renew(LeaseId id, Instant now) {
@@ -189,7 +207,7 @@ void Lessor::OnApplied(LogIndex index) {
 
 std::vector<LeaseId> Lessor::Expired(Instant at, size_t max) const {
   std::vector<LeaseId> out;
-  for (const auto& [deadline, id] : deadlines_) {
+  for (const auto& [deadline, id] : live_.deadlines) {
     if (deadline > at || out.size() == max) break;
     if (!granting_.contains(id)) out.push_back(id);
   }
@@ -199,7 +217,7 @@ std::vector<LeaseId> Lessor::Expired(Instant at, size_t max) const {
 void Lessor::OnRevokeProposed(LeaseId id) {
   Timer& timer = TimerOf(id);
   CHECK(!timer.revoking);
-  deadlines_.erase({timer.deadline, id});
+  live_.deadlines.erase({timer.deadline, id});
   CancelCheckpoint(id, &timer);
   timer.revoking = true;
   ++revoking_;
@@ -208,7 +226,7 @@ void Lessor::OnRevokeProposed(LeaseId id) {
 std::vector<Lessor::Checkpoint> Lessor::TakeCheckpoints(Instant now, size_t max) {
   std::vector<Checkpoint> out;
   for (; max > 0 && next_checkpoint() <= now; --max) {
-    const LeaseId id = checkpoints_.begin()->second;
+    const LeaseId id = live_.checkpoints.begin()->second;
     Timer& timer = TimerOf(id);
     const Duration left = timer.deadline - now;
     ScheduleCheckpoint(id, &timer, now);
@@ -228,10 +246,10 @@ std::vector<LeaseId> Lessor::InOrder() const {
     for (const auto& [id, lease] : leases_->all()) out.push_back(id);
     return out;
   }
-  for (const auto& [id, timer] : timers_) {
+  for (const auto& [id, timer] : live_.timers) {
     if (timer.revoking) out.push_back(id);
   }
-  for (const auto& [deadline, id] : deadlines_) out.push_back(id);
+  for (const auto& [deadline, id] : live_.deadlines) out.push_back(id);
   return out;
 }
 

@@ -17,7 +17,8 @@
 // yet whether it will be there.
 //
 // All work is in bounded steps: Promote is O(1), and Walk then gives deadlines to so many
-// leases at a time; a lease that was not reached yet has the same deadline anyway.
+// leases at a time; a lease that was not reached yet has the same deadline anyway. Demote
+// is O(1), too, and Walk gives the memory back.
 #ifndef QUORATE_ENGINE_LEASE_LESSOR_H_
 #define QUORATE_ENGINE_LEASE_LESSOR_H_
 
@@ -84,12 +85,13 @@ class Lessor {
   void Renew(LeaseId id, Instant now);
 
   // ---- work ----
-  // Gives deadlines to at most `max` leases that have waited for one since Promote.
+  // Forgets at most `max` deadlines of the time before the last Demote, or else gives
+  // deadlines to at most `max` leases that have waited for one since Promote.
   void Walk(size_t max);
-  bool walking() const { return walk_.has_value(); }
+  bool walking() const { return walk_.has_value() || !retired_.empty(); }
   // When the next deadline or checkpoint is due; may be in the past.
-  Instant next_deadline() const { return Earliest(deadlines_); }
-  Instant next_checkpoint() const { return Earliest(checkpoints_); }
+  Instant next_deadline() const { return Earliest(live_.deadlines); }
+  Instant next_checkpoint() const { return Earliest(live_.checkpoints); }
 
   // An entry that grants `id` was appended to the log at `index`: what then expires is not
   // the lease that this entry makes.
@@ -121,6 +123,11 @@ class Lessor {
     bool revoking = false;
   };
   using Queue = absl::btree_set<std::pair<Instant, LeaseId>>;
+  struct Timers {
+    absl::btree_map<LeaseId, Timer> timers;
+    Queue deadlines;  // of leases that are not being revoked
+    Queue checkpoints;
+  };
 
   static Instant Earliest(const Queue& queue) {
     return queue.empty() ? Instant::Infinite() : queue.begin()->first;
@@ -132,6 +139,7 @@ class Lessor {
   void ScheduleCheckpoint(LeaseId id, Timer* timer, Instant now);
   void CancelCheckpoint(LeaseId id, Timer* timer);
   void Forget(LeaseId id);
+  void ForgetRetired(size_t max);
 
   const Leases* const leases_;
   const LessorOptions options_;
@@ -140,9 +148,8 @@ class Lessor {
   Instant promoted_at_;
   // The next lease that Walk looks at.
   std::optional<LeaseId> walk_;
-  absl::btree_map<LeaseId, Timer> timers_;
-  Queue deadlines_;  // of leases that are not being revoked
-  Queue checkpoints_;
+  Timers live_;
+  std::vector<Timers> retired_;  // of earlier times as a leader, not yet given back
   size_t revoking_ = 0;
   // Grants in the log that are not applied: by index, and the last one of each lease.
   std::deque<std::pair<LogIndex, LeaseId>> grants_;

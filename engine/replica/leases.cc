@@ -276,8 +276,8 @@ void Replica::Impl::NoticeLeadTerm() {
 
 // When WorkOnLeases() has something to do.
 Instant Replica::Impl::LeaseWorkDue() const {
-  if (!lessor_.primary()) return Instant::Infinite();
   if (lessor_.walking()) return now_;
+  if (!lessor_.primary()) return Instant::Infinite();
   Instant due = lessor_.next_checkpoint();
   const Instant deadline = lessor_.next_deadline();
   const bool confirmed = deadline <= revoke_until_;
@@ -289,7 +289,7 @@ Instant Replica::Impl::LeaseWorkDue() const {
 void Replica::Impl::WorkOnLeases() {
   if (LeaseWorkDue() > now_) return;
   lessor_.Walk(kWalkLeases);
-  if (now_ < lease_again_) return;
+  if (!lessor_.primary() || now_ < lease_again_) return;
   RevokeExpired();
   if (now_ >= lessor_.next_checkpoint()) ProposeCheckpoints();
   const Instant deadline = lessor_.next_deadline();

@@ -147,8 +147,28 @@ TEST_F(LessorTest, AfterADemotionNothingIsKnown) {
   lessor_.Demote();
   EXPECT_FALSE(lessor_.primary());
   EXPECT_EQ(lessor_.revoking(), 0u);
+  EXPECT_EQ(lessor_.next_deadline(), Instant::Infinite());
   lessor_.Promote(Term(5), At(20));
   EXPECT_EQ(lessor_.Remaining(kOne, At(20)), Seconds(6));
+  while (lessor_.walking()) lessor_.Walk(1);
+  EXPECT_EQ(Expired(At(26)), Ids{kOne});
+}
+
+TEST_F(LessorTest, OfManyShortReignsNothingIsLeftOver) {
+  for (int64_t id = 1; id <= 20; ++id) ASSERT_TRUE(leases_.Grant(LeaseId(id), 500).ok());
+  for (uint64_t term = 1; term <= 5; ++term) {
+    lessor_.Promote(Term(term), At(static_cast<int64_t>(term)));
+    for (int step = 0; step < 7; ++step) lessor_.Walk(2);
+    lessor_.Demote();
+  }
+  for (int step = 0; lessor_.walking(); ++step) {
+    ASSERT_LT(step, 200);
+    lessor_.Walk(2);
+  }
+  lessor_.Promote(Term(6), At(10));
+  while (lessor_.walking()) lessor_.Walk(3);
+  EXPECT_EQ(Expired(At(511) - Nanoseconds(1)), Ids{});
+  EXPECT_EQ(Expired(At(511)).size(), 20u);
 }
 
 TEST_F(LessorTest, WhatComesAndGoesDuringTheWalkIsSeenOnce) {
