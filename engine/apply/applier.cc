@@ -11,7 +11,7 @@
 #include "base/prng.h"
 #include "base/status.h"
 #include "engine/apply/quota.h"
-#include "engine/lease/errors.h"
+#include "engine/mvcc/errors.h"
 #include "engine/mvcc/key_value.h"
 #include "engine/mvcc/txn.h"
 #include "engine/mvcc/wire.h"
@@ -193,7 +193,7 @@ absl::Status Applier::ApplyLeaseRevoke(absl::string_view body, const mvcc::Ident
   outcome->leases.push_back(id);
   Respond(respond, outcome, [&](BytesBuilder* out) {
     RETURN_IF_ERROR(alarms_.Check(/*adds=*/false));
-    if (!leases_.Exists(id)) return lease::NotFoundError();
+    if (!leases_.Exists(id)) return mvcc::LeaseNotFoundError();
     mvcc::WriteTxn txn(&store_);
     for (const std::string& key : leases_.Keys(id)) {
       txn.DeleteRange(mvcc::KeyRange::FromRequest(key, absl::string_view()));

@@ -1,4 +1,5 @@
 // What is refused about leases, with etcd's codes and texts (etcd-formats, section 10).
+// That there is no such lease: mvcc::LeaseNotFoundError, since puts say so too.
 #ifndef QUORATE_ENGINE_LEASE_ERRORS_H_
 #define QUORATE_ENGINE_LEASE_ERRORS_H_
 
@@ -6,9 +7,6 @@
 
 namespace quorate::lease {
 
-inline absl::Status NotFoundError() {
-  return absl::NotFoundError("etcdserver: requested lease not found");
-}
 inline absl::Status ExistsError() {
   return absl::FailedPreconditionError("etcdserver: lease already exists");
 }

@@ -9,6 +9,7 @@
 #include "base/crc32c.h"
 #include "base/prng.h"
 #include "engine/lease/errors.h"
+#include "engine/mvcc/errors.h"
 
 namespace quorate::lease {
 namespace {
@@ -31,7 +32,7 @@ std::string AttachmentKey(LeaseId id, absl::string_view key) {
 }  // namespace
 
 absl::Status Leases::Grant(LeaseId id, int64_t ttl) {
-  if (id == LeaseId()) return NotFoundError();
+  if (id == LeaseId()) return mvcc::LeaseNotFoundError();
   if (ttl > kMaxTtl) return TtlTooLargeError();
   if (!leases_.emplace(id, Lease{ttl, 0}).second) return ExistsError();
   return absl::OkStatus();

@@ -25,6 +25,11 @@
 
 namespace quorate::engine {
 
+// Above max_pending_proposals.
+inline absl::Status TooManyRequestsError() {
+  return absl::ResourceExhaustedError("etcdserver: too many requests");
+}
+
 class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
  public:
   Impl(const Config& config, Recovered recovered, Instant now);

@@ -19,6 +19,7 @@
 #include "base/check.h"
 #include "base/status.h"
 #include "engine/lease/errors.h"
+#include "engine/mvcc/errors.h"
 #include "engine/mvcc/wire.h"
 #include "engine/replica/impl.h"
 
@@ -41,9 +42,6 @@ constexpr size_t kCheckpointLeases = 1000;
 constexpr int64_t kNanosPerSecond = 1'000'000'000;
 
 absl::Status NotLeader() { return absl::FailedPreconditionError("etcdserver: not leader"); }
-absl::Status TooManyRequests() {
-  return absl::ResourceExhaustedError("etcdserver: too many requests");
-}
 
 template <typename Proto>
 bool Parse(const Bytes& body, Proto* out) {
@@ -109,7 +107,7 @@ void Replica::Impl::OnLeaseCall(const ClientRequest& request) {
                                      "grpc: error unmarshalling request: malformed lease request"));
   }
   if (lease_calls_.size() >= config_.max_pending_proposals) {
-    return Answer(request.token, TooManyRequests());
+    return Answer(request.token, TooManyRequestsError());
   }
   call.lease = LeaseId(parsed.id());
   call.keys = !call.keep_alive() && parsed.keys();
@@ -221,7 +219,7 @@ void Replica::Impl::FinishLeaseCall(RequestToken token, const LeaseTime& time) {
     for (const std::string& key : time.keys) mvcc::AppendLen(&out, 5, key);
   }
   const bool missing = !time.found && call.from_peer();
-  Answer(token, missing ? lease::NotFoundError() : absl::OkStatus(),
+  Answer(token, missing ? mvcc::LeaseNotFoundError() : absl::OkStatus(),
          missing ? Bytes() : std::move(out).Finish());
   lease_calls_.Erase(token);
 }

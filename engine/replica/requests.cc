@@ -16,9 +16,6 @@ namespace {
 
 using apply::Operation;
 
-absl::Status TooManyRequests() {
-  return absl::ResourceExhaustedError("etcdserver: too many requests");
-}
 absl::Status NotForLearner() {
   return absl::FailedPreconditionError("etcdserver: rpc not supported for learner");
 }
@@ -147,7 +144,7 @@ void Replica::Impl::Propose(const ClientRequest& request, const Plan& plan) {
     return Answer(request.token, mvcc::RequestTooLargeError());
   }
   if (proposals_.pending() >= config_.max_pending_proposals) {
-    return Answer(request.token, TooManyRequests());
+    return Answer(request.token, TooManyRequestsError());
   }
   // The server's own: checked here, since nobody validated them before.
   if (operation == Operation::kClusterMemberAttrSet || operation == Operation::kClusterVersionSet) {

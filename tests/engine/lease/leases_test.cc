@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/lease/errors.h"
+#include "engine/mvcc/errors.h"
 #include "engine/mvcc/store.h"
 
 namespace quorate::lease {
@@ -20,8 +21,8 @@ constexpr LeaseId kTwo{2};
 
 TEST(Leases, GrantRefusesWhatEtcdRefuses) {
   Leases leases;
-  EXPECT_EQ(leases.Grant(LeaseId(0), 5), NotFoundError());
-  EXPECT_EQ(leases.Grant(LeaseId(0), kMaxTtl + 1), NotFoundError());
+  EXPECT_EQ(leases.Grant(LeaseId(0), 5), mvcc::LeaseNotFoundError());
+  EXPECT_EQ(leases.Grant(LeaseId(0), kMaxTtl + 1), mvcc::LeaseNotFoundError());
   EXPECT_EQ(leases.Grant(kOne, kMaxTtl + 1), TtlTooLargeError());
   EXPECT_TRUE(leases.Grant(kOne, kMaxTtl).ok());
   EXPECT_EQ(leases.Grant(kOne, 5), ExistsError());
