@@ -52,6 +52,7 @@ void DataDirectory::OnIdentity(const absl::StatusOr<storage::Identity>& found) {
   options.create = !found.ok();
   options.segment_bytes = config_.wal_segment_bytes;
   options.first_segment_bytes = config_.wal_first_segment_bytes;
+  options.pack_bytes = config_.checkpoint_pack_bytes;
   opening_ = storage::OpenStorage(
       env_, std::move(options),
       [this](absl::StatusOr<storage::OpenedStorage> opened) { OnOpened(std::move(opened)); });
@@ -97,10 +98,15 @@ void DataDirectory::OnOpened(absl::StatusOr<storage::OpenedStorage> opened) {
              {"bytes", note.bytes});
   }
   start_.wal = std::move(opened->wal);
+  start_.checkpoints = std::move(opened->checkpoints);
   start_.lock = std::move(opened->lock);
   start_.recovered.hard_state = opened->state.hard_state;
+  start_.recovered.checkpoint = std::move(opened->state.checkpoint);
+  start_.recovered.base = opened->state.base;
+  start_.recovered.base_term = opened->state.base_term;
   start_.recovered.entries = std::move(opened->state.entries);
-  const bool blank = start_.recovered.entries.empty() && start_.recovered.hard_state.empty();
+  const bool blank = opened->state.last_index() == LogIndex(0) &&
+                     start_.recovered.entries.empty() && start_.recovered.hard_state.empty();
   if (!blank) return Finish(absl::OkStatus());
   Found();
 }

@@ -15,6 +15,7 @@
 #include "io/env.h"
 #include "server/config/config.h"
 #include "server/log/logger.h"
+#include "storage/checkpoints.h"
 #include "storage/recovery.h"
 #include "storage/wal.h"
 
@@ -28,7 +29,8 @@ struct StartPoint {
   // All of it is durable.
   engine::Recovered recovered;
   std::unique_ptr<storage::Wal> wal;
-  // To be destroyed after the log.
+  std::unique_ptr<storage::Checkpoints> checkpoints;
+  // To be destroyed after the log and the checkpoints.
   std::unique_ptr<io::DirectoryLock> lock;
 };
 

@@ -12,8 +12,9 @@
 
 namespace quorate::server {
 
-ClientPort::ClientPort(io::Loop* loop, node::Node* node, const config::Config& config,
+ClientPort::ClientPort(const io::Env& env, node::Node* node, const config::Config& config,
                        metrics::Sources sources) {
+  io::Loop* const loop = env.loop;
   grpc::ServerOptions options;
   options.max_connections = config.max_client_connections;
   options.max_message_bytes = config.max_request_bytes + limits::kGrpcOverheadBytes;
@@ -30,6 +31,9 @@ ClientPort::ClientPort(io::Loop* loop, node::Node* node, const config::Config& c
   services::AddLease(grpc_.get(), node, leaders_.get());
   services::AddCluster(grpc_.get(), node);
   services::AddMaintenance(grpc_.get(), node);
+  services::Auth::Options auth;
+  auth.bcrypt_cost = config.BcryptCost();
+  auth_ = std::make_unique<services::Auth>(grpc_.get(), node, env.compute, env.random, auth);
   services::AddLaterServices(grpc_.get());
   health_ = std::make_unique<services::Health>(grpc_.get());
 

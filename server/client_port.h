@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <memory>
 
-#include "io/loop.h"
+#include "io/env.h"
 #include "io/network.h"
 #include "server/config/config.h"
 #include "server/grpc/server.h"
@@ -14,6 +14,7 @@
 #include "server/metrics/server_metrics.h"
 #include "server/mux/mux.h"
 #include "server/node/node.h"
+#include "server/services/auth.h"
 #include "server/services/health.h"
 #include "server/services/leader_monitor.h"
 #include "server/services/probes.h"
@@ -23,7 +24,7 @@ namespace quorate::server {
 class ClientPort {
  public:
   // `sources` for the metrics; its gRPC server is this one. `node` must outlive this.
-  ClientPort(io::Loop* loop, node::Node* node, const config::Config& config,
+  ClientPort(const io::Env& env, node::Node* node, const config::Config& config,
              metrics::Sources sources);
   ClientPort(const ClientPort&) = delete;
   ClientPort& operator=(const ClientPort&) = delete;
@@ -45,6 +46,7 @@ class ClientPort {
   metrics::Registry registry_;
   std::unique_ptr<services::LeaderMonitor> leaders_;
   std::unique_ptr<services::Health> health_;
+  std::unique_ptr<services::Auth> auth_;
   std::unique_ptr<services::Probes> probes_;
   std::unique_ptr<metrics::ServerMetrics> metrics_;
   std::unique_ptr<grpc::Server> grpc_;

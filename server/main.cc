@@ -20,6 +20,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "google/protobuf/stubs/logging.h"
 #include "io/uv/world.h"
 #include "server/config/flags.h"
 #include "server/server.h"
@@ -104,6 +105,9 @@ int Serve(const config::Config& config, bool* failed) {
 }
 
 int Main(int argc, char** argv) {
+  // Malformed requests are answered; the library's own lines about them would only break
+  // up our log.
+  google::protobuf::SetLogHandler(nullptr);
   const std::vector<absl::string_view> arguments(argv + 1, argv + argc);
   std::vector<absl::string_view> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);

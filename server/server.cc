@@ -133,6 +133,10 @@ void Server::Impl::Start() {
   for (const std::string& name : config_.environment_unknown) {
     LOG_WARN(&log_, "unrecognized environment variable", {"environment-variable", name});
   }
+  if (static_cast<size_t>(config_.BcryptCost()) != config_.bcrypt_cost) {
+    LOG_WARN(&log_, "use default bcrypt cost instead of the invalid given cost",
+             {"given-cost", config_.bcrypt_cost}, {"default-cost", config_.BcryptCost()});
+  }
   const absl::Status ports = TakePorts();
   if (!ports.ok()) return Fail(ports);
   data_directory_ = std::make_unique<DataDirectory>(
@@ -161,11 +165,13 @@ void Server::Impl::OnOpened(absl::StatusOr<StartPoint> start) {
   directory_lock_ = std::move(start->lock);
   member_id_ = start->member_id;
   cluster_id_ = start->cluster_id;
-  LOG_INFO(&log_, start->founded ? "starting local member" : "restarting local member",
-           {"local-member-id", config::HexId(member_id_)},
-           {"cluster-id", config::HexId(cluster_id_)},
-           {"commit-index", start->recovered.hard_state.commit.value()},
-           {"entries", start->recovered.entries.size()});
+  LOG_INFO(
+      &log_, start->founded ? "starting local member" : "restarting local member",
+      {"local-member-id", config::HexId(member_id_)}, {"cluster-id", config::HexId(cluster_id_)},
+      {"commit-index", start->recovered.hard_state.commit.value()},
+      {"checkpoint-index",
+       start->recovered.checkpoint.has_value() ? start->recovered.checkpoint->index.value() : 0},
+      {"entries", start->recovered.entries.size()});
   state_ = State::kJoining;
   StartPeers();
   StartNode(*std::move(start));
@@ -200,12 +206,13 @@ void Server::Impl::StartPeers() {
 }
 
 void Server::Impl::StartNode(StartPoint start) {
-  node_ = std::make_unique<node::Node>(env_, NodeOptions(), std::move(start.recovered),
-                                       std::move(start.wal), transport_);
-  client_port_ =
-      std::make_unique<ClientPort>(env_.loop, node_.get(), config_,
-                                   metrics::Sources{node_.get(), nullptr, rafthttp_.get(),
-                                                    options_.process_stats, config_.QuotaBytes()});
+  node_ =
+      std::make_unique<node::Node>(env_, NodeOptions(), std::move(start.recovered),
+                                   std::move(start.wal), std::move(start.checkpoints), transport_);
+  client_port_ = std::make_unique<ClientPort>(
+      env_, node_.get(), config_,
+      metrics::Sources{node_.get(), nullptr, rafthttp_.get(), options_.process_stats,
+                       config_.QuotaBytes()});
   metrics::Histogram* fsync = client_port_->metrics()->wal_fsync();
   node_->wal()->SetSyncObserver([fsync](Duration time) { fsync->Observe(time); });
   if (rafthttp_ == nullptr) return;
@@ -220,6 +227,10 @@ node::Options Server::Impl::NodeOptions() {
   node::Options options;
   options.request_timeout = config_.RequestTimeout();
   options.on_halt = [this](const absl::Status& why) { Fail(why); };
+  options.on_checkpoint_failure = [this](const absl::Status& why) {
+    LOG_WARN(&log_, "could not write a checkpoint; the log is kept until one succeeds",
+             {"data-dir", config_.DataDir()}, {why});
+  };
   options.on_leadership_change = [this] { OnLeadershipChange(); };
   engine::Config& replica = options.replica;
   replica.cluster_id = cluster_id_;
@@ -230,12 +241,21 @@ node::Options Server::Impl::NodeOptions() {
   replica.lease_checkpoint_interval = config_.lease_checkpoint_interval;
   replica.quota_bytes = config_.QuotaBytes();
   replica.min_lease_ttl = config_.MinLeaseTtl();
+  replica.watch_progress_interval = config_.watch_progress_notify_interval;
   replica.run_id = static_cast<uint64_t>(env_.loop->WallNow().unix_millis());
   replica.raft.heartbeat_interval = config_.heartbeat_interval;
   replica.raft.election_timeout = config_.election_timeout;
   replica.raft.pre_vote = config_.pre_vote;
   replica.raft.max_append_bytes = config_.max_append_bytes;
   replica.max_apply_entries = config_.max_apply_entries;
+  replica.auth_token_ttl = config_.auth_token_ttl;
+  replica.store_segment_bytes = config_.store_segment_bytes;
+  // 0 stands for the default, as in etcd.
+  if (config_.snapshot_count > 0) replica.checkpoint_entries = config_.snapshot_count;
+  replica.checkpoint_bytes = config_.checkpoint_log_bytes;
+  replica.checkpoint_interval = config_.checkpoint_interval;
+  replica.catchup_entries = config_.snapshot_catchup_entries;
+  replica.catchup_bytes = config_.checkpoint_log_bytes;
   replica.raft.seed = env_.random->Next64();
   return options;
 }

@@ -1,6 +1,8 @@
 #include "sim/cluster.h"
 
 #include <algorithm>
+#include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -9,6 +11,8 @@
 #include "base/crc32c.h"
 #include "engine/raft/codec.h"
 #include "server/bootstrap.h"
+#include "server/peer/snapshot_chunks.h"
+#include "storage/wal.h"
 
 namespace quorate::sim {
 namespace {
@@ -19,6 +23,8 @@ constexpr TraceKind kLeads("leads", "term");
 constexpr TraceKind kChecksum("frame-checksum-mismatch", "bytes");
 
 constexpr size_t kChecksumBytes = 4;
+// Without a word from the receiver a snapshot counts as lost.
+constexpr Duration kSnapshotPatience = Seconds(1);
 
 // Types of datagrams beyond raft's, for filters.
 constexpr DatagramType kForwardType = 43;
@@ -51,6 +57,9 @@ class Cluster::Transport final : public node::PeerTransport {
   void Forward(MemberId to, engine::RequestKind kind, const Bytes& body,
                node::ForwardCallback done) override {
     cluster_->Forward(member_, to, kind, body, std::move(done));
+  }
+  void SendSnapshot(raft::Message message, engine::StateImage image) override {
+    cluster_->SendSnapshot(member_, std::move(message), std::move(image));
   }
   std::string PeerVersion(MemberId) const override { return "3.7.1"; }
 
@@ -109,6 +118,11 @@ config::Config Cluster::ConfigOf(size_t member, size_t members, const Options& o
   config.pre_vote = options.pre_vote;
   config.wal_segment_bytes = options.wal_segment_bytes;
   config.wal_first_segment_bytes = options.wal_first_segment_bytes;
+  config.store_segment_bytes = options.store_segment_bytes;
+  config.snapshot_count = options.snapshot_count;
+  config.snapshot_catchup_entries = options.snapshot_catchup_entries;
+  config.checkpoint_interval = options.checkpoint_interval;
+  config.checkpoint_pack_bytes = options.checkpoint_pack_bytes;
   config.max_append_bytes = options.max_append_bytes;
   config.max_apply_entries = options.max_apply_entries;
   config.lease_checkpoint_interval = options.lease_checkpoint_interval;
@@ -224,9 +238,26 @@ void Cluster::ObserveNow(Member* member) {
   member->turns_seen = n->counters().turns;
   const engine::ReplicaInspector& inspector = n->replica().inspector();
   oracle_->Observe(context_.now(), member->number, member->incarnation_seen, inspector);
+  CountCheckpoints(member, n);
   if (oracle_->leaders_elected() != elections) {
     context_.Record(member->host->id(), kLeads, inspector.hard_state().term.value());
   }
+}
+
+void Cluster::CountCheckpoints(Member* member, const node::Node* n) {
+  storage::CheckpointStats now = n->checkpoints()->stats();
+  const uint64_t cut = n->wal()->stats().segments_cut;
+  if (member->checkpoints_of != member->incarnation_seen) {
+    member->checkpoints_of = member->incarnation_seen;
+    member->checkpoints_seen = {};
+    member->cut_seen = 0;
+    if (n->status().checkpoint > LogIndex(0)) ++checkpoints_.restarts;
+  }
+  checkpoints_.taken += now.taken - member->checkpoints_seen.taken;
+  checkpoints_.installed += now.installed - member->checkpoints_seen.installed;
+  checkpoints_.segments_cut += cut - member->cut_seen;
+  member->checkpoints_seen = now;
+  member->cut_seen = cut;
 }
 
 size_t Cluster::NumberOf(MemberId id) const {
@@ -275,6 +306,58 @@ void Cluster::Forward(size_t from, MemberId to_id, engine::RequestKind kind, con
                    if (n == nullptr) return;
                    n->OnForwarded(engine::PeerKindOf(kind), body, kForwardTimeout, answer);
                  });
+}
+
+// The chunks of a transfer as one datagram, and one that says that it has arrived.
+void Cluster::SendSnapshot(size_t from, raft::Message message, engine::StateImage image) {
+  Member& sender = At(from);
+  ObserveNow(&sender);
+  const MemberId to_id = message.to;
+  const size_t to = NumberOf(to_id);
+  CHECK(to != 0);
+  const size_t size = image.bytes();
+  peer::SnapshotChunker chunker(++frames_, std::move(message), std::move(image));
+  std::vector<Bytes> chunks;
+  while (!chunker.done()) {
+    BytesBuilder chunk;
+    for (const Bytes& piece : chunker.Next()) chunk.Append(piece);
+    chunks.push_back(std::move(chunk).Finish());
+  }
+  const uint64_t incarnation = sender.host->incarnation();
+  const auto reported = std::make_shared<bool>(false);
+  constexpr auto kType = static_cast<DatagramType>(raft::MessageType::kSnap);
+  const HostId from_host = sender.host->id();
+  const HostId to_host = At(to).host->id();
+  network_->Send(from_host, to_host, kType, size, [=, this] {
+    DeliverSnapshot(to, chunks);
+    network_->Send(to_host, from_host, kType, 64, [=, this] {
+      if (std::exchange(*reported, true) || this->incarnation(from) != incarnation) return;
+      if (node::Node* const n = node(from)) n->ReportSnapshotSent(to_id, true);
+    });
+  });
+  context_.scheduler->After(kSnapshotPatience, [=, this] {
+    if (!std::exchange(*reported, true)) ReportSnapshot(from, incarnation, to_id, false);
+  });
+}
+
+void Cluster::DeliverSnapshot(size_t to, const std::vector<Bytes>& chunks) {
+  node::Node* const n = node(to);
+  if (n == nullptr) return;
+  peer::SnapshotAssembler assembler;
+  std::optional<peer::SnapshotAssembler::Arrived> arrived;
+  for (const Bytes& chunk : chunks) {
+    const absl::Status status = assembler.Add(chunk, &arrived);
+    CHECK_MSG(status.ok(), status.ToString());
+  }
+  CHECK(arrived.has_value());
+  n->OnSnapshot(std::move(arrived->message), std::move(arrived->image));
+}
+
+void Cluster::ReportSnapshot(size_t from, uint64_t incarnation, MemberId to, bool ok) {
+  if (!running(from) || this->incarnation(from) != incarnation) return;
+  At(from).host->Run([this, from, to, ok] {
+    if (node::Node* const n = node(from)) n->ReportSnapshotSent(to, ok);
+  });
 }
 
 void Cluster::Deliver(size_t to, uint64_t number, const Bytes& frame) {

@@ -28,6 +28,7 @@
 #include "sim/oracle/raft.h"
 #include "sim/scheduler.h"
 #include "sim/swarm.h"
+#include "storage/checkpoints.h"
 
 namespace quorate::sim {
 
@@ -78,6 +79,14 @@ class Cluster {
   void TransferLeadership(size_t to);
 
   const RaftOracle& oracle() const { return *oracle_; }
+  // Of all members and all their lives.
+  struct Checkpointing {
+    uint64_t taken = 0;
+    uint64_t installed = 0;     // that came from a leader
+    uint64_t restarts = 0;      // from a checkpoint
+    uint64_t segments_cut = 0;  // of logs
+  };
+  const Checkpointing& checkpoints() const { return checkpoints_; }
   // Why members stopped by themselves, for the report.
   const std::vector<std::string>& failures() const { return failures_; }
 
@@ -96,6 +105,10 @@ class Cluster {
     // Forwarded proposals that arrived: those that are carried twice are taken once, as
     // over a stream. (All other messages may come twice.)
     std::set<uint64_t> proposals;
+    // What was counted of the process of that incarnation.
+    uint64_t checkpoints_of = 0;
+    storage::CheckpointStats checkpoints_seen;
+    uint64_t cut_seen = 0;
   };
 
   Member& At(size_t member) { return *members_[member - 1]; }
@@ -107,6 +120,10 @@ class Cluster {
   void Deliver(size_t to, uint64_t number, const Bytes& frame);
   void Forward(size_t from, MemberId to, engine::RequestKind kind, const Bytes& body,
                node::ForwardCallback done);
+  void SendSnapshot(size_t from, raft::Message message, engine::StateImage image);
+  void DeliverSnapshot(size_t to, const std::vector<Bytes>& chunks);
+  void ReportSnapshot(size_t from, uint64_t incarnation, MemberId to, bool ok);
+  void CountCheckpoints(Member* member, const node::Node* n);
   size_t NumberOf(MemberId id) const;
 
   const Context context_;
@@ -119,6 +136,7 @@ class Cluster {
   Prng restart_prng_;
   Judge* const judge_;
   std::vector<std::string> failures_;
+  Checkpointing checkpoints_;
   uint64_t frames_ = 0;
 };
 

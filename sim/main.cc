@@ -2,6 +2,7 @@
 //
 //   quorate-sim run --seeds 1..500
 //   quorate-sim replay --seed 17
+//   quorate-sim explore --members 3 --terms 2 --entries 1
 //
 // Exit status: 0 clean, 1 a violation (or a campaign that injected too little), 2 wrong
 // usage, 3 a bound reached before the end.
@@ -25,6 +26,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/check.h"
+#include "sim/explore/command.h"
 #include "sim/report.h"
 #include "sim/swarm.h"
 #include "sim/workers.h"
@@ -293,6 +295,20 @@ int PrintProfiles() {
   return kClean;
 }
 
+int Explore(const CLI::App& app, const explore::CommandOptions& options) {
+  const absl::StatusOr<explore::Bounds> bounds = explore::BoundsOf(app, options);
+  if (!bounds.ok()) return UsageError(std::string(bounds.status().message()));
+  switch (explore::Run(*bounds, options, Now)) {
+    case explore::Verdict::kExhaustive:
+      return kClean;
+    case explore::Verdict::kViolation:
+      return kFoundViolation;
+    case explore::Verdict::kBoundReached:
+      return kBound;
+  }
+  UNREACHABLE("verdict");
+}
+
 void AddRun(CLI::App* app, Arguments* arguments) {
   app->add_option("--seeds", arguments->seeds, "A..B, or one seed")->capture_default_str();
   app->add_option("--jobs", arguments->jobs, "processes to run seeds in")
@@ -321,6 +337,10 @@ int Main(int argc, char** argv) {
   replay->add_flag("--history", arguments.history, "also print what each client asked and saw");
   CLI::App* const digest = app.add_subcommand("digest", "print each seed's digest");
   digest->add_option("--seeds", arguments.seeds, "A..B, or one seed")->capture_default_str();
+  CLI::App* const exploration =
+      app.add_subcommand("explore", "walk every state of a small cluster, within bounds");
+  explore::CommandOptions explore_options;
+  explore::AddOptions(exploration, &explore_options);
   CLI::App* const profiles = app.add_subcommand("profiles", "list the profiles");
   for (CLI::App* const command : {run, replay, digest}) {
     command->add_option("--profile", arguments.profile, "see `quorate-sim profiles`")
@@ -332,6 +352,7 @@ int Main(int argc, char** argv) {
     return app.exit(e) == 0 ? kClean : kUsage;
   }
   if (profiles->parsed()) return PrintProfiles();
+  if (exploration->parsed()) return Explore(*exploration, explore_options);
   const absl::StatusOr<Options> options = DrawOptions(arguments.profile, 1);
   if (!options.ok()) return UsageError(std::string(options.status().message()));
   if (replay->parsed()) return Replay(arguments);

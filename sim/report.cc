@@ -46,6 +46,10 @@ SeedReport FromParsed(const Json& in) {
   out.faults = in.at("faults").get<std::array<uint64_t, kFaultKinds>>();
   out.checks = in.at("checks").get<std::array<uint64_t, kRules>>();
   out.elections = in.at("elections").get<uint64_t>();
+  out.checkpoints = in.at("checkpoints").get<uint64_t>();
+  out.snapshots_installed = in.at("snapshots_installed").get<uint64_t>();
+  out.restarts_from_checkpoints = in.at("restarts_from_checkpoints").get<uint64_t>();
+  out.log_segments_cut = in.at("log_segments_cut").get<uint64_t>();
   out.requests = in.at("requests").get<uint64_t>();
   out.answered = in.at("answered").get<uint64_t>();
   out.unknown = in.at("unknown").get<uint64_t>();
@@ -112,6 +116,10 @@ std::string ToJson(const SeedReport& report) {
                     {"faults", report.faults},
                     {"checks", report.checks},
                     {"elections", report.elections},
+                    {"checkpoints", report.checkpoints},
+                    {"snapshots_installed", report.snapshots_installed},
+                    {"restarts_from_checkpoints", report.restarts_from_checkpoints},
+                    {"log_segments_cut", report.log_segments_cut},
                     {"requests", report.requests},
                     {"answered", report.answered},
                     {"unknown", report.unknown},
@@ -170,6 +178,10 @@ void Tally::Add(const SeedReport& report) {
     if (report.classes[i]) ++(report.streams ? on_streams_ : on_datagrams_)[i];
   }
   elections_ += report.elections;
+  checkpoints_ += report.checkpoints;
+  snapshots_installed_ += report.snapshots_installed;
+  restarts_from_checkpoints_ += report.restarts_from_checkpoints;
+  log_segments_cut_ += report.log_segments_cut;
   requests_ += report.requests;
   answered_ += report.answered;
   unknown_ += report.unknown;
@@ -187,6 +199,10 @@ void Tally::Add(const SeedReport& report) {
 
 std::vector<Tally::Total> Tally::Totals() const {
   return {{"elections", elections_, true},
+          {"checkpoints", checkpoints_, true},
+          {"snapshots_installed", snapshots_installed_, true},
+          {"restarts_from_checkpoints", restarts_from_checkpoints_, true},
+          {"log_segments_cut", log_segments_cut_, true},
           {"requests", requests_, true},
           {"answered", answered_, true},
           {"unknown_outcomes", unknown_, false},

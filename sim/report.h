@@ -68,6 +68,10 @@ class Tally {
   std::array<uint64_t, kFaultClasses> on_streams_ = {};
   std::array<uint64_t, kFaultClasses> on_datagrams_ = {};
   uint64_t elections_ = 0;
+  uint64_t checkpoints_ = 0;
+  uint64_t snapshots_installed_ = 0;
+  uint64_t restarts_from_checkpoints_ = 0;
+  uint64_t log_segments_cut_ = 0;
   uint64_t requests_ = 0;
   uint64_t answered_ = 0;
   uint64_t unknown_ = 0;

@@ -137,6 +137,14 @@ void DrawCluster(const Draw& draw, const Profile& profile, Options* out) {
   const std::vector<uint64_t> segments = {16 * 1024, 64 * 1024, 256 * 1024};
   out->wal_segment_bytes = draw.OneOf("segment", segments);
   out->wal_first_segment_bytes = draw.OneOf("first-segment", std::vector<uint64_t>{4096, 65'536});
+  // Mostly so small that a seed takes many checkpoints, cuts logs and sends snapshots.
+  out->snapshot_count = draw.OneOf("snapshot-count", std::vector<size_t>{20, 50, 200, 10'000});
+  out->snapshot_catchup_entries =
+      draw.OneOf("snapshot-catchup", std::vector<size_t>{0, 5, 50, 5'000});
+  out->checkpoint_interval =
+      Milliseconds(draw.OneOf("checkpoint-interval", std::vector<int64_t>{0, 0, 700}));
+  out->checkpoint_pack_bytes = draw.OneOf("pack", std::vector<uint64_t>{4096, 65'536, 1 << 26});
+  out->store_segment_bytes = draw.OneOf("store-segment", std::vector<size_t>{512, 4096, 1 << 18});
   // One entry a message, a few, many.
   out->max_append_bytes = draw.OneOf("append", std::vector<uint64_t>{0, 256, 4096, 1 << 20});
   const std::vector<int64_t> checkpoints = {200, 700, 2000, 300'000};
@@ -257,6 +265,7 @@ void DrawWorkload(const Draw& draw, Options* out) {
   w.watchers = draw.Between("watchers", 1, 3);
   if (draw.Percent("lease", 60)) w.lease = static_cast<uint32_t>(draw.Between("lease", 10, 60));
   w.lease_ttl_max = static_cast<int64_t>(draw.Between("lease-ttl", 1, 6));
+  w.administrator = draw.Percent("administrator", 30);
 }
 
 const Profile* Find(const std::vector<Profile>& profiles, absl::string_view name) {
@@ -393,10 +402,14 @@ std::string Describe(const Options& options) {
       "us busy=", options.turns.busy_max.micros(),
       "us late=", options.turns.timer_late_max.micros(), "us append=", options.max_append_bytes,
       " apply=", options.max_apply_entries, " segment=", options.wal_segment_bytes,
-      options.pre_vote ? "" : " no-pre-vote", " clients=", w.clients, " rate=", w.rate,
-      " keys=", w.groups, "x", w.keys, " timeout=", w.request_timeout.millis(),
-      "ms watchers=", w.watchers, " leases=", w.lease, "/", w.lease_ttl_max, "s/",
-      options.lease_checkpoint_interval.millis(), "ms faults=[", absl::StrJoin(faults, ", "), "]");
+      " checkpoint=", options.snapshot_count, "+", options.snapshot_catchup_entries, "/",
+      options.checkpoint_interval.millis(), "ms packs=", options.checkpoint_pack_bytes, "/",
+      options.store_segment_bytes, options.pre_vote ? "" : " no-pre-vote", " clients=", w.clients,
+      " rate=", w.rate, " keys=", w.groups, "x", w.keys, " timeout=", w.request_timeout.millis(),
+      "ms watchers=", w.watchers, " leases=", w.lease, "/",
+      w.lease_ttl_max, "s/", options.lease_checkpoint_interval.millis(), "ms",
+      w.administrator ? " administrator" : "", " faults=[",
+      absl::StrJoin(faults, ", "), "]");
 }
 
 }  // namespace quorate::sim

@@ -83,6 +83,8 @@ struct WorkloadOptions {
   // Chance, in percent, that an attempt of unknown outcome is repeated.
   uint32_t retry_percent = 70;
   size_t watchers = 2;
+  // Somebody manages users and roles meanwhile.
+  bool administrator = false;
 };
 
 struct Options {
@@ -98,6 +100,13 @@ struct Options {
   // See config::Config.
   uint64_t wal_segment_bytes = 256 * 1024;
   uint64_t wal_first_segment_bytes = 64 * 1024;
+  // Entries between checkpoints and kept behind one; time between two (0 = any); bytes
+  // of segments in a file.
+  size_t snapshot_count = 10'000;
+  size_t snapshot_catchup_entries = 5'000;
+  Duration checkpoint_interval;
+  size_t store_segment_bytes = 256 * 1024;
+  uint64_t checkpoint_pack_bytes = 64 * 1024 * 1024;
   uint64_t max_append_bytes = 1024 * 1024;
   size_t max_apply_entries = 4096;
   Duration lease_checkpoint_interval = Seconds(300);

@@ -107,8 +107,17 @@ void World::MakeClients() {
                                                     &kv_->model(), key, PrefixEnd(key)));
     }
   }
+  if (options_.workload.administrator) MakeAdministrator(&ids);
   nemesis_ =
       std::make_unique<Nemesis>(context_, cluster_.get(), network_.get(), options_, std::move(ids));
+}
+
+void World::MakeAdministrator(std::vector<HostId>* ids) {
+  client_hosts_.push_back(std::make_unique<Host>(context_, network_.get(), "admin", HostOptions()));
+  Host* const host = client_hosts_.back().get();
+  ids->push_back(host->id());
+  administrator_ =
+      std::make_unique<Administrator>(context_, host->id(), host->Boot(), cluster_.get(), &judge_);
 }
 
 bool World::RunUntil(VirtualTime end, const std::function<bool()>& done) {
@@ -135,8 +144,10 @@ void World::SafetyPhase() {
     client_hosts_[i]->Run([this, i, clients] {
       if (i < clients) {
         clients_[i]->Start();
-      } else {
+      } else if (i < clients + watchers_.size()) {
         watchers_[i - clients]->Start();
+      } else {
+        administrator_->Start();
       }
     });
   }
@@ -222,9 +233,13 @@ void World::LivenessPhase() {
          });
   answered_after_ = since_heal();
   for (const auto& client : clients_) client->Stop();
-  Expect(options_.workload.request_timeout * 2, "some requests were not answered", [this] {
-    return std::all_of(clients_.begin(), clients_.end(), [](const auto& c) { return c->idle(); });
-  });
+  if (administrator_ != nullptr) administrator_->Stop();
+  Expect(std::max(options_.workload.request_timeout * 2, Seconds(3)),
+         "some requests were not answered", [this] {
+           return (administrator_ == nullptr || administrator_->idle()) &&
+                  std::all_of(clients_.begin(), clients_.end(),
+                              [](const auto& c) { return c->idle(); });
+         });
   Expect(timeout * kConvergeTimeouts + slack, "the members did not converge",
          [this] { return Converged(); });
   converged_after_ = since_heal();
@@ -295,6 +310,23 @@ void World::CheckFinalContents() {
          [this, &compared] { return compared == cluster_->size(); });
 }
 
+void World::CheckFinalUsers() {
+  if (administrator_ == nullptr) return;
+  size_t answered = 0;
+  for (size_t m = 1; m <= cluster_->size(); ++m) {
+    cluster_->host(m).Run([this, m, &answered] {
+      cluster_->node(m)->Call(engine::RequestKind::kAuthUserList, Bytes(), Seconds(5),
+                              [this, m, &answered](const absl::Status& status, const Bytes& body) {
+                                if (!status.ok()) return;
+                                ++answered;
+                                administrator_->Check(m, Administrator::UsersOf(body));
+                              });
+    });
+  }
+  Expect(Seconds(10), "a list of users was not answered",
+         [this, &answered] { return answered == cluster_->size(); });
+}
+
 // Some groups of keys again, by search and without revisions.
 void World::SearchSample() {
   const std::vector<History::Id>& took_effect = kv_->took_effect();
@@ -329,6 +361,7 @@ void World::FinalChecks() {
   if (Broken()) return;
   CheckEqualState();
   CheckFinalContents();
+  CheckFinalUsers();
   if (Broken()) return;
   for (const auto& watcher : watchers_) watcher->Finish();
   kv_->Finish(scheduler_.now());
@@ -362,6 +395,10 @@ SeedReport World::Report() const {
   for (size_t i = 0; i < kFaultKinds; ++i) out.faults[i] = faults_.count(static_cast<Fault>(i));
   for (size_t i = 0; i < kRules; ++i) out.checks[i] = judge_.checks(static_cast<Rule>(i));
   out.elections = cluster_->oracle().leaders_elected();
+  out.checkpoints = cluster_->checkpoints().taken;
+  out.snapshots_installed = cluster_->checkpoints().installed;
+  out.restarts_from_checkpoints = cluster_->checkpoints().restarts;
+  out.log_segments_cut = cluster_->checkpoints().segments_cut;
   out.requests = history_.size();
   for (const auto& client : clients_) {
     out.answered += client->answered();

@@ -32,6 +32,7 @@
 #include "sim/scheduler.h"
 #include "sim/swarm.h"
 #include "sim/trace.h"
+#include "sim/workload/administrator.h"
 #include "sim/workload/client.h"
 #include "sim/workload/watcher.h"
 
@@ -51,6 +52,10 @@ struct SeedReport {
   std::array<uint64_t, kFaultKinds> faults = {};
   std::array<uint64_t, kRules> checks = {};
   uint64_t elections = 0;
+  uint64_t checkpoints = 0;
+  uint64_t snapshots_installed = 0;
+  uint64_t restarts_from_checkpoints = 0;
+  uint64_t log_segments_cut = 0;
   uint64_t requests = 0;
   uint64_t answered = 0;
   uint64_t unknown = 0;
@@ -86,6 +91,7 @@ class World {
 
  private:
   void MakeClients();
+  void MakeAdministrator(std::vector<HostId>* ids);
   // Runs events until `done` or `end`; true if it is done. False at once after a
   // violation or at the bound.
   bool RunUntil(VirtualTime end, const std::function<bool()>& done);
@@ -100,6 +106,7 @@ class World {
   void FinalChecks();
   void CheckEqualState();
   void CheckFinalContents();
+  void CheckFinalUsers();
   void SearchSample();
   SeedReport Report() const;
 
@@ -117,6 +124,7 @@ class World {
   std::vector<std::unique_ptr<Host>> client_hosts_;
   std::vector<std::unique_ptr<Client>> clients_;
   std::vector<std::unique_ptr<Watcher>> watchers_;
+  std::unique_ptr<Administrator> administrator_;  // may be null
   std::unique_ptr<Nemesis> nemesis_;
   bool bound_reached_ = false;
   VirtualTime healed_;

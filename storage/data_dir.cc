@@ -38,7 +38,10 @@ DataPaths::DataPaths(std::string data_dir)
       member(Join(data, "member")),
       meta(Join(member, "meta")),
       meta_tmp(Join(member, "meta.tmp")),
-      log(Join(member, "log")) {}
+      log(Join(member, "log")),
+      checkpoint(Join(member, "checkpoint")),
+      manifest(Join(checkpoint, "manifest")),
+      manifest_tmp(Join(checkpoint, "manifest.tmp")) {}
 
 Bytes EncodeMeta(const Identity& identity) {
   BytesBuilder out(kMetaBytes);

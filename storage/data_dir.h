@@ -12,8 +12,8 @@
 #include "absl/strings/string_view.h"
 #include "base/bytes.h"
 #include "io/disk.h"
+#include "storage/identity.h"
 #include "storage/lifetime.h"
-#include "storage/recovery.h"
 
 namespace quorate::storage {
 
@@ -22,11 +22,14 @@ inline constexpr uint32_t kDataFormatVersion = 1;
 
 struct DataPaths {
   explicit DataPaths(std::string data_dir);
-  std::string data;      // <data-dir>
-  std::string member;    // <data-dir>/member
-  std::string meta;      // <data-dir>/member/meta
-  std::string meta_tmp;  // <data-dir>/member/meta.tmp
-  std::string log;       // <data-dir>/member/log
+  std::string data;          // <data-dir>
+  std::string member;        // <data-dir>/member
+  std::string meta;          // <data-dir>/member/meta
+  std::string meta_tmp;      // <data-dir>/member/meta.tmp
+  std::string log;           // <data-dir>/member/log
+  std::string checkpoint;    // <data-dir>/member/checkpoint
+  std::string manifest;      // <data-dir>/member/checkpoint/manifest
+  std::string manifest_tmp;  // <data-dir>/member/checkpoint/manifest.tmp
 };
 
 // The meta file's 512 bytes.

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "storage/checkpoint_reader.h"
 #include "storage/data_dir.h"
 #include "storage/log_reader.h"
 
@@ -45,25 +46,37 @@ class Inspection final : public PendingOpen {
     peeking_ = PeekIdentity(env, data_dir, [this](absl::StatusOr<Identity> identity) {
       if (!identity.ok()) return Finish(identity.status());
       report_.identity = *identity;
-      ReadLog();
+      ReadCheckpoint();
     });
   }
 
  private:
+  void ReadCheckpoint() {
+    checkpoint_ = std::make_unique<CheckpointReader>(
+        disk_, paths_, report_.identity, /*sync=*/false,
+        [this](absl::Status status, CheckpointContents contents) {
+          report_.verdict = std::move(status);
+          report_.checkpoint = contents.image.index;
+          report_.checkpoint_bytes = contents.image.bytes();
+          ReadLog();
+        });
+  }
   void ReadLog() {
-    reader_ = std::make_unique<LogReader>(disk_, paths_.log, report_.identity, /*writable=*/false,
+    reader_ = std::make_unique<LogReader>(disk_, paths_.log, report_.identity, report_.checkpoint,
+                                          /*writable=*/false,
                                           [this](absl::Status status, LogContents contents) {
-                                            if (status.ok() && contents.chain.empty())
-                                              status = MissingLogError(paths_);
-                                            report_.verdict = std::move(status);
-                                            for (const LogFile& file : contents.files)
-                                              report_.segments.push_back(ReportOn(file));
-                                            report_.hard_state = contents.position.hard_state;
-                                            report_.last_index = contents.position.last_index;
-                                            report_.last_term = contents.position.last_term;
-                                            report_.notes = std::move(contents.notes);
-                                            Finish(std::move(report_));
+                                            TakeLog(std::move(status), contents);
                                           });
+  }
+  void TakeLog(absl::Status status, LogContents& contents) {
+    if (status.ok() && contents.chain.empty()) status = MissingLogError(paths_);
+    if (report_.verdict.ok()) report_.verdict = std::move(status);
+    for (const LogFile& file : contents.files) report_.segments.push_back(ReportOn(file));
+    report_.hard_state = contents.position.hard_state;
+    report_.last_index = contents.position.last_index;
+    report_.last_term = contents.position.last_term;
+    report_.notes = std::move(contents.notes);
+    Finish(std::move(report_));
   }
   void Finish(absl::StatusOr<StorageReport> result) {
     const Callback callback = std::move(callback_);
@@ -75,6 +88,7 @@ class Inspection final : public PendingOpen {
   Callback callback_;
   StorageReport report_;
   std::unique_ptr<PendingOpen> peeking_;
+  std::unique_ptr<CheckpointReader> checkpoint_;
   std::unique_ptr<LogReader> reader_;
 };
 
@@ -103,6 +117,10 @@ std::unique_ptr<PendingOpen> InspectStorage(
 std::string DescribeReport(const StorageReport& report) {
   std::string out = absl::StrFormat("cluster %x, member %x\n", report.identity.cluster_id.value(),
                                     report.identity.member_id.value());
+  if (report.checkpoint > LogIndex(0)) {
+    absl::StrAppend(&out, "checkpoint at entry ", report.checkpoint.value(), ", ",
+                    report.checkpoint_bytes, " bytes\n");
+  }
   for (const SegmentReport& segment : report.segments) {
     absl::StrAppend(&out, segment.path, ": ", RoleName(segment.role), ", ", segment.file_bytes,
                     " bytes");

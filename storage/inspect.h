@@ -45,6 +45,9 @@ struct StorageReport {
   // OK if a start would find nothing wrong; else what it would refuse with. The rest is
   // then what was found up to there.
   absl::Status verdict;
+  // The newest checkpoint; 0 if there is none.
+  LogIndex checkpoint;
+  uint64_t checkpoint_bytes = 0;
   std::vector<SegmentReport> segments;  // in ascending order of their numbers
   raft::HardState hard_state;
   LogIndex last_index;

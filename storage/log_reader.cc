@@ -76,10 +76,11 @@ void SectorStream::Finish(absl::Status status) {
 // LogReader: files and headers
 
 LogReader::LogReader(io::Disk* disk, std::string log_dir, std::optional<Identity> identity,
-                     bool writable, Callback callback)
+                     LogIndex checkpoint, bool writable, Callback callback)
     : disk_(disk),
       log_dir_(std::move(log_dir)),
       identity_(identity),
+      checkpoint_(checkpoint),
       writable_(writable),
       callback_(std::move(callback)) {
   disk_->List(log_dir_, lifetime_.Guard([this](absl::StatusOr<std::vector<std::string>> names) {
@@ -144,11 +145,19 @@ absl::Status LogReader::FindChain() {
     file.in_log = true;
     contents_.chain.push_back(index);
     const SegmentNumber previous = file.header.previous;
-    if (previous == 0) break;
+    const bool may_begin_here = file.header.start.last_index <= checkpoint_;
+    if (previous == 0) {
+      if (may_begin_here) break;
+      return DamageError(
+          file.path, 0,
+          absl::StrCat("the log begins behind entry ", file.header.start.last_index.value(),
+                       ", and no checkpoint holds what came before"));
+    }
     const auto at = std::lower_bound(
         files.begin(), files.end(), previous,
         [](const LogFile& candidate, SegmentNumber number) { return candidate.segment < number; });
     if (at == files.end() || at->segment != previous) {
+      if (may_begin_here && checkpoint_ > LogIndex(0)) break;  // cut after a checkpoint
       return DamageError(absl::StrCat(log_dir_, "/", SegmentName(previous)), 0,
                          absl::StrCat("the file is missing, though ", file.path, " continues it"));
     }
@@ -156,6 +165,7 @@ absl::Status LogReader::FindChain() {
     index = static_cast<size_t>(at - files.begin());
   }
   std::reverse(contents_.chain.begin(), contents_.chain.end());
+  replay_.BeginAt(files[contents_.chain.front()].header.start);
   return absl::OkStatus();
 }
 
@@ -245,6 +255,8 @@ absl::Status LogReader::ReplayLast(const LogFile& file, const ScannedSegment& sc
   if (!last.ok()) return DamageError(file.path, Offset(sector), last.status().message());
   contents_.last_write = *std::move(last);
   contents_.position = replay_.position();
+  contents_.base = replay_.base();
+  contents_.base_term = replay_.base_term();
   contents_.entries = replay_.TakeEntries();
   NoteTornTail(file, scanned);
   return absl::OkStatus();

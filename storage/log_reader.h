@@ -42,6 +42,9 @@ struct LogContents {
   std::vector<LogFile> files;  // in ascending order of their numbers
   // Indexes of the log's segments in `files`, oldest first. Empty: there is no log.
   std::vector<size_t> chain;
+  // The entry before the first of `entries`; 0 as long as the log was never cut.
+  LogIndex base;
+  Term base_term;
   // After everything that counts.
   LogPosition position;
   std::vector<raft::Entry> entries;
@@ -79,10 +82,12 @@ class LogReader {
   using Callback = std::function<void(absl::Status, LogContents)>;
 
   // `writable`: open the files for writing too (recovery syncs them). `identity`: whose
-  // the log must be, if given. A missing directory is an empty log. Calls back once
-  // unless destroyed before; errors are recovery's, and come with what was found so far.
-  LogReader(io::Disk* disk, std::string log_dir, std::optional<Identity> identity, bool writable,
-            Callback callback);
+  // the log must be, if given. `checkpoint`: the entry that the newest checkpoint ends
+  // with, 0 if there is none; segments of entries up to it may be missing. A missing directory is
+  // an empty log. Calls back once unless destroyed before; errors are recovery's, and come with
+  // what was found so far.
+  LogReader(io::Disk* disk, std::string log_dir, std::optional<Identity> identity,
+            LogIndex checkpoint, bool writable, Callback callback);
 
  private:
   void OpenNext();
@@ -104,6 +109,7 @@ class LogReader {
   io::Disk* const disk_;
   const std::string log_dir_;
   const std::optional<Identity> identity_;
+  const LogIndex checkpoint_;
   const bool writable_;
   Callback callback_;
 

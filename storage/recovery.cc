@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "storage/checkpoint_reader.h"
 #include "storage/data_dir.h"
 #include "storage/lifetime.h"
 #include "storage/log_reader.h"
@@ -40,6 +41,13 @@ absl::Status EtcdDirectory(const Survey& survey) {
       absl::StrCat(survey.etcd_file,
                    ": this is a data directory of etcd, which this server cannot use. "
                    "Start it with another data directory and import a snapshot"));
+}
+
+// A member that holds a checkpoint knows what is committed up to there, and its term.
+raft::HardState AtLeast(raft::HardState state, const engine::StateImage& image) {
+  if (image.term > state.term) state = {image.term, MemberId(0), state.commit};
+  state.commit = std::max(state.commit, image.index);
+  return state;
 }
 
 // "/a" for "/a/b", "." for "a", empty for "/" and ".".
@@ -86,12 +94,16 @@ class Opening final : public PendingOpen {
   void ReadIdentity();
 
   // --- What does it say? ---
+  void ReadCheckpoint();
   void ReadLog();
   void TakeLog(LogContents contents);
+  absl::Status FitToCheckpoint();
+  void ReinstallCheckpoint();
 
   // --- A new segment, durable before it counts ---
   void PrepareSegment();
   void RepeatLastWrite();
+  void BeginAnew();
   void WriteHeader();
 
   // --- Everything else that must be durable ---
@@ -103,6 +115,7 @@ class Opening final : public PendingOpen {
   void SortLeftovers();
   void TruncateNext();
   void RemoveNext();
+  std::vector<ClosedSegment> ClosedSegments() const;
   void Succeed();
 
   void Fail(absl::Status status) { Finish(std::move(status)); }
@@ -128,8 +141,13 @@ class Opening final : public PendingOpen {
   std::unique_ptr<io::DirectoryLock> lock_;
   bool creating_ = false;
 
+  std::unique_ptr<CheckpointReader> checkpoint_reader_;
+  CheckpointContents checkpoint_;
+  std::unique_ptr<Checkpoints> checkpoints_;
   std::unique_ptr<LogReader> reader_;
   LogContents log_;
+  // The checkpoint came from a peer and the log has not followed yet: begin it anew.
+  bool begin_anew_ = false;
   PreparedSegment segment_;
   SegmentHeader header_;
   SectorIndex next_sector_ = 1;
@@ -170,20 +188,38 @@ void Opening::ReadIdentity() {
     if (absl::IsNotFound(found.status())) {
       if (!options_.create) return Fail(NotInitialised(paths_));
       creating_ = true;
-      return ReadLog();
+      return ReadCheckpoint();
     }
     if (!found.ok()) return Fail(found.status());
     const absl::Status same = CheckIdentity(*found, identity(), paths_.meta);
     if (!same.ok()) return Fail(same);
-    ReadLog();
+    ReadCheckpoint();
   });
+}
+
+void Opening::ReadCheckpoint() {
+  const std::optional<Identity> expected =
+      creating_ ? std::nullopt : std::optional<Identity>(identity());
+  checkpoint_reader_ = std::make_unique<CheckpointReader>(
+      disk_, paths_, expected, /*sync=*/true,
+      [this](absl::Status status, CheckpointContents contents) {
+        if (!status.ok()) return Fail(std::move(status));
+        if (creating_ && contents.manifest.has_value()) {
+          return Fail(DamageError(paths_.meta, 0,
+                                  "the file is missing, though there is a "
+                                  "checkpoint"));
+        }
+        checkpoint_ = std::move(contents);
+        ReadLog();
+      });
 }
 
 void Opening::ReadLog() {
   // What a creation that was cut short has left may bear any name: it holds nothing.
   const std::optional<Identity> expected =
       creating_ ? std::nullopt : std::optional<Identity>(identity());
-  reader_ = std::make_unique<LogReader>(disk_, paths_.log, expected, /*writable=*/true,
+  reader_ = std::make_unique<LogReader>(disk_, paths_.log, expected, checkpoint_.image.index,
+                                        /*writable=*/true,
                                         [this](absl::Status status, LogContents contents) {
                                           if (!status.ok()) return Fail(std::move(status));
                                           TakeLog(std::move(contents));
@@ -203,7 +239,48 @@ void Opening::TakeLog(LogContents contents) {
     for (LogFile& file : log_.files) file.in_log = false;
     log_.chain.clear();
   }
-  PrepareSegment();
+  const absl::Status fits = FitToCheckpoint();
+  if (!fits.ok()) return Fail(fits);
+  ReinstallCheckpoint();
+}
+
+// A checkpoint of our own state ends with an entry that the log holds. One that came from
+// a peer replaces a log that does not; the log begins anew behind it, which a crash may
+// have prevented. What such a log held is covered, or was never committed.
+absl::Status Opening::FitToCheckpoint() {
+  if (!checkpoint_.manifest.has_value()) return absl::OkStatus();
+  const LogIndex index = checkpoint_.image.index;
+  const LogIndex base = log_.base;
+  std::optional<Term> term;
+  if (index == base) {
+    term = log_.base_term;
+  } else if (index > base && index <= log_.position.last_index) {
+    term = log_.entries[index - base - 1].term;
+  }
+  if (term == checkpoint_.image.term) return absl::OkStatus();
+  if (!checkpoint_.manifest->installed) {
+    return DamageError(log_.files[log_.chain.back()].path,
+                       uint64_t{log_.files[log_.chain.back()].end} * io::kSectorBytes,
+                       absl::StrCat("the log does not hold entry ", index.value(), " of term ",
+                                    checkpoint_.image.term.value(), ", with which the checkpoint ",
+                                    paths_.manifest, " ends"));
+  }
+  begin_anew_ = true;
+  return absl::OkStatus();
+}
+
+// That it could be read does not make it durable: its name may still be lost, and with it
+// what a log that begins behind it rests on.
+void Opening::ReinstallCheckpoint() {
+  checkpoints_ =
+      std::make_unique<Checkpoints>(Checkpoints::Start{.loop = loop_,
+                                                       .disk = disk_,
+                                                       .data_dir = options_.data_dir,
+                                                       .identity = identity(),
+                                                       .newest = std::move(checkpoint_.manifest),
+                                                       .packs = std::move(checkpoint_.packs),
+                                                       .pack_bytes = options_.pack_bytes});
+  checkpoints_->Reinstall(Then(&Opening::PrepareSegment));
 }
 
 // The log goes on in a new segment. Behind the end of the old one there may be what a
@@ -238,6 +315,10 @@ void Opening::RepeatLastWrite() {
   header_ = {.cluster_id = options_.cluster_id,
              .member_id = options_.member_id,
              .prepared_sectors = segment_.sectors};
+  if (begin_anew_) {
+    BeginAnew();
+    return WriteHeader();
+  }
   if (!log_.chain.empty()) {
     LogFile& last = log_.files[log_.chain.back()];
     header_.start = log_.last_write.before;
@@ -260,6 +341,20 @@ void Opening::RepeatLastWrite() {
   next_sector_ = encoder.Finish();
   segment_.file->WriteAndSync(io::kSectorBytes, {std::move(out).Finish()},
                               Then(&Opening::WriteHeader));
+}
+
+// The new segment has none before it: it says itself where the log stands.
+void Opening::BeginAnew() {
+  for (const size_t i : log_.chain) log_.files[i].in_log = false;
+  log_.chain.clear();
+  log_.entries.clear();
+  LogPosition& position = log_.position;
+  position.last_index = checkpoint_.image.index;
+  position.last_term = checkpoint_.image.term;
+  position.hard_state = AtLeast(position.hard_state, checkpoint_.image);
+  header_.start = position;
+  log_.base = position.last_index;
+  log_.base_term = position.last_term;
 }
 
 // Only now: from its header on, the new segment stands for the old write.
@@ -308,7 +403,8 @@ void Opening::SortLeftovers() {
     }
     file.file.reset();
   }
-  if (header_.previous != 0) log_.files[log_.chain.back()].end = header_.previous_end;
+  // The one before the new segment may be cut, and is then not here.
+  if (!log_.chain.empty()) log_.files[log_.chain.back()].end = header_.previous_end;
   next_ = 0;
   TruncateNext();
 }
@@ -334,9 +430,26 @@ void Opening::RemoveNext() {
   disk_->Remove(path, lifetime_.Guard([this](const absl::Status&) { RemoveNext(); }));
 }
 
+std::vector<ClosedSegment> Opening::ClosedSegments() const {
+  std::vector<ClosedSegment> closed;
+  for (size_t i = 0; i < log_.chain.size(); ++i) {
+    const LogFile& file = log_.files[log_.chain[i]];
+    const bool last = i + 1 == log_.chain.size();
+    const SegmentHeader& next = last ? header_ : log_.files[log_.chain[i + 1]].header;
+    closed.push_back({{file.path, file.file->size()}, next.start.last_index});
+  }
+  return closed;
+}
+
 void Opening::Succeed() {
   OpenedStorage opened;
   opened.state.hard_state = log_.position.hard_state;
+  if (checkpoint_.image.index > LogIndex(0)) {
+    opened.state.hard_state = AtLeast(opened.state.hard_state, checkpoint_.image);
+    opened.state.checkpoint = std::move(checkpoint_.image);
+  }
+  opened.state.base = log_.base;
+  opened.state.base_term = log_.base_term;
   opened.state.entries = std::move(log_.entries);
   opened.state.notes = std::move(log_.notes);
   opened.state.existed = !creating_;
@@ -351,7 +464,9 @@ void Opening::Succeed() {
                         .segment = std::move(segment_),
                         .next_sector = next_sector_,
                         .position = log_.position,
-                        .spares = std::move(spares_)});
+                        .spares = std::move(spares_),
+                        .closed = ClosedSegments()});
+  opened.checkpoints = std::move(checkpoints_);
   Finish(std::move(opened));
 }
 

@@ -7,6 +7,7 @@
 // Layout (docs/FORMATS.md):
 //   <data-dir>/member/meta                   identity: format version, cluster and member id
 //   <data-dir>/member/log/<sequence>.log     segments of the write-ahead log
+//   <data-dir>/member/checkpoint/            the newest checkpoint: manifest and packs
 //   <data-dir>/member/LOCK                   held while a process has the directory open
 //
 // What recovery promises:
@@ -24,25 +25,22 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/limits.h"
 #include "base/strong_int.h"
+#include "engine/image/image.h"
 #include "engine/raft/types.h"
 #include "io/disk.h"
 #include "io/env.h"
+#include "storage/checkpoints.h"
+#include "storage/identity.h"
 #include "storage/wal.h"
 
 namespace quorate::storage {
-
-struct Identity {
-  ClusterId cluster_id;
-  MemberId member_id;
-
-  friend bool operator==(const Identity&, const Identity&) = default;
-};
 
 // Something an operator should see in the log, though the start succeeded.
 struct RecoveryNote {
@@ -55,13 +53,20 @@ struct RecoveryNote {
 struct RecoveredState {
   // Everything empty: the directory was created just now, or nothing was ever appended.
   raft::HardState hard_state;
-  // Contiguous from index 1. Their data are slices of the buffers that were read.
+  // The newest checkpoint: everything up to its index is applied in it.
+  std::optional<engine::StateImage> checkpoint;
+  // The entry before the first of `entries`; 0 as long as the log was never cut. Not
+  // behind the checkpoint.
+  LogIndex base;
+  Term base_term;
+  // Contiguous from base + 1, to the checkpoint's index at least. Their data are slices of the
+  // buffers that were read.
   std::vector<raft::Entry> entries;
   std::vector<RecoveryNote> notes;
   // False if the directory was created by this call.
   bool existed = false;
 
-  LogIndex last_index() const { return entries.empty() ? LogIndex(0) : entries.back().index; }
+  LogIndex last_index() const { return base + entries.size(); }
 };
 
 struct OpenOptions {
@@ -75,6 +80,8 @@ struct OpenOptions {
   // Size of the segment that a start waits for, if none is left over from before: zeros
   // must be written before the member can go on. Segments after it have segment_bytes.
   uint64_t first_segment_bytes = 4 * limits::kMiB;
+  // Size from which on checkpoints go on in another file.
+  uint64_t pack_bytes = 64 * limits::kMiB;
   // Most bytes that gather into one write; a single larger unit still goes alone.
   uint64_t max_write_bytes = 8 * limits::kMiB;
 };
@@ -82,7 +89,8 @@ struct OpenOptions {
 struct OpenedStorage {
   RecoveredState state;
   std::unique_ptr<Wal> wal;
-  // Keep it for as long as the log; destroy it after the log.
+  std::unique_ptr<Checkpoints> checkpoints;
+  // Keep it for as long as the log and the checkpoints; destroy it after them.
   std::unique_ptr<io::DirectoryLock> lock;
 };
 

@@ -95,7 +95,14 @@ absl::Status Replay::AddRecord(const Record& record, const Bytes& payload) {
 void Replay::FinishUnit(uint32_t chain) {
   for (raft::Entry& entry : unit_.entries) {
     // Replaces the tail from its index on.
-    entries_.resize(entry.index.value() - 1);
+    if (entry.index <= base_) {
+      // With what the cut took, too: the log that is known begins behind this entry.
+      base_ = entry.index;
+      base_term_ = entry.term;
+      entries_.clear();
+      continue;
+    }
+    entries_.resize(entry.index - base_ - 1);
     entries_.push_back(std::move(entry));
   }
   unit_.entries.clear();

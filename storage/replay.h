@@ -28,6 +28,13 @@ class Replay {
     size_t cut_bytes = 0;
   };
 
+  // Where the log begins, if not with its first entry. Before anything is added.
+  void BeginAt(const LogPosition& start) {
+    position_ = start;
+    base_ = start.last_index;
+    base_term_ = start.last_term;
+  }
+
   // A segment that has a successor: all of it must be there. Damage is DataLoss without
   // a path; *sector says where.
   absl::Status AddClosed(const ScannedSegment& segment, SectorIndex* sector);
@@ -35,6 +42,10 @@ class Replay {
   absl::StatusOr<LastWrite> AddLast(const ScannedSegment& segment, SectorIndex* sector);
 
   const LogPosition& position() const { return position_; }
+  // The entry before the first of those that are kept, 0 if there is none. Where the log
+  // was cut it may have ended, for a time, with entries that were replaced later.
+  LogIndex base() const { return base_; }
+  Term base_term() const { return base_term_; }
   std::vector<raft::Entry> TakeEntries() { return std::move(entries_); }
   size_t entries() const { return entries_.size(); }
 
@@ -45,6 +56,8 @@ class Replay {
   void FinishUnit(uint32_t chain);
 
   LogPosition position_;
+  LogIndex base_;
+  Term base_term_;
   std::vector<raft::Entry> entries_;
 
   // The unit whose end has not come yet.

@@ -38,6 +38,7 @@ class SegmentPreparer {
 
   // Files to recycle. Their stale sectors carry smaller segment numbers.
   void AddSpare(SpareFile file) { spares_.push_back(std::move(file)); }
+  size_t spares() const { return spares_.size(); }
 
   // Prepares the file of `segment` with at least `bytes` (a multiple of the sector size,
   // exact for a new file) from a spare of that size or a new file. Errors are the disk's;

@@ -35,6 +35,8 @@ void Wal::Append(std::span<const raft::Entry> entries, const raft::HardState* ha
                  bool must_sync, Callback done) {
   impl_->Append(entries, hard_state, must_sync, std::move(done));
 }
+void Wal::Cut(LogIndex index) { impl_->Cut(index); }
+void Wal::BeginAnew(LogIndex index, Term term) { impl_->BeginAnew(index, term); }
 const absl::Status& Wal::status() const { return impl_->status(); }
 size_t Wal::unsynced_bytes() const { return impl_->unsynced_bytes(); }
 Instant Wal::write_in_flight_since() const { return impl_->write_in_flight_since(); }
@@ -45,6 +47,7 @@ void Wal::SetSyncObserver(std::function<void(Duration)> observer) {
 
 Wal::Impl::Impl(WalStart start)
     : loop_(start.loop),
+      disk_(start.disk),
       cluster_id_(start.cluster_id),
       member_id_(start.member_id),
       segment_sectors_(static_cast<SectorIndex>(start.segment_bytes / io::kSectorBytes)),
@@ -53,6 +56,7 @@ Wal::Impl::Impl(WalStart start)
       place_{start.segment.segment, start.next_sector, start.segment.sectors, start.position},
       current_(std::move(start.segment)) {
   for (SpareFile& spare : start.spares) preparer_.AddSpare(std::move(spare));
+  for (ClosedSegment& closed : start.closed) closed_.push_back(std::move(closed));
   PrepareNext();
 }
 
@@ -93,7 +97,7 @@ Wal::Impl::Write& Wal::Impl::WriteFor(size_t payload) {
   SealOpenWrite();
   // A unit that is too large for any segment gets one of its own, which then grows.
   const bool fits = place_.next_sector + uint64_t{SectorsFor(payload)} <= place_.sectors;
-  Write& write = OpenWrite(/*in_next_segment=*/!fits && place_.next_sector > 1);
+  Write& write = OpenWrite(begin_anew_ || (!fits && place_.next_sector > 1));
   write.encoder.Reserve(payload);
   return write;
 }
@@ -115,6 +119,7 @@ Wal::Impl::Write& Wal::Impl::OpenWrite(bool in_next_segment) {
                                  .previous = place_.segment,
                                  .previous_end = place_.next_sector,
                                  .start = place_.log};
+    if (std::exchange(begin_anew_, false)) write.begins->previous = write.begins->previous_end = 0;
     write.out->Grow(io::kSectorBytes);
     ++place_.segment;
     place_.next_sector = 1;
@@ -197,6 +202,7 @@ bool Wal::Impl::EnterSegment(Write* write) {
     }
     return false;
   }
+  leaving_ = {current_.file->path(), uint64_t{current_.sectors} * io::kSectorBytes};
   current_ = *std::move(*next_);
   CHECK_EQ(current_.segment, write->segment);
   write->begins->prepared_sectors = current_.sectors;
@@ -213,6 +219,7 @@ void Wal::Impl::OnWritten(const absl::Status& status) {
   ++stats_.writes;
   stats_.bytes_written += in_flight_.size();
   unsynced_bytes_ -= writes_.front().payload_bytes;
+  if (writes_.front().begins.has_value()) CloseBefore(*writes_.front().begins);
   std::vector<Callback> done = std::move(writes_.front().done);
   writes_.pop_front();
   if (in_flight_.size() <= kKeptBufferBytes) spare_buffer_ = std::move(in_flight_);
@@ -223,6 +230,44 @@ void Wal::Impl::OnWritten(const absl::Status& status) {
   for (Callback& callback : done) callback(absl::OkStatus());
   done.clear();
   spare_done_ = std::move(done);
+}
+
+// The header that follows a segment is durable: from now on that one may be cut.
+void Wal::Impl::CloseBefore(const SegmentHeader& next) {
+  closed_.push_back({std::move(leaving_), next.start.last_index});
+  if (next.previous != 0) return;
+  for (ClosedSegment& closed : closed_) closed.last_index = LogIndex(0);  // no longer the log
+}
+
+void Wal::Impl::Cut(LogIndex index) {
+  const uint64_t segment_bytes = uint64_t{segment_sectors_} * io::kSectorBytes;
+  while (!closed_.empty() && closed_.front().last_index <= index) {
+    SpareFile file = std::move(closed_.front().file);
+    closed_.pop_front();
+    ++stats_.segments_cut;
+    if (preparer_.spares() == 0 && file.bytes >= segment_bytes) {
+      preparer_.AddSpare(std::move(file));
+    } else {
+      removals_.push_back(std::move(file.path));
+    }
+  }
+  if (!removing_) RemoveNext();
+}
+
+// Failing costs only the space: the next start finds the segment and may cut it.
+void Wal::Impl::RemoveNext() {
+  removing_ = !removals_.empty();
+  if (!removing_) return;
+  const std::string path = std::move(removals_.back());
+  removals_.pop_back();
+  disk_->Remove(path, lifetime_.Guard([this](const absl::Status&) { RemoveNext(); }));
+}
+
+void Wal::Impl::BeginAnew(LogIndex index, Term term) {
+  SealOpenWrite();
+  begin_anew_ = true;
+  place_.log.last_index = index;
+  place_.log.last_term = term;
 }
 
 void Wal::Impl::PrepareNext() {

@@ -25,6 +25,7 @@
 #include <span>
 
 #include "absl/status/status.h"
+#include "base/strong_int.h"
 #include "base/time.h"
 #include "engine/raft/types.h"
 
@@ -39,6 +40,7 @@ struct WalStats {
   uint64_t writes = 0;         // write-and-syncs completed with success
   uint64_t bytes_written = 0;  // by those, framing and padding included
   uint64_t segments = 0;       // segments begun
+  uint64_t segments_cut = 0;   // given back by Cut
 };
 
 class Wal {
@@ -61,6 +63,13 @@ class Wal {
   // What one turn of the loop appends leaves as one write at the end of the turn.
   void Append(std::span<const raft::Entry> entries, const raft::HardState* hard_state,
               bool must_sync, Callback done);
+
+  // Entries up to `index` are no longer needed: a checkpoint that holds their effect is
+  // durable. Segments that hold nothing else are given back to the disk.
+  void Cut(LogIndex index);
+  // The log goes on behind entry `index` of `term`, with which a checkpoint that is durable
+  // ends; what it held so far counts no longer once the next unit is durable.
+  void BeginAnew(LogIndex index, Term term);
 
   // OK, or why the log failed; then nothing will ever be acknowledged again.
   const absl::Status& status() const;

@@ -23,6 +23,12 @@
 
 namespace quorate::storage {
 
+// A segment behind which the log goes on in another one.
+struct ClosedSegment {
+  SpareFile file;
+  LogIndex last_index;  // of the log up to its end
+};
+
 // What a log goes on from: an open segment with its header durable, and everything
 // before `next_sector` durable.
 struct WalStart {
@@ -37,6 +43,7 @@ struct WalStart {
   SectorIndex next_sector = 1;
   LogPosition position;
   std::vector<SpareFile> spares;
+  std::vector<ClosedSegment> closed;  // oldest first
 };
 
 std::unique_ptr<Wal> MakeWal(WalStart start);
@@ -49,6 +56,9 @@ class Wal::Impl {
 
   void Append(std::span<const raft::Entry> entries, const raft::HardState* hard_state,
               bool must_sync, Callback done);
+
+  void Cut(LogIndex index);
+  void BeginAnew(LogIndex index, Term term);
 
   const absl::Status& status() const { return status_; }
   size_t unsynced_bytes() const { return unsynced_bytes_; }
@@ -95,6 +105,9 @@ class Wal::Impl {
   void AnswerLater(Callback done, absl::Status status);
   void RunAnswers();
 
+  void CloseBefore(const SegmentHeader& next);
+  void RemoveNext();
+
   void ScheduleStart();
   void StartWrite();
   bool EnterSegment(Write* write);
@@ -104,6 +117,7 @@ class Wal::Impl {
   void Fail(const absl::Status& status);
 
   io::Loop* const loop_;
+  io::Disk* const disk_;
   const ClusterId cluster_id_;
   const MemberId member_id_;
   const SectorIndex segment_sectors_;
@@ -124,6 +138,12 @@ class Wal::Impl {
   std::vector<Callback> spare_done_;
   bool start_scheduled_ = false;
   size_t unsynced_bytes_ = 0;
+
+  bool begin_anew_ = false;  // with the next write
+  std::deque<ClosedSegment> closed_;
+  SpareFile leaving_;  // the segment before current_, until current_'s header is durable
+  std::vector<std::string> removals_;
+  bool removing_ = false;
 
   PreparedSegment current_;
   // The segment after it once it is ready, or why it is not.

@@ -5,44 +5,59 @@ set -euo pipefail
 
 build=(bazel-bootstrap bazel-rules-java bazel-rules-proto bazel-skylib bazel-platforms
   g++ git libabsl-dev libprotobuf-dev protobuf-compiler libuv1-dev libnghttp2-dev
-  libssl-dev libisal-dev libboost-dev libcli11-dev nlohmann-json3-dev libfmt-dev
-  librapidcheck-dev libgtest-dev libgmock-dev libbenchmark-dev)
+  libssl-dev libcrypt-dev libisal-dev libboost-dev libcli11-dev nlohmann-json3-dev libfmt-dev
+  librapidcheck-dev libgtest-dev libgmock-dev libbenchmark-dev libraft-dev)
 run=(etcd-client curl python3)
 test=(clang-format-14 shellcheck binutils)
 full=(clang-14 clang-tidy-14 libclang-rt-14-dev llvm-14)
 
 wanted=("${build[@]}")
+with_etcd=""
 for group in "$@"; do
   case "$group" in
     run) wanted+=("${run[@]}") ;;
-    test) wanted+=("${run[@]}" "${test[@]}") ;;
-    full) wanted+=("${run[@]}" "${test[@]}" "${full[@]}") ;;
+    test) wanted+=("${run[@]}" "${test[@]}"); with_etcd=yes ;;
+    full) wanted+=("${run[@]}" "${test[@]}" "${full[@]}"); with_etcd=yes ;;
     *) echo "install_packages: unknown group '$group'" >&2; exit 2 ;;
   esac
 done
+
+as_root=()
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# Runs a command as root, its output in the log; shows the end of it on failure.
+run_as_root() {
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || {
+      echo "install_packages: this needs root, and there is no sudo: $*" >&2
+      exit 1
+    }
+    as_root=(sudo)
+  fi
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive "$@" >>"$log" 2>&1 || {
+    tail -n 20 "$log" >&2
+    echo "install_packages: failed: $*" >&2
+    exit 1
+  }
+}
 
 missing=()
 for package in "${wanted[@]}"; do
   state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
   [ "$state" = installed ] || missing+=("$package")
 done
-[ ${#missing[@]} -gt 0 ] || exit 0
+if [ ${#missing[@]} -gt 0 ]; then
+  echo "installing ${#missing[@]} Debian packages: ${missing[*]}"
+  run_as_root apt-get update -q
+  run_as_root apt-get install -q -y --no-install-recommends "${missing[@]}"
+fi
 
-as_root=()
-if [ "$(id -u)" != 0 ]; then
-  command -v sudo >/dev/null || {
-    echo "install_packages: these packages are missing and there is no sudo: ${missing[*]}" >&2
-    exit 1
+# Real etcd for the comparison is only unpacked: its package would start a service.
+if [ -n "$with_etcd" ]; then
+  etcd=$(dirname "$0")/etcd.py
+  python3 "$etcd" >/dev/null 2>&1 || {
+    run_as_root apt-get update -q
+    python3 "$etcd" >/dev/null
   }
-  as_root=(sudo)
 fi
-echo "installing ${#missing[@]} Debian packages: ${missing[*]}"
-log=$(mktemp)
-if ! { "${as_root[@]}" apt-get update -q &&
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -q -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
-  tail -n 20 "$log" >&2
-  echo "install_packages: apt-get failed; its whole output is in $log" >&2
-  exit 1
-fi
-rm -f "$log"

@@ -23,6 +23,8 @@ import cluster as local  # noqa: E402
 SEEDS, FULL_SEEDS = "1..300", "1..5000"
 # Seeds whose digests are compared over the builds.
 DIGEST_SEEDS = "1..24"
+# Requests that both Quorate and etcd are sent in the full run: 100,000 a seed.
+DIFFERENTIAL_SEEDS = "1,2"
 SIM = "bazel-bin/sim/quorate-sim"
 
 
@@ -153,7 +155,7 @@ def bazel_tests(report, config, targets=("//...",)):
 
 
 def peer_cases(report):
-    folder = os.path.join(ROOT, "tests/peer_cases/data/etcd-raft")
+    folder = os.path.join(ROOT, "tests/peer_cases/data")
     given = os.path.join(ROOT, "../shared/peer-cases/etcd-raft")
     for path in [folder] + ([given] if os.path.isdir(given) else []):
         print(f"=== peer cases {os.path.relpath(path, ROOT)}", flush=True)
@@ -209,6 +211,16 @@ def digest_comparison(report):
                time.monotonic() - start, "differ: " + ", ".join(different) if different else "")
 
 
+def differential(report):
+    """A long comparison with the newest etcd; the short one is among the suites."""
+    if not shutil.which("go"):
+        print("--- beside etcd 3.7: SKIPPED, Go is not on this machine")
+        return
+    check(report, f"beside etcd 3.7, seeds {DIFFERENTIAL_SEEDS}",
+          ["bazel", "run", "--config=opt", "//tests/clients:differential", "--",
+           "--etcd", "module", "--requests", "100000", "--seed", DIFFERENTIAL_SEEDS])
+
+
 def full(report):
     bazel_tests(report, "asan", ["//tests/..."])
     bazel_tests(report, "tsan", ["//tests/io/...", "//tests/base/..."])
@@ -217,6 +229,7 @@ def full(report):
     check(report, "planted bugs", [sys.executable, "tests/mutants/run"])
     run(["bazel", "build", "--config=opt", "//sim:quorate-sim"])
     simulate(report, FULL_SEEDS)
+    differential(report)
     check(report, "clang-tidy", ["tools/clang_tidy.sh"])
 
 

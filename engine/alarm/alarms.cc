@@ -2,8 +2,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/prng.h"
+#include "engine/image/image.h"
 
 namespace quorate::alarm {
+namespace {
+
+constexpr size_t kEncodedAlarmBytes = 12;
+
+}  // namespace
 
 std::string TypeName(int32_t type) {
   switch (type) {
@@ -31,6 +37,24 @@ absl::Status Alarms::Check(bool adds) const {
   if (alarms_.empty()) return absl::OkStatus();
   if (IsActive(kCorrupt)) return CorruptError();
   return adds && IsActive(kNoSpace) ? NoSpaceError() : absl::OkStatus();
+}
+
+void Alarms::Encode(BytesBuilder* out) const {
+  engine::PutU64(out, alarms_.size());
+  for (const Alarm& alarm : alarms_) {
+    engine::PutU32(out, static_cast<uint32_t>(alarm.type));
+    engine::PutU64(out, alarm.member.value());
+  }
+}
+
+absl::Status Alarms::Decode(absl::string_view section) {
+  engine::FieldReader in(section);
+  for (uint64_t n = in.Count(kEncodedAlarmBytes); n > 0; --n) {
+    const auto type = static_cast<int32_t>(in.U32());
+    const MemberId member(in.U64());
+    if (!Activate({type, member})) return absl::DataLossError("alarms: one is there twice");
+  }
+  return in.complete() ? absl::OkStatus() : absl::DataLossError("alarms: malformed");
 }
 
 uint64_t Alarms::Digest(uint64_t digest) const {

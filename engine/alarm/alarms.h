@@ -16,6 +16,8 @@
 
 #include "absl/container/btree_set.h"
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "base/bytes.h"
 #include "base/strong_int.h"
 
 namespace quorate::alarm {
@@ -55,6 +57,11 @@ class Alarms {
   // What a command gets that changes keys or leases, or compacts; `adds`: it may add to
   // the store.
   absl::Status Check(bool adds) const;
+
+  // All of them as bytes, equal for equal alarms, and back (of a fresh object). Decode:
+  // DataLoss if the bytes are not what Encode gives.
+  void Encode(BytesBuilder* out) const;
+  absl::Status Decode(absl::string_view section);
 
   uint64_t Digest(uint64_t digest) const;
 

@@ -10,6 +10,7 @@
 #include "base/crc32c.h"
 #include "base/prng.h"
 #include "base/status.h"
+#include "engine/apply/auth_commands.h"
 #include "engine/apply/quota.h"
 #include "engine/mvcc/errors.h"
 #include "engine/mvcc/key_value.h"
@@ -95,8 +96,23 @@ absl::Status Applier::Check(const Command& command) {
       return absl::OkStatus();  // reads: nothing to apply
     case Operation::kNone:
       break;
+    default:
+      if (IsAuthCommand(command.operation)) return CheckAuthCommand(command);
+      break;
   }
   return Unknown(command.operation);
+}
+
+bool Applier::AlarmsAllow(bool adds, Outcome* outcome) const {
+  outcome->status = alarms_.Check(adds);
+  return outcome->status.ok();
+}
+
+template <typename Request>
+bool Applier::Permits(const Command& command, const Request& request, Outcome* outcome) const {
+  if (!auth_.enabled()) return true;
+  outcome->status = Authorize(command.subject).Check(request);
+  return outcome->status.ok();
 }
 
 absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identity, bool respond,
@@ -106,8 +122,9 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
     case Operation::kPut: {
       mvcc::PutRequest request;
       RETURN_IF_ERROR(mvcc::Decode(command.body, &request));
+      if (!AlarmsAllow(/*adds=*/true, outcome)) return absl::OkStatus();
+      if (!Permits(command, request, outcome)) return absl::OkStatus();
       Respond(respond, outcome, [&](BytesBuilder* out) {
-        RETURN_IF_ERROR(alarms_.Check(/*adds=*/true));
         return mvcc::ApplyPut(&store_, request, identity, out);
       });
       return absl::OkStatus();
@@ -115,8 +132,9 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
     case Operation::kDeleteRange: {
       mvcc::DeleteRangeRequest request;
       RETURN_IF_ERROR(mvcc::Decode(command.body, &request));
+      if (!AlarmsAllow(/*adds=*/false, outcome)) return absl::OkStatus();
+      if (!Permits(command, request, outcome)) return absl::OkStatus();
       Respond(respond, outcome, [&](BytesBuilder* out) {
-        RETURN_IF_ERROR(alarms_.Check(/*adds=*/false));
         return mvcc::ApplyDeleteRange(&store_, request, identity, out);
       });
       return absl::OkStatus();
@@ -124,8 +142,9 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
     case Operation::kTxn: {
       mvcc::TxnRequest request;
       RETURN_IF_ERROR(mvcc::Decode(command.body, &request));
+      if (!AlarmsAllow(/*adds=*/Cost(request) > 0, outcome)) return absl::OkStatus();
+      if (!Permits(command, request, outcome)) return absl::OkStatus();
       Respond(respond, outcome, [&](BytesBuilder* out) {
-        RETURN_IF_ERROR(alarms_.Check(/*adds=*/Cost(request) > 0));
         return mvcc::ApplyTxn(&store_, request, identity, out);
       });
       return absl::OkStatus();
@@ -135,7 +154,7 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
     case Operation::kLeaseGrant:
       return ApplyLeaseGrant(command.body, identity, respond, outcome);
     case Operation::kLeaseRevoke:
-      return ApplyLeaseRevoke(command.body, identity, respond, outcome);
+      return ApplyLeaseRevoke(command, identity, respond, outcome);
     case Operation::kAlarm:
       return ApplyAlarm(command.body, identity, respond, outcome);
     case Operation::kLeaseCheckpoint:
@@ -145,7 +164,8 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
     case Operation::kClusterMemberAttrSet:
       return ApplyMemberAttributes(command.body);
     default:
-      return Check(command);
+      if (!IsAuthCommand(command.operation)) return Check(command);
+      return ApplyAuthCommand(command, &auth_, store_.revision(), identity, respond, outcome);
   }
 }
 
@@ -153,8 +173,8 @@ absl::Status Applier::ApplyCompaction(absl::string_view body, const mvcc::Identi
                                       bool respond, Outcome* outcome) {
   mvcc::CompactionRequest request;
   RETURN_IF_ERROR(mvcc::Decode(body, &request));
-  outcome->status = alarms_.Check(/*adds=*/false);
-  if (outcome->status.ok()) outcome->status = compactor_.Start(request.revision);
+  if (!AlarmsAllow(/*adds=*/false, outcome)) return absl::OkStatus();
+  outcome->status = compactor_.Start(request.revision);
   if (!outcome->status.ok() || !respond) return absl::OkStatus();
   if (request.physical) {
     outcome->awaits_compaction = request.revision;
@@ -171,8 +191,8 @@ absl::Status Applier::ApplyLeaseGrant(absl::string_view body, const mvcc::Identi
   etcdserverpb::LeaseGrantRequest request;
   RETURN_IF_ERROR(ParseProto(body, &request));
   const LeaseId id(request.id());
+  if (!AlarmsAllow(/*adds=*/true, outcome)) return absl::OkStatus();
   Respond(respond, outcome, [&](BytesBuilder* out) {
-    RETURN_IF_ERROR(alarms_.Check(/*adds=*/true));
     RETURN_IF_ERROR(leases_.Grant(id, request.ttl()));
     outcome->leases.push_back(id);
     if (out == nullptr) return absl::OkStatus();
@@ -185,14 +205,15 @@ absl::Status Applier::ApplyLeaseGrant(absl::string_view body, const mvcc::Identi
 }
 
 // The lease's keys go in one revision, in ascending order.
-absl::Status Applier::ApplyLeaseRevoke(absl::string_view body, const mvcc::Identity& identity,
+absl::Status Applier::ApplyLeaseRevoke(const Command& command, const mvcc::Identity& identity,
                                        bool respond, Outcome* outcome) {
   etcdserverpb::LeaseRevokeRequest request;
-  RETURN_IF_ERROR(ParseProto(body, &request));
+  RETURN_IF_ERROR(ParseProto(command.body, &request));
   const LeaseId id(request.id());
   outcome->leases.push_back(id);
+  if (!AlarmsAllow(/*adds=*/false, outcome)) return absl::OkStatus();
   Respond(respond, outcome, [&](BytesBuilder* out) {
-    RETURN_IF_ERROR(alarms_.Check(/*adds=*/false));
+    RETURN_IF_ERROR(Authorize(command.subject).CheckLease(auth::Access::kWrite, id));
     if (!leases_.Exists(id)) return mvcc::LeaseNotFoundError();
     mvcc::WriteTxn txn(&store_);
     for (const std::string& key : leases_.Keys(id)) {
@@ -305,6 +326,12 @@ absl::StatusOr<Bytes> Applier::ReadTxn(const mvcc::TxnRequest& request,
   return std::move(out).Finish();
 }
 
+absl::StatusOr<Bytes> Applier::ReadAuth(Operation operation, absl::string_view body,
+                                        const auth::Subject& subject,
+                                        const mvcc::Identity& identity) const {
+  return apply::ReadAuth(operation, body, subject, auth_, store_.revision(), identity);
+}
+
 Bytes Applier::CompactionResponse(const mvcc::Identity& identity) const {
   BytesBuilder out(kSmallResponse);
   mvcc::AppendHeader(identity, store_.revision(), &out);
@@ -329,17 +356,13 @@ uint64_t Applier::Digest() const {
   const mvcc::RevisionLog& log = store_.log();
   for (mvcc::LogCursor c = log.Begin(); log.Valid(&c); log.Next(&c)) {
     const mvcc::Record record = log.Get(c.location());
-    if (record.revision.main <= compacted) {
-      // Counts only if the compaction keeps it, whether or not cleaning came by.
-      const auto newest =
-          store_.index().NewestAt(store_.index().Find(mvcc::DecodeKey(record.bytes)), compacted);
-      if (!newest.has_value() || newest->location != c.location()) continue;
-      if (record.tombstone && record.revision.main < compacted) continue;
-    }
+    // Whether or not cleaning came by.
+    if (!store_.Keeps(record, c.location())) continue;
     const mvcc::RevisionKey key(record.revision, record.tombstone);
     digest = Mix64(digest ^ Crc32cExtend(Crc32c(key.view()), record.bytes));
   }
-  return membership_.Digest(alarms_.Digest(leases_.Digest(digest)));
+  digest = alarms_.Digest(leases_.Digest(membership_.Digest(digest)));
+  return auth_.Digest(digest);
 }
 
 }  // namespace quorate::apply

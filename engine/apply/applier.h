@@ -1,5 +1,5 @@
-// The state machine: store, leases, alarms, membership, cluster version; and the one switch
-// from a committed command to the state.
+// The state machine: store, leases, alarms, membership, cluster version, users and roles;
+// and the one switch from a committed command to the state.
 //
 // What an entry leaves behind follows from the entries before it alone. A committed
 // command that cannot be decoded, or that this version does not know, must stop the
@@ -7,7 +7,10 @@
 #ifndef QUORATE_ENGINE_APPLY_APPLIER_H_
 #define QUORATE_ENGINE_APPLY_APPLIER_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,7 +18,11 @@
 #include "base/bytes.h"
 #include "base/strong_int.h"
 #include "engine/alarm/alarms.h"
+#include "engine/apply/authorize.h"
 #include "engine/apply/command.h"
+#include "engine/auth/auth.h"
+#include "engine/auth/tokens.h"
+#include "engine/image/image.h"
 #include "engine/lease/leases.h"
 #include "engine/membership/membership.h"
 #include "engine/mvcc/compaction.h"
@@ -30,15 +37,21 @@ struct Outcome {
   absl::Status status;
   Bytes body;  // the encoded response, if status is OK and one was wanted
   // The answer is due only when the compaction at this revision is finished physically;
-  // `body` is not set yet (see CompactionResponse). 0 = now.
-  Revision awaits_compaction;
+  // `body` is not set yet (see CompactionResponse).
+  std::optional<Revision> awaits_compaction;
+  // What becomes of the member's tokens; null = nothing.
+  std::unique_ptr<auth::TokenChange> tokens;
   // Leases that the command granted, was to revoke, or noted what is left of.
   std::vector<LeaseId> leases;
 };
 
-class Applier {
+class Applier : private LeaseKeys {
  public:
-  Applier() { store_.set_leases(&leases_); }
+  // Size of the store's segments, in bytes.
+  explicit Applier(size_t segment_bytes = mvcc::RevisionLog::kSegmentBytes)
+      : store_(segment_bytes) {
+    store_.set_leases(&leases_);
+  }
   Applier(const Applier&) = delete;
   Applier& operator=(const Applier&) = delete;
 
@@ -55,12 +68,20 @@ class Applier {
   // members changed. No body.
   void ApplyMembershipChange(const membership::Change& change, Outcome* outcome);
 
-  // Answers to reads at the present revision.
+  // Answers to reads at the present revision; whether the subject may have them is for the
+  // caller to ask (Authorize), but for ReadAuth.
   absl::StatusOr<Bytes> Range(const mvcc::RangeRequest& request,
                               const mvcc::Identity& identity) const;
   // Of a read-only transaction.
   absl::StatusOr<Bytes> ReadTxn(const mvcc::TxnRequest& request, const mvcc::Identity& identity);
   Bytes CompactionResponse(const mvcc::Identity& identity) const;
+  // Of the Auth service (engine/apply/auth_commands.h).
+  absl::StatusOr<Bytes> ReadAuth(Operation operation, absl::string_view body,
+                                 const auth::Subject& subject,
+                                 const mvcc::Identity& identity) const;
+
+  // What `subject` may do.
+  Authorizer Authorize(const auth::Subject& subject) const { return {auth_, subject, this}; }
 
   // LeaseLeasesResponse with these ids.
   Bytes LeaseList(const std::vector<LeaseId>& ids, const mvcc::Identity& identity) const;
@@ -74,16 +95,38 @@ class Applier {
   const lease::Leases& leases() const { return leases_; }
   const alarm::Alarms& alarms() const { return alarms_; }
   const membership::Membership& membership() const { return membership_; }
+  const auth::Auth& auth() const { return auth_; }
+
+  // Writes the sections of everything but raft and the records (see state_image.h).
+  void EncodeSections(engine::SectionWriter* out) const;
+
+  // Becomes what `loaded` is, which is of no use afterwards. What points at the store and
+  // the compactor goes on pointing at the right ones.
+  void TakeOver(Applier* loaded);
 
   // Over everything that the entries decided, not over how it is kept; O(size).
   uint64_t Digest() const;
 
  private:
+  friend class ImageLoader;
+
+  // LeaseKeys
+  void ForEachKey(LeaseId lease,
+                  absl::FunctionRef<bool(absl::string_view key)> visit) const override {
+    leases_.ForEachKey(lease, visit);
+  }
+
+  // Whether alarms let a command pass; if not, sets outcome->status.
+  bool AlarmsAllow(bool adds, Outcome* outcome) const;
+  // Whether the command's subject may make the request; if not, sets outcome->status.
+  template <typename Request>
+  bool Permits(const Command& command, const Request& request, Outcome* outcome) const;
+
   absl::Status ApplyCompaction(absl::string_view body, const mvcc::Identity& identity, bool respond,
                                Outcome* outcome);
   absl::Status ApplyLeaseGrant(absl::string_view body, const mvcc::Identity& identity, bool respond,
                                Outcome* outcome);
-  absl::Status ApplyLeaseRevoke(absl::string_view body, const mvcc::Identity& identity,
+  absl::Status ApplyLeaseRevoke(const Command& command, const mvcc::Identity& identity,
                                 bool respond, Outcome* outcome);
   absl::Status ApplyLeaseCheckpoint(absl::string_view body, const mvcc::Identity& identity,
                                     bool respond, Outcome* outcome);
@@ -97,6 +140,7 @@ class Applier {
   mvcc::Compactor compactor_{&store_};
   alarm::Alarms alarms_;
   membership::Membership membership_;
+  auth::Auth auth_;
 };
 
 }  // namespace quorate::apply

@@ -22,15 +22,27 @@ absl::Status Malformed(absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("InternalRaftRequest ", what));
 }
 
-bool ReadHeader(absl::string_view header, uint64_t* id) {
+// RequestHeader.
+constexpr uint32_t kHeaderIdField = 1;
+constexpr uint32_t kHeaderUserField = 2;
+constexpr uint32_t kHeaderAuthRevisionField = 3;
+
+bool ReadHeader(absl::string_view header, uint64_t* id, auth::Subject* subject) {
   WireReader in(header);
   while (in.Next()) {
-    if (in.tag() == VarintTag(1)) *id = in.uint64();
+    if (in.tag() == VarintTag(kHeaderIdField)) *id = in.uint64();
+    if (in.tag() == LenTag(kHeaderUserField)) subject->user = in.bytes();
+    if (in.tag() == VarintTag(kHeaderAuthRevisionField)) subject->revision = in.uint64();
   }
   return in.ok();
 }
 
-size_t HeaderBytes(uint64_t id) { return 1 + VarintSize(id); }
+size_t HeaderBytes(uint64_t id, const auth::Subject& subject) {
+  size_t size = 1 + VarintSize(id);
+  if (!subject.user.empty()) size += 1 + VarintSize(subject.user.size()) + subject.user.size();
+  if (subject.revision != 0) size += 1 + VarintSize(subject.revision);
+  return size;
+}
 
 }  // namespace
 
@@ -43,7 +55,9 @@ absl::StatusOr<Command> DecodeCommand(absl::string_view data) {
     if (in.tag() == VarintTag(kIdField)) {
       command.id = in.uint64();
     } else if (in.tag() == LenTag(kHeaderField)) {
-      if (!ReadHeader(in.bytes(), &header_id)) return Malformed("with a malformed header");
+      if (!ReadHeader(in.bytes(), &header_id, &command.subject)) {
+        return Malformed("with a malformed header");
+      }
     } else if (in.tag() == LenTag(kLegacyRequestField)) {
       return Malformed("wraps a legacy v2 request, which is not supported");
     } else if (in.tag() == LenTag(field)) {
@@ -71,18 +85,22 @@ LeaseId LeaseOf(const Command& command) {
   return id;
 }
 
-size_t EncodedCommandSize(Operation operation, size_t body_size, uint64_t id) {
-  const size_t header = HeaderBytes(id);
+size_t EncodedCommandSize(Operation operation, size_t body_size, uint64_t id,
+                          const auth::Subject& subject) {
+  const size_t header = HeaderBytes(id, subject);
   return VarintSize(LenTag(static_cast<uint32_t>(operation))) + VarintSize(body_size) + body_size +
          VarintSize(LenTag(kHeaderField)) + VarintSize(header) + header;
 }
 
-Bytes EncodeCommand(Operation operation, absl::string_view body, uint64_t id) {
+Bytes EncodeCommand(Operation operation, absl::string_view body, uint64_t id,
+                    const auth::Subject& subject) {
   const auto field = static_cast<uint32_t>(operation);
-  BytesBuilder out(EncodedCommandSize(operation, body.size(), id));
+  BytesBuilder out(EncodedCommandSize(operation, body.size(), id, subject));
   if (field < kHeaderField) mvcc::AppendLen(&out, field, body);
   const size_t header = mvcc::BeginMessage(&out, kHeaderField);
-  mvcc::AppendUint64(&out, 1, id);
+  mvcc::AppendUint64(&out, kHeaderIdField, id);
+  mvcc::AppendBytes(&out, kHeaderUserField, subject.user);
+  mvcc::AppendUint64(&out, kHeaderAuthRevisionField, subject.revision);
   mvcc::EndMessage(&out, header);
   if (field > kHeaderField) mvcc::AppendLen(&out, field, body);
   return std::move(out).Finish();

@@ -8,6 +8,7 @@
 #include "base/coding.h"
 #include "base/crc32c.h"
 #include "base/prng.h"
+#include "engine/image/image.h"
 #include "engine/lease/errors.h"
 #include "engine/mvcc/errors.h"
 
@@ -16,6 +17,7 @@ namespace {
 
 constexpr size_t kIdBytes = 8;
 constexpr uint64_t kWord = 1;
+constexpr size_t kEncodedLeaseBytes = 24;
 
 std::string Prefix(uint64_t id) {
   std::string out(kIdBytes, '\0');
@@ -54,14 +56,20 @@ const Lease* Leases::Find(LeaseId id) const {
 }
 
 std::vector<std::string> Leases::Keys(LeaseId id) const {
-  const std::string prefix = AttachmentKey(id, "");
   std::vector<std::string> keys;
+  ForEachKey(id, [&keys](absl::string_view key) {
+    keys.emplace_back(key.data(), key.size());
+    return true;
+  });
+  return keys;
+}
+
+void Leases::ForEachKey(LeaseId id, absl::FunctionRef<bool(absl::string_view key)> visit) const {
+  const std::string prefix = AttachmentKey(id, "");
   for (auto c = attachments_.LowerBound(prefix); c.valid() && absl::StartsWith(c.key(), prefix);
        c.Next()) {
-    const absl::string_view key = c.key().substr(kIdBytes);
-    keys.emplace_back(key.data(), key.size());
+    if (!visit(c.key().substr(kIdBytes))) return;
   }
-  return keys;
 }
 
 uint64_t Leases::CountKeys(LeaseId id) const {
@@ -70,6 +78,32 @@ uint64_t Leases::CountKeys(LeaseId id) const {
                            ? attachments_.weight()
                            : attachments_.WeightBefore(Prefix(number + 1));
   return end - attachments_.WeightBefore(Prefix(number));
+}
+
+void Leases::Encode(BytesBuilder* out) const {
+  engine::PutU64(out, leases_.size());
+  for (const auto& [id, lease] : leases_) {
+    engine::PutU64(out, static_cast<uint64_t>(id.value()));
+    engine::PutU64(out, static_cast<uint64_t>(lease.ttl));
+    engine::PutU64(out, static_cast<uint64_t>(lease.remaining));
+  }
+}
+
+absl::Status Leases::Decode(absl::string_view section) {
+  engine::FieldReader in(section);
+  for (uint64_t n = in.Count(kEncodedLeaseBytes); n > 0; --n) {
+    const auto id = LeaseId(static_cast<int64_t>(in.U64()));
+    const auto ttl = static_cast<int64_t>(in.U64());
+    const absl::Status status = Grant(id, ttl);
+    if (!status.ok()) return absl::DataLossError("leases: one is there twice, or cannot be");
+    Checkpoint(id, static_cast<int64_t>(in.U64()));
+  }
+  return in.complete() ? absl::OkStatus() : absl::DataLossError("leases: malformed");
+}
+
+void Leases::Swap(Leases* other) {
+  leases_.swap(other->leases_);
+  attachments_.Swap(&other->attachments_);
 }
 
 size_t Leases::allocated_bytes() const {

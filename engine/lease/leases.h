@@ -11,8 +11,10 @@
 #include <vector>
 
 #include "absl/container/btree_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "base/bytes.h"
 #include "base/strong_int.h"
 #include "engine/mvcc/counted_tree.h"
 #include "engine/mvcc/store.h"
@@ -48,11 +50,19 @@ class Leases final : public mvcc::LeaseTable {
   const Lease* Find(LeaseId id) const;
   // The keys attached to a lease, ascending, and how many they are.
   std::vector<std::string> Keys(LeaseId id) const;
+  // Calls `visit` with each of them until it gives false.
+  void ForEachKey(LeaseId id, absl::FunctionRef<bool(absl::string_view key)> visit) const;
   uint64_t CountKeys(LeaseId id) const;
   // All leases by id.
   const absl::btree_map<LeaseId, Lease>& all() const { return leases_; }
   // Of all leases together.
   uint64_t attachments() const { return attachments_.size(); }
+
+  // The leases as bytes, equal for equal leases, and back (of fresh Leases); attachments
+  // are not among them. Decode: DataLoss if the bytes are not what Encode gives.
+  void Encode(BytesBuilder* out) const;
+  absl::Status Decode(absl::string_view section);
+  void Swap(Leases* other);
 
   // Memory held, about.
   size_t allocated_bytes() const;

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/crc32c.h"
 #include "base/prng.h"
+#include "engine/image/image.h"
 
 namespace quorate::membership {
 
@@ -101,6 +102,58 @@ absl::Status Membership::SetClusterVersion(absl::string_view version) {
   }
   cluster_version_ = std::string(version);
   return absl::OkStatus();
+}
+
+namespace {
+
+// Of a member, at least: id, three lengths, learner.
+constexpr size_t kMinMemberBytes = 36;
+
+void PutStrings(BytesBuilder* out, const std::vector<std::string>& list) {
+  engine::PutU64(out, list.size());
+  for (const std::string& s : list) engine::PutString(out, s);
+}
+
+std::vector<std::string> ReadStrings(engine::FieldReader* in) {
+  std::vector<std::string> list;
+  for (uint64_t n = in->Count(/*min_bytes=*/8); n > 0 && in->ok(); --n) {
+    list.emplace_back(in->String());
+  }
+  return list;
+}
+
+}  // namespace
+
+void Membership::Encode(BytesBuilder* out) const {
+  engine::PutU64(out, members_.size());
+  for (const auto& [id, member] : members_) {
+    engine::PutU64(out, id.value());
+    engine::PutString(out, member.name);
+    PutStrings(out, member.peer_urls);
+    PutStrings(out, member.client_urls);
+    engine::PutU32(out, uint32_t{member.is_learner});
+  }
+  engine::PutU64(out, removed_.size());
+  for (const MemberId id : removed_) engine::PutU64(out, id.value());
+  engine::PutString(out, cluster_version_);
+}
+
+absl::Status Membership::Decode(absl::string_view section) {
+  *this = Membership();
+  engine::FieldReader in(section);
+  for (uint64_t n = in.Count(kMinMemberBytes); n > 0 && in.ok(); --n) {
+    Member member;
+    member.id = MemberId(in.U64());
+    member.name = std::string(in.String());
+    member.peer_urls = ReadStrings(&in);
+    member.client_urls = ReadStrings(&in);
+    member.is_learner = in.Bool();
+    members_[member.id] = std::move(member);
+  }
+  for (uint64_t n = in.Count(/*min_bytes=*/8); n > 0; --n) removed_.insert(MemberId(in.U64()));
+  cluster_version_ = std::string(in.String());
+  if (in.complete()) return absl::OkStatus();
+  return absl::DataLossError("membership: the section is malformed");
 }
 
 namespace {

@@ -12,6 +12,7 @@
 #include "absl/container/btree_set.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "base/bytes.h"
 #include "base/strong_int.h"
 
 namespace quorate::membership {
@@ -56,6 +57,10 @@ class Membership {
   // In ascending id.
   const absl::btree_map<MemberId, Member>& members() const { return members_; }
   bool IsRemoved(MemberId id) const { return removed_.contains(id); }
+
+  // Its section of a state image (engine/image), and back: DataLoss if that is malformed.
+  void Encode(BytesBuilder* out) const;
+  absl::Status Decode(absl::string_view section);
 
   // Folds all of it into a digest.
   uint64_t Digest(uint64_t digest) const;

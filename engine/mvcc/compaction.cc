@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "base/check.h"
 #include "engine/mvcc/errors.h"
@@ -26,6 +27,22 @@ absl::Status Compactor::Start(Revision at) {
   jobs_.push_back(job);
   store_->compact_revision_ = at;
   return absl::OkStatus();
+}
+
+void Compactor::Resume() {
+  CHECK(jobs_.empty());
+  if (store_->compact_revision() == kNeverCompacted) return;
+  Job job;
+  job.at = store_->compact_revision();
+  job.phase = Phase::kClean;
+  jobs_.push_back(job);
+}
+
+void Compactor::Replace(Compactor* loaded) {
+  for (const Job& job : loaded->jobs_) CHECK(!job.hash.has_value());
+  jobs_ = std::move(loaded->jobs_);
+  finished_ = loaded->finished_;
+  stored_ = std::move(loaded->stored_);
 }
 
 void Compactor::Step(size_t max_records) {
@@ -119,7 +136,7 @@ absl::StatusOr<KvHash> Compactor::HashKv(Revision at) const {
     if (stored.hash_revision == at) return stored;
   }
   for (const Job& job : jobs_) {
-    if (job.at != at) continue;
+    if (job.at != at || job.phase == Phase::kClean) continue;
     HashScan scan(*store_, job.at, job.previous, HashScan::TombstoneAtEnd::kKeep);
     scan.Step(kUnbounded);
     return KvHash{scan.hash(), job.previous, job.at};
@@ -127,7 +144,7 @@ absl::StatusOr<KvHash> Compactor::HashKv(Revision at) const {
   const Revision compacted = store_->compact_revision();
   if (at > Revision(0) && at < compacted) return CompactedError();
   if (at > store_->revision()) return FutureRevisionError();
-  if (at <= Revision(0)) at = store_->revision();
+  if (at == Revision(0)) at = store_->revision();
   HashScan scan(*store_, at, compacted, HashScan::TombstoneAtEnd::kForget);
   scan.Step(kUnbounded);
   return KvHash{scan.hash(), compacted, at};

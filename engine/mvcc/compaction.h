@@ -42,14 +42,22 @@ class Compactor {
   // Compacts at `at`. OutOfRange if that is compacted already or in the future.
   absl::Status Start(Revision at);
 
+  // For a store that was loaded: cleans what the compact revision left behind. Hashes
+  // stored by earlier compactions are gone, as after a restart of etcd.
+  void Resume();
+
+  // Becomes what `loaded` is, which is busy with no hash; their stores were exchanged.
+  void Replace(Compactor* loaded);
+
   bool busy() const { return !jobs_.empty(); }
   // The newest compaction that is finished physically, and all before it.
   Revision finished() const { return finished_; }
   // Works on about `max_records` records.
   void Step(size_t max_records);
 
-  // HashKV at `at` (0 or less: now), as though every compaction were finished
-  // physically. OutOfRange if `at` is compacted without a stored hash, or in the future.
+  // HashKV at `at` (0: now; less: of no history at all, as in etcd), as though every
+  // compaction were finished physically. OutOfRange if `at` is compacted without a stored hash, or
+  // in the future.
   absl::StatusOr<KvHash> HashKv(Revision at) const;
 
  private:

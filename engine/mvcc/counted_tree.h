@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "absl/strings/string_view.h"
 
@@ -56,6 +57,12 @@ class CountedTree {
   ~CountedTree();
   CountedTree(const CountedTree&) = delete;
   CountedTree& operator=(const CountedTree&) = delete;
+
+  void Swap(CountedTree* other) {
+    std::swap(root_, other->root_);
+    std::swap(size_, other->size_);
+    std::swap(allocated_bytes_, other->allocated_bytes_);
+  }
 
   Path Descend(absl::string_view key) const;
   // The word at a path that was found.

@@ -27,6 +27,13 @@ Location PlaceOf(uint64_t word) { return Location::FromPacked((word & ~kSingleTo
 
 }  // namespace
 
+void KeyIndex::Swap(KeyIndex* other) {
+  tree_.Swap(&other->tree_);
+  std::swap(lists_, other->lists_);
+  std::swap(free_lists_, other->free_lists_);
+  std::swap(list_bytes_, other->list_bytes_);
+}
+
 KeyIndex::Packed KeyIndex::Pack(const Version& version) {
   return {version.main.value(), version.location.packed() << 1 | uint64_t{version.tombstone}};
 }

@@ -61,6 +61,9 @@ class KeyIndex {
   KeyIndex(const KeyIndex&) = delete;
   KeyIndex& operator=(const KeyIndex&) = delete;
 
+  // Exchanges the contents; each index goes on reading its own log.
+  void Swap(KeyIndex* other);
+
   Entry Find(absl::string_view key) const;
 
   // Notes a key's newest change. Looks the key up once: `at(entry)` is called with what

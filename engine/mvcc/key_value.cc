@@ -40,21 +40,36 @@ bool TakeTag(absl::string_view* in, char tag) {
   return true;
 }
 
-absl::string_view TakeBytes(absl::string_view* in, char tag) {
-  if (!TakeTag(in, tag)) return {};
+// False if the field is malformed; one that is not there is empty.
+bool TryBytes(absl::string_view* in, char tag, absl::string_view* v) {
+  *v = {};
+  if (!TakeTag(in, tag)) return true;
   uint64_t size = 0;
-  CHECK(GetVarint(in, &size));
-  CHECK_LE(size, in->size());
-  const absl::string_view v = in->substr(0, size);
+  if (!GetVarint(in, &size) || size > in->size()) return false;
+  *v = in->substr(0, size);
   in->remove_prefix(size);
+  return true;
+}
+
+bool TryInt(absl::string_view* in, char tag, int64_t* v) {
+  *v = 0;
+  if (!TakeTag(in, tag)) return true;
+  uint64_t raw = 0;
+  if (!GetVarint(in, &raw)) return false;
+  *v = static_cast<int64_t>(raw);
+  return true;
+}
+
+absl::string_view TakeBytes(absl::string_view* in, char tag) {
+  absl::string_view v;
+  CHECK(TryBytes(in, tag, &v));
   return v;
 }
 
 int64_t TakeInt(absl::string_view* in, char tag) {
-  if (!TakeTag(in, tag)) return 0;
-  uint64_t v = 0;
-  CHECK(GetVarint(in, &v));
-  return static_cast<int64_t>(v);
+  int64_t v = 0;
+  CHECK(TryInt(in, tag, &v));
+  return v;
 }
 
 }  // namespace
@@ -84,6 +99,18 @@ KeyValue Decode(absl::string_view record) {
   kv.lease = LeaseId(TakeInt(&record, kLeaseTag));
   CHECK_MSG(record.empty(), "a stored record is not a canonical KeyValue");
   return kv;
+}
+
+bool IsRecord(absl::string_view bytes, bool tombstone) {
+  absl::string_view key;
+  absl::string_view value;
+  int64_t number = 0;
+  if (!TryBytes(&bytes, kKeyTag, &key) || key.empty()) return false;
+  if (tombstone) return bytes.empty();
+  for (const char tag : {kCreateTag, kModTag, kVersionTag}) {
+    if (!TryInt(&bytes, tag, &number) || number <= 0) return false;
+  }
+  return TryBytes(&bytes, kValueTag, &value) && TryInt(&bytes, kLeaseTag, &number) && bytes.empty();
 }
 
 absl::string_view DecodeKey(absl::string_view record) { return TakeBytes(&record, kKeyTag); }

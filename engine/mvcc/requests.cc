@@ -153,6 +153,13 @@ bool Parse(absl::string_view bytes, Compare* out) {
 struct TxnBudget {
   size_t ops = kMaxDecodedTxnOps;
   int depth = kMaxTxnDepth;
+  bool exceeded = false;
+
+  // Always false, for a parser to return.
+  bool Exceed() {
+    exceeded = true;
+    return false;
+  }
 };
 
 bool Parse(absl::string_view bytes, TxnRequest* out, TxnBudget* budget);
@@ -192,14 +199,14 @@ bool Parse(absl::string_view bytes, RequestOp* out, TxnBudget* budget) {
 }
 
 bool Parse(absl::string_view bytes, TxnRequest* out, TxnBudget* budget) {
-  if (budget->depth == 0) return false;
+  if (budget->depth == 0) return budget->Exceed();
   --budget->depth;
   WireReader in(bytes);
   bool ok = true;
   while (ok && in.Next()) {
     const uint32_t tag = in.tag();
     if (tag != LenTag(1) && tag != LenTag(2) && tag != LenTag(3)) continue;
-    if (budget->ops == 0) return false;
+    if (budget->ops == 0) return budget->Exceed();
     --budget->ops;
     if (tag == LenTag(1)) {
       ok = Parse(in.bytes(), &out->compare.emplace_back());
@@ -342,7 +349,8 @@ absl::Status Decode(absl::string_view in, DeleteRangeRequest* out) {
 }
 absl::Status Decode(absl::string_view in, TxnRequest* out) {
   TxnBudget budget;
-  return Parse(in, out, &budget) ? absl::OkStatus() : Malformed("TxnRequest");
+  if (Parse(in, out, &budget)) return absl::OkStatus();
+  return budget.exceeded ? TooManyOpsError() : Malformed("TxnRequest");
 }
 absl::Status Decode(absl::string_view in, CompactionRequest* out) {
   return DecodeAs(in, out, "CompactionRequest");

@@ -118,14 +118,15 @@ struct WatchProgressRequest {};
 using WatchRequest =
     std::variant<std::monostate, WatchCreateRequest, WatchCancelRequest, WatchProgressRequest>;
 
-// Transactions nested deeper than this are refused as malformed (etcd's own limit on
-// operations stops at 128 levels).
+// Transactions nested deeper than this are refused for too many operations, which is what
+// they have in etcd unless its limit of 128 was raised.
 inline constexpr int kMaxTxnDepth = 200;
-// Operations and comparisons of one transaction in all; more are refused when decoding.
+// Operations and comparisons of one transaction in all; more are refused likewise.
 inline constexpr size_t kMaxDecodedTxnOps = size_t{1} << 20;
 
 // Each decodes `in` onto *out. Malformed bytes give
-// Internal "grpc: error unmarshalling request: ..." as a gRPC server does.
+// Internal "grpc: error unmarshalling request: ..." as a gRPC server does; a transaction
+// beyond the limits above InvalidArgument, as Validate() does.
 absl::Status Decode(absl::string_view in, RangeRequest* out);
 absl::Status Decode(absl::string_view in, PutRequest* out);
 absl::Status Decode(absl::string_view in, DeleteRangeRequest* out);

@@ -4,8 +4,11 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/coding.h"
+#include "base/status.h"
+#include "engine/mvcc/key_value.h"
 
 namespace quorate::mvcc {
 namespace {
@@ -23,14 +26,25 @@ Header ReadHeader(const char* at) {
   return {word >> 1, (word & 1) != 0, LoadLe32(at + 4), LoadLe32(at + 8)};
 }
 
-std::unique_ptr<char[]> Allocate(size_t bytes) {
-  return std::unique_ptr<char[]>(new char[bytes]);  // not zeroed: written before it is read
+// Not zeroed: written before it is read.
+Bytes Allocate(size_t bytes) {
+  if (bytes == 0) return Bytes();
+  BytesBuilder buffer(bytes);
+  buffer.Grow(bytes);
+  return std::move(buffer).Finish();
+}
+
+// The log alone writes into a buffer, behind what it has shown to anybody.
+char* Writable(const Bytes& buffer) { return const_cast<char*>(buffer.data()); }
+
+absl::Status Malformed(absl::string_view what) {
+  return absl::DataLossError(absl::StrCat("revision log: ", what));
 }
 
 }  // namespace
 
 RevisionLog::Segment& RevisionLog::OpenFor(Revision main, size_t bytes) {
-  if (!segments_.empty()) {
+  if (open_) {
     Segment& open = segments_.back();
     if (bytes <= open.capacity - open.used && main - open.first <= int64_t{UINT32_MAX}) {
       return open;
@@ -39,11 +53,13 @@ RevisionLog::Segment& RevisionLog::OpenFor(Revision main, size_t bytes) {
   CHECK_LT(segments_.size(), size_t{kMaxSegments});
   Segment segment;
   segment.capacity = static_cast<uint32_t>(std::max(bytes, segment_bytes_));
-  segment.data = Allocate(segment.capacity);
+  segment.buffer = Allocate(segment.capacity);
+  segment.id = ++last_id_;
   segment.first = main;
   segment.last = main;
   allocated_bytes_ += segment.capacity;
   segments_.push_back(std::move(segment));
+  open_ = true;
   return segments_.back();
 }
 
@@ -54,7 +70,7 @@ Location RevisionLog::Append(SubRevision revision, bool tombstone, size_t size, 
   Segment& segment = OpenFor(revision.main, total);
   CHECK(revision.main >= segment.last);
   const uint32_t offset = segment.used;
-  char* at = segment.data.get() + offset;
+  char* at = Writable(segment.buffer) + offset;
   StoreLe32(at, static_cast<uint32_t>(size) << 1 | uint32_t{tombstone});
   StoreLe32(at + 4, static_cast<uint32_t>(revision.sub));
   StoreLe32(at + 8, static_cast<uint32_t>(revision.main - segment.first));
@@ -69,7 +85,7 @@ Location RevisionLog::Append(SubRevision revision, bool tombstone, size_t size, 
 Record RevisionLog::Get(Location location) const {
   const Segment& segment = segments_[location.segment()];
   CHECK_LT(location.offset(), segment.used);
-  const char* at = segment.data.get() + location.offset();
+  const char* at = segment.buffer.data() + location.offset();
   const Header header = ReadHeader(at);
   Record record;
   record.revision = {segment.first + header.main_delta, int64_t{header.sub}};
@@ -99,13 +115,15 @@ LogCursor RevisionLog::Seek(Revision main) const {
 
 void RevisionLog::Next(LogCursor* cursor) const {
   const Segment& segment = segments_[cursor->segment];
-  const Header header = ReadHeader(segment.data.get() + cursor->offset);
+  const Header header = ReadHeader(segment.buffer.data() + cursor->offset);
   cursor->offset += static_cast<uint32_t>(kHeaderBytes) + header.size;
 }
 
 void RevisionLog::MarkGarbage(Location location) {
   const size_t total = kHeaderBytes + Get(location).bytes.size();
-  segments_[location.segment()].garbage += static_cast<uint32_t>(total);
+  Segment& segment = segments_[location.segment()];
+  segment.garbage += static_cast<uint32_t>(total);
+  segment.dropped.push_back(location.offset());
   garbage_bytes_ += total;
 }
 
@@ -119,10 +137,11 @@ void RevisionLog::Rewrite(uint32_t index, const std::function<bool(const Record&
   fresh.first = old.first;
   fresh.last = old.last;
   const uint32_t wanted = old.used - old.garbage;
-  if (wanted > 0) fresh.data = Allocate(wanted);
+  fresh.buffer = Allocate(wanted);
+  fresh.id = ++last_id_;
   fresh.capacity = wanted;
   for (uint32_t offset = 0; offset < old.used;) {
-    const char* at = old.data.get() + offset;
+    const char* at = old.buffer.data() + offset;
     const Header header = ReadHeader(at);
     const uint32_t total = static_cast<uint32_t>(kHeaderBytes) + header.size;
     const Record record{{old.first + header.main_delta, int64_t{header.sub}},
@@ -131,7 +150,7 @@ void RevisionLog::Rewrite(uint32_t index, const std::function<bool(const Record&
     const Location from(index, offset);
     if (keep(record, from)) {
       CHECK_LE(total, fresh.capacity - fresh.used);
-      std::memcpy(fresh.data.get() + fresh.used, at, total);
+      std::memcpy(Writable(fresh.buffer) + fresh.used, at, total);
       moved(record, from, Location(index, fresh.used));
       fresh.used += total;
     } else {
@@ -143,6 +162,101 @@ void RevisionLog::Rewrite(uint32_t index, const std::function<bool(const Record&
   allocated_bytes_ -= old.capacity - fresh.capacity;
   used_bytes_ -= old.used - fresh.used;
   garbage_bytes_ -= old.garbage;
+}
+
+void RevisionLog::Swap(RevisionLog* other) {
+  std::swap(segments_, other->segments_);
+  std::swap(open_, other->open_);
+  std::swap(last_id_, other->last_id_);
+  std::swap(allocated_bytes_, other->allocated_bytes_);
+  std::swap(used_bytes_, other->used_bytes_);
+  std::swap(garbage_bytes_, other->garbage_bytes_);
+  std::swap(records_, other->records_);
+  // No cursor made before is good for what is here now.
+  rewrites_ = other->rewrites_ = std::max(rewrites_, other->rewrites_) + 1;
+}
+
+std::vector<engine::LogSegment> RevisionLog::Share() const {
+  std::vector<engine::LogSegment> shared;
+  for (const Segment& segment : segments_) {
+    if (segment.used == 0) continue;
+    shared.push_back(
+        {segment.id, segment.first, segment.buffer.Slice(0, segment.used), ShareDropped(segment)});
+  }
+  return shared;
+}
+
+Bytes RevisionLog::ShareDropped(const Segment& segment) {
+  if (segment.dropped_shared.size() == segment.dropped.size() * 4) return segment.dropped_shared;
+  std::sort(segment.dropped.begin(), segment.dropped.end());
+  BytesBuilder out(segment.dropped.size() * 4);
+  for (const uint32_t offset : segment.dropped) engine::PutU32(&out, offset);
+  return segment.dropped_shared = std::move(out).Finish();
+}
+
+absl::Status RevisionLog::Adopt(const engine::LogSegment& shared) {
+  if (shared.records.empty() || shared.records.size() > UINT32_MAX ||
+      segments_.size() == kMaxSegments) {
+    return Malformed("a segment of an impossible size");
+  }
+  if (shared.first < Revision(0)) return Malformed("a negative revision");
+  Segment segment;
+  segment.buffer = shared.records;
+  segment.id = shared.id != 0 ? shared.id : last_id_ + 1;
+  segment.used = segment.capacity = static_cast<uint32_t>(shared.records.size());
+  segment.first = shared.first;
+  for (size_t at = 0; at + 4 <= shared.garbage.size(); at += 4) {
+    segment.dropped.push_back(LoadLe32(shared.garbage.data() + at));
+  }
+  segment.dropped_shared = shared.garbage;
+  segment.adopted_dropped = segment.dropped.size();
+  if (segment.dropped.size() * 4 != shared.garbage.size()) return Malformed("odd garbage");
+  uint64_t records = 0;
+  const SubRevision before = {segments_.empty() ? Revision(0) : segments_.back().last, -1};
+  RETURN_IF_ERROR(AdoptRecords(&segment, before, &records));
+  last_id_ = std::max(last_id_, segment.id);
+  open_ = false;
+  allocated_bytes_ += segment.capacity;
+  used_bytes_ += segment.used;
+  garbage_bytes_ += segment.garbage;
+  records_ += records;
+  segments_.push_back(std::move(segment));
+  return absl::OkStatus();
+}
+
+// Walks the records from outside: each of them may be read afterwards without a doubt.
+absl::Status RevisionLog::AdoptRecords(Segment* segment, SubRevision last, uint64_t* records) {
+  const absl::string_view bytes = segment->buffer;
+  size_t garbage = 0;  // of segment->dropped, how many were met
+  for (size_t offset = 0; offset < bytes.size(); ++*records) {
+    if (bytes.size() - offset < kHeaderBytes) return Malformed("a record ends too early");
+    const size_t at = offset;
+    const Header header = ReadHeader(bytes.data() + offset);
+    offset += kHeaderBytes;
+    if (header.size > bytes.size() - offset) return Malformed("a record ends too early");
+    if (!IsRecord(bytes.substr(offset, header.size), header.tombstone)) {
+      return Malformed("a record is not a canonical KeyValue");
+    }
+    offset += header.size;
+    const SubRevision revision{segment->first + header.main_delta, int64_t{header.sub}};
+    // A revision may go on in the next segment; where the last one ended in it is not kept.
+    if (*records == 0 ? revision.main < last.main : revision <= last) {
+      return Malformed("revisions do not ascend");
+    }
+    last = revision;
+    if (garbage == segment->dropped.size() || segment->dropped[garbage] != at) continue;
+    ++garbage;
+    segment->garbage += static_cast<uint32_t>(kHeaderBytes + header.size);
+  }
+  if (garbage != segment->dropped.size()) return Malformed("garbage that is no record");
+  segment->last = last.main;
+  return absl::OkStatus();
+}
+
+bool RevisionLog::WasGarbage(Location location) const {
+  const Segment& segment = segments_[location.segment()];
+  const auto end = segment.dropped.begin() + static_cast<ptrdiff_t>(segment.adopted_dropped);
+  return std::binary_search(segment.dropped.begin(), end, location.offset());
 }
 
 }  // namespace quorate::mvcc

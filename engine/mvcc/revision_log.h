@@ -15,12 +15,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "base/bytes.h"
 #include "base/limits.h"
 #include "base/strong_int.h"
+#include "engine/image/image.h"
 #include "engine/mvcc/revision.h"
 
 namespace quorate::mvcc {
@@ -90,20 +92,36 @@ class RevisionLog {
   void Next(LogCursor* cursor) const;
 
   // Tells that nobody needs this record any more; its bytes come back with a rewrite.
+  // Once for each.
   void MarkGarbage(Location location);
+  // Whether that was told of this record of a segment that was adopted, before it was.
+  bool WasGarbage(Location location) const;
 
   uint32_t segments() const { return static_cast<uint32_t>(segments_.size()); }
   // Of one segment: bytes of records, how many of them are garbage, and whether
   // records may still be added to it.
   size_t UsedBytes(uint32_t segment) const { return segments_[segment].used; }
   size_t GarbageBytes(uint32_t segment) const { return segments_[segment].garbage; }
-  bool IsOpen(uint32_t segment) const { return segment + 1 == segments_.size(); }
+  bool IsOpen(uint32_t segment) const { return segment + 1 == segments_.size() && open_; }
 
   // Replaces a closed segment by one that holds, in order, only the records for which
   // `keep(record, location)` is true; `moved(record, from, to)` is told each new place.
   // A segment that keeps nothing is freed.
   void Rewrite(uint32_t segment, const std::function<bool(const Record&, Location)>& keep,
                const std::function<void(const Record&, Location, Location)>& moved);
+
+  // All segments that hold something, as they stand: pinned, not copied. What is appended
+  // later goes behind the bytes that a LogSegment shows, and a rewrite makes a new one
+  // under a new id.
+  std::vector<engine::LogSegment> Share() const;
+  // Appends a segment that Share() of some log gave; it is closed at once. The log keeps
+  // its id unless that is 0. Refuses one whose records are malformed or do not follow those
+  // that are here.
+  absl::Status Adopt(const engine::LogSegment& segment);
+
+  // Exchanges the contents; each log goes on with segments of its own size.
+  void Swap(RevisionLog* other);
+
   // Counts Rewrite calls; a cursor made at another count must be sought anew.
   uint64_t rewrites() const { return rewrites_; }
 
@@ -112,22 +130,35 @@ class RevisionLog {
   size_t live_bytes() const { return used_bytes_ - garbage_bytes_; }
   size_t garbage_bytes() const { return garbage_bytes_; }
   uint64_t records() const { return records_; }
+  // Of the newest record that was ever here; 0 if there was none.
+  Revision last_revision() const { return segments_.empty() ? Revision(0) : segments_.back().last; }
 
  private:
   struct Segment {
-    std::unique_ptr<char[]> data;
+    // `capacity` bytes, of which the first `used` never change; nobody else sees the rest.
+    Bytes buffer;
+    uint64_t id = 0;
     uint32_t used = 0;
     uint32_t capacity = 0;
-    uint32_t garbage = 0;
-    Revision first;  // of the record that opened it; deltas count from here
-    Revision last;   // of the newest record ever in it; orders segments for Seek
+    uint32_t garbage = 0;  // bytes
+    // Offsets of the garbage, in order of arrival or sorted; and the same as shared last,
+    // empty if something came since.
+    mutable std::vector<uint32_t> dropped;
+    mutable Bytes dropped_shared;
+    size_t adopted_dropped = 0;  // of those, how many it came with
+    Revision first;              // of the record that opened it; deltas count from here
+    Revision last;               // of the newest record ever in it; orders segments for Seek
   };
 
+  static Bytes ShareDropped(const Segment& segment);
+  static absl::Status AdoptRecords(Segment* segment, SubRevision last, uint64_t* records);
   Segment& OpenFor(Revision main, size_t bytes);
   LogCursor Normalized(LogCursor cursor) const;
 
   size_t segment_bytes_;
   std::vector<Segment> segments_;
+  bool open_ = false;  // whether the last segment may grow
+  uint64_t last_id_ = 0;
   size_t allocated_bytes_ = 0;
   size_t used_bytes_ = 0;
   size_t garbage_bytes_ = 0;

@@ -1,5 +1,7 @@
 #include "engine/mvcc/store.h"
 
+#include <utility>
+
 #include "base/check.h"
 #include "engine/mvcc/key_value.h"
 
@@ -30,6 +32,22 @@ uint64_t Store::CountAt(const KeyRange& range, Revision at) const {
     }
   }
   return count;
+}
+
+void Store::Swap(Store* other) {
+  log_.Swap(&other->log_);
+  index_.Swap(&other->index_);
+  std::swap(revision_, other->revision_);
+  std::swap(newest_, other->newest_);
+  std::swap(compact_revision_, other->compact_revision_);
+}
+
+bool Store::Keeps(const Record& record, Location location) const {
+  if (record.revision.main > compact_revision_) return true;
+  const std::optional<KeyIndex::Version> newest =
+      index_.NewestAt(index_.Find(DecodeKey(record.bytes)), compact_revision_);
+  if (!newest.has_value() || newest->location != location) return false;
+  return !record.tombstone || record.revision.main == compact_revision_;
 }
 
 WriteTxn::~WriteTxn() { CHECK_MSG(changes_ == 0, "a transaction with changes must be committed"); }

@@ -49,6 +49,9 @@ class Store {
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
+  // Exchanges everything with another store, which has no transaction open either.
+  void Swap(Store* other);
+
   // Of the last committed transaction.
   Revision revision() const { return revision_; }
   // Reads below it are refused; kNeverCompacted at first.
@@ -77,8 +80,13 @@ class Store {
   // of the keys in the range and the changes since.
   uint64_t CountAt(const KeyRange& range, Revision at) const;
 
+  // Whether the compact revision keeps this record; false also for one that cleaning has
+  // yet to remove. What is kept follows from the applied entries alone.
+  bool Keeps(const Record& record, Location location) const;
+
  private:
   friend class WriteTxn;
+  friend class StoreLoader;
   friend class Compactor;
 
   uint64_t CountByIndex(const KeyRange& range, Revision at) const;

@@ -118,10 +118,11 @@ absl::Status CheckRange(const RangeRequest& range, const Store& store) {
 }
 
 absl::Status CheckPut(const PutRequest& put, const Store& store) {
+  if (!LeaseExists(store, put.lease)) return LeaseNotFoundError();
   if (NeedsKey(put) && !store.Visible(put.key, store.revision()).has_value()) {
     return KeyNotFoundError();
   }
-  return LeaseExists(store, put.lease) ? absl::OkStatus() : LeaseNotFoundError();
+  return absl::OkStatus();
 }
 
 absl::Status Check(const TxnRequest& txn, const Store& store, const TxnPath& path, size_t* step) {
@@ -246,10 +247,7 @@ void CorrectHeader(const Identity& identity, Revision revision, size_t begin, si
 
 absl::Status ApplyPut(Store* store, const PutRequest& request, const Identity& identity,
                       BytesBuilder* out) {
-  if (!LeaseExists(*store, request.lease)) return LeaseNotFoundError();
-  if (NeedsKey(request) && !store->Visible(request.key, store->revision()).has_value()) {
-    return KeyNotFoundError();
-  }
+  RETURN_IF_ERROR(CheckPut(request, *store));
   WriteTxn txn(store);
   Put(&txn, request, identity, out);
   txn.Commit();

@@ -86,14 +86,16 @@ void WatchHub::OnCreate(Stream* stream, const WatchCreateRequest& request, Insta
   const absl::string_view key = request.key.empty() ? absl::string_view("\0", 1) : request.key;
   const KeyRange range = KeyRange::FromRequest(key, request.range_end);
   if (request.start_revision < Revision(0)) return Refuse(stream, kCompacted);
+  const std::string refusal = sink_->WatchRefusal(stream->token, range);
+  if (!refusal.empty()) return Refuse(stream, refusal);
   if (range.kind == KeyRange::Kind::kHalfOpen && range.end <= range.begin) {
     return Refuse(stream, kEmptyRange);
   }
   int64_t id = request.watch_id;
   if (id == 0) {
-    while (stream->watchers.contains(stream->next_id)) ++stream->next_id;
+    while (IsTaken(*stream, stream->next_id)) ++stream->next_id;
     id = stream->next_id++;
-  } else if (stream->watchers.contains(id)) {
+  } else if (IsTaken(*stream, id)) {
     return Refuse(stream, kDuplicateId);
   }
   Watcher* watcher = AddWatcher(stream, id, request, range, now);
@@ -112,6 +114,10 @@ void WatchHub::OnCreate(Stream* stream, const WatchCreateRequest& request, Insta
   }
 }
 
+bool WatchHub::IsTaken(const Stream& stream, int64_t id) const {
+  return stream.watchers.contains(id) || stream.ended.contains(id);
+}
+
 WatchHub::Watcher* WatchHub::AddWatcher(Stream* stream, int64_t id,
                                         const WatchCreateRequest& request, const KeyRange& range,
                                         Instant now) {
@@ -120,6 +126,7 @@ WatchHub::Watcher* WatchHub::AddWatcher(Stream* stream, int64_t id,
   watcher->group = GroupFor(request, range);
   watcher->id = id;
   watcher->number = ++last_watcher_;
+  watcher->start = request.start_revision;
   watcher->notify = request.progress_notify;
   if (watcher->notify && stream->notified++ == 0) {
     const Duration interval = options_.progress_interval;
@@ -157,8 +164,11 @@ std::shared_ptr<WatchHub::Group> WatchHub::GroupFor(const WatchCreateRequest& re
 
 void WatchHub::OnCancel(Stream* stream, const WatchCancelRequest& request) {
   const auto it = stream->watchers.find(request.watch_id);
-  if (it == stream->watchers.end()) return;
-  Remove(it->second.get());
+  if (it != stream->watchers.end()) {
+    Remove(it->second.get());
+  } else if (stream->ended.erase(request.watch_id) == 0) {
+    return;
+  }
   WatchHead head;
   head.revision = store_->revision();
   head.watch_id = request.watch_id;
@@ -216,7 +226,7 @@ void WatchHub::Tick(Instant now) {
     if (!stream->writable) continue;
     for (const auto& [id, watcher] : stream->watchers) {
       if (!watcher->notify) continue;
-      if (watcher->idle && watcher->synced) {
+      if (watcher->idle && watcher->synced && HasBegun(*watcher)) {
         WatchHead head;
         head.revision = live_ - 1;
         head.watch_id = id;

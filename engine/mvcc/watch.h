@@ -43,6 +43,9 @@ class WatchSink {
   virtual void OnWatchReply(uint64_t stream, Bytes head, Bytes events) = 0;
   // Who answers; asked for every response.
   virtual Identity WatchIdentity() const = 0;
+  // Why the stream may not watch the range, as the client is to be told; empty if it may.
+  // Asked when a watch is created.
+  virtual std::string WatchRefusal(uint64_t /*stream*/, const KeyRange& /*range*/) { return ""; }
 };
 
 struct WatchOptions {
@@ -78,6 +81,10 @@ class WatchHub {
   // An encoded WatchRequest.
   void Request(uint64_t stream, const Bytes& body, Instant now);
 
+  // The store was replaced by a later state of itself: live watchers catch up from where
+  // they stand, as far as the history is still there.
+  void Rebase();
+
   // Sends what is due, about `max_bytes` of responses at most (whole responses; at
   // least some progress is made), and looks at a bounded number of records.
   void Pump(size_t max_bytes);
@@ -104,6 +111,7 @@ class WatchHub {
     std::shared_ptr<Group> group;
     int64_t id = 0;
     uint64_t number = 0;  // order of creation, the order of everything here
+    Revision start;       // as asked for; 0 = from now on
     // Events before it are not wanted (any more).
     Revision next;
     bool synced = false;
@@ -141,6 +149,9 @@ class WatchHub {
     uint64_t token = 0;
     bool writable = true;
     absl::btree_map<int64_t, std::unique_ptr<Watcher>> watchers;  // by watch id
+    // Watchers that a compaction ended. Their ids stay taken until they are cancelled, and
+    // meanwhile the stream counts as behind: etcd's clients know it so.
+    absl::btree_set<int64_t> ended;
     int64_t next_id = 0;
     size_t synced = 0;
     size_t notified = 0;  // watchers with `notify`
@@ -178,6 +189,7 @@ class WatchHub {
   void SendControl(Stream* stream, const WatchHead& head);
   void FlushControl(Stream* stream);
   void SetNextNote(Stream* stream, Instant next);
+  bool IsTaken(const Stream& stream, int64_t id) const;
 
   // watch_pump.cc: events
   void Sync(Watcher* watcher);
@@ -185,6 +197,7 @@ class WatchHub {
   void Enqueue(Watcher* watcher);
   void Dequeue(Watcher* watcher);
   void Distribute(size_t* budget);
+  void FinishRevision();
   void PrepareRevision();
   void CollectEvents(const std::vector<Record>& records);
   void DeliverTo(const Delivery& delivery, size_t* budget);
@@ -194,6 +207,8 @@ class WatchHub {
   void CancelCompacted(const Watchers& cohort);
   size_t Send(Watcher* watcher, Revision revision, const Batch& batch);
   void AnswerProgress();
+  bool HasBegun(const Watcher& watcher) const;
+  bool IsSynced(const Stream& stream) const;
   bool IsDelivered(Revision next) const;
 
   const Store* store_;

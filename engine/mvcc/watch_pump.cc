@@ -1,6 +1,7 @@
 // How events reach watchers: live ones revision by revision, the others in batches from
 // where they stand.
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "base/check.h"
@@ -82,6 +83,33 @@ void WatchHub::Distribute(size_t* budget) {
     delivering_ = false;
     deliveries_.clear();
     ++live_;
+  }
+}
+
+// What is under way was encoded before the store changed.
+void WatchHub::FinishRevision() {
+  size_t unlimited = std::numeric_limits<size_t>::max();
+  while (delivery_ < deliveries_.size()) DeliverTo(deliveries_[delivery_], &unlimited);
+  if (delivering_) ++live_;
+  delivering_ = false;
+  deliveries_.clear();
+}
+
+void WatchHub::Rebase() {
+  FinishRevision();
+  const Revision behind = live_;
+  live_ = store_->revision() + 1;
+  cursor_rewrites_ = ~uint64_t{0};
+  for (const auto& [token, stream] : streams_) {
+    for (const auto& [id, watcher] : stream->watchers) {
+      // One that waits for the future goes on waiting.
+      if (!watcher->synced || watcher->next >= live_ || behind >= live_) continue;
+      watcher->group->synced.erase(watcher->number);
+      watcher->synced = false;
+      --stream->synced;
+      ++slow_watchers_;
+      FallBehind(watcher.get(), std::max(watcher->next, behind));
+    }
   }
 }
 
@@ -245,6 +273,7 @@ void WatchHub::CancelCompacted(const Watchers& cohort) {
     head.watch_id = watcher->id;
     head.canceled = true;
     head.compact_revision = store_->compact_revision();
+    stream->ended.insert(watcher->id);
     Remove(watcher);
     SendControl(stream, head);
   }
@@ -319,13 +348,24 @@ Revision WatchHub::GatherKey(const Group& group, Revision from, Batch* batch) co
 
 // ---- progress on request ----
 
+// Whether the revision that the watcher starts at is there.
+bool WatchHub::HasBegun(const Watcher& watcher) const {
+  return watcher.start <= store_->revision();
+}
+
+bool WatchHub::IsSynced(const Stream& stream) const {
+  return !stream.watchers.empty() && stream.synced == stream.watchers.size() &&
+         stream.ended.empty() &&
+         std::all_of(stream.watchers.begin(), stream.watchers.end(),
+                     [this](const auto& entry) { return HasBegun(*entry.second); });
+}
+
 // One note for the whole stream, if all of its watchers are synced; else none at all.
 void WatchHub::AnswerProgress() {
   if (delivering_ || live_ <= store_->revision()) return;
   for (auto it = progress_asked_.begin(); it != progress_asked_.end();) {
     Stream* stream = streams_.at(*it).get();
-    if (stream->writable && !stream->watchers.empty() &&
-        stream->synced == stream->watchers.size()) {
+    if (stream->writable && IsSynced(*stream)) {
       WatchHead head;
       head.revision = store_->revision();
       head.watch_id = -1;

@@ -8,11 +8,16 @@ namespace quorate::raft {
 
 absl::StatusOr<ConfState> Raft::ApplyConfChange(const ConfChangeV2& change, Instant now) {
   SetNow(now);
+  ASSIGN_OR_RETURN(ChangedConfig changed, TryChange(change));
+  SwitchConfig(std::move(changed));
+  return tracker_.config();
+}
+
+absl::StatusOr<ChangedConfig> Raft::TryChange(const ConfChangeV2& change) const {
   ASSIGN_OR_RETURN(ChangedConfig changed, ApplyChange(tracker_.config(), change));
   RETURN_IF_ERROR(
       tracker_.rule().Validate({changed.config.voters, changed.config.voters_outgoing}));
-  SwitchConfig(std::move(changed));
-  return tracker_.config();
+  return changed;
 }
 
 void Raft::SwitchConfig(ChangedConfig changed) {

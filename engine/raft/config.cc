@@ -35,6 +35,14 @@ absl::Status Config::Validate() const {
   if (read_only == ReadOnlyMode::kLeaseBased && !check_quorum) {
     return Invalid("lease-based reads need check_quorum");
   }
+  if (max_clock_drift < Duration()) return Invalid("max_clock_drift must not be negative");
+  if (read_only == ReadOnlyMode::kLeaseBased && max_clock_drift == Duration()) {
+    return Invalid("lease-based reads need max_clock_drift: no two clocks agree");
+  }
+  if (read_only == ReadOnlyMode::kLeaseBased &&
+      election_timeout - heartbeat_interval <= max_clock_drift) {
+    return Invalid("max_clock_drift leaves no lease between two heartbeats");
+  }
   return absl::OkStatus();
 }
 

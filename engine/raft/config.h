@@ -17,9 +17,24 @@ namespace quorate::raft {
 enum class ReadOnlyMode : uint8_t {
   // One round of heartbeats to a quorum confirms the leadership (thesis, section 6.4).
   kSafe,
-  // The leader trusts its lease: check_quorum made it step down in time, as long as
-  // the members' clocks drift apart by less than the election timeout.
+  // The leader trusts its lease: members that heard it are loyal for an election
+  // timeout, as long as their clocks drift by less than Config::max_clock_drift
+  // (thesis, section 6.4.1; lease.h). Without a lease in force, as kSafe.
   kLeaseBased,
+};
+
+// Who sees to it that a request for votes does not outrun the disk, with asynchronous
+// storage writes. It speaks of a term and of entries that may not be durable yet. Were
+// they lost in a crash, the member could stand again in the same term with a shorter
+// log, and answers to its first request would be taken for answers to the second: a
+// leader without entries that are committed (Raft paper, section 5.4.1).
+enum class VoteRequestGuard : uint8_t {
+  // This core: requests wait for the disk among Ready::responses, as votes do.
+  kRaft,
+  // The environment: they are among Ready::messages at once, as etcd's raft has it, and
+  // whoever carries them sends them after the unit of the same Ready is durable, or can
+  // tell that the member never forgets.
+  kEnvironment,
 };
 
 struct Config {
@@ -42,6 +57,10 @@ struct Config {
   // and members that hear from a leader ignore candidates (thesis, section 6.2).
   bool check_quorum = true;
   ReadOnlyMode read_only = ReadOnlyMode::kSafe;
+  // With kLeaseBased: by how much two members' clocks may drift apart within an
+  // election timeout. A lease ends that much earlier. Counting time in ticks is a drift
+  // of a tick (etcd's members).
+  Duration max_clock_drift;
 
   // Encoded bytes of the entries in one append message; a single larger entry still
   // goes, alone. 0 = one entry a message.
@@ -70,6 +89,8 @@ struct Config {
   // Work goes on while the disk writes: Ready hands out units with the messages that
   // wait for them (see raft.h). Off: one Ready at a time, ended by Advance().
   bool async_storage_writes = false;
+  // Only with async_storage_writes; without, a whole Ready waits for the disk.
+  VoteRequestGuard vote_request_guard = VoteRequestGuard::kRaft;
 
   // Last entry that the application has already applied; earlier ones are not handed
   // out again.

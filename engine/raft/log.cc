@@ -7,24 +7,24 @@
 
 namespace quorate::raft {
 
+void EntryStore::AddChunk() {
+  chunks_.push_back(std::exchange(spare_, Chunk()));
+  chunks_.back().reserve(kChunkEntries);
+}
+
 void EntryStore::Append(Entry entry) {
   CHECK_EQ(entry.index, next_);
   if (chunks_.empty()) base_ = next_;
-  if (next_ - base_ == chunks_.size() * kChunkEntries) {
-    chunks_.push_back(spare_ != nullptr ? std::move(spare_) : std::make_unique<Chunk>());
-  }
-  *Slot(next_) = std::move(entry);
+  if (next_ - base_ == chunks_.size() * kChunkEntries) AddChunk();
+  chunks_.back().push_back(std::move(entry));
   ++next_;
 }
 
 void EntryStore::TruncateFrom(LogIndex index) {
   CHECK(index >= first_ && index <= next_);
-  while (next_ > index) {
-    --next_;
-    Slot(next_)->data = Bytes();  // give the payload back now, not when it is overwritten
-  }
-  const size_t used = (next_ - base_ + kChunkEntries - 1) / kChunkEntries;
-  while (chunks_.size() > used) {
+  for (; next_ > index; --next_) {
+    chunks_.back().pop_back();
+    if (!chunks_.back().empty()) continue;
     spare_ = std::move(chunks_.back());
     chunks_.pop_back();
   }
@@ -32,13 +32,14 @@ void EntryStore::TruncateFrom(LogIndex index) {
 
 void EntryStore::DropBelow(LogIndex index) {
   CHECK(index >= first_ && index <= next_);
-  while (first_ < index) {
-    Slot(first_)->data = Bytes();
-    ++first_;
+  for (; first_ < index; ++first_) {
+    const uint64_t offset = first_ - base_;
+    chunks_[offset / kChunkEntries][offset % kChunkEntries].data = Bytes();
   }
   const size_t unused = (first_ - base_) / kChunkEntries;
   if (unused == 0) return;
   spare_ = std::move(chunks_[0]);
+  spare_.clear();
   chunks_.erase(chunks_.begin(), chunks_.begin() + static_cast<ptrdiff_t>(unused));
   base_ += unused * kChunkEntries;
 }

@@ -34,6 +34,7 @@ struct EntryId {
 
 // Entries by index, in chunks that never move: appending costs no copy of what is
 // there, and dropping a prefix frees whole chunks. A range of indexes is dense.
+// Copying it copies the entries (which share their payloads) and no spare room.
 class EntryStore {
  public:
   // Holds nothing; the next entry is `next`.
@@ -56,20 +57,20 @@ class EntryStore {
 
  private:
   static constexpr size_t kChunkEntries = 256;
-  struct Chunk {
-    Entry entries[kChunkEntries];
-  };
+  // Full but for the last one, and made with room for all.
+  using Chunk = std::vector<Entry>;
 
-  Entry* Slot(LogIndex index) const {
+  const Entry* Slot(LogIndex index) const {
     const uint64_t offset = index - base_;
-    return &chunks_[offset / kChunkEntries]->entries[offset % kChunkEntries];
+    return &chunks_[offset / kChunkEntries][offset % kChunkEntries];
   }
+  void AddChunk();
 
   LogIndex first_;
   LogIndex next_;
-  LogIndex base_{1};  // index of chunks_[0]->entries[0]
-  std::vector<std::unique_ptr<Chunk>> chunks_;
-  std::unique_ptr<Chunk> spare_;  // kept, so that steady traffic allocates nothing
+  LogIndex base_{1};  // index of chunks_[0][0]
+  std::vector<Chunk> chunks_;
+  Chunk spare_;  // empty; its memory is kept, so that steady traffic allocates nothing
 };
 
 // A view of consecutive entries of a store. Entries don't move: a view holds until
@@ -195,6 +196,8 @@ class Log {
   uint64_t AppliedTo(LogIndex index);
 
  private:
+  friend class CanonicalState;
+
   LogIndex MaxAppliable(bool allow_unstable) const;
 
   EntryStore store_;

@@ -49,7 +49,8 @@ void Raft::OnAppendAccepted(const Message& m, Progress* progress) {
       break;
   }
   const bool self = m.from == config_.id;
-  if (MaybeCommit()) {
+  // What is committed already needs no count.
+  if (m.index > log_.committed() && MaybeCommit()) {
     ReleasePendingReads();
     BroadcastAppend();
   } else if (!self && progress->CanBumpCommit(log_.committed())) {
@@ -59,12 +60,7 @@ void Raft::OnAppendAccepted(const Message& m, Progress* progress) {
   // The window may have room for more than one message now.
   while (MaybeSendAppend(m.from, progress, /*send_if_empty=*/false)) {
   }
-  if (m.from == transferee_ && progress->match == log_.last_index()) {
-    Message timeout_now;
-    timeout_now.type = MessageType::kTimeoutNow;
-    timeout_now.to = m.from;
-    Send(std::move(timeout_now));
-  }
+  if (m.from == transferee_ && progress->match == log_.last_index()) SendTimeoutNow(m.from);
 }
 
 }  // namespace quorate::raft

@@ -27,12 +27,21 @@ void Raft::OnHeartbeatResponse(const Message& m, Progress* progress) {
   if (progress->match < log_.last_index() || progress->state == ProgressState::kProbe) {
     SendAppend(m.from, progress);
   }
-  if (config_.read_only != ReadOnlyMode::kSafe || m.context.empty()) return;
-  if (reads_.Acknowledge(m.from, m.context)) {
-    AnswerConfirmedReads();
-  } else {
-    ++counters_.contradictory;
+  if (!m.context.empty()) OnHeartbeatTag(m);
+}
+
+void Raft::OnHeartbeatTag(const Message& m) {
+  const std::optional<HeartbeatTag> tag = HeartbeatTag::Decode(m.context);
+  const bool leased = config_.read_only == ReadOnlyMode::kLeaseBased;
+  if (!tag.has_value() || tag->sent.has_value() != leased || tag->read > reads_.last_number() ||
+      (leased && *tag->sent > now_)) {
+    ++counters_.contradictory;  // we never sent that
+    return;
   }
+  if (leased) lease_.Acknowledge(m.from, *tag->sent);
+  if (tag->read == 0) return;
+  reads_.Acknowledge(m.from, tag->read);
+  AnswerConfirmedReads();
 }
 
 }  // namespace quorate::raft

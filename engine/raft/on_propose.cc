@@ -46,7 +46,7 @@ absl::Status Raft::ProposeConfChangeEntry(Entry entry, const ConfChangeV2& chang
   if (role_ == Role::kLeader && !config_.disable_conf_change_validation) {
     absl::Status allowed = CheckConfChange(change);
     // Only here, where the caller is told: a change that cannot be applied is kept out.
-    if (allowed.ok()) allowed = ApplyChange(tracker_.config(), change).status();
+    if (allowed.ok()) allowed = TryChange(change).status();
     if (!allowed.ok()) {
       ++counters_.conf_changes_refused;
       return allowed;

@@ -37,13 +37,24 @@ absl::Status Raft::OnReadIndex(Message m) {
 
 void Raft::AcceptRead(ReadRequest request) {
   request.index = log_.committed();
-  if (config_.read_only == ReadOnlyMode::kLeaseBased || tracker_.IsSingleton()) {
+  // Alone: but a leader that was removed leads on without being that single voter.
+  const bool alone = tracker_.IsSingleton() && tracker_.voters().Contains(config_.id);
+  if (alone || LeaseInForce()) {
     AnswerRead(std::move(request), log_.committed());
     return;
   }
   reads_.Add(std::move(request));
-  reads_.Acknowledge(config_.id, reads_.Context());
+  reads_.Acknowledge(config_.id, reads_.last_number());
   BroadcastHeartbeat();
+}
+
+bool Raft::LeaseInForce() const {
+  // A member that was told to stand (section 3.10) is voted for in spite of a leader, at
+  // any time from then on.
+  if (config_.read_only != ReadOnlyMode::kLeaseBased || timeout_now_sent_) return false;
+  const std::optional<Instant> heard =
+      lease_.QuorumHeardAt(tracker_.rule(), tracker_.voters(), config_.id, now_);
+  return heard.has_value() && now_ < *heard + (config_.election_timeout - config_.max_clock_drift);
 }
 
 void Raft::AnswerRead(ReadRequest request, LogIndex index) {

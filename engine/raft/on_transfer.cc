@@ -7,6 +7,7 @@ namespace quorate::raft {
 
 void Raft::TransferLeader(MemberId target, Instant now) {
   SetNow(now);
+  if (target == kNobody) return;
   Message m;
   m.type = MessageType::kTransferLeader;
   m.from = target;
@@ -26,10 +27,15 @@ void Raft::OnTransferLeader(const Message& m, const Progress& progress) {
     SendAppend(target, tracker_.Find(target));
     return;
   }
-  Message timeout_now;
-  timeout_now.type = MessageType::kTimeoutNow;
-  timeout_now.to = target;
-  Send(std::move(timeout_now));
+  SendTimeoutNow(target);
+}
+
+void Raft::SendTimeoutNow(MemberId to) {
+  timeout_now_sent_ = true;
+  Message m;
+  m.type = MessageType::kTimeoutNow;
+  m.to = to;
+  Send(std::move(m));
 }
 
 absl::Status Raft::ForgetLeader(Instant now) {

@@ -6,6 +6,7 @@
 namespace quorate::raft {
 
 bool Raft::LeaderIsHeard() const {
+  if (now_ < loyal_until_) return true;
   if (!config_.check_quorum || leader_ == kNobody) return false;
   // A leader that had lost its quorum would have stepped down.
   if (role_ == Role::kLeader) return true;
@@ -19,6 +20,9 @@ void Raft::OnVoteRequest(const Message& m) {
   const bool may_vote =
       vote_ == m.from || (vote_ == kNobody && leader_ == kNobody) || (!real && m.term > term_);
   const bool grant = may_vote && log_.IsUpToDate({m.log_term, m.index});
+  // A refused pre-vote tells the term that the candidate missed. Before its first term
+  // (restored, say, from a backup) this member has none to tell.
+  if (!grant && term_ == Term(0)) return;
   Message answer;
   answer.type = real ? MessageType::kVoteResp : MessageType::kPreVoteResp;
   answer.to = m.from;

@@ -38,6 +38,8 @@ class Inflights {
   void Clear();
 
  private:
+  friend class CanonicalState;
+
   struct Slot {
     LogIndex last;
     uint64_t bytes = 0;

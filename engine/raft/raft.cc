@@ -63,12 +63,13 @@ bool InRange(const Message& m) {
          m.reject_hint.value() <= kMaxTermOrIndex;
 }
 
-// Entries of an append follow the one before, in terms that never fall, none of a term
-// later than the leader's.
+// Entries of an append follow the one before, in terms that never fall, none without a
+// term or of one later than the leader's.
 bool IsLogSlice(const Message& m) {
   EntryId last{m.log_term, m.index};
   for (const Entry& entry : m.entries) {
     if (entry.index != last.index + 1 || entry.term < last.term) return false;
+    if (entry.term == Term(0)) return false;
     last = {entry.term, entry.index};
   }
   return m.term >= last.term && last.index.value() <= kMaxTermOrIndex;
@@ -76,9 +77,8 @@ bool IsLogSlice(const Message& m) {
 
 bool IsUsableSnapshot(const Message& m) {
   return m.snapshot != nullptr && !m.snapshot->empty() &&
-         m.snapshot->meta.index.value() <= kMaxTermOrIndex &&
-         m.snapshot->meta.term.value() <= kMaxTermOrIndex &&
-         ValidateConfig(m.snapshot->meta.conf_state).ok();
+         m.snapshot->meta.index.value() <= kMaxTermOrIndex && m.snapshot->meta.term > Term(0) &&
+         m.snapshot->meta.term <= m.term && ValidateConfig(m.snapshot->meta.conf_state).ok();
 }
 
 bool HasContent(const Message& m) {
@@ -143,11 +143,20 @@ Raft::Raft(const Config& config, DurableLog recovered, Instant now)
     log_.CommitTo(recovered.hard_state.commit);
     term_ = recovered.hard_state.term;
     vote_ = recovered.hard_state.vote;
+    if (config.read_only == ReadOnlyMode::kLeaseBased) {
+      loyal_until_ = now + config.election_timeout;
+    }
   }
   if (config.applied > log_.applied()) log_.AppliedTo(config.applied);
   BecomeFollower(term_, kNobody);
   last_soft_state_ = soft_state();
   last_hard_state_ = hard_state();
+}
+
+std::unique_ptr<Raft> Raft::Clone() const {
+  std::unique_ptr<Raft> copy(new Raft(*this));
+  copy->spare_lists_.clear();  // their memory was not copied
+  return copy;
 }
 
 void Raft::SetNow(Instant now) { now_ = std::max(now_, now); }
@@ -157,22 +166,26 @@ absl::Status Raft::CheckForm(const Message& m) {
     ++counters_.local_refused;
     return absl::InvalidArgumentError("raft: cannot step raft local message");
   }
-  // A request to transfer leadership comes in the name of its target, who may be us.
-  const bool own_name = m.from == config_.id && m.type != MessageType::kTransferLeader;
+  // What followers pass on comes in the name of whoever asked first, or of the target of
+  // a transfer: that may be us.
+  const bool own_name =
+      m.from == config_.id && !HasNoTerm(m.type) && m.type != MessageType::kTransferLeader;
   const bool no_sender =
       m.from == kNobody || m.from == kLocalAppendThread || m.from == kLocalApplyThread;
-  const bool no_term = m.term == Term(0) && term_ > Term(0) && !HasNoTerm(m.type);
-  if (own_name || no_sender || no_term || !InRange(m) || !HasContent(m)) {
+  const bool term_fits = (m.term == Term(0)) == HasNoTerm(m.type);
+  if (own_name || no_sender || !term_fits || !InRange(m) || !HasContent(m)) {
     ++counters_.malformed;
     return absl::InvalidArgumentError(absl::StrCat("raft: malformed message of type ",
                                                    static_cast<int>(m.type), " from member ",
                                                    absl::Hex(m.from.value())));
   }
-  if (IsResponseType(m.type) && tracker_.Find(m.from) == nullptr) {
-    ++counters_.unknown_member;
-    return absl::NotFoundError("raft: cannot step as peer not found");
-  }
-  return absl::OkStatus();
+  return IsResponseType(m.type) ? CheckResponder(m) : absl::OkStatus();
+}
+
+absl::Status Raft::CheckResponder(const Message& m) {
+  if (tracker_.Find(m.from) != nullptr) return absl::OkStatus();
+  ++counters_.unknown_member;
+  return absl::NotFoundError("raft: cannot step as peer not found");
 }
 
 absl::Status Raft::Step(Message message, Instant now) {
@@ -187,12 +200,11 @@ absl::Status Raft::StepLocal(Message message, Instant now) {
     case MessageType::kAppResp:
     case MessageType::kVoteResp:
     case MessageType::kPreVoteResp:
+      RETURN_IF_ERROR(CheckResponder(message));
+      return StepAnyTerm(std::move(message));
     case MessageType::kStorageAppendResp:
     case MessageType::kStorageApplyResp:
       return StepAnyTerm(std::move(message));
-    case MessageType::kProp:
-      if (!message.entries.empty()) return StepAnyTerm(std::move(message));
-      [[fallthrough]];
     default:
       return absl::InvalidArgumentError("raft: not a message of this member to itself");
   }
@@ -352,16 +364,13 @@ absl::Status Raft::StepFollower(Message m) {
     case MessageType::kReadIndex:
       return OnReadIndex(std::move(m));
     case MessageType::kApp:
-      FollowLeader(m);
-      OnAppend(std::move(m));
+      if (FollowLeader(m)) OnAppend(std::move(m));
       break;
     case MessageType::kHeartbeat:
-      FollowLeader(m);
-      OnHeartbeat(std::move(m));
+      if (FollowLeader(m)) OnHeartbeat(std::move(m));
       break;
     case MessageType::kSnap:
-      FollowLeader(m);
-      OnSnapshot(m);
+      if (FollowLeader(m)) OnSnapshot(m);
       break;
     case MessageType::kTransferLeader:
       if (leader_ == kNobody) break;
@@ -371,7 +380,7 @@ absl::Status Raft::StepFollower(Message m) {
       break;
     case MessageType::kTimeoutNow:
       // No pre-vote: the leader itself wants this election (thesis, section 3.10).
-      Hup(CampaignKind::kTransfer);
+      if (IsFromLeader(m)) Hup(CampaignKind::kTransfer);
       break;
     case MessageType::kReadIndexResp:
       read_states_.push_back({m.index, std::move(m.entries[0].data)});
@@ -382,9 +391,18 @@ absl::Status Raft::StepFollower(Message m) {
   return absl::OkStatus();
 }
 
-void Raft::FollowLeader(const Message& m) {
+// A term has one leader (section 5.2): who else speaks as one is mistaken.
+bool Raft::IsFromLeader(const Message& m) {
+  if (leader_ == kNobody || leader_ == m.from) return true;
+  ++counters_.contradictory;
+  return false;
+}
+
+bool Raft::FollowLeader(const Message& m) {
+  if (!IsFromLeader(m)) return false;
   election_start_ = now_;
   leader_ = m.from;
+  return true;
 }
 
 void Raft::Reset(Term term) {
@@ -403,6 +421,8 @@ void Raft::Reset(Term term) {
   pending_conf_index_ = LogIndex(0);
   uncommitted_bytes_ = 0;
   reads_.Clear();
+  lease_.Clear();
+  timeout_now_sent_ = false;
   early_reads_.clear();
 }
 
@@ -435,6 +455,7 @@ void Raft::BecomeLeader() {
   role_ = Role::kLeader;
   ++counters_.elections_won;
   Progress* self = tracker_.Find(config_.id);
+  CHECK_MSG(self != nullptr, "candidates are members (IsPromotable)");
   self->BecomeReplicate();
   self->recent_active = true;
   // There may be a change in the log that is not applied: none is proposed before
@@ -443,6 +464,22 @@ void Raft::BecomeLeader() {
   // Section 8: an entry of the own term, so that earlier ones get committed with it.
   Entry empty;
   CHECK(AppendEntries(absl::MakeSpan(&empty, 1)));
+}
+
+// Votes and acknowledgements speak of what must first be durable. So do refusals: they
+// may rest on a vote or on entries that are still on their way to the disk. Pre-votes
+// ask about nothing that could be lost; requests for votes do (VoteRequestGuard).
+bool Raft::WaitsForDisk(MessageType type) const {
+  switch (type) {
+    case MessageType::kAppResp:
+    case MessageType::kVoteResp:
+    case MessageType::kPreVoteResp:
+      return true;
+    case MessageType::kVote:
+      return config_.async_storage_writes && config_.vote_request_guard == VoteRequestGuard::kRaft;
+    default:
+      return false;
+  }
 }
 
 void Raft::Send(Message m) {
@@ -455,14 +492,7 @@ void Raft::Send(Message m) {
     CHECK_EQ(m.term, Term(0));
     if (!HasNoTerm(m.type)) m.term = term_;
   }
-  // Votes and acknowledgements speak of what must first be durable. So do refusals:
-  // they may rest on a vote or on entries that are still on their way to the disk. And
-  // so do requests for votes (not pre-votes): were the term and the entries that one
-  // speaks of lost in a crash, the member could stand again in the same term with a
-  // shorter log and take the answers to its first request for answers to the second.
-  // (etcd's raft lets requests go at once; with it, synchronous writes close the gap.)
-  if (m.type == MessageType::kAppResp || m.type == MessageType::kVoteResp ||
-      m.type == MessageType::kPreVoteResp || m.type == MessageType::kVote) {
+  if (WaitsForDisk(m.type)) {
     responses_.push_back(std::move(m));
     return;
   }

@@ -25,6 +25,7 @@
 //      it counts as durable as soon as the units before it are.
 //   3. `committed_entries` go to the state machine, in order; AppliedTo() says how far
 //      it has come. A configuration change in them goes to ApplyConfChange().
+// (Requests for votes are among the responses, too: Config::vote_request_guard.)
 // Without asynchronous writes (Config::async_storage_writes off) `messages` holds the
 // responses too and everything waits for the disk; then Advance() ends the turn.
 #ifndef QUORATE_ENGINE_RAFT_RAFT_H_
@@ -139,8 +140,9 @@ class Raft {
   // `config` is valid (Validate). What is recovered comes from an earlier run of this
   // member: CHECKed for consistency with CheckRecovered's rules.
   Raft(const Config& config, DurableLog recovered, Instant now);
-  Raft(const Raft&) = delete;
   Raft& operator=(const Raft&) = delete;
+  // A second member in the same state, for tools that try more than one future.
+  std::unique_ptr<Raft> Clone() const;
 
   // Whether a log read from disk can be started from: DataLoss says what is wrong.
   static absl::Status CheckRecovered(const Config& config, const DurableLog& recovered);
@@ -151,7 +153,8 @@ class Raft {
   // are: local types and messages in our own name (InvalidArgument), responses of
   // strangers (NotFound), malformed ones (InvalidArgument), proposals (below).
   absl::Status Step(Message message, Instant now);
-  // A message from Ready::responses that is addressed to this member.
+  // A message from Ready::responses that is addressed to this member. NotFound, and no
+  // harm, if it has been removed since.
   absl::Status StepLocal(Message message, Instant now);
 
   // Does what has fallen due: an election, heartbeats, the check for a quorum.
@@ -175,7 +178,9 @@ class Raft {
   absl::Status ReadIndex(Bytes context, Instant now);
 
   // Stands for election at once. Ignored on a leader, on a member that cannot be
-  // elected, and while a committed configuration change is not yet applied.
+  // elected, and while a committed configuration change is not yet applied. With
+  // lease-based reads it is the caller's duty not to ask a member that may still be
+  // bound by a leader's lease: its own vote would break that.
   void Campaign(Instant now);
   // Hands leadership to `target` (thesis, section 3.10); gives up after an election
   // timeout. A follower passes the request to the leader.
@@ -245,11 +250,16 @@ class Raft {
   void SetRandomizedElectionTimeout(Duration timeout) { randomized_election_timeout_ = timeout; }
 
  private:
+  friend class CanonicalState;
+
+  Raft(const Raft&) = default;  // see Clone
+
   enum class CampaignKind : uint8_t { kPreVote, kElection, kTransfer };
 
   // raft.cc: terms, roles, dispatch
   void SetNow(Instant now);
   absl::Status CheckForm(const Message& message);
+  absl::Status CheckResponder(const Message& message);
   absl::Status StepAnyTerm(Message message);
   bool AdmitTerm(const Message& message);
   void AdmitHigherTerm(const Message& message);
@@ -257,12 +267,14 @@ class Raft {
   absl::Status StepLeader(Message message);
   absl::Status StepCandidate(Message message);
   absl::Status StepFollower(Message message);
-  void FollowLeader(const Message& message);
+  bool IsFromLeader(const Message& message);
+  bool FollowLeader(const Message& message);
   void Reset(Term term);
   void BecomeFollower(Term term, MemberId leader);
   void BecomePreCandidate();
   void BecomeCandidate();
   void BecomeLeader();
+  bool WaitsForDisk(MessageType type) const;
   void Send(Message message);
 
   // election.cc
@@ -290,6 +302,7 @@ class Raft {
   // on_heartbeat.cc
   void OnHeartbeat(Message message);
   void OnHeartbeatResponse(const Message& message, Progress* progress);
+  void OnHeartbeatTag(const Message& message);
 
   // on_propose.cc
   absl::Status OnPropose(Message message);
@@ -302,6 +315,7 @@ class Raft {
   // on_read_index.cc
   absl::Status OnReadIndex(Message message);
   void AcceptRead(ReadRequest request);
+  bool LeaseInForce() const;
   void AnswerRead(ReadRequest request, LogIndex index);
   void AnswerConfirmedReads();
   void ReleasePendingReads();
@@ -312,6 +326,7 @@ class Raft {
 
   // on_transfer.cc
   void OnTransferLeader(const Message& message, const Progress& progress);
+  void SendTimeoutNow(MemberId to);
   void AbortTransfer() { transferee_ = kNobody; }
 
   // replication.cc
@@ -331,6 +346,7 @@ class Raft {
   void OnApplied(LogIndex index);
 
   // apply_conf_change.cc
+  absl::StatusOr<ChangedConfig> TryChange(const ConfChangeV2& change) const;
   void SwitchConfig(ChangedConfig changed);
 
   Config config_;
@@ -358,6 +374,11 @@ class Raft {
   uint64_t uncommitted_bytes_ = 0;
 
   ReadQueue reads_;
+  Lease lease_;
+  bool timeout_now_sent_ = false;  // in this term
+  // Until then this member keeps what it may have promised before its restart: with a
+  // lease, not to hear candidates.
+  Instant loyal_until_;
   std::vector<ReadRequest> early_reads_;      // before the first commit of this term
   std::vector<ReadRequest> confirmed_reads_;  // scratch
   std::vector<ReadState> read_states_;

@@ -79,7 +79,10 @@ void Raft::BroadcastAppend() {
 }
 
 void Raft::BroadcastHeartbeat() {
-  const Bytes context = reads_.Context();
+  HeartbeatTag tag;
+  if (!reads_.empty()) tag.read = reads_.last_number();
+  if (config_.read_only == ReadOnlyMode::kLeaseBased) tag.sent = now_;
+  const Bytes context = tag.Encode();
   for (Member& member : tracker_.members()) {
     if (member.id == config_.id) continue;
     // Not more than the follower is known to hold: the rest of its log may differ.

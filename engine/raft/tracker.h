@@ -59,6 +59,8 @@ class Tracker {
   VoteResult Tally() const;
 
  private:
+  friend class CanonicalState;
+
   QuorumRule rule_;
   size_t max_inflight_messages_;
   uint64_t max_inflight_bytes_;

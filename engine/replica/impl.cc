@@ -1,6 +1,7 @@
 #include "engine/replica/impl.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "base/check.h"
@@ -8,21 +9,6 @@
 
 namespace quorate::engine {
 namespace {
-
-raft::Config RaftConfig(const Config& config) {
-  raft::Config raft = config.raft;
-  raft.id = config.member_id;
-  raft.async_storage_writes = true;
-  raft.applied = LogIndex(0);
-  return raft;
-}
-
-raft::DurableLog DurableLog(Recovered recovered) {
-  raft::DurableLog log;
-  log.hard_state = recovered.hard_state;
-  log.entries = std::move(recovered.entries);
-  return log;
-}
 
 mvcc::WatchOptions WatchOptions(const Config& config) {
   mvcc::WatchOptions options;
@@ -40,6 +26,10 @@ lease::LessorOptions LessorOptions(const Config& config) {
   return options;
 }
 
+LogIndex LastIndex(const raft::DurableLog& log) {
+  return log.entries.empty() ? log.snapshot.index : log.entries.back().index;
+}
+
 // Read-index contexts: unique among members and their runs, like request ids.
 uint64_t FirstReadContext(const Config& config) {
   return config.member_id.value() << 48 | (config.run_id & 0xffffffffff) << 8 | 1;
@@ -48,13 +38,34 @@ uint64_t FirstReadContext(const Config& config) {
 }  // namespace
 
 Replica::Impl::Impl(const Config& config, Recovered recovered, Instant now)
+    : Impl(config, MakeStart(config, std::move(recovered)), now) {}
+
+Replica::Impl::Impl(const Config& config, Start start, Instant now)
     : config_(config),
-      raft_(RaftConfig(config), DurableLog(std::move(recovered)), now),
+      recovered_index_(LastIndex(start.log)),
+      raft_(start.raft, std::move(start.log), now),
+      applier_(config.store_segment_bytes),
       watches_(&applier_.store(), WatchOptions(config), this),
       proposals_(config.member_id, config.run_id),
       reads_(FirstReadContext(config)),
       lessor_(&applier_.leases(), LessorOptions(config)),
-      now_(now) {}
+      tokens_(config.auth_token_ttl),
+      token_waits_(config.token_wait, config.max_token_waits),
+      now_(now),
+      fatal_(std::move(start.status)),
+      checkpointed_at_(now) {
+  if (!start.image.has_value() || !fatal_.ok()) return;
+  apply::ImageLoader loader(*std::move(start.image), &applier_);
+  loader.Step(std::numeric_limits<size_t>::max());
+  if (!loader.status().ok()) {
+    fatal_ = loader.status();
+    return;
+  }
+  watches_.Rebase();
+  applied_ = handed_out_ = start.meta.snapshot.index;
+  applied_chain_ = start.meta.applied_chain;
+  NoteCheckpointed(applied_);
+}
 
 void Replica::Impl::Step(Input&& input, Output* out) {
   now_ = std::max(now_, input.now);
@@ -65,7 +76,9 @@ void Replica::Impl::Step(Input&& input, Output* out) {
     NoticeLeadTerm();
     NoticeLeader();
     if (now_ >= lease_calls_.next_retry()) RetryLeaseCalls();
+    if (!snapshots_under_way_.empty()) WatchOverSnapshots();
     if (now_ >= watches_.next_tick()) watches_.Tick(now_);
+    ReleaseTokenWaits();
   }
   FinishStep();
   out_ = nullptr;
@@ -82,7 +95,9 @@ void Replica::Impl::FinishStep() {
   Instant wake = std::min(raft_.NextDeadline(), watches_.next_tick());
   wake = std::min(wake, reads_.next_retry());
   wake = std::min({wake, lease_calls_.next_retry(), LeaseWorkDue()});
+  wake = std::min(wake, token_waits_.next_deadline());
   if (!proposals_.queued().empty()) wake = std::min(wake, propose_again_);
+  wake = std::min({wake, next_checkpoint(), next_snapshot_deadline()});
   out_->next_wake = wake;
 }
 
@@ -90,7 +105,8 @@ bool Replica::Impl::WantsTurnEnd() const {
   const bool can_propose = !proposals_.queued().empty() && now_ >= propose_again_;
   return can_propose || reads_.CanStartRound() || now_ >= reads_.next_retry() || raft_.HasReady() ||
          applied_ < handed_out_ || reads_.HasReady(applied_) || watches_.HasWork() ||
-         now_ >= LeaseWorkDue() || applier_.compactor().busy();
+         applier_.compactor().busy() || now_ >= next_checkpoint() || now_ >= LeaseWorkDue() ||
+         (arriving_.has_value() && !arriving_->accepted);
 }
 
 // A new leader, or none: what waited for the old one is tried again.
@@ -114,12 +130,8 @@ void Replica::Impl::On(const AbandonRequest& request) {
     ++proposals_failed_;
     return;
   }
-  if (reads_.Abandon(request.token)) return;
+  if (reads_.Abandon(request.token) || token_waits_.Abandon(request.token)) return;
   awaiting_compaction_.erase(request.token);
-}
-
-void Replica::Impl::On(const WatchRequestBytes& event) {
-  watches_.Request(event.stream.value(), event.body, now_);
 }
 
 void Replica::Impl::On(const WatchWritable& event) {
@@ -132,7 +144,7 @@ void Replica::Impl::On(const WatchWritable& event) {
 bool Replica::Impl::AcceptsFromPeer(const raft::Message& message,
                                     std::vector<LeaseId>* grants) const {
   if (message.to != config_.member_id) return false;
-  // The whole log is kept: nobody needs a snapshot, and none can be installed yet.
+  // A snapshot comes with its state (SnapshotReceived), or is of no use.
   if (message.type == raft::MessageType::kSnap) return false;
   if (message.type != raft::MessageType::kProp) return true;
   const auto acceptable = [grants](const raft::Entry& entry) {
@@ -173,7 +185,9 @@ void Replica::Impl::On(PeerMessage& event) {
 void Replica::Impl::On(const Persisted& event) {
   while (!units_.empty() && units_.front().ticket <= event.ticket) {
     std::vector<raft::Message> responses = std::move(units_.front().responses);
+    const bool installs = units_.front().installs;
     units_.pop_front();
+    if (installs) Install();
     DeliverDurable(std::move(responses));
   }
 }
@@ -183,7 +197,8 @@ void Replica::Impl::DeliverDurable(std::vector<raft::Message> responses) {
   for (raft::Message& message : responses) {
     if (message.to == config_.member_id) {
       const absl::Status status = raft_.StepLocal(std::move(message), now_);
-      CHECK_MSG(status.ok(), "raft refused its own storage acknowledgement");
+      CHECK_MSG(status.ok() || absl::IsNotFound(status),
+                "raft refused its own storage acknowledgement");
     } else {
       out_->messages.push_back(std::move(message));
     }
@@ -197,7 +212,6 @@ void Replica::Impl::OnWatchReply(uint64_t stream, Bytes head, Bytes events) {
 // ---- views ----
 
 std::optional<Term> Replica::Impl::TermAt(LogIndex index) const {
-  if (index < first_index() || index > last_index()) return std::nullopt;
   return raft_.log().TermAt(index);
 }
 
@@ -214,7 +228,11 @@ ReplicaStatus Replica::Impl::status() const {
   s.leader = raft_.leader();
   s.commit = raft_.log().committed();
   s.applied = applied_;
+  s.first_index = first_index();
   s.last_index = last_index();
+  s.checkpoint = checkpoint_;
+  s.snapshots_sent = raft_.counters().snapshots_sent;
+  s.snapshots_installed = snapshots_installed_;
   s.revision = store.revision();
   s.compact_revision = store.compact_revision();
   s.is_learner = raft_.is_learner();
@@ -234,6 +252,8 @@ ReplicaStatus Replica::Impl::status() const {
   s.leases_revoked = leases_revoked_;
   s.leases_renewed = leases_renewed_;
   s.leases_expired = leases_expired_;
+  s.auth_enabled = applier_.auth().enabled();
+  s.auth_revision = applier_.auth().revision();
   return s;
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,14 +15,18 @@
 #include "absl/status/status.h"
 #include "base/time.h"
 #include "engine/apply/applier.h"
+#include "engine/apply/state_image.h"
+#include "engine/auth/tokens.h"
 #include "engine/lease/lessor.h"
 #include "engine/mvcc/watch.h"
 #include "engine/raft/raft.h"
+#include "engine/replica/image_meta.h"
 #include "engine/replica/inspector.h"
 #include "engine/replica/lease_calls.h"
 #include "engine/replica/proposals.h"
 #include "engine/replica/reads.h"
 #include "engine/replica/replica.h"
+#include "engine/replica/token_waits.h"
 
 namespace quorate::engine {
 
@@ -60,6 +65,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   struct Unit {
     PersistTicket ticket;
     std::vector<raft::Message> responses;
+    bool installs = false;  // the state in arriving_
   };
 
   // ---- impl.cc: inputs ----
@@ -67,13 +73,15 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void On(const TurnEnd&);
   void On(ClientRequest& request);
   void On(const AbandonRequest& request);
-  void On(const WatchOpen& event) { watches_.Open(event.stream.value()); }
-  void On(const WatchRequestBytes& event);
+  void On(WatchOpen& event);
+  void On(WatchRequestBytes& event);
   void On(const WatchWritable& event);
-  void On(const WatchClose& event) { watches_.Close(event.stream.value()); }
+  void On(const WatchClose& event);
   void On(PeerMessage& event);
   void On(const PeerUnreachable& event);
-  void On(const SnapshotSent& event) { raft_.ReportSnapshot(event.peer, event.ok, now_); }
+  void On(const SnapshotSent& event);
+  void On(SnapshotReceived& event);
+  void On(const Checkpointed& event);
   void On(const Persisted& event);
   void On(const Forwarded& event);
   void On(const TransferLeadership& event) { raft_.TransferLeader(event.target, now_); }
@@ -92,10 +100,11 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
     apply::Operation operation = apply::Operation::kNone;
     int64_t cost = 0;  // against the quota
   };
+  void Serve(ClientRequest& request);
   absl::StatusOr<Plan> MakePlan(const ClientRequest& request) const;
   void Propose(const ClientRequest& request, const Plan& plan);
   void AnswerRead(const ClientRequest& request);
-  absl::StatusOr<Bytes> Read(const ClientRequest& request);
+  absl::StatusOr<Bytes> Read(const ClientRequest& request, const auth::Subject& subject);
   absl::StatusOr<Bytes> MemberList() const;
   absl::StatusOr<Bytes> Status() const;
   absl::StatusOr<Bytes> HashKvResponse(const Bytes& body) const;
@@ -112,6 +121,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   };
   absl::StatusOr<Bytes> CompleteGrant(const Bytes& body, uint64_t request_id, LeaseId* id) const;
   void NoteGrantsProposed(const std::vector<LeaseId>& ids);
+  absl::StatusOr<Bytes> LeaseList(const auth::Subject& subject) const;
   void OnLeaseCall(const ClientRequest& request);
   void Dispatch(RequestToken token, LeaseCall* call);
   void DispatchUnsettledCalls();
@@ -134,6 +144,22 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void CheckQuotaApplied();
   void RaiseNoSpace();
 
+  // ---- auth_requests.cc: who asks, and the Auth service ----
+  // Whom the credentials name; nobody while authentication is disabled. Points into
+  // the credentials or into tokens_ until these change.
+  absl::StatusOr<auth::Subject> Identify(const Credentials& credentials);
+  // That, if it may make requests of the kind at all; keys are looked at later.
+  absl::StatusOr<auth::Subject> Admit(const ClientRequest& request);
+  // In whose name this member proposes by itself what a client could ask for, too.
+  auth::Subject OwnSubject() const;
+  // The index that must be applied before the credentials can be judged.
+  LogIndex AwaitedIndex(const Credentials& credentials) const;
+  void ReleaseTokenWaits();
+  absl::StatusOr<Bytes> ReadAuth(const ClientRequest& request, const auth::Subject& subject) const;
+  absl::StatusOr<Bytes> ReadPasswordHash(absl::string_view user) const;
+  // The operation that a request of the Auth service is, kNone if it is another's.
+  static apply::Operation AuthOperation(RequestKind kind);
+
   // ---- turn.cc: the work of a turn ----
   void ProposeGathered();
   void AskReadIndexes();
@@ -149,11 +175,37 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void AnswerReadyReads();
   void CompactSome();
 
+  // ---- checkpoint.cc: images of the state, taken, sent and received ----
+  // What the constructor begins with.
+  struct Start {
+    absl::Status status;
+    raft::Config raft;
+    raft::DurableLog log;
+    std::optional<StateImage> image;
+    ImageMeta meta;
+  };
+  static Start MakeStart(const Config& config, Recovered recovered);
+  Impl(const Config& config, Start start, Instant now);
+  StateImage TakeImage() const;
+  void NoteCheckpointed(LogIndex index);
+  Instant next_checkpoint() const;
+  void CheckpointIfDue();
+  void CutLog();
+  void SendSnapshot(raft::Message message);
+  void WatchOverSnapshots();
+  Instant next_snapshot_deadline() const;
+  void LoadArriving();
+  void Install();
+
   // mvcc::WatchSink
   void OnWatchReply(uint64_t stream, Bytes head, Bytes events) override;
   mvcc::Identity WatchIdentity() const override { return identity(); }
+  std::string WatchRefusal(uint64_t stream, const mvcc::KeyRange& range) override;
 
   Config config_;
+  // Entries up to here were in the log at the start: the tokens that they gave out went
+  // with the earlier run.
+  LogIndex recovered_index_;
   raft::Raft raft_;
   apply::Applier applier_;
   mvcc::WatchHub watches_;
@@ -161,6 +213,9 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   Reads reads_;
   lease::Lessor lessor_;
   LeaseCalls lease_calls_;
+  auth::Tokens tokens_;
+  TokenWaits token_waits_;
+  absl::btree_map<StreamToken, Credentials> watch_credentials_;
 
   // Of the step under way.
   Instant now_;
@@ -204,6 +259,26 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   // Physical compactions that somebody waits for.
   absl::btree_map<RequestToken, Revision> awaiting_compaction_;
 
+  // Of the newest durable checkpoint, and what was applied since.
+  LogIndex checkpoint_;
+  Instant checkpointed_at_;
+  uint64_t bytes_since_checkpoint_ = 0;
+  bool checkpointing_ = false;                 // one is under way
+  Instant checkpoint_not_before_ = Instant();  // after a failure
+  // Followers that a snapshot is on its way to, or being installed by until some moment:
+  // the log is not cut meanwhile.
+  absl::btree_map<MemberId, Instant> snapshots_under_way_;
+  // A leader's state while it is loaded, and until it is durable and replaces ours.
+  struct Arriving {
+    raft::Message message;
+    ImageMeta meta;
+    std::unique_ptr<apply::Applier> applier;
+    std::unique_ptr<apply::ImageLoader> loader;
+    bool accepted = false;  // by raft
+  };
+  std::optional<Arriving> arriving_;
+
+  uint64_t snapshots_installed_ = 0;
   uint64_t proposals_committed_ = 0;
   uint64_t proposals_failed_ = 0;
   uint64_t leader_changes_ = 0;

@@ -6,12 +6,15 @@
 #define QUORATE_ENGINE_REPLICA_INPUT_H_
 
 #include <cstdint>
+#include <string>
 #include <variant>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "base/bytes.h"
 #include "base/strong_int.h"
 #include "base/time.h"
+#include "engine/image/image.h"
 #include "engine/raft/message.h"
 
 namespace quorate::engine {
@@ -51,6 +54,55 @@ enum class RequestKind : uint8_t {
   // Internal, proposed by the server itself; responses have no body.
   kMemberAttributes,  // membershippb.ClusterMemberAttrSetRequest
   kClusterVersion,    // membershippb.ClusterVersionSetRequest
+  // The Auth service; requests and responses are named like their kinds. Passwords come
+  // hashed, as they are to be replicated.
+  kAuthEnable,
+  kAuthDisable,
+  kAuthStatus,
+  kAuthUserAdd,
+  kAuthUserGet,
+  kAuthUserList,
+  kAuthUserDelete,
+  kAuthUserChangePassword,
+  kAuthUserGrantRole,
+  kAuthUserRevokeRole,
+  kAuthRoleAdd,
+  kAuthRoleGet,
+  kAuthRoleList,
+  kAuthRoleDelete,
+  kAuthRoleGrantPermission,
+  kAuthRoleRevokePermission,
+  // Its two internal steps of Authenticate: first the hash to compare a password with,
+  // then, if that matched, a token.
+  kAuthPassword,  // a user's name -> PasswordHash
+  kAuthenticate,  // InternalAuthenticateRequest -> AuthenticateResponse
+};
+
+// Who a request says it comes from. Counts only while authentication is enabled.
+struct Credentials {
+  enum class Kind : uint8_t {
+    kNone,
+    // A simple token, as the client sent it.
+    kToken,
+    // A user's name that the shell has verified by other means, such as a client
+    // certificate or a signed token.
+    kName,
+  };
+  Kind kind = Kind::kNone;
+  std::string text;  // the token or the name
+  // kName: the auth revision that was vouched for; 0 = whichever is the present one.
+  uint64_t auth_revision = 0;
+};
+
+// The answer to kAuthPassword.
+struct PasswordHash {
+  // At which the hash is this. A token is given out only if it is still the present one
+  // then.
+  uint64_t auth_revision = 0;
+  std::string hash;  // bcrypt's text
+
+  Bytes Encode() const;
+  static PasswordHash Decode(absl::string_view bytes);  // of what Encode gave
 };
 
 // What kLeaseKeepAlive and kLeaseTimeToLive become at the member they are passed on to.
@@ -65,6 +117,7 @@ struct ClientRequest {
   RequestToken token;
   RequestKind kind = RequestKind::kRange;
   Bytes body;
+  Credentials credentials;
 };
 
 // The caller no longer wants the answer (time-out, cancelled call). What was
@@ -79,6 +132,7 @@ struct AbandonRequest {
 // buffered bytes, and catch up later.
 struct WatchOpen {
   StreamToken stream;
+  Credentials credentials;  // for each watch that is created on it
 };
 struct WatchRequestBytes {
   StreamToken stream;
@@ -105,6 +159,20 @@ struct PeerUnreachable {
 // The outcome of sending a snapshot to this peer.
 struct SnapshotSent {
   MemberId peer;
+  bool ok = false;
+};
+
+// A leader's snapshot and the state that goes with it have arrived whole. Anything may
+// be in them.
+struct SnapshotReceived {
+  raft::Message message;
+  StateImage image;
+};
+
+// The checkpoint of Output::checkpoint is durable, or failed: then the one before it
+// holds, and another is tried later.
+struct Checkpointed {
+  LogIndex index;
   bool ok = false;
 };
 
@@ -142,8 +210,8 @@ struct Input {
   Instant now;
   WallTime wall;
   std::variant<TimePassed, TurnEnd, ClientRequest, AbandonRequest, WatchOpen, WatchRequestBytes,
-               WatchWritable, WatchClose, PeerMessage, PeerUnreachable, SnapshotSent, Persisted,
-               Forwarded, TransferLeadership>
+               WatchWritable, WatchClose, PeerMessage, PeerUnreachable, SnapshotSent,
+               SnapshotReceived, Checkpointed, Persisted, Forwarded, TransferLeadership>
       event;
 };
 

@@ -19,10 +19,10 @@ class ReplicaInspector {
 
   // The log as raft sees it now: what is durable, and behind it what is still on its
   // way to the disk. Empty (last < first) in a fresh member; the first index is 1 as
-  // long as no log is compacted.
+  // long as the log was not cut.
   virtual LogIndex first_index() const = 0;
   virtual LogIndex last_index() const = 0;
-  // Nothing outside [first_index, last_index].
+  // Nothing outside [first_index, last_index]; the term also of the entry before.
   virtual std::optional<Term> TermAt(LogIndex index) const = 0;
   virtual std::optional<raft::Entry> EntryAt(LogIndex index) const = 0;
 
@@ -38,7 +38,7 @@ class ReplicaInspector {
 
   // A chain over every applied entry (index, term, type, data), in order, since the
   // start of the log: equal on all members at equal applied index, or the log
-  // diverged. Survives restarts because the log is replayed.
+  // diverged. Checkpoints carry it.
   virtual uint64_t applied_chain() const = 0;
   // Replica::StateDigest().
   virtual uint64_t StateDigest() const = 0;

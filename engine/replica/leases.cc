@@ -18,6 +18,7 @@
 #include "api/rpc.pb.h"
 #include "base/check.h"
 #include "base/status.h"
+#include "engine/auth/errors.h"
 #include "engine/lease/errors.h"
 #include "engine/mvcc/errors.h"
 #include "engine/mvcc/wire.h"
@@ -93,9 +94,25 @@ void Replica::Impl::NoteGrantsProposed(const std::vector<LeaseId>& ids) {
   for (const LeaseId id : ids) lessor_.OnGrantProposed(id, last_index());
 }
 
+// Of all leases or of none, as in etcd: who may not read some attached key gets no list.
+absl::StatusOr<Bytes> Replica::Impl::LeaseList(const auth::Subject& subject) const {
+  const std::vector<LeaseId> ids = lessor_.InOrder();
+  if (applier_.auth().enabled()) {
+    const apply::Authorizer authorizer = applier_.Authorize(subject);
+    for (const LeaseId id : ids) {
+      RETURN_IF_ERROR(authorizer.CheckLease(auth::Access::kRead, id));
+    }
+  }
+  return applier_.LeaseList(ids, identity());
+}
+
 // ---- keep-alive and time-to-live ----
 
+// Whether the client may have it is asked here, where it came in, and not again of the
+// leader.
 void Replica::Impl::OnLeaseCall(const ClientRequest& request) {
+  const absl::StatusOr<auth::Subject> subject = Admit(request);
+  if (!subject.ok()) return Answer(request.token, subject.status());
   LeaseCall call;
   call.kind = request.kind;
   call.body = request.body;
@@ -106,11 +123,17 @@ void Replica::Impl::OnLeaseCall(const ClientRequest& request) {
     return Answer(request.token, absl::InternalError(
                                      "grpc: error unmarshalling request: malformed lease request"));
   }
-  if (lease_calls_.size() >= config_.max_pending_proposals) {
+  if (lease_calls_.size() >= config_.max_pending_lease_calls) {
     return Answer(request.token, TooManyRequestsError());
   }
   call.lease = LeaseId(parsed.id());
   call.keys = !call.keep_alive() && parsed.keys();
+  call.auth_revision = applier_.auth().revision();
+  if (!call.from_peer() && (call.keep_alive() || call.keys)) {
+    const auth::Access access = call.keys ? auth::Access::kRead : auth::Access::kWrite;
+    const absl::Status permitted = applier_.Authorize(*subject).CheckLease(access, call.lease);
+    if (!permitted.ok()) return Answer(request.token, permitted);
+  }
   Dispatch(request.token, &lease_calls_.Add(request.token, std::move(call)));
 }
 
@@ -204,6 +227,12 @@ void Replica::Impl::ClearCheckpoint(RequestToken token, LeaseCall* call) {
 
 void Replica::Impl::FinishLeaseCall(RequestToken token, const LeaseTime& time) {
   const LeaseCall& call = *lease_calls_.Find(token);
+  const auth::Auth& auth = applier_.auth();
+  if (call.keys && !call.from_peer() && auth.enabled() && auth.revision() != call.auth_revision) {
+    Answer(token, auth::AuthOldRevisionError());
+    lease_calls_.Erase(token);
+    return;
+  }
   const int64_t id = call.lease.value();
   BytesBuilder out(96);
   if (!call.from_peer()) {
@@ -313,7 +342,8 @@ void Replica::Impl::RevokeExpired() {
   std::vector<Bytes> payloads;
   for (const LeaseId id : expired) {
     payloads.push_back(
-        apply::EncodeCommand(Operation::kLeaseRevoke, RevokeBody(id), proposals_.TakeId()));
+        apply::EncodeCommand(Operation::kLeaseRevoke, RevokeBody(id), proposals_.TakeId(),
+                             OwnSubject()));
   }
   if (payloads.empty() || !raft_.Propose(payloads, now_).ok()) {
     lease_again_ = now_ + kLeaseRetryInterval;

@@ -8,7 +8,9 @@
 
 #include "absl/status/status.h"
 #include "base/bytes.h"
+#include "base/strong_int.h"
 #include "base/time.h"
+#include "engine/image/image.h"
 #include "engine/raft/message.h"
 #include "engine/raft/types.h"
 #include "engine/replica/input.h"
@@ -20,6 +22,9 @@ namespace quorate::engine {
 // only then do the messages and responses that depend on it come out.
 struct Persist {
   PersistTicket ticket;
+  // A leader's state that replaces ours. Made the newest checkpoint, durably, before
+  // anything else of this unit and of later ones; the log begins anew behind it.
+  std::optional<StateImage> install;
   // Appended to the log; an entry at an index that is already there replaces the
   // tail from that index on.
   std::vector<raft::Entry> entries;
@@ -57,6 +62,13 @@ struct Forward {
   Bytes body;
 };
 
+// A follower needs entries that are cut: it gets the state. `message` is raft's kSnap,
+// without data; `image` is to arrive with it. SnapshotSent tells how that went, always.
+struct SnapshotToSend {
+  raft::Message message;
+  StateImage image;
+};
+
 // Cleared and reused by the caller from step to step; Step only appends.
 struct Output {
   // For peers, in order for each of them. They depend on nothing that is not yet
@@ -64,6 +76,13 @@ struct Output {
   std::vector<raft::Message> messages;
   // For the disk, in order.
   std::vector<Persist> persists;
+  // For peers, apart from the messages since they are large.
+  std::vector<SnapshotToSend> snapshots;
+  // To be kept as the newest checkpoint, in the background; answered by Checkpointed. The
+  // state is pinned as it was. One at a time.
+  std::optional<StateImage> checkpoint;
+  // A durable checkpoint made the log up to this entry dispensable; 0 = nothing new.
+  LogIndex log_cut;
   // For clients. They tell only what is committed and applied.
   std::vector<Response> responses;
   std::vector<WatchReply> watch_replies;
@@ -84,6 +103,9 @@ struct Output {
   void Clear() {
     messages.clear();
     persists.clear();
+    snapshots.clear();
+    checkpoint.reset();
+    log_cut = LogIndex(0);
     responses.clear();
     watch_replies.clear();
     forwards.clear();

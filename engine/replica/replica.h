@@ -16,6 +16,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@
 #include "base/strong_int.h"
 #include "base/time.h"
 #include "engine/alarm/alarms.h"
+#include "engine/image/image.h"
 #include "engine/raft/config.h"
 #include "engine/raft/types.h"
 #include "engine/replica/input.h"
@@ -63,11 +65,33 @@ struct Config {
   // How often the log is told what is left of a lease that lasts longer (LeaseCheckpoint),
   // so that it does not begin anew with each leader. Infinite = never.
   Duration lease_checkpoint_interval = Seconds(300);
+  // Keep-alives and questions for a lease's time that may wait for an answer; above it
+  // requests get ResourceExhausted "etcdserver: too many requests".
+  size_t max_pending_lease_calls = 20'000;
   // Leases that may be on their way to being revoked at once because they have expired.
   size_t max_expiring_leases = 1000;
   // Between the progress notes that idle watchers get on request (etcd's default); each
   // stream adds up to a tenth.
   Duration watch_progress_interval = Seconds(600);
+  // How long a simple token lasts after its last use, as etcd's --auth-token-ttl.
+  Duration auth_token_ttl = Seconds(300);
+  // How long a request waits for the command that gave out its token to be applied here;
+  // then the token counts as invalid.
+  Duration token_wait = Seconds(5);
+  // Requests that wait so at once; tokens of those beyond count as invalid.
+  size_t max_token_waits = 10000;
+  // Size of the segments in which records lie in memory and in checkpoints, in bytes.
+  size_t store_segment_bytes = 256 * 1024;
+  // A checkpoint is taken once so many entries, or so many bytes in entries, were applied
+  // since the last one; or so much time has passed (0 = never for that) and there is
+  // something new.
+  uint64_t checkpoint_entries = 10'000;
+  uint64_t checkpoint_bytes = 64 * 1024 * 1024;
+  Duration checkpoint_interval;
+  // Entries that the log keeps behind a checkpoint for followers that are slow, at most so
+  // many and of so many bytes: one that needs earlier ones gets the state instead.
+  uint64_t catchup_entries = 5'000;
+  uint64_t catchup_bytes = 64 * 1024 * 1024;
   // Distinguishes request ids of this run from those of earlier ones (etcd: unix
   // milliseconds, low 40 bits).
   uint64_t run_id = 0;
@@ -76,7 +100,12 @@ struct Config {
 // What recovery read from the disk.
 struct Recovered {
   raft::HardState hard_state;
-  // Contiguous from index 1 (a log without its snapshot is not supported yet).
+  // The state as of an applied entry; nothing: everything is in `entries`.
+  std::optional<StateImage> checkpoint;
+  // The entry before the first of `entries`; 0, or not behind the checkpoint.
+  LogIndex base;
+  Term base_term;
+  // Contiguous from base + 1, to the checkpoint's index at least.
   std::vector<raft::Entry> entries;
 };
 
@@ -89,7 +118,9 @@ struct ReplicaStatus {
   MemberId leader;  // 0 = unknown
   LogIndex commit;
   LogIndex applied;
+  LogIndex first_index;  // of the log that is kept
   LogIndex last_index;
+  LogIndex checkpoint;  // the newest durable one
   Revision revision;
   Revision compact_revision;
   bool is_learner = false;
@@ -104,6 +135,10 @@ struct ReplicaStatus {
   uint64_t watch_streams = 0;
   uint64_t slow_watchers = 0;
   uint64_t peer_messages_refused = 0;
+  bool auth_enabled = false;
+  uint64_t auth_revision = 0;
+  uint64_t snapshots_sent = 0;
+  uint64_t snapshots_installed = 0;
   uint64_t leases = 0;
   // Since the start, what was replayed included; renewed and expired: as leader.
   uint64_t leases_granted = 0;

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "api/rpc.pb.h"
 #include "base/status.h"
+#include "engine/apply/auth_commands.h"
 #include "engine/apply/quota.h"
 #include "engine/mvcc/errors.h"
 #include "engine/replica/impl.h"
@@ -51,6 +52,12 @@ void Replica::Impl::Answer(RequestToken token, absl::Status status, Bytes body) 
 }
 
 void Replica::Impl::On(ClientRequest& request) {
+  const LogIndex awaited = AwaitedIndex(request.credentials);
+  if (awaited <= applied_ || token_waits_.full()) return Serve(request);
+  token_waits_.Add(std::move(request), awaited, now_);
+}
+
+void Replica::Impl::Serve(ClientRequest& request) {
   const absl::StatusOr<Plan> plan = MakePlan(request);
   if (!plan.ok()) {
     Answer(request.token, plan.status());
@@ -130,24 +137,34 @@ absl::StatusOr<Replica::Impl::Plan> Replica::Impl::MakePlan(const ClientRequest&
       ASSIGN_OR_RETURN(const auto list, Parse<etcdserverpb::MemberListRequest>(request.body));
       return Plan{Plan::Kind::kRead, list.linearizable(), Operation::kNone};
     }
+    case RequestKind::kAuthPassword:
+      return Plan{Plan::Kind::kRead, true, Operation::kNone};
     default:
-      return Plan{};
+      break;
   }
+  const Operation operation = AuthOperation(request.kind);
+  if (apply::IsAuthCommand(operation)) return propose(operation);
+  return Plan{Plan::Kind::kRead, operation != Operation::kNone, Operation::kNone};
 }
 
 void Replica::Impl::Propose(const ClientRequest& request, const Plan& plan) {
   const Operation operation = plan.operation;
-  const absl::Status fits = CheckQuota(plan.cost);
-  if (!fits.ok()) return Answer(request.token, fits);
-  const uint64_t id = proposals_.next_id();
-  if (apply::EncodedCommandSize(operation, request.body.size(), id) > config_.max_request_bytes) {
-    return Answer(request.token, mvcc::RequestTooLargeError());
-  }
   if (proposals_.pending() >= config_.max_pending_proposals) {
     return Answer(request.token, TooManyRequestsError());
   }
-  // The server's own: checked here, since nobody validated them before.
-  if (operation == Operation::kClusterMemberAttrSet || operation == Operation::kClusterVersionSet) {
+  const absl::StatusOr<auth::Subject> subject = Admit(request);
+  if (!subject.ok()) return Answer(request.token, subject.status());
+  absl::Status refusal = CheckQuota(plan.cost);
+  if (operation == Operation::kAlarm) refusal = applier_.auth().CheckAdmin(*subject);
+  if (!refusal.ok()) return Answer(request.token, refusal);
+  const uint64_t id = proposals_.next_id();
+  if (apply::EncodedCommandSize(operation, request.body.size(), id, *subject) >
+      config_.max_request_bytes) {
+    return Answer(request.token, mvcc::RequestTooLargeError());
+  }
+  // Checked here, since nobody validated them before.
+  if (operation == Operation::kClusterMemberAttrSet || operation == Operation::kClusterVersionSet ||
+      apply::IsAuthCommand(operation)) {
     const absl::Status status = apply::Applier::Check({id, operation, request.body});
     if (!status.ok()) return Answer(request.token, status);
   }
@@ -159,11 +176,13 @@ void Replica::Impl::Propose(const ClientRequest& request, const Plan& plan) {
     body = *std::move(grant);
     queued_grants_.push_back(granted);
   }
-  proposals_.Add(request.token, apply::EncodeCommand(operation, body, id));
+  proposals_.Add(request.token, apply::EncodeCommand(operation, body, id, *subject));
 }
 
 void Replica::Impl::AnswerRead(const ClientRequest& request) {
-  absl::StatusOr<Bytes> body = Read(request);
+  const absl::StatusOr<auth::Subject> subject = Admit(request);
+  if (!subject.ok()) return Answer(request.token, subject.status());
+  absl::StatusOr<Bytes> body = Read(request, *subject);
   if (body.ok()) {
     Answer(request.token, absl::OkStatus(), std::move(*body));
   } else {
@@ -171,16 +190,19 @@ void Replica::Impl::AnswerRead(const ClientRequest& request) {
   }
 }
 
-absl::StatusOr<Bytes> Replica::Impl::Read(const ClientRequest& request) {
+absl::StatusOr<Bytes> Replica::Impl::Read(const ClientRequest& request,
+                                          const auth::Subject& subject) {
   switch (request.kind) {
     case RequestKind::kRange: {
       mvcc::RangeRequest range;
       RETURN_IF_ERROR(mvcc::Decode(request.body, &range));
+      RETURN_IF_ERROR(applier_.Authorize(subject).Check(range));
       return applier_.Range(range, identity());
     }
     case RequestKind::kTxn: {
       mvcc::TxnRequest txn;
       RETURN_IF_ERROR(mvcc::Decode(request.body, &txn));
+      RETURN_IF_ERROR(applier_.Authorize(subject).Check(txn));
       return applier_.ReadTxn(txn, identity());
     }
     case RequestKind::kMemberList:
@@ -194,9 +216,9 @@ absl::StatusOr<Bytes> Replica::Impl::Read(const ClientRequest& request) {
       return applier_.AlarmList(alarm.alarm(), identity());
     }
     case RequestKind::kLeaseList:
-      return applier_.LeaseList(lessor_.InOrder(), identity());
+      return LeaseList(subject);
     default:
-      return absl::UnimplementedError("not a read");
+      return ReadAuth(request, subject);
   }
 }
 

@@ -29,6 +29,7 @@ void Replica::Impl::On(const TurnEnd&) {
   ProposeGathered();
   WorkOnLeases();
   AskReadIndexes();
+  LoadArriving();
   if (raft_.HasReady()) HandleReady();
   NoticeLeadTerm();
   ApplyCommitted();
@@ -36,6 +37,7 @@ void Replica::Impl::On(const TurnEnd&) {
   StandIfAlone();
   AnswerReadyReads();
   CompactSome();
+  CheckpointIfDue();
   if (watches_.HasWork()) watches_.Pump(config_.max_watch_reply_bytes);
 }
 
@@ -65,18 +67,26 @@ void Replica::Impl::AskReadIndexes() {
 
 void Replica::Impl::HandleReady() {
   raft_.TakeReady(&ready_);
-  std::move(ready_.messages.begin(), ready_.messages.end(), std::back_inserter(out_->messages));
+  for (raft::Message& message : ready_.messages) {
+    if (message.type == raft::MessageType::kSnap) {
+      SendSnapshot(std::move(message));
+    } else {
+      out_->messages.push_back(std::move(message));
+    }
+  }
   ready_.messages.clear();
   for (const raft::ReadState& state : ready_.read_states) {
     reads_.Confirm(state.context, state.index);
   }
-  CHECK_MSG(ready_.snapshot == nullptr, "a snapshot got past the door");
+  // The log up to the snapshot is gone, applied or not: the state brings its effect.
+  if (ready_.snapshot != nullptr) handed_out_ = applied_;
   if (ready_.HasUnit()) HandOutUnit();
   if (!ready_.committed_entries.empty()) handed_out_ = ready_.committed_entries.last_index();
 }
 
 void Replica::Impl::HandOutUnit() {
-  const bool writes = ready_.hard_state.has_value() || !ready_.entries.empty();
+  const bool installs = ready_.snapshot != nullptr;
+  const bool writes = ready_.hard_state.has_value() || !ready_.entries.empty() || installs;
   if (!writes) {
     // Nothing to write: the responses wait only for what is already under way.
     if (units_.empty()) return DeliverDurable(std::move(ready_.responses));
@@ -90,8 +100,9 @@ void Replica::Impl::HandOutUnit() {
   ready_.entries.CopyTo(&persist.entries);
   persist.hard_state = ready_.hard_state;
   persist.must_sync = ready_.must_sync;
+  if (installs) persist.install = arriving_->loader->image();
   out_->persists.push_back(std::move(persist));
-  units_.push_back({last_ticket_, std::move(ready_.responses)});
+  units_.push_back({last_ticket_, std::move(ready_.responses), installs});
   ready_.responses.clear();
 }
 
@@ -132,6 +143,7 @@ void Replica::Impl::NoteApplied(const raft::Entry& entry) {
   chain = Mix64(chain ^ entry.term.value());
   chain = Mix64(chain ^ static_cast<uint64_t>(entry.type));
   applied_chain_ = Mix64(chain ^ Crc32c(entry.data));
+  bytes_since_checkpoint_ += entry.data.size();
 }
 
 // What an earlier leader got of ours and did not make last is lost with near certainty: its
@@ -173,10 +185,14 @@ absl::Status Replica::Impl::ApplyEntry(const raft::Entry& entry) {
 }
 
 absl::Status Replica::Impl::ApplyNormal(const raft::Entry& entry) {
-  ASSIGN_OR_RETURN(const apply::Command command, apply::DecodeCommand(entry.data));
+  ASSIGN_OR_RETURN(apply::Command command, apply::DecodeCommand(entry.data));
+  command.index = entry.index;
   const std::optional<RequestToken> token = proposals_.Take(command.id);
   apply::Outcome outcome;
   RETURN_IF_ERROR(applier_.Apply(command, identity(), token.has_value(), &outcome));
+  if (outcome.tokens != nullptr && entry.index > recovered_index_) {
+    tokens_.Apply(*outcome.tokens, now_);
+  }
   if (!outcome.leases.empty()) NoteLeases(command.operation, outcome);
   if (command.operation == apply::Operation::kPut || command.operation == apply::Operation::kTxn ||
       command.operation == apply::Operation::kLeaseGrant) {
@@ -188,8 +204,8 @@ absl::Status Replica::Impl::ApplyNormal(const raft::Entry& entry) {
     AnswerLeaseCall(*token, call);
     return absl::OkStatus();
   }
-  if (outcome.awaits_compaction != Revision(0)) {
-    awaiting_compaction_[*token] = outcome.awaits_compaction;
+  if (outcome.awaits_compaction.has_value()) {
+    awaiting_compaction_[*token] = *outcome.awaits_compaction;
   } else {
     Answer(*token, std::move(outcome.status), std::move(outcome.body));
   }
@@ -260,7 +276,10 @@ void Replica::Impl::AnswerReadyReads() {
 
 void Replica::Impl::CompactSome() {
   mvcc::Compactor& compactor = applier_.compactor();
-  if (compactor.busy()) compactor.Step(kCompactRecords);
+  // Live watchers first get what a compaction is about to take: an entry before it may have
+  // been applied in this very turn.
+  const bool delivered = watches_.live() > applier_.store().compact_revision();
+  if (compactor.busy() && delivered) compactor.Step(kCompactRecords);
   for (auto it = awaiting_compaction_.begin(); it != awaiting_compaction_.end();) {
     if (compactor.finished() < it->second) {
       ++it;

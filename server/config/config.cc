@@ -61,6 +61,22 @@ absl::Status CheckTimeouts(const Config& config) {
   return absl::OkStatus();
 }
 
+// "simple", and perhaps options of the form key=value, which it has no use for.
+absl::Status CheckAuthToken(absl::string_view text) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(text, ',');
+  if (parts[0] == "jwt") {
+    return absl::FailedPreconditionError(
+        "--auth-token: signed tokens (jwt) are not supported yet, only simple ones");
+  }
+  bool sound = parts[0] == "simple";
+  for (size_t i = 1; i < parts.size(); ++i) {
+    sound &= std::count(parts[i].begin(), parts[i].end(), '=') == 1;
+  }
+  if (sound) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("--auth-token: auth: invalid auth options \"", text, "\""));
+}
+
 }  // namespace
 
 std::vector<InitialMember> Config::Members() const {
@@ -88,7 +104,16 @@ absl::Status Config::Validate() const {
     return absl::FailedPreconditionError("--max-request-bytes must be >0");
   }
   if (max_txn_ops == 0) return absl::FailedPreconditionError("--max-txn-ops must be >0");
+  RETURN_IF_ERROR(CheckAuthToken(auth_token));
   return absl::OkStatus();
+}
+
+int Config::BcryptCost() const {
+  constexpr uint64_t kLeast = 4;
+  constexpr uint64_t kMost = 31;
+  constexpr int kDefault = 10;
+  const bool fits = bcrypt_cost >= kLeast && bcrypt_cost <= kMost;
+  return fits ? static_cast<int>(bcrypt_cost) : kDefault;
 }
 
 absl::Status Config::ValidateBootstrap() const {

@@ -44,6 +44,22 @@ struct Config {
   size_t max_txn_ops = limits::kMaxTxnOps;
   // Of what the store has in use; 0 = etcd's 2 GiB, negative = no bound.
   int64_t quota_backend_bytes = 0;
+  // Only "simple" tokens, with any of etcd's options after it, are supported.
+  std::string auth_token = "simple";
+  Duration auth_token_ttl = Seconds(300);
+  size_t bcrypt_cost = 10;
+  Duration watch_progress_notify_interval = Seconds(600);
+  // Entries applied between two checkpoints, and entries that the log keeps behind one for
+  // slow followers.
+  size_t snapshot_count = 10'000;
+  size_t snapshot_catchup_entries = 5'000;
+  // Not flags: bytes in entries after which a checkpoint is due, and that are kept behind
+  // one; the longest time between two while there is something new (0 = any); bytes from
+  // which on checkpoints go on in another file.
+  uint64_t checkpoint_log_bytes = 64 * limits::kMiB;
+  Duration checkpoint_interval = Seconds(600);
+  uint64_t checkpoint_pack_bytes = 64 * limits::kMiB;
+  size_t store_segment_bytes = 256 * limits::kKiB;
   // Not flags; the simulator draws them, so that rare sizes come up. Log segments in bytes
   // (storage/recovery.h; the first is what a start waits for), entries' bytes in one append
   // message (0 = one entry), entries applied in one turn.
@@ -78,6 +94,8 @@ struct Config {
   // Seconds that a lease lasts at least: etcd's one and a half election timeouts, counted
   // in heartbeats and rounded up.
   int64_t MinLeaseTtl() const;
+  // bcrypt_cost, or etcd's default when that is outside of 4 to 31.
+  int BcryptCost() const;
   // etcd's time-out of a client request: 5 s + 2 x election timeout.
   Duration RequestTimeout() const { return Seconds(5) + election_timeout * 2; }
 };

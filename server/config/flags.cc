@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
+#include "absl/time/time.h"
 #include "base/status.h"
 
 namespace quorate::config {
@@ -57,6 +58,30 @@ Setter Millis(Duration Config::*field) {
     config->*field = Milliseconds(static_cast<int64_t>(number));
     return absl::OkStatus();
   };
+}
+
+// 0 stands for the default, as in etcd.
+Setter WholeSeconds(Duration Config::*field) {
+  return [field](absl::string_view value, Config* config) -> absl::Status {
+    ASSIGN_OR_RETURN(const uint64_t number, ParseCount(value));
+    if (number > 1'000'000'000) return absl::InvalidArgumentError("value out of range");
+    if (number > 0) config->*field = Seconds(static_cast<int64_t>(number));
+    return absl::OkStatus();
+  };
+}
+
+// Of --watch-progress-notify-interval, as in etcd: 0 or less stands for the default, and
+// what is very short for a tenth of a second.
+absl::Status SetProgressInterval(absl::string_view value, Config* config) {
+  constexpr Duration kLeast = Milliseconds(100);
+  absl::Duration parsed;
+  if (!absl::ParseDuration(value, &parsed) || parsed == absl::InfiniteDuration()) {
+    return absl::InvalidArgumentError("not a duration like 10m or 500ms");
+  }
+  if (parsed <= absl::ZeroDuration()) return absl::OkStatus();
+  config->watch_progress_notify_interval =
+      std::max(kLeast, Nanoseconds(absl::ToInt64Nanoseconds(parsed)));
+  return absl::OkStatus();
 }
 
 Setter Count(size_t Config::*field) {
@@ -134,11 +159,22 @@ std::vector<Flag> MemberFlags() {
        "Raise alarms when the store in use exceeds the given quota. 0 means 2 GiB, less than 0 no "
        "quota.",
        Number(&Config::quota_backend_bytes)},
+      {group, "snapshot-count", "10000",
+       "Number of committed transactions to trigger a snapshot to disk.",
+       Count(&Config::snapshot_count)},
+      {group, "snapshot-catchup-entries", "5000",
+       "Number of entries for a slow follower to catch up after compacting the raft storage "
+       "entries.",
+       Count(&Config::snapshot_catchup_entries)},
+      {group, "experimental-snapshot-catchup-entries", "5000",
+       "Deprecated name of --snapshot-catchup-entries.", Count(&Config::snapshot_catchup_entries)},
       {group, "max-request-bytes", "1572864",
        "Maximum client request size in bytes the server will accept.",
        Count(&Config::max_request_bytes)},
       {group, "max-txn-ops", "128", "Maximum number of operations permitted in a transaction.",
        Count(&Config::max_txn_ops)},
+      {group, "watch-progress-notify-interval", "10m",
+       "Duration of periodic watch progress notifications.", SetProgressInterval},
   };
 }
 
@@ -163,6 +199,19 @@ std::vector<Flag> ClusteringFlags() {
   };
 }
 
+std::vector<Flag> AuthFlags() {
+  const absl::string_view group = "Auth";
+  return {
+      {group, "auth-token", "simple",
+       "Specify auth token specific options; only 'simple' is there.", Text(&Config::auth_token)},
+      {group, "bcrypt-cost", "10",
+       "Specify bcrypt algorithm cost factor for auth password hashing.",
+       Count(&Config::bcrypt_cost)},
+      {group, "auth-token-ttl", "300", "The lifetime in seconds of the auth token.",
+       WholeSeconds(&Config::auth_token_ttl)},
+  };
+}
+
 std::vector<Flag> LoggingFlags() {
   return {
       {"Logging", "log-level", "info", "Log level: debug, info, warn or error.", SetLogLevel},
@@ -172,7 +221,7 @@ std::vector<Flag> LoggingFlags() {
 // The one table of flags: parsing and --help come from it.
 std::vector<Flag> AllFlags() {
   std::vector<Flag> flags = MemberFlags();
-  for (const std::vector<Flag>& more : {ClusteringFlags(), LoggingFlags()}) {
+  for (const std::vector<Flag>& more : {ClusteringFlags(), AuthFlags(), LoggingFlags()}) {
     flags.insert(flags.end(), more.begin(), more.end());
   }
   return flags;

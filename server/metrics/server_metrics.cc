@@ -110,6 +110,8 @@ void ServerMetrics::AddStore() {
            [](const ReplicaStatus& s) { return static_cast<double>(s.revision.value()); });
   AddGauge("etcd_debugging_mvcc_compact_revision", "The revision of the last compaction in store.",
            [](const ReplicaStatus& s) { return static_cast<double>(s.compact_revision.value()); });
+  AddGauge("etcd_debugging_auth_revision", "The current revision of auth store.",
+           [](const ReplicaStatus& s) { return s.auth_revision; });
   AddGauge("etcd_debugging_mvcc_watch_stream_total", "Total number of watch streams.",
            [](const ReplicaStatus& s) { return static_cast<double>(s.watch_streams); });
   AddGauge("etcd_debugging_mvcc_watcher_total", "Total number of watchers.",

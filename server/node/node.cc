@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "storage/checkpoints.h"
 #include "storage/wal.h"
 
 namespace quorate::node {
@@ -54,12 +55,14 @@ void WatchStream::Close() {
 }
 
 Node::Node(const io::Env& env, Options options, engine::Recovered recovered,
-           std::unique_ptr<storage::Wal> wal, PeerTransport* transport)
+           std::unique_ptr<storage::Wal> wal, std::unique_ptr<storage::Checkpoints> checkpoints,
+           PeerTransport* transport)
     : env_(env),
       options_(std::move(options)),
       transport_(transport),
       replica_(options_.replica, std::move(recovered), env.loop->Now()),
       wal_(std::move(wal)),
+      checkpoints_(std::move(checkpoints)),
       calls_(options_.request_timeout),
       self_(std::make_shared<Node*>(this)) {
   CHECK(transport_ != nullptr);
@@ -73,7 +76,8 @@ Node::Node(const io::Env& env, Options options, engine::Recovered recovered,
 
 Node::~Node() = default;
 
-CallId Node::Call(RequestKind kind, Bytes body, Duration timeout, ReplyCallback done) {
+CallId Node::Call(RequestKind kind, Bytes body, Duration timeout, ReplyCallback done,
+                  engine::Credentials credentials) {
   ++counters_.calls;
   const CallId id = calls_.Add(env_.loop->Now(), timeout, std::move(done));
   if (!halted_.ok()) {
@@ -81,7 +85,7 @@ CallId Node::Call(RequestKind kind, Bytes body, Duration timeout, ReplyCallback 
     return id;
   }
   ArmCallTimer();
-  StepEvent(engine::ClientRequest{id, kind, std::move(body)});
+  StepEvent(engine::ClientRequest{id, kind, std::move(body), std::move(credentials)});
   return id;
 }
 
@@ -89,10 +93,10 @@ void Node::Abandon(CallId call) {
   if (calls_.Take(call) != nullptr) StepEvent(engine::AbandonRequest{call});
 }
 
-WatchStream Node::OpenWatch(WatchSink* sink) {
+WatchStream Node::OpenWatch(WatchSink* sink, engine::Credentials credentials) {
   const engine::StreamToken token(++last_stream_token_);
   watch_sinks_.emplace(token, sink);
-  StepEvent(engine::WatchOpen{token});
+  StepEvent(engine::WatchOpen{token, std::move(credentials)});
   if (!halted_.ok()) ScheduleTurn();  // which ends it
   return WatchStream(self_, token);
 }
@@ -100,6 +104,12 @@ WatchStream Node::OpenWatch(WatchSink* sink) {
 void Node::OnPeerMessage(raft::Message message) {
   ++counters_.messages_received;
   StepEvent(engine::PeerMessage{std::move(message)});
+}
+
+void Node::OnSnapshot(raft::Message message, engine::StateImage image) {
+  ++counters_.messages_received;
+  if (checkpoints_ == nullptr) return;
+  StepEvent(engine::SnapshotReceived{std::move(message), std::move(image)});
 }
 
 void Node::ReportUnreachable(MemberId peer) { StepEvent(engine::PeerUnreachable{peer}); }
@@ -169,7 +179,12 @@ void Node::HandOut() {
     transport_->Send(absl::MakeSpan(handing_out_.messages));
   }
   SendForwards(handing_out_.forwards);
+  for (engine::SnapshotToSend& snapshot : handing_out_.snapshots) {
+    transport_->SendSnapshot(std::move(snapshot.message), std::move(snapshot.image));
+  }
   WritePersists(&handing_out_.persists);
+  if (handing_out_.checkpoint.has_value()) WriteCheckpoint(*std::move(handing_out_.checkpoint));
+  if (handing_out_.log_cut > LogIndex(0)) wal_->Cut(handing_out_.log_cut);
   AnswerCalls(&handing_out_.responses);
   DeliverWatchReplies(&handing_out_.watch_replies);
   handing_out_.Clear();
@@ -189,15 +204,58 @@ void Node::SendForwards(const std::vector<engine::Forward>& forwards) {
 }
 
 void Node::WritePersists(std::vector<engine::Persist>* persists) {
-  for (const engine::Persist& persist : *persists) {
+  for (engine::Persist& persist : *persists) {
     ++counters_.persist_units;
-    const raft::HardState* hard_state =
-        persist.hard_state.has_value() ? &*persist.hard_state : nullptr;
-    wal_->Append(persist.entries, hard_state, persist.must_sync,
-                 [this, ticket = persist.ticket](const absl::Status& status) {
-                   OnPersisted(ticket, status);
-                 });
+    if (installing_.empty() && !persist.install.has_value()) {
+      WritePersist(std::move(persist));
+      continue;
+    }
+    installing_.push_back(std::move(persist));
+    if (installing_.size() == 1) InstallNext();
   }
+}
+
+void Node::WritePersist(engine::Persist persist) {
+  const raft::HardState* hard_state =
+      persist.hard_state.has_value() ? &*persist.hard_state : nullptr;
+  wal_->Append(
+      persist.entries, hard_state, persist.must_sync,
+      [this, ticket = persist.ticket](const absl::Status& status) { OnPersisted(ticket, status); });
+}
+
+// A leader's state becomes our newest checkpoint before the log goes on behind it: a
+// crash between the two finds a checkpoint that is ahead of the log.
+void Node::InstallNext() {
+  checkpoints_->Write(*installing_.front().install, storage::Checkpoints::Origin::kPeer,
+                      [this](const absl::Status& status) { OnInstalled(status); });
+}
+
+void Node::OnInstalled(const absl::Status& status) {
+  if (!status.ok()) return Halt(status);
+  if (!halted_.ok()) return;
+  const engine::StateImage& image = *installing_.front().install;
+  wal_->BeginAnew(image.index, image.term);
+  do {
+    engine::Persist persist = std::move(installing_.front());
+    installing_.pop_front();
+    // The log begins anew with this unit, so it must not wait for another: raft gives a
+    // commit index with every snapshot that it accepts.
+    CHECK(!persist.install.has_value() || (persist.hard_state.has_value() && persist.must_sync));
+    WritePersist(std::move(persist));
+  } while (!installing_.empty() && !installing_.front().install.has_value());
+  if (!installing_.empty()) InstallNext();
+}
+
+void Node::WriteCheckpoint(engine::StateImage image) {
+  const LogIndex index = image.index;
+  if (checkpoints_ == nullptr) return StepEvent(engine::Checkpointed{index, false});
+  checkpoints_->Write(std::move(image), storage::Checkpoints::Origin::kLocal,
+                      [this, index](const absl::Status& status) {
+                        if (!status.ok() && options_.on_checkpoint_failure != nullptr) {
+                          options_.on_checkpoint_failure(status);
+                        }
+                        StepEvent(engine::Checkpointed{index, status.ok()});
+                      });
 }
 
 void Node::OnPersisted(engine::PersistTicket ticket, const absl::Status& status) {

@@ -19,6 +19,7 @@
 #define QUORATE_SERVER_NODE_NODE_H_
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -37,8 +38,9 @@
 #include "server/node/peer_transport.h"
 
 namespace quorate::storage {
+class Checkpoints;
 class Wal;
-}
+}  // namespace quorate::storage
 
 namespace quorate::node {
 
@@ -91,6 +93,8 @@ struct Options {
   int max_turn_ends = 8;
   // Called once when the node halts, after all calls were answered.
   std::function<void(const absl::Status&)> on_halt;
+  // A checkpoint could not be written; the one before it holds, and it is tried again.
+  std::function<void(const absl::Status&)> on_checkpoint_failure;
   // Called at the end of a turn in which leader, role or term changed.
   std::function<void()> on_leadership_change;
 };
@@ -108,9 +112,11 @@ struct NodeCounters {
 
 class Node final : public PeerSink {
  public:
-  // `transport` is borrowed and must outlive the node. The first step happens here.
+  // `transport` is borrowed and must outlive the node. Without `checkpoints` none are
+  // taken, and none can be received. The first step happens here.
   Node(const io::Env& env, Options options, engine::Recovered recovered,
-       std::unique_ptr<storage::Wal> wal, PeerTransport* transport);
+       std::unique_ptr<storage::Wal> wal, std::unique_ptr<storage::Checkpoints> checkpoints,
+       PeerTransport* transport);
   // Calls still pending are never answered, and watch streams end silently: call
   // Stop() first where somebody waits.
   ~Node() override;
@@ -124,13 +130,16 @@ class Node final : public PeerSink {
   // status, with Unavailable "etcdserver: request timed out" after `timeout`, or with
   // Unavailable "etcdserver: server stopped" when the node halts or stops. A request
   // that failed with Unavailable may still take effect.
-  CallId Call(RequestKind kind, Bytes body, Duration timeout, ReplyCallback done);
+  // `credentials`: who makes it, as far as the caller can tell.
+  CallId Call(RequestKind kind, Bytes body, Duration timeout, ReplyCallback done,
+              engine::Credentials credentials = {});
   // The caller no longer wants the answer; `done` is not called any more.
   void Abandon(CallId call);
 
-  WatchStream OpenWatch(WatchSink* sink);
+  WatchStream OpenWatch(WatchSink* sink, engine::Credentials credentials = {});
 
   void OnPeerMessage(raft::Message message) override;
+  void OnSnapshot(raft::Message message, engine::StateImage image) override;
   void ReportUnreachable(MemberId peer) override;
   void ReportSnapshotSent(MemberId peer, bool ok) override;
   void OnForwarded(RequestKind kind, Bytes body, Duration timeout, ForwardCallback done) override;
@@ -153,6 +162,9 @@ class Node final : public PeerSink {
   MemberId member_id() const { return options_.replica.member_id; }
   ClusterId cluster_id() const { return options_.replica.cluster_id; }
   storage::Wal* wal() { return wal_.get(); }
+  const storage::Wal* wal() const { return wal_.get(); }
+  // Null if there are none.
+  const storage::Checkpoints* checkpoints() const { return checkpoints_.get(); }
   // For oracles and read-only inspection.
   const engine::Replica& replica() const { return replica_; }
 
@@ -166,6 +178,10 @@ class Node final : public PeerSink {
   void HandOut();
   void SendForwards(const std::vector<engine::Forward>& forwards);
   void WritePersists(std::vector<engine::Persist>* persists);
+  void WritePersist(engine::Persist persist);
+  void InstallNext();
+  void OnInstalled(const absl::Status& status);
+  void WriteCheckpoint(engine::StateImage image);
   void OnPersisted(engine::PersistTicket ticket, const absl::Status& status);
   void AnswerCalls(std::vector<engine::Response>* responses);
   void DeliverWatchReplies(std::vector<engine::WatchReply>* replies);
@@ -182,6 +198,9 @@ class Node final : public PeerSink {
   PeerTransport* transport_;
   engine::Replica replica_;
   std::unique_ptr<storage::Wal> wal_;
+  std::unique_ptr<storage::Checkpoints> checkpoints_;
+  // Units that wait until the state in the first of them is the newest checkpoint.
+  std::deque<engine::Persist> installing_;
 
   // Outputs gather in out_ during a turn; handing_out_ is what the end of the turn is
   // working through, so that callbacks may step again.

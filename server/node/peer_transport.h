@@ -11,6 +11,7 @@
 #include "absl/types/span.h"
 #include "base/bytes.h"
 #include "base/strong_int.h"
+#include "engine/image/image.h"
 #include "engine/raft/message.h"
 #include "engine/replica/input.h"
 
@@ -27,6 +28,8 @@ class PeerSink {
 
   // A decoded message from a peer; anything may be in it.
   virtual void OnPeerMessage(raft::Message message) = 0;
+  // A snapshot and the state that goes with it, whole.
+  virtual void OnSnapshot(raft::Message message, engine::StateImage image) = 0;
   // Something for this peer was dropped or could not be delivered lately.
   virtual void ReportUnreachable(MemberId peer) = 0;
   // The outcome of sending a snapshot to this peer.
@@ -53,6 +56,11 @@ class PeerTransport {
   // lost on the way may stay without an answer.
   virtual void Forward(MemberId to, engine::RequestKind kind, const Bytes& body,
                        ForwardCallback done) = 0;
+
+  // Sends a snapshot (kSnap, without data) and the state that goes with it, beside the
+  // other messages and without delaying them. The outcome comes as
+  // PeerSink::ReportSnapshotSent, later and always: arrived whole, or given up.
+  virtual void SendSnapshot(raft::Message message, engine::StateImage image) = 0;
 
   // The server version that this peer announced lately ("3.7.1"); empty if it never
   // did. Decides the cluster version.

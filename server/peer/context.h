@@ -43,6 +43,8 @@ struct Options {
   Duration forward_timeout = Seconds(1);
   // A lease's keys may be many.
   size_t max_forward_answer_bytes = 512 * limits::kMiB;
+  // A snapshot leaves no faster than this, whatever the network could take.
+  uint64_t snapshot_bytes_per_second = 100 * limits::kMiB;
 };
 
 // Counters of one peer, for metrics.

@@ -8,7 +8,8 @@
 namespace quorate::peer {
 
 Peer::Peer(const Context* context, MemberId id, const std::vector<std::string>& addresses,
-           std::function<void(MemberId)> on_unreachable)
+           std::function<void(MemberId)> on_unreachable,
+           std::function<void(MemberId, bool)> on_snapshot_sent)
     : context_(context),
       id_(id),
       addresses_(addresses),
@@ -16,7 +17,9 @@ Peer::Peer(const Context* context, MemberId id, const std::vector<std::string>& 
       dialer_(context, id, addresses, &stats_),
       pipeline_(context, addresses, &stats_, [this] { on_unreachable_(id_); }),
       forwarder_(context, addresses),
-      prober_(context, id, addresses.front()) {}
+      prober_(context, id, addresses.front()),
+      snapshots_(context, id, addresses, &stats_,
+                 [id, report = std::move(on_snapshot_sent)](bool ok) { report(id, ok); }) {}
 
 Peer::~Peer() { Detach(); }
 

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/strong_int.h"
@@ -15,6 +16,8 @@
 #include "server/peer/frame.h"
 #include "server/peer/pipeline.h"
 #include "server/peer/prober.h"
+#include "server/peer/snapshot_chunks.h"
+#include "server/peer/snapshot_sender.h"
 #include "server/peer/stream_dialer.h"
 
 namespace quorate::peer {
@@ -23,7 +26,8 @@ class Peer {
  public:
   // `on_unreachable` is called, from anywhere, when something for the peer was lost.
   Peer(const Context* context, MemberId id, const std::vector<std::string>& addresses,
-       std::function<void(MemberId)> on_unreachable);
+       std::function<void(MemberId)> on_unreachable,
+       std::function<void(MemberId, bool)> on_snapshot_sent);
   Peer(const Peer&) = delete;
   Peer& operator=(const Peer&) = delete;
   ~Peer();
@@ -36,6 +40,14 @@ class Peer {
   void Add(const raft::Message& message);
   // Sends what was gathered, in one write; drops it if too much is waiting already.
   void Flush();
+
+  // Sends a snapshot beside everything else; on_snapshot_sent tells how it went.
+  void SendSnapshot(raft::Message message, engine::StateImage image) {
+    snapshots_.Start(std::move(message), std::move(image));
+  }
+  bool sending_snapshot() const { return snapshots_.busy(); }
+  // What the peer sends of a snapshot of its own.
+  SnapshotAssembler* assembler() { return &assembler_; }
 
   // The peer has dialled: from now on we send on this stream, and no more on an earlier one.
   void Attach(http1::ExchangePtr stream);
@@ -66,6 +78,8 @@ class Peer {
   Pipeline pipeline_;
   Forwarder forwarder_;
   Prober prober_;
+  SnapshotSender snapshots_;
+  SnapshotAssembler assembler_;
   http1::ExchangePtr stream_;
   FrameWriter writer_;
   uint64_t gathered_ = 0;  // messages in writer_

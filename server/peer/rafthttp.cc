@@ -1,6 +1,7 @@
 #include "server/peer/rafthttp.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -77,9 +78,13 @@ void RaftHttp::SetPeers(const std::vector<PeerAddresses>& peers) {
       continue;
     }
     std::unique_ptr<Peer>& peer = peers_[wanted.id];
-    peer = std::make_unique<Peer>(&context_, wanted.id, wanted.addresses,
-                                  [this](MemberId id) { ReportLater(id); });
+    peer = std::make_unique<Peer>(
+        &context_, wanted.id, wanted.addresses, [this](MemberId id) { ReportLater(id); },
+        [this](MemberId id, bool ok) { context_.sink->ReportSnapshotSent(id, ok); });
     peer->StartDialing();
+  }
+  for (const auto& [id, peer] : old) {
+    if (peer != nullptr && peer->sending_snapshot()) ReportSnapshotLost(id);
   }
 }
 
@@ -96,6 +101,10 @@ void RaftHttp::AddRoutes(http1::Server* server, Information information) {
                 [this](const http1::ExchangePtr& e) { OnLeasePost(e); });
   server->Route({"POST"}, kLeaseInternalPath, lease,
                 [this](const http1::ExchangePtr& e) { OnLeaseInternalPost(e); });
+  http1::RouteOptions chunk;
+  chunk.max_body_bytes = kMaxSnapshotChunkBytes;
+  server->Route({"POST"}, kSnapshotPath, chunk,
+                [this](const http1::ExchangePtr& e) { OnSnapshotChunk(e); });
   server->Route({"GET"}, "/raft/probing", [this](const http1::ExchangePtr& e) {
     std::string json = "{\"OK\":true,\"Now\":\"";
     log::AppendTimestamp(context_.env.loop->WallNow(), &json);
@@ -120,6 +129,12 @@ void RaftHttp::Forward(MemberId to, engine::RequestKind kind, const Bytes& body,
                        node::ForwardCallback done) {
   Peer* peer = FindPeer(to);
   if (peer != nullptr) peer->forwarder()->Send(kind, body, std::move(done));
+}
+
+void RaftHttp::SendSnapshot(raft::Message message, engine::StateImage image) {
+  Peer* peer = FindPeer(message.to);
+  if (peer == nullptr) return ReportSnapshotLost(message.to);
+  peer->SendSnapshot(std::move(message), std::move(image));
 }
 
 std::string RaftHttp::PeerVersion(MemberId peer) const {
@@ -242,6 +257,37 @@ void RaftHttp::AnswerLease(const http1::ExchangePtr& exchange, engine::RequestKi
   context_.sink->OnForwarded(kind, std::move(body), context_.options.forward_timeout, answer);
 }
 
+void RaftHttp::OnSnapshotChunk(const http1::ExchangePtr& exchange) {
+  if (!Admit(exchange)) return;
+  const http1::Request& request = exchange->request();
+  const MemberId sender = SenderOf(request.fields);
+  Peer* peer = FindPeer(sender);
+  if (peer == nullptr) return Refuse(exchange, 404, "error sender not found");
+  peer->mutable_stats()->received_bytes += request.body.size();
+  std::optional<SnapshotAssembler::Arrived> arrived;
+  const absl::Status status = peer->assembler()->Add(request.body, &arrived);
+  if (!status.ok()) {
+    ++peer->mutable_stats()->received_failures;
+    // What was damaged on its way may be sent again.
+    return Refuse(exchange, absl::IsDataLoss(status) ? 500 : 409,
+                  absl::StrCat("error reading a snapshot: ", status.message()));
+  }
+  if (arrived.has_value()) {
+    if (arrived->message.from != sender || arrived->message.to != context_.self.member) {
+      return Refuse(exchange, 409, "the snapshot is from or for another member");
+    }
+    ++peer->mutable_stats()->received_messages;
+    LOG_INFO(context_.log, "received a snapshot", {"remote-peer-id", config::HexId(sender)},
+             {"index", arrived->image.index.value()}, {"bytes", arrived->image.bytes()});
+    if (context_.sink != nullptr) {
+      context_.sink->OnSnapshot(std::move(arrived->message), std::move(arrived->image));
+    }
+  }
+  http1::Response response;
+  response.status = 204;
+  exchange->Respond(WithFields(std::move(response), ResponseFields(context_.self)));
+}
+
 void RaftHttp::AnswerMembers(const http1::ExchangePtr& exchange) {
   std::string json = "[";
   for (const engine::MemberInfo& member : information_.members()) {
@@ -253,9 +299,16 @@ void RaftHttp::AnswerMembers(const http1::ExchangePtr& exchange) {
 }
 
 void RaftHttp::ReportLater(MemberId peer) {
-  const bool first = unreachable_.empty();
+  if (unreachable_.empty() && lost_snapshots_.empty()) ScheduleReports();
   unreachable_.insert(peer);
-  if (!first) return;
+}
+
+void RaftHttp::ReportSnapshotLost(MemberId peer) {
+  if (unreachable_.empty() && lost_snapshots_.empty()) ScheduleReports();
+  lost_snapshots_.insert(peer);
+}
+
+void RaftHttp::ScheduleReports() {
   context_.env.loop->Defer([weak = std::weak_ptr<RaftHttp*>(self_)] {
     if (const std::shared_ptr<RaftHttp*> self = weak.lock()) (*self)->ReportNow();
   });
@@ -263,7 +316,9 @@ void RaftHttp::ReportLater(MemberId peer) {
 
 void RaftHttp::ReportNow() {
   const absl::btree_set<MemberId> peers = std::exchange(unreachable_, {});
+  const absl::btree_set<MemberId> lost = std::exchange(lost_snapshots_, {});
   if (context_.sink == nullptr) return;
+  for (const MemberId peer : lost) context_.sink->ReportSnapshotSent(peer, false);
   for (const MemberId peer : peers) context_.sink->ReportUnreachable(peer);
 }
 

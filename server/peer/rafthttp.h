@@ -66,6 +66,7 @@ class RaftHttp final : public node::PeerTransport {
   void Send(absl::Span<raft::Message> messages) override;
   void Forward(MemberId to, engine::RequestKind kind, const Bytes& body,
                node::ForwardCallback done) override;
+  void SendSnapshot(raft::Message message, engine::StateImage image) override;
   std::string PeerVersion(MemberId peer) const override;
 
   const absl::btree_map<MemberId, std::unique_ptr<Peer>>& peers() const { return peers_; }
@@ -80,12 +81,15 @@ class RaftHttp final : public node::PeerTransport {
   void OnLeasePost(const http1::ExchangePtr& exchange);
   void OnLeaseInternalPost(const http1::ExchangePtr& exchange);
   void AnswerLease(const http1::ExchangePtr& exchange, engine::RequestKind kind, Bytes body);
+  void OnSnapshotChunk(const http1::ExchangePtr& exchange);
   void AnswerMembers(const http1::ExchangePtr& exchange);
   // The headers' checks; answers and gives false when they fail.
   bool Admit(const http1::ExchangePtr& exchange);
   void Refuse(const http1::ExchangePtr& exchange, int status, absl::string_view text);
   // Reports at the end of the turn: transports may not call the sink from inside Send.
   void ReportLater(MemberId peer);
+  void ReportSnapshotLost(MemberId peer);
+  void ScheduleReports();
   void ReportNow();
   void OnHeartbeatTimer();
 
@@ -93,6 +97,7 @@ class RaftHttp final : public node::PeerTransport {
   Information information_;
   absl::btree_map<MemberId, std::unique_ptr<Peer>> peers_;
   absl::btree_set<MemberId> unreachable_;
+  absl::btree_set<MemberId> lost_snapshots_;  // to be reported, like those
   std::unique_ptr<io::Timer> heartbeat_timer_;
   PeerStats unknown_peers_;
   std::shared_ptr<RaftHttp*> self_;  // what deferred callbacks hold

@@ -4,21 +4,27 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/credentials/call_credentials.h"
 
 namespace quorate::services {
+
+void Forward(grpc::Server* server, node::Node* node, grpc::Call* call, engine::RequestKind kind,
+             Bytes request) {
+  // Both closures fit into a std::function without an allocation.
+  const uint64_t id = call->id();
+  const node::CallId pending = node->Call(
+      kind, std::move(request), node->request_timeout(),
+      [server, id](absl::Status status, Bytes reply) {
+        if (grpc::Call* waiting = server->Find(id)) waiting->Finish(status, std::move(reply));
+      },
+      credentials::CredentialsOf(*call));
+  call->set_on_cancel([node, pending](const absl::Status&) { node->Abandon(pending); });
+}
 
 void AddForward(grpc::Server* server, node::Node* node, absl::string_view path,
                 engine::RequestKind kind) {
   server->AddUnary(path, [server, node, kind](grpc::Call* call, Bytes request) {
-    // Both closures fit into a std::function without an allocation.
-    const uint64_t id = call->id();
-    const node::CallId pending = node->Call(kind, std::move(request), node->request_timeout(),
-                                            [server, id](absl::Status status, Bytes reply) {
-                                              if (grpc::Call* waiting = server->Find(id)) {
-                                                waiting->Finish(status, std::move(reply));
-                                              }
-                                            });
-    call->set_on_cancel([node, pending](const absl::Status&) { node->Abandon(pending); });
+    Forward(server, node, call, kind, std::move(request));
   });
 }
 

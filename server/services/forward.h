@@ -10,8 +10,13 @@
 
 namespace quorate::services {
 
-// Serves unary `path` by Node::Call(kind). The call's deadline and its cancellation abandon the
-// request. Both borrowed objects outlive the server's last call.
+// Answers a unary call by Node::Call(kind) with its client's credentials. The call's
+// deadline and its cancellation abandon the request. Both borrowed objects outlive the
+// server's last call.
+void Forward(grpc::Server* server, node::Node* node, grpc::Call* call, engine::RequestKind kind,
+             Bytes request);
+
+// Serves unary `path` so.
 void AddForward(grpc::Server* server, node::Node* node, absl::string_view path,
                 engine::RequestKind kind);
 

@@ -4,13 +4,14 @@
 #include <memory>
 #include <utility>
 
+#include "server/credentials/call_credentials.h"
 #include "server/services/forward.h"
 
 namespace quorate::services {
 namespace {
 
 // Renewals of one stream that may be under way at once; more wait unread.
-constexpr size_t kMaxRenewals = 1000;
+constexpr size_t kMaxRenewals = 256;
 
 // Renewals go to the node as they come, so that many of them share a round among the
 // members; their answers go back in the order of the requests. The first error ends the
@@ -18,7 +19,11 @@ constexpr size_t kMaxRenewals = 1000;
 class KeepAliveCall final : public grpc::StreamHandler {
  public:
   KeepAliveCall(grpc::Server* server, grpc::Call* call, node::Node* node, LeaderMonitor* leaders)
-      : server_(server), call_id_(call->id()), node_(node), leaders_(leaders) {
+      : server_(server),
+        call_id_(call->id()),
+        node_(node),
+        leaders_(leaders),
+        credentials_(credentials::CredentialsOf(*call)) {
     leaders_->AddStream(*call);
   }
   ~KeepAliveCall() override {
@@ -29,11 +34,12 @@ class KeepAliveCall final : public grpc::StreamHandler {
   void OnMessage(Bytes message) override {
     const uint64_t number = first_ + renewals_.size();
     renewals_.emplace_back();
-    renewals_.back().call =
-        node_->Call(node::RequestKind::kLeaseKeepAlive, std::move(message),
-                    node_->request_timeout(), [this, number](absl::Status status, Bytes reply) {
-                      OnReply(number, std::move(status), std::move(reply));
-                    });
+    renewals_.back().call = node_->Call(
+        node::RequestKind::kLeaseKeepAlive, std::move(message), node_->request_timeout(),
+        [this, number](absl::Status status, Bytes reply) {
+          OnReply(number, std::move(status), std::move(reply));
+        },
+        credentials_);
     UpdateReading();
   }
 
@@ -105,6 +111,7 @@ class KeepAliveCall final : public grpc::StreamHandler {
   const uint64_t call_id_;
   node::Node* const node_;
   LeaderMonitor* const leaders_;
+  const engine::Credentials credentials_;
   std::deque<Renewal> renewals_;
   uint64_t first_ = 0;  // number of renewals_.front()
   bool half_closed_ = false;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/types/span.h"
+#include "server/credentials/call_credentials.h"
 
 namespace quorate::services {
 namespace {
@@ -14,7 +15,10 @@ namespace {
 class WatchCall final : public grpc::StreamHandler, public node::WatchSink {
  public:
   WatchCall(grpc::Server* server, grpc::Call* call, node::Node* node, LeaderMonitor* leaders)
-      : server_(server), call_id_(call->id()), leaders_(leaders), stream_(node->OpenWatch(this)) {
+      : server_(server),
+        call_id_(call->id()),
+        leaders_(leaders),
+        stream_(node->OpenWatch(this, credentials::CredentialsOf(*call))) {
     leaders_->AddStream(*call);
   }
   ~WatchCall() override { leaders_->RemoveStream(call_id_); }

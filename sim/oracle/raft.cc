@@ -195,12 +195,14 @@ void RaftOracle::FollowLog(VirtualTime when, size_t member,
   Member& m = members_[member];
   if (m.leads) judge_->Checked(Rule::kLeaderAppendOnly);
   const size_t last = inspector.last_index().value();
+  const size_t base = inspector.first_index().value() - 1;
+  if (base > 0 && !FollowCut(when, member, inspector)) return;
   size_t same = std::min(last, m.log.size() - 1);
   if (last + 1 == m.log.size() &&
       (last == 0 || inspector.TermAt(LogIndex(last)) == m.log[last].term)) {
     return;
   }
-  while (same > 0 && inspector.TermAt(LogIndex(same)) != m.log[same].term) --same;
+  while (same > base && inspector.TermAt(LogIndex(same)) != m.log[same].term) --same;
   if (same + 1 < m.log.size()) Truncate(when, member, same + 1, inspector.hard_state().term);
   for (size_t i = same + 1; i <= last; ++i) {
     const std::optional<raft::Entry> entry = inspector.EntryAt(LogIndex(i));
@@ -211,6 +213,36 @@ void RaftOracle::FollowLog(VirtualTime when, size_t member,
     }
     AppendTo(when, member, *entry);
   }
+}
+
+// What is cut from a log is in a checkpoint: it was committed, and by somebody before this
+// member had it. The shadow of a log that begins behind what it held before (a restart, a
+// snapshot) goes on from the canonical one; the chain of what was applied is checked apart.
+bool RaftOracle::FollowCut(VirtualTime when, size_t member,
+                           const engine::ReplicaInspector& inspector) {
+  const size_t base = inspector.first_index().value() - 1;
+  const std::optional<Term> term = inspector.TermAt(LogIndex(base));
+  Member& m = members_[member];
+  judge_->Checked(Rule::kLogMatching);
+  if (base >= canonical_.size() || canonical_[base].link.term != term) {
+    judge_->Report(
+        Rule::kStateMachineSafety, when,
+        absl::StrCat(
+            Name(member), "'s log was cut up to index ", base,
+            base >= canonical_.size()
+                ? ", which nobody has committed"
+                : absl::StrCat(" of term ", term.value_or(Term(0)).value(), ", where term ",
+                               canonical_[base].link.term.value(), " is committed")));
+    return false;
+  }
+  if (base < m.log.size() && m.log[base].chain == canonical_[base].link.chain) return true;
+  // A snapshot in place of a log that it contradicts: what was cut does not count any more.
+  if (m.log.size() > base + 1) {
+    Truncate(when, member, base + 1, inspector.hard_state().term);
+  }
+  m.log.clear();
+  for (size_t i = 0; i <= base; ++i) m.log.push_back(canonical_[i].link);
+  return true;
 }
 
 void RaftOracle::Truncate(VirtualTime when, size_t member, size_t size, Term term) {

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -87,6 +88,7 @@ class RaftOracle {
   void CheckQuorumHolds(VirtualTime when, size_t member);
   void Acknowledge(VirtualTime when, size_t member, Term term, LogIndex index);
   void FollowLog(VirtualTime when, size_t member, const engine::ReplicaInspector& inspector);
+  bool FollowCut(VirtualTime when, size_t member, const engine::ReplicaInspector& inspector);
   void Truncate(VirtualTime when, size_t member, size_t size, Term term);
   void AppendTo(VirtualTime when, size_t member, const raft::Entry& entry);
   void CheckMonotonic(VirtualTime when, size_t member, const raft::HardState& state,

@@ -416,6 +416,171 @@ class ThreeMembers(unittest.TestCase):
             self.assertEqual([r for r in records if r["level"] == "error"], [])
 
 
+class Authentication(unittest.TestCase):
+    """Three members with users and roles, made and used as an operator does."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = local.Cluster(BINARY, ports_for(3), os.path.join(WORK, "auth"),
+                                    extra=["--bcrypt-cost", "4"])
+        cls.cluster.start()
+        cls.cluster.wait_healthy()
+        cls.ctl = local.Etcdctl(cls.cluster.endpoints)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.cluster.stop()
+
+    def setUp(self):
+        self.root("user", "add", "root:rootpw")
+        self.root("user", "grant-role", "root", "root")
+        self.root("user", "add", "alice:alicepw")
+        self.root("role", "add", "apps")
+        self.root("role", "grant-permission", "apps", "--prefix", "readwrite", "app/")
+        self.root("user", "grant-role", "alice", "apps")
+        self.ctl("auth", "enable")
+
+    def tearDown(self):
+        self.root("auth", "disable")
+        for user in self.ctl("user", "list").split():
+            self.ctl("user", "delete", user)
+        for role in self.ctl("role", "list").split():
+            self.ctl("role", "delete", role)
+
+    def root(self, *arguments, **options):
+        """As root, where authentication is enabled, else as anybody."""
+        return self.ctl("--user", "root:rootpw", *arguments, **options)
+
+    def alice(self, *arguments, **options):
+        return self.ctl("--user", "alice:alicepw", *arguments, **options)
+
+    def assert_refused(self, text, *arguments, **options):
+        done = self.ctl.run(*arguments, **options)
+        self.assertNotEqual(done.returncode, 0, done.stdout)
+        self.assertIn(text, done.stderr)
+
+    def test_enabling_needs_root(self):
+        self.root("auth", "disable")
+        self.ctl("user", "delete", "root")
+        self.assert_refused("etcdserver: root user does not exist", "auth", "enable")
+        self.ctl("user", "add", "root:rootpw")
+        self.ctl("auth", "enable")  # etcdctl sees to root's role by itself
+        self.assertEqual(self.root("user", "get", "root").split(),
+                         ["User:", "root", "Roles:", "root"])
+
+    def test_users_may_do_what_their_roles_permit_at_every_member(self):
+        for member in self.cluster.members:
+            key = "app/" + member.name
+            self.alice("put", key, "1", endpoints=member.endpoint)
+            self.assertEqual(self.alice("get", key, endpoints=member.endpoint).split(),
+                             [key, "1"])
+            for arguments in (["put", "sys/a", "1"], ["get", "sys/a"], ["get", "", "--prefix"],
+                              ["del", "app/", "b"], ["get", "sys/a", "--consistency", "s"],
+                              ["user", "add", "mallory:x"], ["auth", "disable"]):
+                self.assert_refused("etcdserver: permission denied", "--user", "alice:alicepw",
+                                    *arguments, endpoints=member.endpoint)
+            self.assert_refused("etcdserver: user name is empty", "put", key, "1",
+                                endpoints=member.endpoint)
+            self.root("put", "sys/a", "1", endpoints=member.endpoint)
+        transaction = 'value("app/m1") = "1"\n\nput app/x 1\n\nput sys/a 2\n\n'
+        self.assert_refused("etcdserver: permission denied", "--user", "alice:alicepw", "txn",
+                            stdin=transaction)
+
+    def test_wrong_passwords(self):
+        text = "etcdserver: authentication failed, invalid user ID or password"
+        self.assert_refused(text, "--user", "alice:wrong", "get", "app/a")
+        self.assert_refused(text, "--user", "nobody:alicepw", "get", "app/a")
+        self.root("user", "add", "cert", "--no-password")
+        self.assert_refused("password was given for no password user", "--user", "cert:x", "get",
+                            "app/a")
+
+    def test_passwords_change(self):
+        self.root("user", "passwd", "alice", "--interactive=false", stdin="new\n")
+        self.assert_refused("authentication failed", "--user", "alice:alicepw", "get", "app/a")
+        self.ctl("--user", "alice:new", "put", "app/a", "1")
+
+    def test_listing_and_details(self):
+        self.root("role", "grant-permission", "apps", "read", "conf", "confz")
+        self.root("role", "grant-permission", "apps", "read", "z", "--from-key")
+        self.assertEqual(self.root("user", "list").split(), ["alice", "root"])
+        self.assertEqual(self.root("role", "list").split(), ["apps"])
+        self.assertEqual(self.alice("user", "get", "alice").split(),
+                         ["User:", "alice", "Roles:", "apps"])
+        role = self.alice("role", "get", "apps")
+        self.assertEqual(role.split("\n"), [
+            "Role apps", "KV Read:", "\t[app/, app0) (prefix app/)", "\t[conf, confz)",
+            "\t[z, <open ended>", "KV Write:", "\t[app/, app0) (prefix app/)", ""])
+        self.assert_refused("permission denied", "--user", "alice:alicepw", "user", "get", "root")
+
+    def test_revoking_takes_effect_at_once(self):
+        self.alice("put", "app/a", "1")
+        self.root("role", "revoke-permission", "apps", "--prefix", "app/")
+        for member in self.cluster.members:
+            self.assert_refused("permission denied", "--user", "alice:alicepw", "put", "app/a",
+                                "2", endpoints=member.endpoint)
+        self.root("role", "grant-permission", "apps", "read", "app/a")
+        self.assertEqual(self.alice("get", "app/a").split(), ["app/a", "1"])
+        self.root("user", "revoke-role", "alice", "apps")
+        self.assert_refused("permission denied", "--user", "alice:alicepw", "get", "app/a")
+        self.root("user", "grant-role", "alice", "apps")
+        self.alice("get", "app/a")
+        self.root("role", "delete", "apps")
+        self.assert_refused("permission denied", "--user", "alice:alicepw", "get", "app/a")
+
+    def test_what_protects_root(self):
+        for arguments in (["user", "delete", "root"], ["user", "revoke-role", "root", "root"],
+                          ["role", "delete", "root"]):
+            self.assert_refused("etcdserver: invalid auth management", "--user", "root:rootpw",
+                                *arguments)
+
+    def test_operators_commands(self):
+        for arguments in (["endpoint", "hashkv"], ["compaction", "1"]):
+            self.assert_refused("permission denied", "--user", "alice:alicepw", *arguments)
+        self.assertIn("started", self.alice("member", "list"))
+        self.assert_refused("user name is empty", "member", "list")
+        self.assertEqual(len(self.ctl("--user", "root:rootpw", "endpoint", "hashkv")
+                             .strip().splitlines()), 3)
+        self.ctl("--user", "root:rootpw", "endpoint", "health")
+        for member in self.cluster.members:
+            self.assertEqual(http_get(member.endpoint, "/health")[0], 200)
+            self.assertEqual(http_get(member.endpoint, "/readyz")[0], 200)
+
+    def test_watches(self):
+        watch = self.ctl.start("--user", "alice:alicepw", "watch", "app/", "--prefix")
+        seen = []
+        threading.Thread(target=lambda: seen.extend(line.strip() for line in watch.stdout),
+                         daemon=True).start()
+        try:
+            def put_and_look():
+                self.alice("put", "app/w", "now")
+                return seen[:3] == ["PUT", "app/w", "now"]
+            local.wait_until(put_and_look, 20, f"the watch tells of a put, not {seen}")
+        finally:
+            watch.kill()
+            watch.wait()
+        refused = self.ctl.start("--user", "alice:alicepw", "watch", "sys/", "--prefix")
+        try:
+            self.assertIn("permission denied", refused.communicate(timeout=20)[1])
+        finally:
+            refused.kill()
+            refused.wait()
+
+    def test_a_killed_member_comes_back_with_its_users(self):
+        self.alice("put", "app/a", "kept")
+        member = self.cluster.members[0]
+        member.kill(signal.SIGKILL)
+        rest = ",".join(m.endpoint for m in self.cluster.members[1:])
+        local.wait_until(lambda: self.ctl.run(
+            "--user", "root:rootpw", "user", "add", "bob:bobpw", endpoints=rest).returncode == 0,
+            30, "the remaining members add a user")
+        self.root("user", "grant-role", "bob", "apps", endpoints=rest)
+        self.cluster.start_member(member)
+        self.cluster.wait_healthy(members=[member])
+        self.assertEqual(self.ctl("--user", "bob:bobpw", "get", "app/a",
+                                  endpoints=member.endpoint).split(), ["app/a", "kept"])
+        self.assert_refused("user name is empty", "get", "app/a", endpoints=member.endpoint)
+
+
 class OneMember(unittest.TestCase):
     def setUp(self):
         self.directory = tempfile.mkdtemp(dir=WORK)

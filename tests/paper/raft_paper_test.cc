@@ -83,6 +83,33 @@ TEST(Section5_2, HeartbeatsKeepFollowersFromStanding) {
   EXPECT_EQ(group.raft(1).term(), Term(1));
 }
 
+// Figure 2, followers: granting a vote starts the wait anew, as word of a leader does;
+// refusing one does not.
+TEST(Section5_2, GrantingAVoteStartsTheWaitAnewRefusingOneDoesNot) {
+  for (const bool granted : {true, false}) {
+    Group group({.voters = 3, .terms_of_logs = {{1, {1}}}, .term = 1});
+    const Instant due = group.raft(1).NextDeadline();
+    group.peer(1).now = group.peer(1).now + Milliseconds(500);
+    // The term is the member's own: a later one would start the wait by itself.
+    ASSERT_TRUE(group.Step(1, VoteRequest(2, 1, 1, granted ? 1 : 0, granted ? 1 : 0)).ok());
+    EXPECT_EQ(group.raft(1).NextDeadline() > due, granted);
+  }
+}
+
+// Figure 2, leaders: appends to every follower at once, which prevent other elections.
+TEST(Section5_2, ANewLeaderSaysSoAtOnceAndKeepsSayingIt) {
+  Group group({.voters = 3});
+  group.Campaign(1);
+  group.lost_type = MessageType::kApp;
+  group.Settle();
+  ASSERT_EQ(group.raft(1).role(), Role::kLeader);
+  EXPECT_EQ(group.raft(2).leader(), MemberId(0));
+  group.Elapse(1, Group::kHeartbeat);
+  group.Pump(1);
+  EXPECT_EQ(group.CountMessages(MessageType::kHeartbeat, 2), 1u);
+  EXPECT_EQ(group.CountMessages(MessageType::kHeartbeat, 3), 1u);
+}
+
 TEST(Section5_2, VotesOfAMajorityOfTheWholeClusterMakeALeader) {
   for (uint64_t voters = 1; voters <= 7; ++voters) {
     for (uint64_t silent = 0; silent < voters; ++silent) {
@@ -276,6 +303,32 @@ TEST(Section5_3, ADivergentTailTakesARejectionATermNotAnEntry) {
 
 // ---- 5.4: safety ----
 
+// The same where the leader's terms are the later ones: it skips them by itself.
+TEST(Section5_3, ALeaderSkipsItsOwnTermsThatTheFollowerCannotHave) {
+  GroupOptions options{.voters = 3, .term = 9};
+  options.terms_of_logs[1] = {1, 3, 3, 3, 5, 5, 5, 5, 5};
+  options.terms_of_logs[2] = options.terms_of_logs[1];
+  options.terms_of_logs[3] = {1, 1, 1, 1, 2, 2};
+  Group group(options);
+  group.Isolate({3});
+  ASSERT_TRUE(group.Elect(1));
+  group.Heal();
+  group.messages().clear();
+  group.raft(1).ReportUnreachable(MemberId(3), group.peer(1).now);
+  Message refused;
+  refused.type = MessageType::kAppResp;
+  refused.from = MemberId(3);
+  refused.to = MemberId(1);
+  refused.term = group.raft(1).term();
+  refused.reject = true;
+  refused.index = group.raft(1).tracker().Find(MemberId(3))->next - 1;
+  refused.reject_hint = LogIndex(6);
+  refused.log_term = Term(2);
+  ASSERT_TRUE(group.Step(1, refused).ok());
+  // Index 1 is the last place where the leader has a term of at most 2.
+  EXPECT_EQ(group.raft(1).tracker().Find(MemberId(3))->next, LogIndex(2));
+}
+
 TEST(Section5_4_1, AVoteIsRefusedToALogThatIsLessUpToDate) {
   struct Row {
     uint64_t log_term;
@@ -327,6 +380,21 @@ TEST(Section5_4_2, EntriesOfEarlierTermsAreCommittedOnlyByOneOfTheOwn) {
     ASSERT_TRUE(group.Step(1, copied).ok());
   }
   EXPECT_EQ(group.raft(1).log().committed(), LogIndex(3));
+}
+
+// Figure 8 (d): until then S5 may still be elected and overwrite entry 2 everywhere.
+TEST(Section5_4_2, AnEntryOfAnEarlierTermOnAMajorityMayStillBeReplaced) {
+  GroupOptions options{.voters = 5, .term = 4};
+  options.terms_of_logs = {{1, {1, 2}}, {2, {1, 2}}, {3, {1, 2}}, {4, {1}}, {5, {1, 3}}};
+  Group group(options);
+  group.Crash(1);
+  ASSERT_TRUE(group.Elect(5));  // by 2, 3 and 4
+  for (const uint64_t id : {2, 3, 4, 5}) EXPECT_EQ(group.TermsOf(id), (Terms{1, 3, 5})) << id;
+  group.Restart(1);
+  group.Elapse(5, Group::kHeartbeat);
+  group.Settle();
+  EXPECT_EQ(group.TermsOf(1), (Terms{1, 3, 5}));
+  EXPECT_EQ(group.violation(), "");
 }
 
 TEST(Section5_4_3, AMemberThatMissedCommittedEntriesCannotLead) {
@@ -478,6 +546,22 @@ TEST(Section7, ASnapshotOfWhatTheLogHoldsKeepsTheEntriesBehindIt) {
   ASSERT_TRUE(group.Step(1, m).ok());
   EXPECT_EQ(group.TermsOf(1), (Terms{1, 1, 1}));
   EXPECT_EQ(group.raft(1).log().committed(), LogIndex(2));
+}
+
+// Figure 13, rule 1: of an earlier term.
+TEST(Section7, ASnapshotOfAnEarlierTermIsIgnored) {
+  Group group({.voters = 3, .term = 5});
+  Message m;
+  m.type = MessageType::kSnap;
+  m.from = MemberId(2);
+  m.to = MemberId(1);
+  m.term = Term(4);
+  Snapshot snapshot;
+  snapshot.meta = {LogIndex(9), Term(4), group.raft(1).conf_state()};
+  m.snapshot = std::make_shared<Snapshot>(snapshot);
+  ASSERT_TRUE(group.Step(1, m).ok());
+  EXPECT_EQ(group.raft(1).log().last_index(), LogIndex(0));
+  EXPECT_EQ(group.raft(1).leader(), MemberId(0));
 }
 
 // ---- 8: client interaction ----

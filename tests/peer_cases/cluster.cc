@@ -1,6 +1,7 @@
 #include "tests/peer_cases/cluster.h"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -19,6 +20,9 @@ using raft::MessageType;
 
 namespace {
 
+constexpr uint64_t kMaxNodes = 100;
+constexpr uint64_t kMaxTicks = 1'000'000;
+
 std::vector<MemberId> ToMembers(const std::vector<uint64_t>& numbers) {
   std::vector<MemberId> members;
   for (const uint64_t number : numbers) members.push_back(MemberId(number));
@@ -36,51 +40,25 @@ absl::StatusOr<std::optional<MessageType>> ParseType(const Case& command) {
   return absl::InvalidArgumentError(absl::StrCat("unknown message type ", name));
 }
 
-absl::StatusOr<raft::ConfChangeV2> ParseChanges(absl::string_view input) {
-  raft::ConfChangeV2 change;
-  for (const absl::string_view token :
-       absl::StrSplit(input, absl::ByAnyChar(" \n\t"), absl::SkipEmpty())) {
-    raft::ConfChangeSingle single;
-    uint64_t id = 0;
-    if (token.size() < 2 || !absl::SimpleAtoi(token.substr(1), &id)) {
-      return absl::InvalidArgumentError(absl::StrCat("unknown token ", token));
-    }
-    switch (token[0]) {
-      case 'v':
-        single.type = raft::ConfChangeType::kAddNode;
-        break;
-      case 'l':
-        single.type = raft::ConfChangeType::kAddLearnerNode;
-        break;
-      case 'r':
-        single.type = raft::ConfChangeType::kRemoveNode;
-        break;
-      case 'u':
-        single.type = raft::ConfChangeType::kUpdateNode;
-        break;
-      default:
-        return absl::InvalidArgumentError(absl::StrCat("unknown input: ", token));
-    }
-    single.node_id = MemberId(id);
-    change.changes.push_back(single);
-  }
-  return change;
-}
-
-raft::Config ConfigFrom(const Case& command) {
+absl::StatusOr<raft::Config> ConfigFrom(const Case& command) {
   raft::Config config;
+  const std::string reads = command.Value("read-only", "safe");
+  if (reads != "safe" && reads != "lease-based") {
+    return absl::InvalidArgumentError(absl::StrCat("unknown read-only mode: ", reads));
+  }
   config.election_timeout = kTick * kElectionTicks;
   config.heartbeat_interval = kTick * kHeartbeatTicks;
   config.pre_vote = command.Flag("prevote");
   config.check_quorum = command.Flag("checkquorum");
-  config.read_only = command.Value("read-only", "safe") == "lease-based"
-                         ? raft::ReadOnlyMode::kLeaseBased
-                         : raft::ReadOnlyMode::kSafe;
+  config.read_only = reads == "safe" ? raft::ReadOnlyMode::kSafe : raft::ReadOnlyMode::kLeaseBased;
+  config.max_clock_drift = kTick / 2;
   config.max_append_bytes = std::numeric_limits<uint64_t>::max();
   config.max_inflight_messages = command.Number("inflight", std::numeric_limits<int32_t>::max());
   config.max_committed_bytes_per_ready = command.Number("max-committed-size-per-ready", 0);
   config.max_uncommitted_bytes = 0;
   config.async_storage_writes = command.Flag("async-storage-writes");
+  // No script's node forgets: nothing is lost between its disk and its messages.
+  config.vote_request_guard = raft::VoteRequestGuard::kEnvironment;
   config.disable_conf_change_validation = command.Flag("disable-conf-change-validation");
   config.step_down_on_removal = command.Flag("step-down-on-removal");
   return config;
@@ -126,7 +104,8 @@ absl::StatusOr<std::vector<Node*>> Cluster::NodesOf(const Case& command) {
 }
 
 absl::Status Cluster::AddNodes(const Case& command) {
-  const std::vector<uint64_t> count = command.BareNumbers();
+  const uint64_t count = command.BareNumbers()[0];
+  if (count > kMaxNodes) return absl::InvalidArgumentError(absl::StrCat("too many: ", count));
   raft::Snapshot snapshot;
   snapshot.meta.index = LogIndex(command.Number("index", 0));
   snapshot.meta.conf_state.voters = ToMembers(command.Numbers("voters"));
@@ -138,12 +117,13 @@ absl::Status Cluster::AddNodes(const Case& command) {
     }
     snapshot.meta.term = Term(1);
   }
-  for (uint64_t i = 0; i < (count.empty() ? 1 : count[0]); ++i) {
-    raft::Config config = ConfigFrom(command);
+  for (uint64_t i = 0; i < count; ++i) {
+    ASSIGN_OR_RETURN(raft::Config config, ConfigFrom(command));
     config.id = MemberId(nodes_.size() + 1);
     config.applied = snapshot.meta.index;
     config.seed = config.id.value();
     RETURN_IF_ERROR(config.Validate());
+    RETURN_IF_ERROR(raft::Raft::CheckRecovered(config, {.snapshot = snapshot.meta}));
     nodes_.push_back(std::make_unique<Node>(config, snapshot));
   }
   return absl::OkStatus();
@@ -157,9 +137,9 @@ absl::Status Cluster::Campaign(const Case& command) {
 
 absl::Status Cluster::Compact(const Case& command) {
   ASSIGN_OR_RETURN(Node * node, NodeOf(command));
-  const std::vector<uint64_t> numbers = command.BareNumbers();
-  if (numbers.size() < 2) return absl::InvalidArgumentError("compact up to where?");
-  return node->Compact(LogIndex(numbers[1]));
+  RETURN_IF_ERROR(node->Compact(LogIndex(command.BareNumbers()[1])));
+  Write(node->DescribeLog());
+  return absl::OkStatus();
 }
 
 bool Cluster::IsFor(const Message& m, MemberId to, std::optional<MessageType> type, bool drop) {
@@ -190,13 +170,12 @@ absl::Status Cluster::DeliverMessages(const Case& command) {
   int count = 0;
   for (const Argument& argument : command.arguments) {
     uint64_t id = 0;
-    if (argument.values.empty() && absl::SimpleAtoi(argument.key, &id)) {
+    if (argument.bare && absl::SimpleAtoi(argument.key, &id)) {
       count += Deliver(MemberId(id), type, /*drop=*/false);
-    } else if (argument.key == "drop") {
-      for (const std::string& value : argument.values) {
-        if (!absl::SimpleAtoi(value, &id)) return absl::InvalidArgumentError("drop for whom?");
-        count += Deliver(MemberId(id), type, /*drop=*/true);
-      }
+    }
+    if (argument.key != "drop") continue;
+    for (const std::string& value : argument.values) {
+      if (absl::SimpleAtoi(value, &id)) count += Deliver(MemberId(id), type, /*drop=*/true);
     }
   }
   if (count == 0) Write("no messages");
@@ -210,9 +189,16 @@ absl::Status Cluster::ForgetLeader(const Case& command) {
   return absl::OkStatus();
 }
 
-absl::Status Cluster::LogLevel(const Case& command) {
-  if (command.arguments.size() != 1) return absl::InvalidArgumentError("which level?");
-  level_ = absl::AsciiStrToLower(command.arguments[0].key);
+absl::Status Cluster::LogLevel(const Case& command) { return SetLevel(command.arguments[0].key); }
+
+absl::Status Cluster::SetLevel(absl::string_view name) {
+  static constexpr absl::string_view kLevels[] = {"debug", "info",  "warn",
+                                                  "error", "fatal", "none"};
+  const std::string level = absl::AsciiStrToLower(name);
+  if (std::find(std::begin(kLevels), std::end(kLevels), level) == std::end(kLevels)) {
+    return absl::InvalidArgumentError(absl::StrCat("unknown log level: ", name));
+  }
+  level_ = level;
   return absl::OkStatus();
 }
 
@@ -247,14 +233,14 @@ absl::Status Cluster::ProcessApplyThread(const Case& command) {
 
 absl::Status Cluster::Propose(const Case& command) {
   ASSIGN_OR_RETURN(Node * node, NodeOf(command));
-  if (command.arguments.size() != 2) return absl::InvalidArgumentError("propose what?");
   const Bytes data = Bytes::Copy(command.arguments[1].key);
   return node->raft().Propose(absl::MakeSpan(&data, 1), node->now());
 }
 
 absl::Status Cluster::ProposeConfChange(const Case& command) {
   ASSIGN_OR_RETURN(Node * node, NodeOf(command));
-  ASSIGN_OR_RETURN(raft::ConfChangeV2 change, ParseChanges(command.input));
+  raft::ConfChangeV2 change;
+  ASSIGN_OR_RETURN(change.changes, ParseChanges(command.input));
   const std::string transition = command.Value("transition", "auto");
   if (transition == "implicit") {
     change.transition = raft::ConfChangeTransition::kJointImplicit;
@@ -326,7 +312,9 @@ absl::Status Cluster::SendSnapshot(const Case& command) {
 absl::Status Cluster::SetElectionTimeout(const Case& command) {
   ASSIGN_OR_RETURN(Node * node, NodeOf(command));
   const uint64_t ticks = command.Number("timeout", 0);
-  if (ticks == 0) return absl::InvalidArgumentError("timeout must be above 0");
+  if (ticks == 0 || ticks > kMaxTicks) {
+    return absl::InvalidArgumentError("timeout is out of range");
+  }
   node->raft().SetRandomizedElectionTimeout(kTick * static_cast<int64_t>(ticks));
   return absl::OkStatus();
 }
@@ -370,7 +358,7 @@ absl::Status Cluster::Stabilize(const Case& command) {
     for (const std::unique_ptr<Node>& node : nodes_) nodes.push_back(node.get());
   }
   const std::string level = level_;
-  level_ = absl::AsciiStrToLower(command.Value("log-level", level_));
+  RETURN_IF_ERROR(SetLevel(command.Value("log-level", level)));
   // No script needs many rounds; a cluster that never settles is a failure to report.
   int rounds = 0;
   while (rounds < 1000 && StabilizeRound(nodes)) ++rounds;
@@ -403,32 +391,69 @@ absl::Status Cluster::TransferLeadership(const Case& command) {
   return absl::OkStatus();
 }
 
+namespace {
+
+constexpr Option kAddNodesOptions[] = {
+    {"voters", ValueKind::kNumbers},
+    {"learners", ValueKind::kNumbers},
+    {"index", ValueKind::kNumber},
+    {"content", ValueKind::kWord},
+    {"inflight", ValueKind::kNumber},
+    {"prevote", ValueKind::kFlag},
+    {"checkquorum", ValueKind::kFlag},
+    {"async-storage-writes", ValueKind::kFlag},
+    {"read-only", ValueKind::kWord},
+    {"max-committed-size-per-ready", ValueKind::kNumber},
+    {"disable-conf-change-validation", ValueKind::kFlag},
+    {"step-down-on-removal", ValueKind::kFlag},
+};
+constexpr Option kProposeConfChangeOptions[] = {{"v1", ValueKind::kFlag},
+                                                {"transition", ValueKind::kWord}};
+constexpr Option kDeliverOptions[] = {{"drop", ValueKind::kNumbers}, {"type", ValueKind::kWord}};
+constexpr Option kStabilizeOptions[] = {{"log-level", ValueKind::kWord}};
+constexpr Option kTimeoutOptions[] = {{"timeout", ValueKind::kNumber}};
+constexpr Option kTransferOptions[] = {{"from", ValueKind::kNumber}, {"to", ValueKind::kNumber}};
+
+}  // namespace
+
 absl::Status Cluster::Dispatch(const Case& command) {
-  static constexpr std::pair<absl::string_view, Handler> kHandlers[] = {
-      {"add-nodes", &Cluster::AddNodes},
-      {"campaign", &Cluster::Campaign},
-      {"compact", &Cluster::Compact},
-      {"deliver-msgs", &Cluster::DeliverMessages},
-      {"forget-leader", &Cluster::ForgetLeader},
-      {"log-level", &Cluster::LogLevel},
-      {"process-append-thread", &Cluster::ProcessAppendThread},
-      {"process-apply-thread", &Cluster::ProcessApplyThread},
-      {"process-ready", &Cluster::ProcessReady},
-      {"propose", &Cluster::Propose},
-      {"propose-conf-change", &Cluster::ProposeConfChange},
-      {"raft-log", &Cluster::RaftLog},
-      {"raft-state", &Cluster::RaftState},
-      {"report-unreachable", &Cluster::ReportUnreachable},
-      {"send-snapshot", &Cluster::SendSnapshot},
-      {"set-randomized-election-timeout", &Cluster::SetElectionTimeout},
-      {"stabilize", &Cluster::Stabilize},
-      {"status", &Cluster::ShowStatus},
-      {"tick-election", &Cluster::TickElection},
-      {"tick-heartbeat", &Cluster::TickHeartbeat},
-      {"transfer-leadership", &Cluster::TransferLeadership},
+  struct Command {
+    absl::string_view name;
+    Handler handler;
+    Arity bare;
+    absl::Span<const Option> options = {};
   };
-  for (const auto& [name, handler] : kHandlers) {
-    if (command.command == name) return (this->*handler)(command);
+  static constexpr Arity kNothing{};
+  static constexpr Arity kNode{1, 1, 1};
+  static constexpr Arity kTwoNodes{2, 2, 2};
+  static constexpr Arity kNodes{0, kAny, kAny};
+  static const Command kCommands[] = {
+      {"add-nodes", &Cluster::AddNodes, kNode, kAddNodesOptions},
+      {"campaign", &Cluster::Campaign, kNode},
+      {"compact", &Cluster::Compact, {2, 2, 2}},
+      {"deliver-msgs", &Cluster::DeliverMessages, kNodes, kDeliverOptions},
+      {"forget-leader", &Cluster::ForgetLeader, kNode},
+      {"log-level", &Cluster::LogLevel, {1, 1, 0}},
+      {"process-append-thread", &Cluster::ProcessAppendThread, {1, kAny, kAny}},
+      {"process-apply-thread", &Cluster::ProcessApplyThread, {1, kAny, kAny}},
+      {"process-ready", &Cluster::ProcessReady, {1, kAny, kAny}},
+      {"propose", &Cluster::Propose, {2, 2, 1}},
+      {"propose-conf-change", &Cluster::ProposeConfChange, kNode, kProposeConfChangeOptions},
+      {"raft-log", &Cluster::RaftLog, kNode},
+      {"raft-state", &Cluster::RaftState, kNothing},
+      {"report-unreachable", &Cluster::ReportUnreachable, kTwoNodes},
+      {"send-snapshot", &Cluster::SendSnapshot, kTwoNodes},
+      {"set-randomized-election-timeout", &Cluster::SetElectionTimeout, kNode, kTimeoutOptions},
+      {"stabilize", &Cluster::Stabilize, kNodes, kStabilizeOptions},
+      {"status", &Cluster::ShowStatus, kNode},
+      {"tick-election", &Cluster::TickElection, kNode},
+      {"tick-heartbeat", &Cluster::TickHeartbeat, kNode},
+      {"transfer-leadership", &Cluster::TransferLeadership, kNothing, kTransferOptions},
+  };
+  for (const Command& known : kCommands) {
+    if (command.command != known.name) continue;
+    RETURN_IF_ERROR(CheckArguments(command, known.bare, known.options));
+    return (this->*known.handler)(command);
   }
   return absl::UnimplementedError(absl::StrCat("unknown command: ", command.command));
 }
@@ -437,6 +462,10 @@ std::string Cluster::Run(const Case& command) {
   output_.clear();
   const absl::Status status = Dispatch(command);
   if (!status.ok()) absl::StrAppend(&output_, status.message(), "\n");
+  // Whatever the log level: from here on the script proves nothing.
+  for (const std::unique_ptr<Node>& node : nodes_) {
+    if (!node->complaint().ok()) absl::StrAppend(&output_, node->complaint().message(), "\n");
+  }
   return output_;
 }
 

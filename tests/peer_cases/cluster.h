@@ -38,6 +38,7 @@ class Cluster {
   absl::Status DeliverMessages(const Case& command);
   absl::Status ForgetLeader(const Case& command);
   absl::Status LogLevel(const Case& command);
+  absl::Status SetLevel(absl::string_view name);
   absl::Status ProcessReady(const Case& command);
   absl::Status ProcessAppendThread(const Case& command);
   absl::Status ProcessApplyThread(const Case& command);

@@ -1,5 +1,9 @@
 #include "tests/peer_cases/describe.h"
 
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "engine/raft/conf_change.h"
@@ -14,18 +18,17 @@ using raft::MessageType;
 namespace {
 
 std::string Quote(absl::string_view data) {
+  static constexpr std::pair<char, absl::string_view> kEscapes[] = {
+      {'"', "\\\""}, {'\\', "\\\\"}, {'\a', "\\a"}, {'\b', "\\b"}, {'\f', "\\f"},
+      {'\n', "\\n"}, {'\r', "\\r"},  {'\t', "\\t"}, {'\v', "\\v"},
+  };
   std::string quoted = "\"";
   for (const char c : data) {
     const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      quoted += '\\';
-      quoted += c;
-    } else if (c == '\n') {
-      quoted += "\\n";
-    } else if (c == '\t') {
-      quoted += "\\t";
-    } else if (c == '\r') {
-      quoted += "\\r";
+    const auto* const escape = std::find_if(std::begin(kEscapes), std::end(kEscapes),
+                                            [&](const auto& known) { return known.first == c; });
+    if (escape != std::end(kEscapes)) {
+      absl::StrAppend(&quoted, escape->second);
     } else if (byte < 0x20 || byte >= 0x7f) {
       absl::StrAppendFormat(&quoted, "\\x%02x", byte);
     } else {

@@ -22,38 +22,43 @@ Node::Node(raft::Config config, const Snapshot& snapshot)
   if (!snapshot.empty()) raft_.SetSnapshot(snapshot_);
 }
 
-absl::Status Node::Step(Message message) {
-  const bool local = message.from == raft_.id() || message.from == raft::kLocalAppendThread ||
-                     message.from == raft::kLocalApplyThread;
-  const raft::StateView before = raft::ViewOf(raft_);
-  const absl::Status status =
-      local ? raft_.StepLocal(std::move(message), now_) : raft_.Step(std::move(message), now_);
-  const absl::Status transition = raft::CheckTransition(before, raft_);
-  CHECK_MSG(transition.ok(), transition.ToString());
-  const absl::Status state = raft::CheckState(raft_);
-  CHECK_MSG(state.ok(), state.ToString());
-  return status;
-}
-
 namespace {
 
-// With asynchronous writes our requests for votes wait for the own disk, those of
-// etcd's raft do not (Raft::Send says why ours do): the scripts have them leave at once.
-void ReleaseVoteRequests(raft::Ready* ready) {
-  std::vector<Message> waiting;
-  for (Message& m : ready->responses) {
-    const bool request = m.type == MessageType::kVote;
-    (request ? ready->messages : waiting).push_back(std::move(m));
+// A response that waited for this member's own storage. (What it asked others to pass on
+// can come back in its name, too.)
+bool IsLocal(const Message& m) {
+  switch (m.type) {
+    case MessageType::kStorageAppendResp:
+    case MessageType::kStorageApplyResp:
+      return true;
+    case MessageType::kAppResp:
+    case MessageType::kVoteResp:
+    case MessageType::kPreVoteResp:
+      return m.from == m.to;
+    default:
+      return false;
   }
-  ready->responses = std::move(waiting);
 }
 
 }  // namespace
 
+absl::Status Node::Step(Message message) {
+  const bool local = IsLocal(message);
+  const raft::StateView before = raft::ViewOf(raft_);
+  const absl::Status status =
+      local ? raft_.StepLocal(std::move(message), now_) : raft_.Step(std::move(message), now_);
+  Complain(raft::CheckTransition(before, raft_));
+  Complain(raft::CheckState(raft_));
+  return status;
+}
+
+void Node::Complain(const absl::Status& status) {
+  if (!status.ok() && complaint_.ok()) complaint_ = status;
+}
+
 std::string Node::ProcessReady(std::vector<Message>* sent) {
   raft_.TakeReady(&ready_);
   const bool async = raft_.config().async_storage_writes;
-  if (async) ReleaseVoteRequests(&ready_);
   std::vector<Message> messages = ready_.messages;
   if (async) {
     for (Message& work : QueueWork(ready_)) messages.push_back(std::move(work));
@@ -166,9 +171,9 @@ void Node::Apply(const Entry& entry) {
   absl::string_view update = entry.data.view();
   if (entry.type != raft::EntryType::kNormal) {
     const absl::StatusOr<raft::ConfChangeV2> change = raft::DecodeChange(entry);
-    CHECK_MSG(change.ok(), change.status().ToString());
+    if (!change.ok()) return Complain(change.status());
     const absl::StatusOr<raft::ConfState> config = raft_.ApplyConfChange(*change, now_);
-    CHECK_MSG(config.ok(), config.status().ToString());
+    if (!config.ok()) return Complain(config.status());
     next.meta.conf_state = *config;
     update = change->context.view();
   }

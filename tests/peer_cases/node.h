@@ -47,6 +47,9 @@ class Node {
   // The state machine's latest: every applied entry makes one.
   const std::shared_ptr<const raft::Snapshot>& snapshot() const { return snapshot_; }
   absl::Status Compact(LogIndex index);
+  // The first thing that went wrong and should not: a committed change that cannot be
+  // applied, a broken invariant of raft.
+  const absl::Status& complaint() const { return complaint_; }
   // What the storage holds, as text.
   std::string DescribeLog() const;
 
@@ -54,6 +57,7 @@ class Node {
   void Store(const std::vector<raft::Entry>& entries,
              const std::shared_ptr<const raft::Snapshot>& snapshot);
   void Apply(const raft::Entry& entry);
+  void Complain(const absl::Status& status);
   std::vector<raft::Message> QueueWork(const raft::Ready& ready);
 
   Instant now_;
@@ -61,6 +65,7 @@ class Node {
   raft::Ready ready_;
   raft::HardState last_state_;
   std::shared_ptr<const raft::Snapshot> snapshot_;
+  absl::Status complaint_;
 
   LogIndex stored_first_;
   std::vector<raft::Entry> stored_;

@@ -1,4 +1,5 @@
-// Our raft agrees with etcd's, line by line, on its published behaviour scripts.
+// Our raft agrees with etcd's, line by line, on its published behaviour scripts and on
+// others (data/README.md).
 #include <cctype>
 #include <string>
 #include <vector>
@@ -10,7 +11,7 @@
 namespace quorate::peer_cases {
 namespace {
 
-constexpr char kFolder[] = "tests/peer_cases/data/etcd-raft";
+constexpr char kFolder[] = "tests/peer_cases/data";
 
 std::vector<std::string> Scripts() {
   auto scripts = FindScripts(kFolder);
@@ -39,9 +40,13 @@ std::string NameOf(const testing::TestParamInfo<std::string>& info) {
   return name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Published, RaftCases, testing::ValuesIn(Scripts()), NameOf);
+INSTANTIATE_TEST_SUITE_P(Scripts, RaftCases, testing::ValuesIn(Scripts()), NameOf);
 
-TEST(Runner, FindsTheScripts) { EXPECT_GE(Scripts().size(), 27u); }
+TEST(Runner, FindsTheScripts) {
+  EXPECT_GE(Scripts().size(), 53u);
+  EXPECT_EQ(FindScripts(Scripts()[0])->size(), 1u);  // a file by itself
+  EXPECT_FALSE(FindScripts("tests/peer_cases/data/none").ok());
+}
 
 TEST(Runner, ReportsWhatDiffers) {
   const auto result = RunScript("vote cfg=(1) votes=(y)\n----\nVoteLost\n");
@@ -72,6 +77,21 @@ TEST(Runner, NamesAnUnknownCommandAndAnUnfinishedCase) {
   ASSERT_EQ(unknown->mismatches.size(), 1u);
   EXPECT_NE(unknown->mismatches[0].diff.find("unknown command: fly"), std::string::npos);
   EXPECT_FALSE(RunScript("campaign 1\n").ok());
+}
+
+// A committed change that cannot be applied, say: told in the output, so that the script
+// fails and the others still run.
+TEST(Runner, GoesOnAfterAScriptThatBreaksTheRules) {
+  const std::string script =
+      "add-nodes 1 voters=(1) index=4 disable-conf-change-validation=true\n----\nok\n\n"
+      "campaign 1\n----\nok\n\nstabilize log-level=none\n----\nok\n\n"
+      "propose-conf-change 1\nr1\n----\nok\n\nstabilize log-level=none\n----\n";
+  EXPECT_TRUE(RunScript(script + "removed all voters\n")->mismatches.empty());
+  EXPECT_EQ(RunScript(script + "ok\n")->mismatches.size(), 1u);
+}
+
+TEST(Runner, TakesLinesThatEndWithACarriageReturn) {
+  EXPECT_TRUE(RunScript("vote cfg=(1) votes=(y)\r\n----\r\nVoteWon\r\n")->mismatches.empty());
 }
 
 TEST(Runner, OutputMayHoldBlankLinesBetweenDoubleMarks) {

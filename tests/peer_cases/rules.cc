@@ -10,7 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_split.h"
+#include "base/status.h"
 #include "engine/raft/quorum.h"
 #include "tests/peer_cases/describe.h"
 
@@ -78,7 +78,7 @@ std::string RunCommitted(const Case& command, const JointVoters& voters) {
   }
   const LogIndex committed = raft::CommittedIndex(QuorumRule::Majority(), voters,
                                                   [&](MemberId id) { return acked.at(id); });
-  return absl::StrCat(Draw(acked), acked.empty() ? "" : "", DescribeIndex(committed), "\n");
+  return absl::StrCat(Draw(acked), DescribeIndex(committed), "\n");
 }
 
 std::string RunVote(const Case& command, const JointVoters& voters) {
@@ -100,19 +100,24 @@ std::string RunVote(const Case& command, const JointVoters& voters) {
   return "";
 }
 
-std::vector<raft::ConfChangeSingle> ParseSingles(absl::string_view input) {
-  std::vector<raft::ConfChangeSingle> changes;
-  for (const absl::string_view token :
-       absl::StrSplit(input, absl::ByAnyChar(" \n\t"), absl::SkipEmpty())) {
-    uint64_t id = 0;
-    if (!absl::SimpleAtoi(token.substr(1), &id)) continue;
-    raft::ConfChangeType type = raft::ConfChangeType::kUpdateNode;
-    if (token[0] == 'v') type = raft::ConfChangeType::kAddNode;
-    if (token[0] == 'l') type = raft::ConfChangeType::kAddLearnerNode;
-    if (token[0] == 'r') type = raft::ConfChangeType::kRemoveNode;
-    changes.push_back({type, MemberId(id)});
+absl::StatusOr<std::string> RunQuorum(const Case& command) {
+  const bool vote = command.command == "vote";
+  RETURN_IF_ERROR(CheckArguments(command, Arity{},
+                                 {{"cfg", ValueKind::kNumbers},
+                                  {"cfgj", ValueKind::kWords},
+                                  {vote ? "votes" : "idx", ValueKind::kWords}}));
+  const Argument* values = command.Find(vote ? "votes" : "idx");
+  for (const std::string& value : values == nullptr ? std::vector<std::string>() : values->values) {
+    uint64_t index = 0;
+    const bool known =
+        value == "_" || (vote ? value == "y" || value == "n" : absl::SimpleAtoi(value, &index));
+    if (!known) {
+      return absl::InvalidArgumentError(absl::StrCat(command.command, ": bad value: ", value));
+    }
   }
-  return changes;
+  // "cfgj=zero" is joint with nobody.
+  const JointVoters voters{Sorted(command.Numbers("cfg")), Sorted(command.Numbers("cfgj"))};
+  return vote ? RunVote(command, voters) : RunCommitted(command, voters);
 }
 
 }  // namespace
@@ -122,9 +127,8 @@ bool IsQuorumCommand(const Case& command) {
 }
 
 std::string RunQuorumCommand(const Case& command) {
-  // "cfgj=zero" is joint with nobody.
-  const JointVoters voters{Sorted(command.Numbers("cfg")), Sorted(command.Numbers("cfgj"))};
-  return command.command == "vote" ? RunVote(command, voters) : RunCommitted(command, voters);
+  const absl::StatusOr<std::string> text = RunQuorum(command);
+  return text.ok() ? *text : absl::StrCat(text.status().message(), "\n");
 }
 
 bool ConfChanger::Knows(const Case& command) {
@@ -132,22 +136,24 @@ bool ConfChanger::Knows(const Case& command) {
          command.command == "leave-joint";
 }
 
-std::string ConfChanger::Run(const Case& command) {
-  const std::vector<raft::ConfChangeSingle> changes = ParseSingles(command.input);
-  absl::StatusOr<raft::ChangedConfig> changed;
-  if (command.command == "simple") {
-    changed = raft::ChangeSimple(tracker_.config(), changes);
-  } else if (command.command == "enter-joint") {
-    changed = raft::EnterJoint(tracker_.config(), command.Flag("autoleave"), changes);
-  } else {
-    changed = raft::LeaveJoint(tracker_.config());
+absl::StatusOr<raft::ChangedConfig> ConfChanger::Change(const Case& command) const {
+  RETURN_IF_ERROR(CheckArguments(command, Arity{}, {{"autoleave", ValueKind::kFlag}}));
+  ASSIGN_OR_RETURN(const std::vector<raft::ConfChangeSingle> changes, ParseChanges(command.input));
+  if (command.command == "simple") return raft::ChangeSimple(tracker_.config(), changes);
+  if (command.command == "enter-joint") {
+    return raft::EnterJoint(tracker_.config(), command.Flag("autoleave"), changes);
   }
+  if (!changes.empty()) return absl::InvalidArgumentError("leave-joint: takes no changes");
+  return raft::LeaveJoint(tracker_.config());
+}
+
+std::string ConfChanger::Run(const Case& command) {
+  absl::StatusOr<raft::ChangedConfig> changed = Change(command);
   const LogIndex last_index = last_index_;
   ++last_index_;
   if (!changed.ok()) return absl::StrCat(changed.status().message(), "\n");
   tracker_.SetConfig(*std::move(changed), last_index);
   std::string text = absl::StrCat(raft::Describe(tracker_.config()), "\n");
-  // Members of a configuration that nobody has spoken to yet count as active.
   return absl::StrCat(text, DescribeMembers(tracker_.members()));
 }
 

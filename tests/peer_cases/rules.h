@@ -4,7 +4,9 @@
 
 #include <string>
 
+#include "absl/status/statusor.h"
 #include "base/strong_int.h"
+#include "engine/raft/conf_change.h"
 #include "engine/raft/tracker.h"
 #include "tests/peer_cases/script.h"
 
@@ -21,6 +23,8 @@ class ConfChanger {
   std::string Run(const Case& command);
 
  private:
+  absl::StatusOr<raft::ChangedConfig> Change(const Case& command) const;
+
   raft::Tracker tracker_{raft::QuorumRule::Majority(), 10, 0};
   LogIndex last_index_;  // counts the commands
 };

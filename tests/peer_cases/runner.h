@@ -25,8 +25,7 @@ struct ScriptResult {
 // parsed.
 absl::StatusOr<ScriptResult> RunScript(absl::string_view text);
 
-// Every script (*.txt, or files without an extension) under `path`, sorted; or `path`
-// itself. NotFound.
+// Every script (*.txt) under `path`, sorted; or `path` itself. NotFound.
 absl::StatusOr<std::vector<std::string>> FindScripts(const std::string& path);
 absl::StatusOr<std::string> ReadScript(const std::string& path);
 

@@ -1,6 +1,8 @@
 #include "tests/peer_cases/script.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -27,6 +29,7 @@ absl::StatusOr<std::vector<Argument>> ParseArguments(absl::string_view text, int
     argument.key = std::string(text.substr(0, end));
     text.remove_prefix(end);
     if (absl::ConsumePrefix(&text, "=")) {
+      argument.bare = false;
       size_t size = std::min(text.find_first_of(" \t"), text.size());
       absl::string_view values = text.substr(0, size);
       if (absl::ConsumePrefix(&text, "(")) {
@@ -48,7 +51,11 @@ absl::StatusOr<std::vector<Argument>> ParseArguments(absl::string_view text, int
 
 class Parser {
  public:
-  explicit Parser(absl::string_view text) : lines_(absl::StrSplit(text, '\n')) {}
+  explicit Parser(absl::string_view text) : lines_(absl::StrSplit(text, '\n')) {
+    for (std::string& line : lines_) {
+      if (absl::EndsWith(line, "\r")) line.pop_back();
+    }
+  }
 
   absl::StatusOr<std::vector<Case>> Parse() {
     std::vector<Case> cases;
@@ -149,15 +156,85 @@ std::vector<uint64_t> Case::BareNumbers() const {
   std::vector<uint64_t> numbers;
   for (const Argument& argument : arguments) {
     uint64_t number = 0;
-    if (argument.values.empty() && absl::SimpleAtoi(argument.key, &number)) {
-      numbers.push_back(number);
-    }
+    if (argument.bare && absl::SimpleAtoi(argument.key, &number)) numbers.push_back(number);
   }
   return numbers;
 }
 
 absl::StatusOr<std::vector<Case>> ParseScript(absl::string_view text) {
   return Parser(text).Parse();
+}
+
+namespace {
+
+bool IsNumber(absl::string_view text) {
+  uint64_t number = 0;
+  return absl::SimpleAtoi(text, &number);
+}
+
+bool Fits(const std::vector<std::string>& values, ValueKind kind) {
+  switch (kind) {
+    case ValueKind::kNumber:
+      return values.size() == 1 && IsNumber(values[0]);
+    case ValueKind::kNumbers:
+      return std::all_of(values.begin(), values.end(), IsNumber);
+    case ValueKind::kFlag:
+      return values.size() == 1 && (values[0] == "true" || values[0] == "false");
+    case ValueKind::kWord:
+      return values.size() == 1;
+    case ValueKind::kWords:
+      return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+absl::Status CheckArguments(const Case& command, const Arity& bare,
+                            absl::Span<const Option> options) {
+  const auto invalid = [&](const auto&... parts) {
+    return absl::InvalidArgumentError(absl::StrCat(command.command, ": ", parts...));
+  };
+  size_t count = 0;
+  for (const Argument& argument : command.arguments) {
+    if (argument.bare) {
+      if (count == bare.max) return invalid("one argument too many: ", argument.key);
+      if (count < bare.numbers && !IsNumber(argument.key)) {
+        return invalid("not a number: ", argument.key);
+      }
+      ++count;
+      continue;
+    }
+    const auto option = std::find_if(options.begin(), options.end(),
+                                     [&](const Option& o) { return o.key == argument.key; });
+    if (option == options.end()) return invalid("unknown option: ", argument.key);
+    if (!Fits(argument.values, option->kind)) {
+      return invalid("bad value: ", argument.key, "=", absl::StrJoin(argument.values, ","));
+    }
+  }
+  if (count < bare.min) return invalid("too few arguments: ", count, " of ", bare.min);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<raft::ConfChangeSingle>> ParseChanges(absl::string_view input) {
+  static constexpr std::pair<char, raft::ConfChangeType> kTypes[] = {
+      {'v', raft::ConfChangeType::kAddNode},
+      {'l', raft::ConfChangeType::kAddLearnerNode},
+      {'r', raft::ConfChangeType::kRemoveNode},
+      {'u', raft::ConfChangeType::kUpdateNode},
+  };
+  std::vector<raft::ConfChangeSingle> changes;
+  for (const absl::string_view token :
+       absl::StrSplit(input, absl::ByAnyChar(" \n\t"), absl::SkipEmpty())) {
+    uint64_t id = 0;
+    const auto* const type = std::find_if(std::begin(kTypes), std::end(kTypes),
+                                          [&](const auto& t) { return t.first == token[0]; });
+    if (type == std::end(kTypes) || !absl::SimpleAtoi(token.substr(1), &id)) {
+      return absl::InvalidArgumentError(absl::StrCat("unknown change: ", token));
+    }
+    changes.push_back({type->second, MemberId(id)});
+  }
+  return changes;
 }
 
 std::string Comparable(absl::string_view output) {

@@ -12,19 +12,24 @@
 #ifndef QUORATE_TESTS_PEER_CASES_SCRIPT_H_
 #define QUORATE_TESTS_PEER_CASES_SCRIPT_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "engine/raft/types.h"
 
 namespace quorate::peer_cases {
 
 struct Argument {
   std::string key;
-  std::vector<std::string> values;  // empty for a bare key
+  bool bare = true;  // without "="
+  std::vector<std::string> values;
 };
 
 struct Case {
@@ -47,6 +52,30 @@ struct Case {
 };
 
 absl::StatusOr<std::vector<Case>> ParseScript(absl::string_view text);
+
+// What the value of an option may be.
+enum class ValueKind : uint8_t { kNumber, kNumbers, kFlag, kWord, kWords };
+
+struct Option {
+  absl::string_view key;
+  ValueKind kind;
+};
+
+// How many bare arguments a command takes, and how many of the first are numbers.
+struct Arity {
+  size_t min = 0;
+  size_t max = 0;
+  size_t numbers = 0;
+};
+inline constexpr size_t kAny = 1000;
+
+// Whether a command has what it takes and nothing else. InvalidArgument names what is
+// wrong: no script passes because something in it was not looked at.
+absl::Status CheckArguments(const Case& command, const Arity& bare,
+                            absl::Span<const Option> options);
+
+// "v1 l2 r3 u4": a voter, a learner, a removal, an update.
+absl::StatusOr<std::vector<raft::ConfChangeSingle>> ParseChanges(absl::string_view input);
 
 // What is compared: lines whose first word is a log level are left out, and what is
 // then empty equals "ok".

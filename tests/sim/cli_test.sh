@@ -46,4 +46,19 @@ lines="$(grep -c -v -e '^#' -e '^seed' "$scratch/out")"
 grep -q "^# digest [0-9a-f]* over $lines events" "$scratch/out" || fail "not the trace of the digest"
 digest="$(sed -n 's/^# digest \([0-9a-f]*\) .*/\1/p' "$scratch/out")"
 expect 0 "^7 $digest " "$sim" digest --seeds 6..8 --profile quiet
+
+# Every state within small bounds; bounds that end a walk; wrong usage.
+expect 0 "^exhaustive: no state within the bounds breaks a rule" "$sim" explore --members 3 \
+  --terms 1 --entries 0
+grep -q "^distinct .* without symmetry" "$scratch/out" || fail "no counts"
+expect 0 '"exhaustive": true' "$sim" explore --terms 1 --entries 0 --instant-disk --json
+expect 0 "explore --members 2 --terms 2 --entries 0 --crashes 0 --timeouts 2 --pre-vote" "$sim" \
+  explore --members 2 --terms 2 --entries 0 --pre-vote --timeouts 2
+expect 3 "NOT exhaustive" "$sim" explore --max-states 5000
+expect 3 "NOT exhaustive" "$sim" explore --terms 9 --entries 9 --max-seconds 1
+expect 3 "NOT exhaustive" "$sim" explore --terms 9 --entries 9 --max-memory-mb 64
+expect 2 "members must be between 1 and 5" "$sim" explore --members 9
+expect 2 "need --timeouts" "$sim" explore --pre-vote
+expect 2 "needs --instant-disk" "$sim" explore --duplicates any
+expect 2 "neither a number nor 'any'" "$sim" explore --duplicates some
 echo "passed"

@@ -155,6 +155,8 @@ TEST(Tally, AClassThatIsOnButNeverActsIsMissing) {
   report.classes[static_cast<size_t>(FaultClass::kPause)] = true;
   report.elections = report.requests = report.answered = report.acknowledged_writes =
       report.checked_reads = report.watch_events = 1;
+  report.checkpoints = report.snapshots_installed = report.restarts_from_checkpoints =
+      report.log_segments_cut = 1;
   report.checks.fill(1);
   tally.Add(report);
   ASSERT_EQ(tally.Missing().size(), 1u);

@@ -54,18 +54,75 @@ class History {
                 });
   }
 
+  // Takes a checkpoint at an entry that is durable (in a turn of the process): the segments
+  // of its state are made up, some of them those of the checkpoint before. The log is cut
+  // behind it when it is done, up to `keep` entries before.
+  void Checkpoint(Wal* wal, Checkpoints* checkpoints, uint64_t keep) {
+    const LogState& durable = states_[acknowledged_];
+    const uint64_t last = durable.entries.size();
+    if (last <= floor_.value()) return;
+    const raft::Entry& entry = durable.entries[last - 1];
+    // What was applied is committed: no unit replaces it any more.
+    for (const LogState& later : states_) {
+      if (&later < &durable) continue;
+      if (later.entries.size() < last || later.entries[last - 1] != entry) return;
+    }
+    floor_ = entry.index;
+    images_.push_back(DrawImage(entry));
+    checkpoints->Write(images_.back(), Checkpoints::Origin::kLocal,
+                       [this, wal, index = entry.index, keep](const absl::Status& status) {
+                         if (!status.ok()) return;
+                         checkpointed_ = index;
+                         if (index.value() > keep) wal->Cut(index - keep);
+                       });
+  }
+  // A state from elsewhere, ahead of the log, which begins anew behind it.
+  void Install(Wal* wal, Checkpoints* checkpoints) {
+    LogState next = newest();
+    const uint64_t index = next.entries.size() + 1 + prng_.Below(5);
+    ++next.hard_state.term;
+    while (next.entries.size() < index) {
+      next.entries.push_back(
+          NewEntry(next.entries.size() + 1, next.hard_state.term.value(), "elsewhere"));
+    }
+    next.hard_state.vote = MemberId(0);
+    next.hard_state.commit = commit_ = floor_ = LogIndex(index);
+    images_.push_back(DrawImage(next.entries.back()));
+    installing_ = index;
+    // From the manifest on, either state may be found until the log has followed.
+    states_.push_back(next);
+    checkpoints->Write(
+        images_.back(), Checkpoints::Origin::kPeer, [this, wal, next](const absl::Status& status) {
+          if (!status.ok()) return;
+          checkpointed_ = floor_;
+          wal->BeginAnew(floor_, next.hard_state.term);
+          const size_t number = states_.size() - 1;
+          wal->Append({}, &next.hard_state, true, [this, number](const absl::Status& written) {
+            if (!written.ok()) return;
+            acknowledged_ = number;
+            installing_ = 0;
+          });
+        });
+  }
+  bool installing() const { return installing_ != 0; }
+
   // What was recovered must be the state after some unit, no earlier than the last
   // acknowledged one. From there the history goes on. Returns what is wrong, or nothing.
   std::string Judge(const RecoveredState& recovered) {
+    const std::string checkpoint = JudgeCheckpoint(recovered);
+    if (!checkpoint.empty()) return checkpoint;
+    installing_ = 0;
     const LogState found = {recovered.hard_state, recovered.entries};
     for (size_t number = states_.size(); number-- > acknowledged_;) {
-      if (states_[number] != found) continue;
+      if (!Matches(states_[number], recovered)) continue;
       states_.resize(number + 1);
       acknowledged_ = number;
       commit_ = found.hard_state.commit;
       return "";
     }
-    const auto early = std::find(states_.begin(), states_.end(), found);
+    const auto early = std::find_if(states_.begin(), states_.end(), [&](const LogState& state) {
+      return Matches(state, recovered);
+    });
     if (early == states_.end()) {
       return absl::StrCat("recovered a state that never was, with ", found.entries.size(),
                           " entries; the last of ", states_.size() - 1, " has ",
@@ -80,6 +137,69 @@ class History {
   size_t appended() const { return states_.size() - 1; }
 
  private:
+  // Behind its base the recovered log is that of `state`; what a checkpoint covers is
+  // committed.
+  static bool Matches(const LogState& state, const RecoveredState& recovered) {
+    const size_t base = recovered.base.value();
+    if (state.entries.size() < base || state.entries.size() != base + recovered.entries.size()) {
+      return false;
+    }
+    if (base > 0 && state.entries[base - 1].term != recovered.base_term) return false;
+    raft::HardState expected = state.hard_state;
+    if (recovered.checkpoint.has_value()) {
+      expected.commit = std::max(expected.commit, recovered.checkpoint->index);
+    }
+    return expected == recovered.hard_state &&
+           std::equal(recovered.entries.begin(), recovered.entries.end(),
+                      state.entries.begin() + static_cast<ptrdiff_t>(base));
+  }
+
+  // The newest that was acknowledged, or a later one that was asked for; byte for byte.
+  std::string JudgeCheckpoint(const RecoveredState& recovered) {
+    const LogIndex index =
+        recovered.checkpoint.has_value() ? recovered.checkpoint->index : LogIndex(0);
+    if (index < checkpointed_) {
+      return absl::StrCat("recovered checkpoint ", index.value(), " though ", checkpointed_.value(),
+                          " was acknowledged");
+    }
+    if (recovered.base > index) return "the log begins behind the checkpoint";
+    checkpointed_ = floor_ = index;
+    if (index == LogIndex(0)) return "";
+    for (const engine::StateImage& image : images_) {
+      if (image.index != index || image.term != recovered.checkpoint->term) continue;
+      if (image.sections != recovered.checkpoint->sections ||
+          image.segments != recovered.checkpoint->segments) {
+        continue;
+      }
+      return "";
+    }
+    return absl::StrCat("recovered a checkpoint of entry ", index.value(), " that never was");
+  }
+
+  // Segments come, grow, are rewritten and go, as in a revision log.
+  engine::StateImage DrawImage(const raft::Entry& entry) {
+    engine::StateImage image;
+    image.index = entry.index;
+    image.term = entry.term;
+    image.sections = Bytes::Copy(absl::StrCat("sections of ", entry.index.value(), " ", ++made_));
+    if (!images_.empty()) image.segments = images_.back().segments;
+    const auto data = [this] {
+      return Bytes::Copy(std::string(1 + prng_.Below(900), static_cast<char>('A' + ++made_ % 26)));
+    };
+    std::vector<engine::LogSegment> kept;
+    for (engine::LogSegment& segment : image.segments) {
+      if (prng_.Chance(1, 8)) continue;
+      if (prng_.Chance(1, 8)) segment = {++last_segment_, Revision(1), data(), {}};
+      if (prng_.Chance(1, 4)) segment.garbage = Bytes::Copy("gggg");
+      kept.push_back(segment);
+    }
+    for (uint64_t n = prng_.Below(3); n > 0; --n) {
+      kept.push_back({++last_segment_, Revision(static_cast<int64_t>(made_)), data(), {}});
+    }
+    image.segments = std::move(kept);
+    return image;
+  }
+
   void AppendCommit(Wal* wal) {
     raft::HardState hard_state = newest().hard_state;
     if (commit_.value() < newest().entries.size()) commit_ = commit_ + 1;
@@ -94,6 +214,7 @@ class History {
     uint64_t index = last + 1;
     // A new leader's entries replace what was not committed.
     if (last > 0 && prng_.Chance(1, 6)) index = last - prng_.Below(std::min<uint64_t>(last, 4));
+    index = std::max(index, floor_.value() + 1);
     for (uint64_t i = 0; i < count; ++i) {
       std::string data = absl::StrCat("entry ", ++made_, ";");
       const uint64_t pick = prng_.Below(20);
@@ -118,6 +239,11 @@ class History {
   LogIndex commit_;
   std::vector<LogState> states_;  // after each unit that makes a write; [0] is empty
   size_t acknowledged_ = 0;
+  std::vector<engine::StateImage> images_;  // asked for
+  LogIndex floor_;                          // of the last one asked for
+  LogIndex checkpointed_;                   // acknowledged
+  uint64_t installing_ = 0;
+  uint64_t last_segment_ = 0;
 };
 
 }  // namespace quorate::storage

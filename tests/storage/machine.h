@@ -49,6 +49,7 @@ class Machine {
             .create = true,
             .segment_bytes = 16 * 1024,
             .first_segment_bytes = 4096,
+            .pack_bytes = 4096,
             .max_write_bytes = 8 * 1024};
   }
 
@@ -70,6 +71,7 @@ class Machine {
     OpenedStorage opened = **std::move(opened_);
     state_ = std::move(opened.state);
     wal_ = std::move(opened.wal);
+    checkpoints_ = std::move(opened.checkpoints);
     lock_ = std::move(opened.lock);
     return absl::OkStatus();
   }
@@ -170,6 +172,13 @@ class Machine {
     while (!done) CHECK(scheduler_.RunOne());
   }
   std::string ReadFile(const std::string& path) const { return host_.disk().Peek(path).value(); }
+  std::vector<std::string> CheckpointFiles() const {
+    std::vector<std::string> files;
+    for (const std::string& path : host_.disk().Files()) {
+      if (path.find("/checkpoint/") != std::string::npos) files.push_back(path);
+    }
+    return files;
+  }
   // Log segments' paths, ascending.
   std::vector<std::string> LogFiles() const {
     std::vector<std::string> files;
@@ -182,6 +191,7 @@ class Machine {
   sim::Disk& disk() { return host_.disk(); }
   const io::Env& env() const { return env_; }
   Wal* wal() { return wal_.get(); }
+  Checkpoints* checkpoints() { return checkpoints_.get(); }
   const RecoveredState& state() const { return state_; }
   const sim::FaultCounters& faults() const { return faults_; }
   uint64_t seed() const { return seed_; }
@@ -196,6 +206,7 @@ class Machine {
     pending_.reset();
     opened_.reset();
     wal_.reset();
+    checkpoints_.reset();
     lock_.reset();
   }
 
@@ -212,6 +223,7 @@ class Machine {
   std::optional<absl::StatusOr<OpenedStorage>> opened_;
   RecoveredState state_;
   std::unique_ptr<Wal> wal_;
+  std::unique_ptr<Checkpoints> checkpoints_;
   std::unique_ptr<io::DirectoryLock> lock_;
 };
 

@@ -68,6 +68,13 @@ TEST_F(HashKvVectors, HistoryWithCompactions) {
   EXPECT_EQ(Hash(0).hash_revision, Revision(6));
 }
 
+// Found beside etcd.
+TEST_F(HashKvVectors, ANegativeRevisionHashesNoHistory) {
+  Put(&store_, "a", "1");
+  EXPECT_EQ(Hash(-1).hash, 1084519789u);
+  EXPECT_EQ(Hash(-1).hash_revision, Revision(-1));
+}
+
 TEST(HashKv, DoesNotDependOnWhatIsPhysicallyRemoved) {
   Store store(/*segment_bytes=*/256);
   Compactor compactor(&store);

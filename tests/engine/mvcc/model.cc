@@ -237,10 +237,10 @@ absl::Status Model::Check(const etcdserverpb::TxnRequest& request, const std::ve
       if (at != 0 && at < compacted_) return Compacted();
     } else if (op.has_request_put()) {
       const auto& put = op.request_put();
+      if (put.lease() != 0) return LeaseNotFound();
       if ((put.ignore_value() || put.ignore_lease()) && At(put.key(), revision_) == nullptr) {
         return KeyNotFound();
       }
-      if (put.lease() != 0) return LeaseNotFound();
     } else if (op.has_request_txn()) {
       const absl::Status status = Check(op.request_txn(), path, step);
       if (!status.ok()) return status;

@@ -210,6 +210,34 @@ TEST_F(WatchTest, CancelEndsAWatcherAndUnknownIdsAreIgnored) {
   EXPECT_EQ(hub_->watchers(), 0u);
 }
 
+// Found beside etcd: a client that is told of the compaction still cancels, and waits for
+// the answer.
+TEST_F(WatchTest, AnEndedWatchersIdStaysTakenUntilItIsCancelled) {
+  for (int i = 0; i < 6; ++i) Put("a", std::to_string(i));
+  Compact(5);
+  hub_->Open(1);
+  WatchCreateRequest compacted = Range("a", "", 4);
+  compacted.set_watch_id(3);
+  Create(1, compacted);
+  PumpAll();
+  Take(1);
+  AskProgress(1);
+  PumpAll();
+  EXPECT_TRUE(Take(1).empty());
+  compacted.set_start_revision(0);
+  Create(1, compacted);
+  EXPECT_EQ(Take(1).at(0).cancel_reason(), "mvcc: duplicate watch ID provided on the WatchStream");
+  Cancel(1, 3);
+  const std::vector<WatchResponse> cancelled = Take(1);
+  ASSERT_EQ(cancelled.size(), 1u);
+  EXPECT_TRUE(cancelled[0].canceled());
+  EXPECT_EQ(cancelled[0].watch_id(), 3);
+  Cancel(1, 3);
+  EXPECT_TRUE(Take(1).empty());
+  Create(1, compacted);
+  EXPECT_EQ(Take(1).at(0).watch_id(), 3);
+}
+
 TEST_F(WatchTest, ATransactionIsOneResponse) {
   hub_->Open(1);
   Create(1, Range("a", "z"));
@@ -367,6 +395,26 @@ TEST_F(WatchTest, ProgressIsReportedOnlyWhenTheWholeStreamIsSynced) {
   hub_->SetWritable(1, true);
   PumpAll();
   EXPECT_EQ(Events(Take(1)), (Strings{"put a 3@4"}));
+}
+
+// Found beside etcd: a note may not promise anything about revisions before the start.
+TEST_F(WatchTest, ThereIsNoProgressBeforeAFutureStart) {
+  hub_->Open(1);
+  WatchCreateRequest future = Range("a", "", 2);
+  future.set_progress_notify(true);
+  Create(1, future);
+  Create(1, Range("a"));
+  Take(1);
+  AskProgress(1);
+  PumpAll();
+  hub_->Tick(hub_->next_tick());
+  EXPECT_TRUE(Take(1).empty());
+  Put("b", "1");
+  AskProgress(1);
+  PumpAll();
+  EXPECT_EQ(Take(1).at(0).watch_id(), -1);
+  hub_->Tick(hub_->next_tick());
+  EXPECT_EQ(Take(1).at(0).watch_id(), 0);
 }
 
 TEST_F(WatchTest, IdleWatchersThatWantItAreToldOfProgress) {

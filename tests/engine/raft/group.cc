@@ -59,6 +59,7 @@ Config Group::ConfigOf(uint64_t id) const {
   config.pre_vote = options_.pre_vote;
   config.check_quorum = options_.check_quorum;
   config.read_only = options_.read_only;
+  config.max_clock_drift = kClockDrift;
   config.async_storage_writes = true;
   config.seed = options_.seed * 1000 + id;
   if (options_.tune != nullptr) options_.tune(&config);

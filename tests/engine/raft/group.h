@@ -74,6 +74,7 @@ class Group {
 
   static constexpr Duration kElection = Milliseconds(1000);
   static constexpr Duration kHeartbeat = Milliseconds(100);
+  static constexpr Duration kClockDrift = Milliseconds(50);
 
   Peer& peer(uint64_t id) { return peers_.at(MemberId(id)); }
   Raft& raft(uint64_t id) { return *peer(id).raft; }

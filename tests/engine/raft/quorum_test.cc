@@ -19,10 +19,11 @@ using Acks = std::map<MemberId, LogIndex>;
 LogIndex NaiveCommitted(const VoterSet& voters, const Acks& acks) {
   LogIndex best;
   for (const auto& [id, candidate] : acks) {
-    const auto holders = std::count_if(voters.begin(), voters.end(), [&](MemberId voter) {
-      const auto ack = acks.find(voter);
-      return ack != acks.end() && ack->second >= candidate;
-    });
+    const auto holders =
+        std::count_if(voters.begin(), voters.end(), [&, candidate = candidate](MemberId voter) {
+          const auto ack = acks.find(voter);
+          return ack != acks.end() && ack->second >= candidate;
+        });
     if (static_cast<size_t>(holders) * 2 > voters.size()) best = std::max(best, candidate);
   }
   return voters.empty() ? kEverythingCommitted : best;

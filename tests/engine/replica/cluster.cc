@@ -61,6 +61,12 @@ void Cluster::Collect(int member) {
   for (Forward& forward : node.out.forwards) {
     forwards_.emplace_back(member, std::move(forward));
   }
+  for (SnapshotToSend& snapshot : node.out.snapshots) snapshots_.push_back(std::move(snapshot));
+  if (node.out.checkpoint.has_value()) {
+    EXPECT_FALSE(node.checkpoint.has_value()) << "one at a time";
+    node.checkpoint = std::move(node.out.checkpoint);
+  }
+  if (node.out.log_cut > LogIndex(0)) Cut(&node, node.out.log_cut);
   for (Response& response : node.out.responses) {
     const auto passed = passed_.find(response.token);
     if (passed != passed_.end()) {
@@ -80,11 +86,33 @@ void Cluster::Collect(int member) {
 }
 
 void Cluster::Write(Node* node, const Persist& unit) {
+  if (unit.install.has_value()) {
+    Keep(node, *unit.install);
+    node->disk.base = unit.install->index;
+    node->disk.base_term = unit.install->term;
+    node->disk.entries.clear();
+  }
   if (unit.hard_state.has_value()) node->disk.hard_state = *unit.hard_state;
   for (const raft::Entry& entry : unit.entries) {
-    node->disk.entries.resize(entry.index.value() - 1);
+    node->disk.entries.resize(entry.index - node->disk.base - 1);
     node->disk.entries.push_back(entry);
   }
+}
+
+// As storage does: what the disk gives back at a start is committed up to the checkpoint.
+void Cluster::Keep(Node* node, const StateImage& image) {
+  node->disk.checkpoint = image;
+  raft::HardState& state = node->disk.hard_state;
+  if (image.term > state.term) state = {image.term, MemberId(0), state.commit};
+  state.commit = std::max(state.commit, image.index);
+}
+
+void Cluster::Cut(Node* node, LogIndex index) {
+  std::vector<raft::Entry>& entries = node->disk.entries;
+  const auto end = entries.begin() + static_cast<ptrdiff_t>(index - node->disk.base);
+  node->disk.base_term = (end - 1)->term;
+  node->disk.base = index;
+  entries.erase(entries.begin(), end);
 }
 
 bool Cluster::WorkOnce(int member) {
@@ -92,6 +120,14 @@ bool Cluster::WorkOnce(int member) {
   if (node.replica == nullptr) return false;
   if (node.out.turn_end_wanted) {
     Step(member, TurnEnd{});
+    return true;
+  }
+  if (node.checkpoint.has_value() && !node.checkpoints_held) {
+    const LogIndex index = node.checkpoint->index;
+    const bool ok = !node.checkpoints_fail;
+    if (ok) Keep(&node, *node.checkpoint);
+    node.checkpoint.reset();
+    Step(member, Checkpointed{index, ok});
     return true;
   }
   if (node.unwritten.empty() || node.disk_held) return false;
@@ -140,9 +176,23 @@ void Cluster::Settle() {
       if (nodes_.at(from).isolated || nodes_.at(to).isolated || !alive(to)) continue;
       Step(to, PeerMessage{message});
     }
+    busy |= Carry();
     if (!busy) return;
   }
   FAIL() << "the cluster does not come to rest";
+}
+
+// Takes one snapshot to where it is to go, and says so.
+bool Cluster::Carry() {
+  if (snapshots_.empty()) return false;
+  SnapshotToSend snapshot = std::move(snapshots_.front());
+  snapshots_.pop_front();
+  const int from = static_cast<int>(snapshot.message.from.value());
+  const int to = static_cast<int>(snapshot.message.to.value());
+  const bool ok = !nodes_.at(from).isolated && !nodes_.at(to).isolated && alive(to);
+  if (ok) Step(to, SnapshotReceived{std::move(snapshot.message), std::move(snapshot.image)});
+  if (alive(from)) Step(from, SnapshotSent{MemberId(static_cast<uint64_t>(to)), ok});
+  return true;
 }
 
 void Cluster::Run(Duration span) {
@@ -182,9 +232,10 @@ int Cluster::Elect() {
   return leader();
 }
 
-RequestToken Cluster::Send(int member, RequestKind kind, const std::string& body) {
+RequestToken Cluster::Send(int member, RequestKind kind, const std::string& body,
+                           const Credentials& credentials) {
   const RequestToken token(++last_token_);
-  Step(member, ClientRequest{token, kind, Bytes::Copy(body)});
+  Step(member, ClientRequest{token, kind, Bytes::Copy(body), credentials});
   return token;
 }
 
@@ -193,8 +244,9 @@ const Response* Cluster::Find(RequestToken token) const {
   return it == responses_.end() ? nullptr : &it->second;
 }
 
-Response Cluster::Call(int member, RequestKind kind, const std::string& body) {
-  const RequestToken token = Send(member, kind, body);
+Response Cluster::Call(int member, RequestKind kind, const std::string& body,
+                       const Credentials& credentials) {
+  const RequestToken token = Send(member, kind, body, credentials);
   Settle();
   const Response* response = Find(token);
   EXPECT_NE(response, nullptr);
@@ -203,8 +255,8 @@ Response Cluster::Call(int member, RequestKind kind, const std::string& body) {
 
 void Cluster::Abandon(int member, RequestToken token) { Step(member, AbandonRequest{token}); }
 
-void Cluster::OpenWatch(int member, uint64_t stream) {
-  Step(member, WatchOpen{StreamToken(stream)});
+void Cluster::OpenWatch(int member, uint64_t stream, const Credentials& credentials) {
+  Step(member, WatchOpen{StreamToken(stream), credentials});
 }
 
 void Cluster::Watch(int member, uint64_t stream, const etcdserverpb::WatchRequest& request) {
@@ -223,6 +275,7 @@ void Cluster::Crash(int member) {
   Node& node = nodes_.at(member);
   node.replica.reset();
   node.unwritten.clear();
+  node.checkpoint.reset();
   node.out = Output();
 }
 

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -36,13 +37,15 @@ class Cluster {
   int leader() const;
 
   // Sends a request; the answer is in Response() once it is there.
-  RequestToken Send(int member, RequestKind kind, const std::string& body);
+  RequestToken Send(int member, RequestKind kind, const std::string& body,
+                    const Credentials& credentials = {});
   const Response* Find(RequestToken token) const;
   // Sends, settles, and gives the answer; fails the test if there is none.
-  Response Call(int member, RequestKind kind, const std::string& body);
+  Response Call(int member, RequestKind kind, const std::string& body,
+                const Credentials& credentials = {});
   void Abandon(int member, RequestToken token);
 
-  void OpenWatch(int member, uint64_t stream);
+  void OpenWatch(int member, uint64_t stream, const Credentials& credentials = {});
   void Watch(int member, uint64_t stream, const etcdserverpb::WatchRequest& request);
   void SetWritable(int member, uint64_t stream, bool writable);
   // Takes what the stream has received.
@@ -53,6 +56,9 @@ class Cluster {
   void Restart(int member);  // from its disk
   void HoldDisk(int member, bool held);
   void Isolate(int member, bool isolated);
+  // While held, checkpoints are not finished; then they succeed or fail.
+  void HoldCheckpoints(int member, bool held) { nodes_.at(member).checkpoints_held = held; }
+  void FailCheckpoints(int member, bool fail) { nodes_.at(member).checkpoints_fail = fail; }
 
   Replica& operator[](int member) { return *nodes_.at(member).replica; }
   bool alive(int member) const { return nodes_.at(member).replica != nullptr; }
@@ -69,6 +75,9 @@ class Cluster {
     std::unique_ptr<Replica> replica;
     Recovered disk;
     std::deque<Persist> unwritten;
+    std::optional<StateImage> checkpoint;  // under way
+    bool checkpoints_held = false;
+    bool checkpoints_fail = false;
     Output out;
     bool disk_held = false;
     bool isolated = false;
@@ -91,10 +100,15 @@ class Cluster {
   std::function<void(Config*)> configure_;
   Instant now_ = Instant::FromNanos(1'000'000'000);
   std::map<int, Node> nodes_;
+  void Keep(Node* node, const StateImage& image);
+  void Cut(Node* node, LogIndex index);
+  bool Carry();
+
   std::deque<raft::Message> network_;
   std::deque<std::pair<int, Forward>> forwards_;  // by whom
   std::map<RequestToken, Passed> passed_;         // under the token at the one asked
   std::deque<std::pair<Passed, Response>> passed_answers_;
+  std::deque<SnapshotToSend> snapshots_;
   std::map<RequestToken, Response> responses_;
   std::map<uint64_t, std::vector<etcdserverpb::WatchResponse>> watched_;
   uint64_t last_token_ = 0;

@@ -369,6 +369,53 @@ TEST(ReplicaLease, LeasesAndTheirKeysComeBackFromTheLog) {
   EXPECT_TRUE(Has(&cluster, "b"));
 }
 
+TEST(ReplicaLease, ComeWithTheStateToAFollowerThatTheLogLeftBehind) {
+  Cluster cluster(3, [](Config* config) {
+    config->checkpoint_entries = 20;
+    config->catchup_entries = 2;
+  });
+  const int leader = cluster.Elect();
+  GrantOk(&cluster, 7, 10);
+  PutOk(&cluster, "a", 7);
+  const int follower = leader == 3 ? 2 : 3;
+  cluster.Isolate(follower, true);
+  GrantOk(&cluster, 8, 10);
+  PutOk(&cluster, "b", 8);
+  for (int i = 0; i < 100; ++i) {
+    cluster.Call(leader, RequestKind::kPut, Put("k" + std::to_string(i % 5), "v"));
+  }
+  ASSERT_GT(cluster[leader].status().first_index, cluster[follower].status().last_index);
+  cluster.Isolate(follower, false);
+  cluster.Run(Seconds(1));
+  EXPECT_EQ(cluster[follower].status().snapshots_installed, 1u);
+  ExpectSameState(&cluster);
+  cluster.Step(leader, TransferLeadership{MemberId(static_cast<uint64_t>(follower))});
+  cluster.Settle();
+  ASSERT_EQ(cluster.leader(), follower);
+  EXPECT_EQ(Left(&cluster, leader, 8).keys(0), "b");
+  cluster.Run(Seconds(12));
+  EXPECT_FALSE(Has(&cluster, "a"));
+  EXPECT_FALSE(Has(&cluster, "b"));
+  EXPECT_TRUE(Has(&cluster, "k1"));
+}
+
+TEST(ReplicaLease, ComeBackFromACheckpoint) {
+  Cluster cluster(1, [](Config* config) { config->checkpoint_entries = 20; });
+  cluster.Elect();
+  GrantOk(&cluster, 7, 10);
+  PutOk(&cluster, "a", 7);
+  for (int i = 0; i < 100; ++i) cluster.Call(1, RequestKind::kPut, Put("k", "v"));
+  ASSERT_GT(cluster[1].status().checkpoint, LogIndex(50));
+  const uint64_t digest = cluster[1].StateDigest();
+  cluster.Crash(1);
+  cluster.Restart(1);
+  cluster.Elect();
+  EXPECT_EQ(cluster[1].StateDigest(), digest);
+  EXPECT_EQ(Renew(&cluster, 1, 7), 10);
+  cluster.Run(Seconds(12));
+  EXPECT_FALSE(Has(&cluster, "a"));
+}
+
 TEST(ReplicaLease, ManyLeasesThatEndTogetherEndInBoundedBatches) {
   Cluster cluster(3, [](Config* config) { config->max_expiring_leases = 100; });
   const int leader = cluster.Elect();

@@ -285,6 +285,10 @@ TEST(Replica, RefusesBadRequestsWithEtcdsCodesAndTexts) {
   put.set_lease(5);
   expect(RequestKind::kPut, put.SerializeAsString(), absl::StatusCode::kNotFound,
          "etcdserver: requested lease not found");
+  etcdserverpb::TxnRequest txn;  // the lease comes first there too
+  *txn.add_success()->mutable_request_put() = put;
+  expect(RequestKind::kTxn, txn.SerializeAsString(), absl::StatusCode::kNotFound,
+         "etcdserver: requested lease not found");
   etcdserverpb::RangeRequest future;
   future.set_key("k");
   future.set_revision(99);
@@ -322,6 +326,17 @@ TEST(Replica, CompactionRefusesOlderReadsAndPhysicalWaitsForTheSpace) {
   EXPECT_EQ(cluster.Call(3, RequestKind::kRange, old.SerializeAsString()).status.message(),
             "etcdserver: mvcc: required revision has been compacted");
   ExpectSameState(&cluster);
+}
+
+// Found beside etcd, whose fresh store counts as compacted at -1.
+TEST(Replica, APhysicalCompactionAtRevisionZeroIsAnswered) {
+  Cluster cluster(1);
+  cluster.Elect();
+  etcdserverpb::CompactionRequest compact;
+  compact.set_physical(true);
+  const Response response = cluster.Call(1, RequestKind::kCompact, compact.SerializeAsString());
+  ASSERT_TRUE(response.status.ok());
+  EXPECT_EQ(Parsed<etcdserverpb::CompactionResponse>(response).header().revision(), 1);
 }
 
 TEST(Replica, TooManyPendingProposalsAreRefused) {
@@ -464,6 +479,27 @@ TEST(Replica, AWatchOnAFollowerSeesPastAndNewRevisions) {
   EXPECT_EQ(responses[2].events(0).kv().value(), "2");
   EXPECT_EQ(responses[3].events(0).type(), mvccpb::Event::DELETE);
   EXPECT_EQ(cluster[follower].status().watchers, 1u);
+}
+
+TEST(Replica, ALiveWatcherSeesWhatIsCompactedInTheTurnThatMadeIt) {
+  Cluster cluster(1, [](Config* config) { config->store_segment_bytes = 64; });
+  cluster.Elect();
+  cluster.OpenWatch(1, 1);
+  cluster.Watch(1, 1, WatchFrom("k", 0));
+  cluster.Settle();
+  cluster.TakeWatched(1);
+  for (int i = 0; i < 20; ++i) cluster.Send(1, RequestKind::kPut, Put("k", std::to_string(i)));
+  etcdserverpb::CompactionRequest compact;
+  compact.set_revision(21);
+  const RequestToken token = cluster.Send(1, RequestKind::kCompact, compact.SerializeAsString());
+  cluster.Settle();
+  ASSERT_TRUE(cluster.Find(token)->status.ok());
+  int events = 0;
+  for (const auto& response : cluster.TakeWatched(1)) {
+    EXPECT_FALSE(response.canceled());
+    events += response.events_size();
+  }
+  EXPECT_EQ(events, 20);
 }
 
 TEST(Replica, AWatchStreamThatTakesNothingHoldsNobodyUp) {

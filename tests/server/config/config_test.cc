@@ -95,6 +95,19 @@ TEST(FlagsTest, OneDashOrTwoWithEqualsOrWithout) {
   EXPECT_FALSE(line->config.pre_vote);
 }
 
+TEST(FlagsTest, TheProgressIntervalIsADurationOfAtLeastATenthOfASecond) {
+  const auto interval = [](const std::string& value) {
+    return Parse({"--watch-progress-notify-interval", value})
+        ->config.watch_progress_notify_interval;
+  };
+  EXPECT_EQ(interval("1m30s"), Seconds(90));
+  EXPECT_EQ(interval("1ms"), Milliseconds(100));
+  EXPECT_EQ(interval("0"), Seconds(600));
+  EXPECT_EQ(interval("-3s"), Seconds(600));
+  EXPECT_FALSE(Parse({"--watch-progress-notify-interval", "fast"}).ok());
+  EXPECT_FALSE(Parse({"--watch-progress-notify-interval", "inf"}).ok());
+}
+
 TEST(FlagsTest, DefaultsAreEtcds) {
   const auto line = Parse({});
   ASSERT_TRUE(line.ok()) << line.status();
@@ -203,6 +216,29 @@ TEST(EnvironmentTest, ContradictionsAreRefused) {
   EXPECT_THAT(error({}, {"ETCD_LISTEN_CLIENT_URLS=http://127.0.0.1:1"}),
               HasSubstr("--advertise-client-urls is required"));
   EXPECT_THAT(error({}, {"ETCD_CONFIG_FILE=/etc/etcd.yml"}), HasSubstr("ETCD_CONFIG_FILE"));
+}
+
+TEST(FlagsTest, Auth) {
+  const auto line = Parse({"--auth-token=simple", "--auth-token-ttl=60", "--bcrypt-cost", "12"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->config.auth_token_ttl, Seconds(60));
+  EXPECT_EQ(line->config.BcryptCost(), 12);
+  EXPECT_EQ(Config().auth_token_ttl, Seconds(300));
+  EXPECT_EQ(Config().BcryptCost(), 10);
+  EXPECT_EQ(Parse({"--auth-token-ttl=0"})->config.auth_token_ttl, Seconds(300));
+  // What bcrypt cannot do gives the default, as in etcd.
+  for (const char* odd : {"--bcrypt-cost=0", "--bcrypt-cost=3", "--bcrypt-cost=32",
+                          "--bcrypt-cost=18446744073709551615"}) {
+    EXPECT_EQ(Parse({odd})->config.BcryptCost(), 10) << odd;
+  }
+  EXPECT_TRUE(Parse({"--auth-token=simple,x=y"}).ok());
+  EXPECT_THAT(ErrorOf({"--auth-token=jwt,pub-key=a"}), HasSubstr("not supported yet"));
+  for (const char* odd : {"--auth-token=", "--auth-token=none", "--auth-token=simple,x",
+                          "--auth-token=simple,x=y=z"}) {
+    EXPECT_THAT(ErrorOf({odd}), HasSubstr("auth: invalid auth options")) << odd;
+  }
+  EXPECT_THAT(ErrorOf({"--auth-token-ttl=soon"}), HasSubstr("--auth-token-ttl"));
+  EXPECT_THAT(ErrorOf({"--bcrypt-cost=-1"}), HasSubstr("--bcrypt-cost"));
 }
 
 TEST(FlagsTest, HelpAndVersionWinOverWhatFollows) {

@@ -11,6 +11,7 @@
 
 #include "api/rpc.pb.h"
 #include "sim/env.h"
+#include "storage/checkpoints.h"
 #include "storage/recovery.h"
 #include "storage/wal.h"
 #include "tests/server/support/test_world.h"
@@ -21,6 +22,7 @@ namespace {
 // Peers that never answer.
 class SilentTransport final : public PeerTransport {
  public:
+  void SendSnapshot(raft::Message, engine::StateImage) override {}
   void Send(absl::Span<raft::Message> messages) override { sent += messages.size(); }
   void Forward(MemberId, engine::RequestKind, const Bytes&, ForwardCallback) override {}
   std::string PeerVersion(MemberId) const override { return ""; }
@@ -88,7 +90,10 @@ class NodeTest : public ::testing::Test {
   void OnOpened(storage::OpenedStorage opened, int members) {
     lock_ = std::move(opened.lock);
     wal_ = std::move(opened.wal);
-    recovered_ = {opened.state.hard_state, std::move(opened.state.entries)};
+    checkpoints_ = std::move(opened.checkpoints);
+    recovered_ = engine::Recovered();
+    recovered_.hard_state = opened.state.hard_state;
+    recovered_.entries = std::move(opened.state.entries);
     if (!recovered_.entries.empty()) return MakeNode();
     std::vector<engine::BootstrapMember> founders;
     for (int i = 1; i <= members; ++i) {
@@ -109,8 +114,8 @@ class NodeTest : public ::testing::Test {
     options.replica.member_id = MemberId(1);
     options.replica.server_version = "3.7.1";
     options.on_halt = [this](const absl::Status& why) { halts_.push_back(why); };
-    node_ =
-        std::make_unique<Node>(env_, options, std::move(recovered_), std::move(wal_), &transport_);
+    node_ = std::make_unique<Node>(env_, options, std::move(recovered_), std::move(wal_),
+                                   std::move(checkpoints_), &transport_);
   }
 
   void WaitForLeadership() {
@@ -141,6 +146,7 @@ class NodeTest : public ::testing::Test {
   std::unique_ptr<storage::PendingOpen> opening_;
   std::unique_ptr<io::DirectoryLock> lock_;
   std::unique_ptr<storage::Wal> wal_;
+  std::unique_ptr<storage::Checkpoints> checkpoints_;
   engine::Recovered recovered_;
   SilentTransport transport_;
   std::vector<absl::Status> halts_;
@@ -198,12 +204,13 @@ TEST_F(NodeTest, RequestsOfOneTurnShareOneWriteOfTheLog) {
 TEST_F(NodeTest, AFailedSyncEndsServiceForGood) {
   Boot(1);
   WaitForLeadership();
-  host_.disk().FailNextSyncs(1);
+  host_.disk().FailNextSyncs(100);  // of the log, and of files being prepared for it
   const Answer answer = Finish(RequestKind::kPut, PutRequest("a", "1"));
   EXPECT_EQ(answer.status, absl::UnavailableError("etcdserver: server stopped"));
   EXPECT_FALSE(node_->halted().ok());
   ASSERT_EQ(halts_.size(), 1u);
   EXPECT_EQ(halts_[0], node_->halted());
+  host_.disk().FailNextSyncs(0);
   // The disk works again; the member must not go on as if nothing had happened.
   const Answer later = Finish(RequestKind::kRange, RangeRequest("a"));
   EXPECT_EQ(later.status, absl::UnavailableError("etcdserver: server stopped"));
@@ -232,8 +239,9 @@ TEST_F(NodeTest, AfterAFailedSyncTheNextProcessServesAgain) {
   Boot(1);
   WaitForLeadership();
   ASSERT_TRUE(Finish(RequestKind::kPut, PutRequest("kept", "1")).status.ok());
-  host_.disk().FailNextSyncs(1);
+  host_.disk().FailNextSyncs(100);  // of the log, and of files being prepared for it
   ASSERT_FALSE(Finish(RequestKind::kPut, PutRequest("lost", "1")).status.ok());
+  host_.disk().FailNextSyncs(0);
   host_.Crash(sim::CrashKind::kPowerLoss);
   node_.reset();
   lock_.reset();

@@ -73,13 +73,21 @@ class Endpoint final : public node::PeerSink {
   }
 
   void OnPeerMessage(raft::Message message) override { received.push_back(std::move(message)); }
+  void OnSnapshot(raft::Message message, engine::StateImage image) override {
+    snapshots.push_back({std::move(message), std::move(image)});
+  }
   void ReportUnreachable(MemberId peer) override { unreachable.push_back(peer); }
-  void ReportSnapshotSent(MemberId, bool) override {}
   void OnForwarded(engine::RequestKind kind, Bytes body, Duration,
                    node::ForwardCallback done) override {
     forwarded.emplace_back(kind, std::string(body.view()));
     env_.loop->Defer([this, done = std::move(done)] {
       done(refusal, refusal.ok() ? Bytes::Copy(reply) : Bytes());
+    });
+  }
+  void ReportSnapshotSent(MemberId peer, bool ok) override { snapshots_sent.push_back({peer, ok}); }
+  void SendSnapshot(raft::Message message, engine::StateImage image) {
+    host_.Run([this, message = std::move(message), image = std::move(image)]() mutable {
+      transport_->SendSnapshot(std::move(message), std::move(image));
     });
   }
 
@@ -104,6 +112,8 @@ class Endpoint final : public node::PeerSink {
   std::vector<std::pair<engine::RequestKind, std::string>> forwarded;
   std::string reply;  // to what is forwarded, unless it is refused
   absl::Status refusal;
+  std::vector<std::pair<raft::Message, engine::StateImage>> snapshots;
+  std::vector<std::pair<MemberId, bool>> snapshots_sent;
 
  private:
   void Build(ClusterId cluster, const Options& options) {
@@ -529,6 +539,100 @@ TEST_F(RaftHttpTest, AnswersLeaseRequestsAsAnEtcdMemberWould) {
   EXPECT_EQ(Fetch(request).head.status, 412);
   request.method = "GET";
   EXPECT_EQ(Fetch(request).head.status, 405);
+}
+
+// ---- snapshots ----
+
+raft::Message SnapshotFromTo(uint64_t from, uint64_t to) {
+  raft::Message message;
+  message.type = raft::MessageType::kSnap;
+  message.from = MemberId(from);
+  message.to = MemberId(to);
+  message.term = Term(3);
+  auto snapshot = std::make_shared<raft::Snapshot>();
+  snapshot->meta = {LogIndex(70), Term(2), {{MemberId(1), MemberId(2)}, {}, {}, {}, false}};
+  message.snapshot = std::move(snapshot);
+  return message;
+}
+
+engine::StateImage ImageOf(size_t segments, size_t bytes) {
+  engine::StateImage image;
+  image.index = LogIndex(70);
+  image.term = Term(2);
+  image.sections = Bytes::Copy("sections");
+  for (size_t i = 0; i < segments; ++i) {
+    image.segments.push_back({i + 1, Revision(static_cast<int64_t>(i)),
+                              Bytes::Copy(std::string(bytes, static_cast<char>('a' + i % 26))),
+                              i % 2 == 0 ? Bytes() : Bytes::Copy("gggg")});
+  }
+  return image;
+}
+
+void ExpectSame(const engine::StateImage& a, const engine::StateImage& b) {
+  EXPECT_EQ(a.index, b.index);
+  EXPECT_EQ(a.term, b.term);
+  EXPECT_EQ(a.sections, b.sections);
+  EXPECT_TRUE(a.segments == b.segments);
+}
+
+TEST_F(RaftHttpTest, ASnapshotArrivesWholeInManyChunksWhileMessagesGoOn) {
+  ConnectTwo();
+  const engine::StateImage image = ImageOf(20, 300'000);
+  a_->SendSnapshot(SnapshotFromTo(1, 2), image);
+  ASSERT_TRUE(world_.RunUntil([this] { return !a_->snapshots_sent.empty(); }));
+  EXPECT_EQ(a_->snapshots_sent[0], std::make_pair(MemberId(2), true));
+  ASSERT_EQ(b_->snapshots.size(), 1u);
+  ExpectSame(b_->snapshots[0].second, image);
+  EXPECT_EQ(b_->snapshots[0].first.snapshot->meta.index, LogIndex(70));
+  EXPECT_EQ(b_->snapshots[0].first.term, Term(3));
+  // An empty store has a snapshot, too.
+  a_->SendSnapshot(SnapshotFromTo(1, 2), ImageOf(0, 0));
+  ASSERT_TRUE(world_.RunUntil([this] { return a_->snapshots_sent.size() == 2; }));
+  ASSERT_EQ(b_->snapshots.size(), 2u);
+}
+
+TEST_F(RaftHttpTest, ASnapshotToNobodyIsReportedLost) {
+  ConnectTwo();
+  a_->SendSnapshot(SnapshotFromTo(1, 9), ImageOf(1, 10));
+  ASSERT_TRUE(world_.RunUntil([this] { return !a_->snapshots_sent.empty(); }));
+  EXPECT_EQ(a_->snapshots_sent[0], std::make_pair(MemberId(9), false));
+  b_->Crash(sim::CrashKind::kKill);
+  a_->SendSnapshot(SnapshotFromTo(1, 2), ImageOf(1, 10));
+  ASSERT_TRUE(world_.RunUntil([this] { return a_->snapshots_sent.size() == 2; }));
+  EXPECT_EQ(a_->snapshots_sent[1], std::make_pair(MemberId(2), false));
+}
+
+TEST_F(RaftHttpTest, AChunkThatIsDamagedOrOutOfOrderIsRefused) {
+  ConnectTwo();
+  const auto post = [this](Bytes chunk) {
+    http1::ClientRequest request;
+    request.method = "POST";
+    request.target = kSnapshotPath;
+    request.fields = RequestFields({MemberId(2), kCluster, {"http://m2:1"}});
+    request.body = {std::move(chunk)};
+    return Fetch(std::move(request)).head.status;
+  };
+  SnapshotChunker chunker(77, SnapshotFromTo(2, 1), ImageOf(9, 300'000));
+  std::vector<std::string> chunks;
+  while (!chunker.done()) {
+    std::string& chunk = chunks.emplace_back();
+    for (const Bytes& piece : chunker.Next()) chunk += std::string(piece.view());
+  }
+  ASSERT_GE(chunks.size(), 3u);
+  EXPECT_EQ(post(Bytes::Copy(chunks[1])), 409);  // not the first
+  EXPECT_EQ(post(Bytes::Copy(chunks[0])), 204);
+  EXPECT_EQ(post(Bytes::Copy(chunks[0])), 204);  // its answer may have been lost
+  std::string damaged = chunks[1];
+  damaged[1000] = static_cast<char>(damaged[1000] ^ 1);
+  EXPECT_EQ(post(Bytes::Copy(damaged)), 500);
+  EXPECT_EQ(post(Bytes::Copy(chunks[2])), 409);
+  EXPECT_EQ(post(Bytes::Copy("short")), 409);
+  EXPECT_TRUE(a_->snapshots.empty());
+  for (size_t i = 1; i < chunks.size(); ++i) EXPECT_EQ(post(Bytes::Copy(chunks[i])), 204);
+  ASSERT_EQ(a_->snapshots.size(), 1u);
+  ExpectSame(a_->snapshots[0].second, ImageOf(9, 300'000));
+  EXPECT_EQ(post(Bytes::Copy(chunks.back())), 204);
+  EXPECT_EQ(a_->snapshots.size(), 1u);  // once
 }
 
 }  // namespace

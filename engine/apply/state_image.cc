@@ -1,0 +1,111 @@
+#include "engine/apply/state_image.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/mvcc/key_value.h"
+
+namespace quorate::apply {
+namespace {
+
+using engine::Section;
+
+// Checking a record of a segment costs a fraction of indexing it.
+constexpr size_t kCheckedBytesPerRecord = 1024;
+
+}  // namespace
+
+void Applier::EncodeSections(engine::SectionWriter* out) const {
+  mvcc::EncodeStore(store_, out->Begin(Section::kStore));
+  membership_.Encode(out->Begin(Section::kMembership));
+  auth_.Encode(out->Begin(Section::kAuth));
+  leases_.Encode(out->Begin(Section::kLease));
+  alarms_.Encode(out->Begin(Section::kAlarm));
+}
+
+void Applier::TakeOver(Applier* loaded) {
+  store_.Swap(&loaded->store_);
+  compactor_.Replace(&loaded->compactor_);
+  membership_ = std::move(loaded->membership_);
+  auth_ = std::move(loaded->auth_);
+  leases_.Swap(&loaded->leases_);
+  alarms_ = std::move(loaded->alarms_);
+}
+
+ImageLoader::ImageLoader(engine::StateImage image, Applier* applier)
+    : image_(std::move(image)), applier_(applier), store_(&applier->store_, &applier->compactor_) {}
+
+bool ImageLoader::Step(size_t max_records) {
+  if (!status_.ok()) return true;
+  if (!std::exchange(sections_done_, true)) {
+    status_ = DecodeSections();
+    if (!status_.ok()) return true;
+  }
+  while (next_segment_ < image_.segments.size()) {
+    if (max_records == 0) return false;
+    const engine::LogSegment& segment = image_.segments[next_segment_++];
+    status_ = store_.Add(segment);
+    if (!status_.ok()) return true;
+    const size_t cost = segment.records.size() / kCheckedBytesPerRecord + 1;
+    max_records -= cost < max_records ? cost : max_records;
+  }
+  return store_.Index(max_records) && AttachKeys(max_records);
+}
+
+// The store is complete: to which lease each live key is attached, its record says.
+bool ImageLoader::AttachKeys(size_t max_keys) {
+  const mvcc::Store& store = applier_->store_;
+  for (auto c = store.index().LowerBound(next_key_); c.valid(); c.Next()) {
+    if (max_keys-- == 0) {
+      next_key_ = std::string(c.key());
+      return false;
+    }
+    if (!c.entry().live()) continue;
+    const mvcc::Location newest = store.index().Newest(c.entry()).location;
+    const LeaseId lease = mvcc::Decode(store.log().Get(newest).bytes).lease;
+    if (lease == LeaseId()) continue;
+    if (!applier_->leases_.Exists(lease)) {
+      status_ = absl::DataLossError(
+          absl::StrCat("state image: a key is attached to lease ", lease.value(),
+                       ", which does not exist"));
+      return true;
+    }
+    applier_->leases_.Move(c.key(), LeaseId(), lease);
+  }
+  return true;
+}
+
+absl::Status ImageLoader::DecodeSections() {
+  bool has_store = false;
+  engine::SectionReader in(image_.sections);
+  while (in.Next()) {
+    has_store = has_store || in.tag() == Section::kStore;
+    const absl::Status status = Decode(in.tag(), in.body());
+    if (!status.ok()) return status;
+  }
+  if (!in.status().ok()) return in.status();
+  return has_store ? absl::OkStatus() : absl::DataLossError("state image: it has no store");
+}
+
+absl::Status ImageLoader::Decode(Section tag, absl::string_view body) {
+  switch (tag) {
+    case Section::kRaft:
+      return absl::OkStatus();  // the replica's
+    case Section::kStore:
+      return store_.Begin(body);
+    case Section::kMembership:
+      return applier_->membership_.Decode(body);
+    case Section::kAuth:
+      return applier_->auth_.Decode(body);
+    case Section::kLease:
+      return applier_->leases_.Decode(body);
+    case Section::kAlarm:
+      return applier_->alarms_.Decode(body);
+    default:
+      return absl::FailedPreconditionError(
+          absl::StrCat("state image: section ", static_cast<uint32_t>(tag),
+                       " is not known to this version; a newer one wrote it"));
+  }
+}
+
+}  // namespace quorate::apply

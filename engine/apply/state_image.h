@@ -1,0 +1,50 @@
+// The state machine to an image (engine/image) and back.
+//
+// An image holds only what the applied entries decided: no watchers, deadlines, stored
+// hashes or cleaning progress. A component adds itself in three places of the .cc: a section
+// in Applier::EncodeSections, a case in ImageLoader::Decode, a line in Applier::TakeOver.
+#ifndef QUORATE_ENGINE_APPLY_STATE_IMAGE_H_
+#define QUORATE_ENGINE_APPLY_STATE_IMAGE_H_
+
+#include <cstddef>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "engine/apply/applier.h"
+#include "engine/image/image.h"
+#include "engine/mvcc/store_loader.h"
+
+namespace quorate::apply {
+
+// Brings a fresh applier to the state of an image, a bounded piece at a time.
+class ImageLoader {
+ public:
+  // `applier` is fresh and borrowed.
+  ImageLoader(engine::StateImage image, Applier* applier);
+  ImageLoader(const ImageLoader&) = delete;
+  ImageLoader& operator=(const ImageLoader&) = delete;
+
+  // Works on about `max_records` records. True when there is no more to do: status()
+  // says whether the applier is complete. The store must be there: DataLoss otherwise.
+  bool Step(size_t max_records);
+  const absl::Status& status() const { return status_; }
+  const engine::StateImage& image() const { return image_; }
+
+ private:
+  absl::Status DecodeSections();
+  absl::Status Decode(engine::Section tag, absl::string_view body);
+  bool AttachKeys(size_t max_keys);
+
+  const engine::StateImage image_;
+  Applier* const applier_;
+  mvcc::StoreLoader store_;
+  bool sections_done_ = false;
+  size_t next_segment_ = 0;
+  std::string next_key_;  // the first one that AttachKeys has not seen
+  absl::Status status_;
+};
+
+}  // namespace quorate::apply
+
+#endif  // QUORATE_ENGINE_APPLY_STATE_IMAGE_H_

@@ -1,0 +1,262 @@
+#include "engine/auth/auth.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "base/crc32c.h"
+#include "base/prng.h"
+#include "engine/auth/errors.h"
+
+namespace quorate::auth {
+namespace {
+
+bool HasRole(const User& user, absl::string_view role) {
+  const auto at = std::lower_bound(user.roles.begin(), user.roles.end(), role);
+  return at != user.roles.end() && *at == role;
+}
+
+bool IsBase64Char(char c) {
+  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' ||
+         c == '/';
+}
+
+// Stricter than Abseil's, so that members of either make agree on what is an error:
+// padding must be there, and of white space only ends of lines may be.
+std::optional<std::string> DecodeBase64(absl::string_view text) {
+  std::string packed;
+  for (const char c : text) {
+    if (c != '\r' && c != '\n') packed += c;
+  }
+  if (packed.size() % 4 != 0) return std::nullopt;
+  absl::string_view digits = packed;
+  for (int i = 0; i < 2 && !digits.empty() && digits.back() == '='; ++i) digits.remove_suffix(1);
+  if (!std::all_of(digits.begin(), digits.end(), IsBase64Char)) return std::nullopt;
+  std::string bytes;
+  if (!absl::Base64Unescape(packed, &bytes)) return std::nullopt;
+  return bytes;
+}
+
+bool IsPermissionRange(const Permission& permission) {
+  if (permission.key.empty()) return false;
+  const mvcc::KeyRange range = permission.range();
+  return range.kind != mvcc::KeyRange::Kind::kHalfOpen || range.begin < range.end;
+}
+
+bool RemoveRole(User* user, absl::string_view role) {
+  const auto at = std::lower_bound(user->roles.begin(), user->roles.end(), role);
+  if (at == user->roles.end() || *at != role) return false;
+  user->roles.erase(at);
+  return true;
+}
+
+}  // namespace
+
+void Auth::CountChange() {
+  ++revision_;
+  grants_.clear();
+}
+
+absl::Status Auth::Enable() {
+  if (enabled_) return absl::OkStatus();
+  const auto root = users_.find(kRootUser);
+  if (root == users_.end()) return RootUserNotExistError();
+  if (!HasRole(root->second, kRootRole)) return RootRoleNotExistError();
+  enabled_ = true;
+  return absl::OkStatus();
+}
+
+void Auth::Disable() {
+  if (!enabled_) return;
+  enabled_ = false;
+  CountChange();
+}
+
+// ---- users ----
+
+absl::Status Auth::AddUser(absl::string_view name, absl::string_view password, bool no_password) {
+  if (name.empty()) return UserEmptyError();
+  if (users_.contains(name)) return UserAlreadyExistError();
+  User user;
+  user.no_password = no_password;
+  if (!no_password) {
+    std::optional<std::string> hash = DecodeBase64(password);
+    if (!hash.has_value()) return NoPasswordUserError();
+    user.password_hash = *std::move(hash);
+  }
+  users_.emplace(std::string(name), std::move(user));
+  CountChange();
+  return absl::OkStatus();
+}
+
+absl::Status Auth::DeleteUser(absl::string_view name) {
+  if (enabled_ && name == kRootUser) return InvalidAuthMgmtError();
+  if (users_.erase(std::string(name)) == 0) return UserNotFoundError();
+  CountChange();
+  return absl::OkStatus();
+}
+
+absl::Status Auth::ChangePassword(absl::string_view name, absl::string_view password) {
+  const auto user = users_.find(name);
+  if (user == users_.end()) return UserNotFoundError();
+  if (!user->second.no_password) {
+    std::optional<std::string> hash = DecodeBase64(password);
+    if (!hash.has_value()) return NoPasswordUserError();
+    user->second.password_hash = *std::move(hash);
+  }
+  CountChange();
+  return absl::OkStatus();
+}
+
+absl::Status Auth::GrantRole(absl::string_view user, absl::string_view role) {
+  const auto at = users_.find(user);
+  if (at == users_.end()) return UserNotFoundError();
+  if (role != kRootRole && !roles_.contains(role)) return RoleNotFoundError();
+  std::vector<std::string>& roles = at->second.roles;
+  const auto place = std::lower_bound(roles.begin(), roles.end(), role);
+  if (place != roles.end() && *place == role) return absl::OkStatus();
+  roles.insert(place, std::string(role));
+  CountChange();
+  return absl::OkStatus();
+}
+
+absl::Status Auth::RevokeRole(absl::string_view user, absl::string_view role) {
+  if (enabled_ && user == kRootUser && role == kRootRole) return InvalidAuthMgmtError();
+  const auto at = users_.find(user);
+  if (at == users_.end()) return UserNotFoundError();
+  if (!RemoveRole(&at->second, role)) return RoleNotGrantedError();
+  CountChange();
+  return absl::OkStatus();
+}
+
+// ---- roles ----
+
+absl::Status Auth::AddRole(absl::string_view name) {
+  if (name.empty()) return RoleEmptyError();
+  if (!roles_.emplace(std::string(name), Role()).second) return RoleAlreadyExistError();
+  CountChange();
+  return absl::OkStatus();
+}
+
+absl::Status Auth::DeleteRole(absl::string_view name) {
+  if (enabled_ && name == kRootRole) return InvalidAuthMgmtError();
+  if (roles_.erase(std::string(name)) == 0) return RoleNotFoundError();
+  for (auto& [user_name, user] : users_) RemoveRole(&user, name);
+  CountChange();
+  return absl::OkStatus();
+}
+
+absl::Status Auth::GrantPermission(absl::string_view role, Permission permission) {
+  if (!IsPermissionRange(permission)) return InvalidAuthMgmtError();
+  const auto at = roles_.find(role);
+  if (at == roles_.end()) return RoleNotFoundError();
+  std::vector<Permission>& permissions = at->second.permissions;
+  const auto first =
+      std::lower_bound(permissions.begin(), permissions.end(), permission,
+                       [](const Permission& a, const Permission& b) { return a.key < b.key; });
+  if (first != permissions.end() && first->key == permission.key &&
+      first->range_end == permission.range_end) {
+    first->type = permission.type;
+  } else {
+    const auto place =
+        std::upper_bound(first, permissions.end(), permission,
+                         [](const Permission& a, const Permission& b) { return a.key < b.key; });
+    permissions.insert(place, std::move(permission));
+  }
+  CountChange();
+  return absl::OkStatus();
+}
+
+absl::Status Auth::RevokePermission(absl::string_view role, absl::string_view key,
+                                    absl::string_view range_end) {
+  const auto at = roles_.find(role);
+  if (at == roles_.end()) return RoleNotFoundError();
+  const size_t revoked = std::erase_if(at->second.permissions, [&](const Permission& p) {
+    return p.key == key && p.range_end == range_end;
+  });
+  if (revoked == 0) return PermissionNotGrantedError();
+  CountChange();
+  return absl::OkStatus();
+}
+
+// ---- checks ----
+
+absl::Status Auth::CheckAdmin(const Subject& subject) const {
+  if (!enabled_) return absl::OkStatus();
+  if (subject.user.empty()) return UserEmptyError();
+  const auto user = users_.find(subject.user);
+  if (user == users_.end()) return UserNotFoundError();
+  return HasRole(user->second, kRootRole) ? absl::OkStatus() : PermissionDeniedError();
+}
+
+absl::Status Auth::CheckAccess(const Subject& subject, Access access,
+                               const mvcc::KeyRange& range) const {
+  if (!enabled_) return absl::OkStatus();
+  if (subject.revision == 0) return UserEmptyError();
+  if (subject.revision < revision_) return AuthOldRevisionError();
+  const auto user = users_.find(subject.user);
+  if (user == users_.end()) return PermissionDeniedError();
+  if (HasRole(user->second, kRootRole)) return absl::OkStatus();
+  const Grants& grants = GrantsOf(user->first, user->second);
+  const KeySet& keys = access == Access::kRead ? grants.read : grants.write;
+  return keys.Covers(range) ? absl::OkStatus() : PermissionDeniedError();
+}
+
+bool Auth::UserHasRole(absl::string_view user, absl::string_view role) const {
+  const auto at = users_.find(user);
+  return at != users_.end() && HasRole(at->second, role);
+}
+
+const Auth::Grants& Auth::GrantsOf(const std::string& name, const User& user) const {
+  const auto [at, fresh] = grants_.try_emplace(name);
+  if (!fresh) return at->second;
+  std::vector<mvcc::KeyRange> read;
+  std::vector<mvcc::KeyRange> write;
+  for (const std::string& role_name : user.roles) {
+    const auto role = roles_.find(role_name);
+    if (role == roles_.end()) continue;  // root's, without a role of that name
+    for (const Permission& permission : role->second.permissions) {
+      if (permission.Allows(Access::kRead)) read.push_back(permission.range());
+      if (permission.Allows(Access::kWrite)) write.push_back(permission.range());
+    }
+  }
+  at->second.read = KeySet(read);
+  at->second.write = KeySet(write);
+  return at->second;
+}
+
+namespace {
+
+uint64_t Fold(uint64_t digest, uint64_t v) { return Mix64(digest ^ Mix64(v)); }
+uint64_t Fold(uint64_t digest, absl::string_view s) {
+  return Fold(Fold(digest, s.size()), Crc32c(s));
+}
+
+}  // namespace
+
+uint64_t Auth::Digest(uint64_t digest) const {
+  digest = Fold(digest, uint64_t{enabled_});
+  digest = Fold(digest, revision_);
+  digest = Fold(digest, users_.size());
+  for (const auto& [name, user] : users_) {
+    digest = Fold(digest, name);
+    digest = Fold(digest, user.password_hash);
+    digest = Fold(digest, uint64_t{user.no_password});
+    digest = Fold(digest, user.roles.size());
+    for (const std::string& role : user.roles) digest = Fold(digest, role);
+  }
+  digest = Fold(digest, roles_.size());
+  for (const auto& [name, role] : roles_) {
+    digest = Fold(digest, name);
+    digest = Fold(digest, role.permissions.size());
+    for (const Permission& permission : role.permissions) {
+      digest = Fold(digest, static_cast<uint64_t>(permission.type));
+      digest = Fold(digest, permission.key);
+      digest = Fold(digest, permission.range_end);
+    }
+  }
+  return digest;
+}
+
+}  // namespace quorate::auth

@@ -1,0 +1,143 @@
+// The auth store: users, roles and what they permit, as the committed entries decide it.
+//
+// A role holds permissions on keys and ranges of keys; a user holds roles, and may do
+// what any of them permits. The role "root" permits everything. While authentication is
+// enabled every request has a subject, and is refused unless the subject's user may do
+// what it asks. The auth revision counts the changes: a command that was proposed under
+// an older one is refused where it is applied, since what it relied on may be gone.
+//
+// Passwords are here only as bcrypt texts that came ready made; nothing is hashed or
+// compared in the engine. Errors carry etcd's codes and texts (engine/auth/errors.h);
+// what fails changes nothing.
+#ifndef QUORATE_ENGINE_AUTH_AUTH_H_
+#define QUORATE_ENGINE_AUTH_AUTH_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "base/bytes.h"
+#include "engine/auth/key_set.h"
+#include "engine/mvcc/key_range.h"
+
+namespace quorate::auth {
+
+// Names with rights of their own.
+inline constexpr absl::string_view kRootUser = "root";
+inline constexpr absl::string_view kRootRole = "root";
+
+enum class Access : uint8_t { kRead, kWrite };
+
+// authpb.Permission.
+struct Permission {
+  // authpb.Permission.Type. Numbers that it does not know are kept and permit nothing.
+  enum Type : int32_t { kRead = 0, kWrite = 1, kReadWrite = 2 };
+
+  int32_t type = kRead;
+  std::string key;
+  std::string range_end;
+
+  mvcc::KeyRange range() const { return mvcc::KeyRange::FromRequest(key, range_end); }
+  bool Allows(Access access) const {
+    return type == kReadWrite || type == (access == Access::kRead ? kRead : kWrite);
+  }
+};
+
+struct Role {
+  // In ascending key; those of one key in the order in which they were granted.
+  std::vector<Permission> permissions;
+};
+
+struct User {
+  std::string password_hash;       // bcrypt's text; empty matches no password
+  bool no_password = false;        // known by certificate only
+  std::vector<std::string> roles;  // ascending
+};
+
+// Who asks, and the auth revision at which the asker was found to be that user; revision
+// 0 = nobody said who.
+struct Subject {
+  absl::string_view user;
+  uint64_t revision = 0;
+};
+
+class Auth {
+ public:
+  // ---- changes ----
+
+  // Needs user root with role root. Changes nothing, the revision included, if enabled
+  // already.
+  absl::Status Enable();
+  // Counts as a change, unless disabled already.
+  void Disable();
+
+  // `password` is the bcrypt text in base64 (RFC 4648, padded) and does not count if
+  // `no_password`.
+  absl::Status AddUser(absl::string_view name, absl::string_view password, bool no_password);
+  absl::Status DeleteUser(absl::string_view name);
+  // A user without password stays so, whatever is given.
+  absl::Status ChangePassword(absl::string_view name, absl::string_view password);
+  // Root's role can be granted though nobody added it. One that the user has already
+  // changes nothing.
+  absl::Status GrantRole(absl::string_view user, absl::string_view role);
+  absl::Status RevokeRole(absl::string_view user, absl::string_view role);
+
+  absl::Status AddRole(absl::string_view name);
+  // Also takes it from all users.
+  absl::Status DeleteRole(absl::string_view name);
+  // Adds a permission, or changes the type of the one for that very range if it is the
+  // first of its key (an etcd habit that members must share: else what one of them
+  // applies another refuses).
+  absl::Status GrantPermission(absl::string_view role, Permission permission);
+  // Takes back all that was granted for exactly this range.
+  absl::Status RevokePermission(absl::string_view role, absl::string_view key,
+                                absl::string_view range_end);
+
+  // ---- checks; all pass while authentication is disabled ----
+
+  absl::Status CheckAdmin(const Subject& subject) const;
+  absl::Status CheckAccess(const Subject& subject, Access access,
+                           const mvcc::KeyRange& range) const;
+  bool UserHasRole(absl::string_view user, absl::string_view role) const;
+
+  // ---- views ----
+
+  bool enabled() const { return enabled_; }
+  // 1 before any change.
+  uint64_t revision() const { return revision_; }
+  // By name.
+  const absl::btree_map<std::string, User>& users() const { return users_; }
+  const absl::btree_map<std::string, Role>& roles() const { return roles_; }
+
+  // All of it as bytes, equal for equal states, and back. Decode: DataLoss if they are not
+  // what Encode gives; then nothing has changed.
+  void Encode(BytesBuilder* out) const;
+  absl::Status Decode(absl::string_view bytes);
+
+  // Folds all of it into a digest.
+  uint64_t Digest(uint64_t digest) const;
+
+ private:
+  // What a user's roles permit together.
+  struct Grants {
+    KeySet read;
+    KeySet write;
+  };
+
+  void CountChange();
+  const Grants& GrantsOf(const std::string& name, const User& user) const;
+
+  bool enabled_ = false;
+  uint64_t revision_ = 1;
+  absl::btree_map<std::string, User> users_;
+  absl::btree_map<std::string, Role> roles_;
+  // Follows from users_ and roles_: made when first asked for, dropped with each change.
+  mutable absl::btree_map<std::string, Grants> grants_;
+};
+
+}  // namespace quorate::auth
+
+#endif  // QUORATE_ENGINE_AUTH_AUTH_H_

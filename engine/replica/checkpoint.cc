@@ -1,0 +1,225 @@
+// Images of the state: taken for the own disk, sent to followers that are behind the log,
+// received from a leader.
+//
+// An image pins the segments of the revision log as they stand at one applied entry and
+// copies the rest, which is small; nobody waits for what happens to it then. A received
+// one is loaded beside the state that is served, a bounded piece each turn; it replaces
+// that state once raft has accepted it and it is durable.
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "engine/replica/impl.h"
+
+namespace quorate::engine {
+namespace {
+
+// Records of an arriving state that are looked at in a turn: about a millisecond.
+constexpr size_t kLoadRecords = 1000;
+// How long a follower that has got a snapshot may take to install it, in election timeouts.
+constexpr int64_t kInstallTimeouts = 30;
+// After a checkpoint that failed: a full disk is not asked more often.
+constexpr Duration kCheckpointRetryInterval = Seconds(5);
+
+}  // namespace
+
+Replica::Impl::Start Replica::Impl::MakeStart(const Config& config, Recovered recovered) {
+  Start start;
+  start.raft = config.raft;
+  start.raft.id = config.member_id;
+  start.raft.async_storage_writes = true;
+  start.raft.applied = LogIndex(0);
+  if (recovered.checkpoint.has_value()) {
+    absl::StatusOr<ImageMeta> meta = DecodeImageMeta(*recovered.checkpoint);
+    if (!meta.ok()) {
+      // Nothing is begun with it: the first step says why.
+      start.status = meta.status();
+      return start;
+    }
+    start.meta = *std::move(meta);
+    start.raft.applied = start.meta.snapshot.index;
+    start.log.snapshot = {recovered.base, recovered.base_term, start.meta.snapshot.conf_state};
+    start.image = std::move(recovered.checkpoint);
+  }
+  start.log.hard_state = recovered.hard_state;
+  start.log.entries = std::move(recovered.entries);
+  return start;
+}
+
+StateImage Replica::Impl::TakeImage() const {
+  StateImage image;
+  image.index = applied_;
+  image.term = *raft_.log().TermAt(applied_);
+  SectionWriter sections;
+  EncodeImageMeta({{image.index, image.term, raft_.conf_state()}, applied_chain_},
+                  sections.Begin(Section::kRaft));
+  applier_.EncodeSections(&sections);
+  image.sections = std::move(sections).Finish();
+  image.segments = applier_.store().log().Share();
+  return image;
+}
+
+// ---- checkpoints ----
+
+// When CheckpointIfDue has something to do; infinite: not unless more is applied.
+Instant Replica::Impl::next_checkpoint() const {
+  if (checkpointing_ || arriving_.has_value() || applied_ <= checkpoint_) {
+    return Instant::Infinite();
+  }
+  if (applied_ - checkpoint_ >= config_.checkpoint_entries ||
+      bytes_since_checkpoint_ >= config_.checkpoint_bytes) {
+    return checkpoint_not_before_;
+  }
+  if (config_.checkpoint_interval == Duration()) return Instant::Infinite();
+  return std::max(checkpointed_at_ + config_.checkpoint_interval, checkpoint_not_before_);
+}
+
+void Replica::Impl::CheckpointIfDue() {
+  if (now_ < next_checkpoint()) return;
+  checkpointing_ = true;
+  checkpointed_at_ = now_;
+  bytes_since_checkpoint_ = 0;
+  out_->checkpoint = TakeImage();
+}
+
+void Replica::Impl::On(const Checkpointed& event) {
+  checkpointing_ = false;
+  if (!event.ok) {
+    checkpoint_not_before_ = now_ + kCheckpointRetryInterval;
+    return;
+  }
+  // One that was installed meanwhile is newer.
+  if (event.index > checkpoint_) NoteCheckpointed(event.index);
+  CutLog();
+}
+
+// The state up to `index` is durable without the log.
+void Replica::Impl::NoteCheckpointed(LogIndex index) {
+  checkpoint_ = index;
+  auto snapshot = std::make_shared<raft::Snapshot>();
+  snapshot->meta = {index, *raft_.log().TermAt(index), raft_.conf_state()};
+  raft_.SetSnapshot(std::move(snapshot));
+}
+
+// Keeps what slow followers may need. One that is being sent the state must find the log
+// going on from there.
+void Replica::Impl::CutLog() {
+  if (!snapshots_under_way_.empty()) return;
+  const raft::Log& log = raft_.log();
+  LogIndex keep_from = checkpoint_ + 1;  // the first entry that is kept
+  uint64_t bytes = 0;
+  for (uint64_t n = 0; n < config_.catchup_entries && keep_from > log.first_index(); ++n) {
+    bytes += log.EntryAt(keep_from - 1).data.size();
+    if (bytes > config_.catchup_bytes) break;
+    --keep_from;
+  }
+  if (keep_from <= log.first_index()) return;
+  const absl::Status status = raft_.Compact(keep_from - 1);
+  CHECK_MSG(status.ok(), status.ToString());
+  out_->log_cut = keep_from - 1;
+}
+
+// ---- snapshots to followers ----
+
+// What raft knows of is the newest checkpoint; the state as it is now saves the follower
+// the entries since.
+void Replica::Impl::SendSnapshot(raft::Message message) {
+  StateImage image = TakeImage();
+  auto snapshot = std::make_shared<raft::Snapshot>();
+  snapshot->meta = {image.index, image.term, raft_.conf_state()};
+  message.snapshot = std::move(snapshot);
+  snapshots_under_way_[message.to] = Instant::Infinite();
+  out_->snapshots.push_back({std::move(message), std::move(image)});
+}
+
+// Raft is not told that one has arrived: it would go on probing a follower that has yet
+// to load it. The follower's own word, once it is installed, ends the wait.
+void Replica::Impl::On(const SnapshotSent& event) {
+  const auto under_way = snapshots_under_way_.find(event.peer);
+  if (under_way == snapshots_under_way_.end()) return;
+  if (event.ok) {
+    under_way->second = now_ + config_.raft.election_timeout * kInstallTimeouts;
+    return;
+  }
+  snapshots_under_way_.erase(under_way);
+  raft_.ReportSnapshot(event.peer, false, now_);
+}
+
+void Replica::Impl::WatchOverSnapshots() {
+  for (auto it = snapshots_under_way_.begin(); it != snapshots_under_way_.end();) {
+    const raft::Progress* progress =
+        raft_.role() == raft::Role::kLeader ? raft_.tracker().Find(it->first) : nullptr;
+    const bool over = progress == nullptr || progress->state != raft::ProgressState::kSnapshot;
+    if (!over && now_ < it->second) {
+      ++it;
+      continue;
+    }
+    if (!over) raft_.ReportSnapshot(it->first, false, now_);
+    it = snapshots_under_way_.erase(it);
+  }
+}
+
+Instant Replica::Impl::next_snapshot_deadline() const {
+  Instant next = Instant::Infinite();
+  for (const auto& [peer, deadline] : snapshots_under_way_) next = std::min(next, deadline);
+  return next;
+}
+
+// ---- a snapshot from the leader ----
+
+void Replica::Impl::On(SnapshotReceived& event) {
+  absl::StatusOr<ImageMeta> meta = DecodeImageMeta(event.image);
+  const bool usable = meta.ok() && event.message.type == raft::MessageType::kSnap &&
+                      event.message.to == config_.member_id && meta->snapshot.index > applied_;
+  // One at a time: the leader asks again.
+  if (!usable || arriving_.has_value()) {
+    ++peer_messages_refused_;
+    return;
+  }
+  Arriving& arriving = arriving_.emplace();
+  arriving.meta = *std::move(meta);
+  arriving.message = std::move(event.message);
+  auto snapshot = std::make_shared<raft::Snapshot>();
+  snapshot->meta = arriving.meta.snapshot;
+  arriving.message.snapshot = std::move(snapshot);
+  arriving.applier = std::make_unique<apply::Applier>();
+  arriving.loader =
+      std::make_unique<apply::ImageLoader>(std::move(event.image), arriving.applier.get());
+}
+
+void Replica::Impl::LoadArriving() {
+  if (!arriving_.has_value() || arriving_->accepted) return;
+  if (!arriving_->loader->Step(kLoadRecords)) return;
+  const LogIndex index = arriving_->meta.snapshot.index;
+  const bool stepped =
+      arriving_->loader->status().ok() && raft_.Step(std::move(arriving_->message), now_).ok();
+  const std::shared_ptr<const raft::Snapshot>& pending = raft_.log().pending_snapshot();
+  if (stepped && pending != nullptr && pending->meta.index == index) {
+    arriving_->accepted = true;
+    return;
+  }
+  // Malformed, or raft had no use for it (any more).
+  if (!stepped) ++peer_messages_refused_;
+  arriving_.reset();
+}
+
+// The arrived state is durable: from now on it is ours.
+void Replica::Impl::Install() {
+  CHECK(arriving_.has_value());
+  CHECK(arriving_->accepted);
+  applier_.TakeOver(arriving_->applier.get());
+  watches_.Rebase();
+  // Which of them the entries that were skipped took back is not known.
+  tokens_.Apply({auth::TokenChange::Kind::kForgetAll}, now_);
+  applied_ = handed_out_ = arriving_->meta.snapshot.index;
+  applied_chain_ = arriving_->meta.applied_chain;
+  applied_term_ = arriving_->meta.snapshot.term;
+  AnswerOvertaken();
+  bytes_since_checkpoint_ = 0;
+  checkpointed_at_ = now_;
+  NoteCheckpointed(applied_);
+  ++snapshots_installed_;
+  arriving_.reset();
+}
+
+}  // namespace quorate::engine

@@ -1,0 +1,23 @@
+// What a client's call says of who makes it.
+#ifndef QUORATE_SERVER_CREDENTIALS_CALL_CREDENTIALS_H_
+#define QUORATE_SERVER_CREDENTIALS_CALL_CREDENTIALS_H_
+
+#include <string>
+
+#include "engine/replica/input.h"
+#include "io/random.h"
+#include "server/grpc/call.h"
+
+namespace quorate::credentials {
+
+// The token in the call's metadata: "token", else "authorization", of either without a
+// leading "Bearer ". None without such metadata. (A verified client certificate's name
+// goes here once there is TLS; a token has precedence over it.)
+engine::Credentials CredentialsOf(const grpc::Call& call);
+
+// The random part of a simple token: 16 letters, each as likely as any other.
+std::string NewTokenPrefix(io::Random* random);
+
+}  // namespace quorate::credentials
+
+#endif  // QUORATE_SERVER_CREDENTIALS_CALL_CREDENTIALS_H_

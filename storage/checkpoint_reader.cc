@@ -1,0 +1,139 @@
+#include "storage/checkpoint_reader.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+
+namespace quorate::storage {
+namespace {
+
+// Reads under way at once.
+constexpr size_t kReadAhead = 8;
+
+}  // namespace
+
+CheckpointReader::CheckpointReader(io::Disk* disk, const DataPaths& paths,
+                                   std::optional<Identity> identity, bool sync, Callback callback)
+    : disk_(disk), paths_(paths), identity_(identity), sync_(sync), callback_(std::move(callback)) {
+  disk_->List(paths_.checkpoint,
+              lifetime_.Guard([this](absl::StatusOr<std::vector<std::string>> names) {
+                if (absl::IsNotFound(names.status())) return Finish(absl::OkStatus());
+                if (!names.ok()) return Finish(names.status());
+                for (const std::string& name : *names) {
+                  const std::optional<PackNumber> pack = ParsePackName(name);
+                  if (pack.has_value()) contents_.packs.insert(*pack);
+                }
+                OpenManifest();
+              }));
+}
+
+std::string CheckpointReader::PackPath(PackNumber pack) const {
+  return absl::StrCat(paths_.checkpoint, "/", PackName(pack));
+}
+
+void CheckpointReader::OpenManifest() {
+  disk_->Open(paths_.manifest, {.write = false},
+              lifetime_.Guard([this](absl::StatusOr<std::unique_ptr<io::File>> file) {
+                if (absl::IsNotFound(file.status())) return Finish(absl::OkStatus());
+                if (!file.ok()) return Finish(file.status());
+                manifest_ = *std::move(file);
+                manifest_->Read(0, manifest_->size(), [this](absl::StatusOr<Bytes> bytes) {
+                  absl::Status status;
+                  if (absl::IsDataLoss(bytes.status())) {
+                    status = DamageError(paths_.manifest, 0, "the file cannot be read");
+                  } else {
+                    status = bytes.ok() ? TakeManifest(*bytes) : bytes.status();
+                  }
+                  if (!status.ok()) return Finish(std::move(status));
+                  OpenNextPack();
+                });
+              }));
+}
+
+absl::Status CheckpointReader::TakeManifest(const Bytes& bytes) {
+  absl::StatusOr<Manifest> manifest = DecodeManifest(bytes, paths_.manifest);
+  if (!manifest.ok()) return manifest.status();
+  if (identity_.has_value()) {
+    const absl::Status same = CheckIdentity(manifest->identity, *identity_, paths_.manifest);
+    if (!same.ok()) return same;
+  }
+  contents_.image.index = manifest->index;
+  contents_.image.term = manifest->term;
+  contents_.image.sections = manifest->sections;
+  for (const PlacedSegment& segment : manifest->segments) {
+    contents_.image.segments.push_back({segment.id, segment.first, Bytes(), segment.garbage});
+    packs_[segment.pack] = nullptr;
+  }
+  contents_.manifest = *std::move(manifest);
+  return absl::OkStatus();
+}
+
+void CheckpointReader::OpenNextPack() {
+  const auto at = packs_.upper_bound(last_opened_);
+  if (at == packs_.end()) return ReadSegments();
+  last_opened_ = at->first;
+  disk_->Open(PackPath(last_opened_), {.write = sync_},
+              lifetime_.Guard([this](absl::StatusOr<std::unique_ptr<io::File>> file) {
+                if (absl::IsNotFound(file.status())) {
+                  return Finish(DamageError(
+                      PackPath(last_opened_), 0,
+                      absl::StrCat("the file is missing, though ", paths_.manifest, " needs it")));
+                }
+                if (!file.ok()) return Finish(file.status());
+                packs_[last_opened_] = *std::move(file);
+                OpenNextPack();
+              }));
+}
+
+void CheckpointReader::ReadSegments() {
+  const std::vector<PlacedSegment>& segments = contents_.manifest->segments;
+  if (segments.empty()) return SyncNextPack();
+  while (next_ < segments.size() && in_flight_ < kReadAhead) {
+    const PlacedSegment& segment = segments[next_];
+    ++in_flight_;
+    packs_[segment.pack]->Read(segment.offset, segment.bytes,
+                               [this, index = next_](absl::StatusOr<Bytes> bytes) {
+                                 TakeSegment(index, std::move(bytes));
+                               });
+    ++next_;
+  }
+}
+
+void CheckpointReader::TakeSegment(size_t index, absl::StatusOr<Bytes> bytes) {
+  const PlacedSegment& placed = contents_.manifest->segments[index];
+  const auto damaged = [&](absl::string_view what) {
+    Finish(DamageError(PackPath(placed.pack), placed.offset, what));
+  };
+  if (absl::IsDataLoss(bytes.status())) return damaged("a segment cannot be read");
+  if (!bytes.ok()) return Finish(bytes.status());
+  engine::LogSegment& segment = contents_.image.segments[index];
+  segment.records = *std::move(bytes);
+  if (segment.records.size() != placed.bytes) return damaged("the file ends within a segment");
+  if (SegmentCrc(segment) != placed.crc) return damaged("a segment does not fit its check");
+  --in_flight_;
+  if (next_ < contents_.image.segments.size()) return ReadSegments();
+  if (in_flight_ > 0) return;
+  last_opened_ = 0;
+  SyncNextPack();
+}
+
+void CheckpointReader::SyncNextPack() {
+  const auto at = packs_.upper_bound(last_opened_);
+  if (!sync_ || at == packs_.end()) return Finish(absl::OkStatus());
+  last_opened_ = at->first;
+  at->second->Sync([this](absl::Status status) {
+    if (!status.ok()) return Finish(std::move(status));
+    SyncNextPack();
+  });
+}
+
+void CheckpointReader::Finish(absl::Status status) {
+  const Callback callback = std::move(callback_);
+  // Reads that are still under way end with their files.
+  packs_.clear();
+  manifest_ = nullptr;
+  callback(std::move(status), std::move(contents_));
+}
+
+}  // namespace quorate::storage

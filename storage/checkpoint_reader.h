@@ -1,0 +1,65 @@
+// Reads the newest checkpoint of a data directory and checks every byte of it.
+#ifndef QUORATE_STORAGE_CHECKPOINT_READER_H_
+#define QUORATE_STORAGE_CHECKPOINT_READER_H_
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
+#include "absl/status/status.h"
+#include "engine/image/image.h"
+#include "io/disk.h"
+#include "storage/data_dir.h"
+#include "storage/lifetime.h"
+#include "storage/manifest.h"
+
+namespace quorate::storage {
+
+struct CheckpointContents {
+  std::optional<Manifest> manifest;   // nothing: there is no checkpoint
+  engine::StateImage image;           // of the manifest
+  absl::btree_set<PackNumber> packs;  // files that are there, referred to or not
+};
+
+class CheckpointReader {
+ public:
+  using Callback = std::function<void(absl::Status, CheckpointContents)>;
+
+  // `identity`: whose the checkpoint must be, if given. `sync`: make the packs durable
+  // too, since what can be read need not be. Calls back once unless destroyed before;
+  // errors are recovery's.
+  CheckpointReader(io::Disk* disk, const DataPaths& paths, std::optional<Identity> identity,
+                   bool sync, Callback callback);
+
+ private:
+  void OpenManifest();
+  absl::Status TakeManifest(const Bytes& bytes);
+  void OpenNextPack();
+  void ReadSegments();
+  void TakeSegment(size_t index, absl::StatusOr<Bytes> bytes);
+  void SyncNextPack();
+  std::string PackPath(PackNumber pack) const;
+  void Finish(absl::Status status);
+
+  io::Disk* const disk_;
+  const DataPaths paths_;
+  const std::optional<Identity> identity_;
+  const bool sync_;
+  Callback callback_;
+
+  CheckpointContents contents_;
+  std::unique_ptr<io::File> manifest_;
+  absl::btree_map<PackNumber, std::unique_ptr<io::File>> packs_;  // referred to
+  PackNumber last_opened_ = 0;
+  size_t next_ = 0;       // segment to be asked for
+  size_t in_flight_ = 0;  // segments asked for and not yet there
+  Lifetime lifetime_;
+};
+
+}  // namespace quorate::storage
+
+#endif  // QUORATE_STORAGE_CHECKPOINT_READER_H_

@@ -1,0 +1,304 @@
+// The auth store by itself: rules that an operator would recognise.
+#include "engine/auth/auth.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "absl/strings/escaping.h"
+#include "engine/auth/errors.h"
+
+namespace quorate::auth {
+namespace {
+
+using mvcc::KeyRange;
+
+const std::string kFrom(1, '\0');  // NOLINT: a constant
+
+KeyRange Range(absl::string_view key, absl::string_view end = "") {
+  return KeyRange::FromRequest(key, end);
+}
+
+std::string Hash(const std::string& text) { return absl::Base64Escape(text); }
+
+// Root with its role, and alice with role "r"; enabled.
+class AuthTest : public ::testing::Test {
+ protected:
+  AuthTest() {
+    EXPECT_TRUE(auth_.AddUser("root", Hash("$2a$root"), false).ok());
+    EXPECT_TRUE(auth_.GrantRole("root", "root").ok());
+    EXPECT_TRUE(auth_.AddUser("alice", Hash("$2a$alice"), false).ok());
+    EXPECT_TRUE(auth_.AddRole("r").ok());
+    EXPECT_TRUE(auth_.GrantRole("alice", "r").ok());
+    EXPECT_TRUE(auth_.Enable().ok());
+  }
+  Subject As(absl::string_view user) const { return {user, auth_.revision()}; }
+  void Grant(const std::string& key, const std::string& end, int32_t type) {
+    EXPECT_TRUE(auth_.GrantPermission("r", {type, key, end}).ok());
+  }
+  bool MayRead(const KeyRange& range) const {
+    return auth_.CheckAccess(As("alice"), Access::kRead, range).ok();
+  }
+  bool MayWrite(const KeyRange& range) const {
+    return auth_.CheckAccess(As("alice"), Access::kWrite, range).ok();
+  }
+
+  Auth auth_;
+};
+
+TEST(Auth, EnablingNeedsRootWithItsRole) {
+  Auth auth;
+  EXPECT_EQ(auth.Enable(), RootUserNotExistError());
+  ASSERT_TRUE(auth.AddUser("root", Hash("x"), false).ok());
+  EXPECT_EQ(auth.Enable(), RootRoleNotExistError());
+  ASSERT_TRUE(auth.GrantRole("root", "root").ok());
+  EXPECT_TRUE(auth.Enable().ok());
+  EXPECT_TRUE(auth.enabled());
+}
+
+TEST(Auth, TheRevisionCountsChangesAndNothingElse) {
+  Auth auth;
+  EXPECT_EQ(auth.revision(), 1u);
+  auth.Disable();
+  EXPECT_EQ(auth.revision(), 1u);
+  ASSERT_TRUE(auth.AddUser("root", Hash("x"), false).ok());
+  EXPECT_EQ(auth.revision(), 2u);
+  EXPECT_FALSE(auth.AddUser("root", Hash("x"), false).ok());
+  EXPECT_EQ(auth.revision(), 2u);
+  ASSERT_TRUE(auth.GrantRole("root", "root").ok());
+  EXPECT_EQ(auth.revision(), 3u);
+  ASSERT_TRUE(auth.GrantRole("root", "root").ok());  // has it already
+  EXPECT_EQ(auth.revision(), 3u);
+  ASSERT_TRUE(auth.Enable().ok());
+  EXPECT_EQ(auth.revision(), 3u);
+  auth.Disable();
+  EXPECT_EQ(auth.revision(), 4u);
+}
+
+TEST(Auth, PasswordsAreBase64OfWhateverBcryptSaid) {
+  Auth auth;
+  ASSERT_TRUE(auth.AddUser("a", Hash("$2a$10$abc"), false).ok());
+  EXPECT_EQ(auth.users().at("a").password_hash, "$2a$10$abc");
+  ASSERT_TRUE(auth.AddUser("b", Hash("ignored"), true).ok());
+  EXPECT_EQ(auth.users().at("b").password_hash, "");
+  ASSERT_TRUE(auth.ChangePassword("b", Hash("ignored too")).ok());
+  EXPECT_EQ(auth.users().at("b").password_hash, "");
+  ASSERT_TRUE(auth.ChangePassword("a", "").ok());
+  EXPECT_EQ(auth.users().at("a").password_hash, "");
+  for (const char* odd : {"QQ", "QQ=", "Q===", "Q Q=", "QQ==QQ==", "Q-_=", "=", "===="}) {
+    EXPECT_EQ(auth.AddUser("c", odd, false), NoPasswordUserError()) << odd;
+  }
+  EXPECT_TRUE(auth.AddUser("c", "Q\r\nQ==\n", false).ok());
+  EXPECT_EQ(auth.users().at("c").password_hash, "A");
+}
+
+TEST_F(AuthTest, RootStaysWhileAuthenticationIsEnabled) {
+  EXPECT_EQ(auth_.DeleteUser("root"), InvalidAuthMgmtError());
+  EXPECT_EQ(auth_.RevokeRole("root", "root"), InvalidAuthMgmtError());
+  EXPECT_EQ(auth_.DeleteRole("root"), InvalidAuthMgmtError());
+  auth_.Disable();
+  EXPECT_EQ(auth_.DeleteRole("root"), RoleNotFoundError());  // granted, but never added
+  EXPECT_TRUE(auth_.RevokeRole("root", "root").ok());
+  EXPECT_TRUE(auth_.DeleteUser("root").ok());
+}
+
+TEST_F(AuthTest, ADeletedRoleIsTakenFromItsUsers) {
+  Grant("a", "", Permission::kRead);
+  EXPECT_TRUE(MayRead(Range("a")));
+  ASSERT_TRUE(auth_.DeleteRole("r").ok());
+  EXPECT_FALSE(MayRead(Range("a")));
+  ASSERT_TRUE(auth_.AddRole("r").ok());
+  EXPECT_FALSE(auth_.UserHasRole("alice", "r"));
+}
+
+TEST_F(AuthTest, SubjectsThatAreNobodyOrTooOldOrUnknown) {
+  EXPECT_EQ(auth_.CheckAccess({}, Access::kRead, Range("a")), UserEmptyError());
+  EXPECT_EQ(auth_.CheckAccess({"root", auth_.revision() - 1}, Access::kRead, Range("a")),
+            AuthOldRevisionError());
+  EXPECT_EQ(auth_.CheckAccess(As("zoe"), Access::kRead, Range("a")), PermissionDeniedError());
+  EXPECT_EQ(auth_.CheckAccess(As("alice"), Access::kRead, Range("a")), PermissionDeniedError());
+  EXPECT_TRUE(auth_.CheckAccess(As("root"), Access::kWrite, Range("a", kFrom)).ok());
+  EXPECT_EQ(auth_.CheckAdmin({}), UserEmptyError());
+  EXPECT_EQ(auth_.CheckAdmin(As("zoe")), UserNotFoundError());
+  EXPECT_EQ(auth_.CheckAdmin(As("alice")), PermissionDeniedError());
+  EXPECT_TRUE(auth_.CheckAdmin(As("root")).ok());
+}
+
+TEST_F(AuthTest, EverybodyMayEverythingWhileDisabled) {
+  auth_.Disable();
+  EXPECT_TRUE(auth_.CheckAdmin({}).ok());
+  EXPECT_TRUE(auth_.CheckAccess({}, Access::kWrite, Range("a", kFrom)).ok());
+}
+
+TEST_F(AuthTest, SingleKeysAndTypes) {
+  Grant("k", "", Permission::kRead);
+  EXPECT_TRUE(MayRead(Range("k")));
+  EXPECT_FALSE(MayWrite(Range("k")));
+  EXPECT_FALSE(MayRead(Range("k0")));
+  EXPECT_FALSE(MayRead(Range("j")));
+  EXPECT_TRUE(MayRead(Range("k", std::string("k\0", 2))));
+  EXPECT_FALSE(MayRead(Range("k", "k0")));
+  Grant("k", "", Permission::kWrite);
+  EXPECT_FALSE(MayRead(Range("k")));
+  EXPECT_TRUE(MayWrite(Range("k")));
+  Grant("k", "", Permission::kReadWrite);
+  EXPECT_TRUE(MayRead(Range("k")));
+  EXPECT_TRUE(MayWrite(Range("k")));
+  EXPECT_EQ(auth_.roles().at("r").permissions.size(), 1u);
+}
+
+TEST_F(AuthTest, RangesThatTouchOrOverlapCountTogether) {
+  Grant("a", "c", Permission::kRead);
+  Grant("c", "e", Permission::kReadWrite);
+  Grant("d", "g", Permission::kRead);
+  Grant("h", "z", Permission::kRead);
+  EXPECT_TRUE(MayRead(Range("a", "g")));
+  EXPECT_TRUE(MayRead(Range("b", "f")));
+  EXPECT_FALSE(MayRead(Range("a", "h")));  // "g" is missing
+  EXPECT_FALSE(MayRead(Range("f", "i")));
+  EXPECT_FALSE(MayRead(Range("a", kFrom)));
+  EXPECT_TRUE(MayWrite(Range("c", "e")));
+  EXPECT_FALSE(MayWrite(Range("c", "f")));
+  // The key "g" closes the gap only up to its successor.
+  Grant("g", "", Permission::kRead);
+  EXPECT_FALSE(MayRead(Range("a", "z")));
+  Grant(std::string("g\0", 2), "h", Permission::kRead);
+  EXPECT_TRUE(MayRead(Range("a", "z")));
+}
+
+TEST_F(AuthTest, FromAKeyOnAndAllKeys) {
+  Grant("m", kFrom, Permission::kRead);
+  EXPECT_TRUE(MayRead(Range("m", kFrom)));
+  EXPECT_TRUE(MayRead(Range("\xff\xff\xff", kFrom)));
+  EXPECT_TRUE(MayRead(Range("x", "z")));
+  EXPECT_FALSE(MayRead(Range("l", kFrom)));
+  Grant(kFrom, kFrom, Permission::kRead);
+  EXPECT_TRUE(MayRead(Range(kFrom, kFrom)));
+  EXPECT_TRUE(MayRead(Range("a")));
+}
+
+TEST_F(AuthTest, ARangeWithoutKeysCountsAsItsFirst) {
+  Grant("b", "d", Permission::kRead);
+  EXPECT_TRUE(MayRead(Range("c", "a")));
+  EXPECT_TRUE(MayRead(Range("c", "c")));
+  EXPECT_FALSE(MayRead(Range("e", "c")));
+  EXPECT_FALSE(MayRead(Range("d", "d")));
+}
+
+TEST_F(AuthTest, PermissionsOnNoKeyAreRefused) {
+  EXPECT_EQ(auth_.GrantPermission("r", {0, "", ""}), InvalidAuthMgmtError());
+  EXPECT_EQ(auth_.GrantPermission("r", {0, "", "b"}), InvalidAuthMgmtError());
+  EXPECT_EQ(auth_.GrantPermission("r", {0, "b", "b"}), InvalidAuthMgmtError());
+  EXPECT_EQ(auth_.GrantPermission("r", {0, "b", "a"}), InvalidAuthMgmtError());
+  EXPECT_EQ(auth_.GrantPermission("none", {0, "b", "a"}), InvalidAuthMgmtError());
+  EXPECT_EQ(auth_.GrantPermission("none", {0, "b", "c"}), RoleNotFoundError());
+}
+
+TEST_F(AuthTest, UnknownTypesAreKeptAndPermitNothing) {
+  Grant("a", "", 7);
+  EXPECT_EQ(auth_.roles().at("r").permissions[0].type, 7);
+  EXPECT_FALSE(MayRead(Range("a")));
+  EXPECT_FALSE(MayWrite(Range("a")));
+}
+
+// As in etcd, where the first permission of a key is the only one that a second grant can
+// change: a member that did otherwise would permit what others refuse.
+TEST_F(AuthTest, OnlyTheFirstPermissionOfAKeyIsReplaced) {
+  Grant("a", "b", Permission::kReadWrite);
+  Grant("a", "c", Permission::kReadWrite);
+  Grant("a", "c", Permission::kRead);
+  ASSERT_EQ(auth_.roles().at("r").permissions.size(), 3u);
+  EXPECT_TRUE(MayWrite(Range("a", "c")));
+  Grant("a", "b", Permission::kRead);
+  EXPECT_EQ(auth_.roles().at("r").permissions.size(), 3u);
+  ASSERT_TRUE(auth_.RevokePermission("r", "a", "c").ok());
+  EXPECT_EQ(auth_.roles().at("r").permissions.size(), 1u);
+  EXPECT_FALSE(MayWrite(Range("a")));
+  EXPECT_EQ(auth_.RevokePermission("r", "a", "c"), PermissionNotGrantedError());
+  EXPECT_EQ(auth_.RevokePermission("none", "a", "c"), RoleNotFoundError());
+}
+
+TEST_F(AuthTest, SeveralRolesAddUp) {
+  Grant("a", "b", Permission::kRead);
+  ASSERT_TRUE(auth_.AddRole("s").ok());
+  ASSERT_TRUE(auth_.GrantPermission("s", {Permission::kRead, "b", "c"}).ok());
+  EXPECT_FALSE(MayRead(Range("a", "c")));
+  ASSERT_TRUE(auth_.GrantRole("alice", "s").ok());
+  EXPECT_TRUE(MayRead(Range("a", "c")));
+  ASSERT_TRUE(auth_.RevokeRole("alice", "s").ok());
+  EXPECT_FALSE(MayRead(Range("a", "c")));
+  EXPECT_EQ(auth_.RevokeRole("alice", "s"), RoleNotGrantedError());
+}
+
+TEST_F(AuthTest, TheDigestTellsEveryDifference) {
+  uint64_t last = auth_.Digest(0);
+  const auto changed = [&] {
+    const uint64_t before = last;
+    last = auth_.Digest(0);
+    return last != before;
+  };
+  EXPECT_FALSE(changed());
+  EXPECT_TRUE(auth_.ChangePassword("alice", Hash("other")).ok() && changed());
+  EXPECT_TRUE(auth_.AddUser("bob", Hash("p"), true).ok() && changed());
+  EXPECT_TRUE(auth_.GrantRole("bob", "r").ok() && changed());
+  Grant("a", "b", Permission::kRead);
+  EXPECT_TRUE(changed());
+  Grant("a", "b", Permission::kWrite);
+  EXPECT_TRUE(changed());
+  auth_.Disable();
+  EXPECT_TRUE(changed());
+}
+
+TEST_F(AuthTest, AnImageHoldsAllOfIt) {
+  Grant("a", "b", Permission::kReadWrite);
+  Grant("a", "c", Permission::kRead);
+  Grant("m", kFrom, 7);
+  ASSERT_TRUE(auth_.AddUser("cert", "", true).ok());
+  BytesBuilder out;
+  auth_.Encode(&out);
+  Auth other;
+  ASSERT_TRUE(other.AddUser("gone", "", true).ok());
+  ASSERT_TRUE(other.Decode(out.view()).ok());
+  EXPECT_EQ(other.Digest(0), auth_.Digest(0));
+  EXPECT_TRUE(other.CheckAccess(As("alice"), Access::kWrite, Range("a", "b")).ok());
+  BytesBuilder again;
+  other.Encode(&again);
+  EXPECT_EQ(again.view(), out.view());
+
+  BytesBuilder fresh;
+  Auth().Encode(&fresh);
+  ASSERT_TRUE(other.Decode(fresh.view()).ok());
+  EXPECT_EQ(other.Digest(0), Auth().Digest(0));
+}
+
+TEST_F(AuthTest, ADamagedImageIsRefusedAndChangesNothing) {
+  Grant("a", "b", Permission::kReadWrite);
+  BytesBuilder out;
+  auth_.Encode(&out);
+  const std::string image(out.view());
+  int refused = 0;
+  for (size_t size = 0; size < image.size(); ++size) {
+    Auth other;
+    const absl::Status status = other.Decode(absl::string_view(image).substr(0, size));
+    if (status.ok()) continue;  // cut between two users: one of a smaller state
+    ++refused;
+    EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+    EXPECT_EQ(other.Digest(0), Auth().Digest(0));
+  }
+  EXPECT_GT(refused, static_cast<int>(image.size()) - 10);
+  // Users out of order, twice, or without a name; roles of one out of order; no revision;
+  // something unknown.
+  const std::string start("\x10\x01", 2);
+  for (const std::string& odd :
+       {image + image, std::string("\x10\x00", 2), start + std::string("\x1a\x00", 2),
+        start + "\x1a\x03\x0a\x01z\x1a\x03\x0a\x01y", start + "\x1a\x03\x0a\x01z\x1a\x03\x0a\x01z",
+        start + "\x1a\x09\x0a\x01z\x1a\x01t\x1a\x01s", std::string("\x08\x01"),
+        start + "\x28\x01"}) {
+    Auth other;
+    EXPECT_EQ(other.Decode(odd).code(), absl::StatusCode::kDataLoss) << absl::CHexEscape(odd);
+    EXPECT_EQ(other.Digest(0), Auth().Digest(0));
+  }
+}
+
+}  // namespace
+}  // namespace quorate::auth

@@ -1,0 +1,219 @@
+// Checkpoints, the log that is cut behind them, and states that come from a leader.
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+
+#include "api/rpc.pb.h"
+#include "engine/replica/image_meta.h"
+#include "engine/replica/replica.h"
+#include "tests/engine/replica/cluster.h"
+
+namespace quorate::engine {
+namespace {
+
+int FollowerOf(const Cluster& cluster) { return cluster.leader() == 1 ? 2 : 1; }
+
+etcdserverpb::WatchRequest WatchFrom(const std::string& key, int64_t start) {
+  etcdserverpb::WatchRequest request;
+  request.mutable_create_request()->set_key(key);
+  request.mutable_create_request()->set_start_revision(start);
+  return request;
+}
+
+std::function<void(Config*)> CheckpointEvery(uint64_t entries, uint64_t catchup) {
+  return [=](Config* config) {
+    config->checkpoint_entries = entries;
+    config->catchup_entries = catchup;
+    config->store_segment_bytes = 512;
+  };
+}
+
+void PutMany(Cluster* cluster, int member, int count) {
+  for (int i = 0; i < count; ++i) {
+    cluster->Call(member, RequestKind::kPut,
+                  Put("k" + std::to_string(i % 20), "value " + std::to_string(i)));
+  }
+}
+
+TEST(ReplicaCheckpoint, ACheckpointLetsTheLogGoButForWhatSlowFollowersNeed) {
+  Cluster cluster(1, CheckpointEvery(50, 10));
+  cluster.Elect();
+  PutMany(&cluster, 1, 300);
+  const ReplicaStatus status = cluster[1].status();
+  EXPECT_GT(status.checkpoint, LogIndex(250));
+  EXPECT_EQ(status.first_index, status.checkpoint - 10 + 1);
+  EXPECT_EQ(status.applied, status.last_index);
+}
+
+TEST(ReplicaCheckpoint, ARestartFromACheckpointIsTheSameStateAsBefore) {
+  Cluster cluster(1, CheckpointEvery(50, 10));
+  cluster.Elect();
+  PutMany(&cluster, 1, 333);
+  const uint64_t digest = cluster[1].StateDigest();
+  const uint64_t chain = cluster[1].inspector().applied_chain();
+  const ReplicaStatus before = cluster[1].status();
+  cluster.Crash(1);
+  cluster.Restart(1);
+  EXPECT_GE(cluster[1].status().applied, before.checkpoint);
+  cluster.Elect();
+  const ReplicaStatus after = cluster[1].status();
+  EXPECT_EQ(after.applied, before.applied + 1);  // a new leader's empty entry
+  EXPECT_EQ(cluster[1].StateDigest(), digest);
+  EXPECT_NE(cluster[1].inspector().applied_chain(), chain);
+  EXPECT_EQ(after.revision, before.revision);
+  EXPECT_EQ(cluster[1].members().size(), 1u);
+  const auto got =
+      Parsed<etcdserverpb::RangeResponse>(cluster.Call(1, RequestKind::kRange, Get("k12")));
+  ASSERT_EQ(got.kvs_size(), 1);
+  EXPECT_EQ(got.kvs(0).value(), "value 332");
+}
+
+TEST(ReplicaCheckpoint, NothingIsCutBeforeTheCheckpointIsDurableOrAfterItFailed) {
+  Cluster cluster(1, CheckpointEvery(50, 0));
+  cluster.Elect();
+  cluster.HoldCheckpoints(1, true);
+  PutMany(&cluster, 1, 200);
+  EXPECT_EQ(cluster[1].status().first_index, LogIndex(1));
+  cluster.FailCheckpoints(1, true);
+  cluster.HoldCheckpoints(1, false);
+  cluster.Settle();
+  EXPECT_EQ(cluster[1].status().first_index, LogIndex(1));
+  EXPECT_EQ(cluster[1].status().checkpoint, LogIndex(0));
+  cluster.FailCheckpoints(1, false);
+  cluster.Run(Seconds(10));  // it is tried again
+  EXPECT_GT(cluster[1].status().checkpoint, LogIndex(200));
+  EXPECT_GT(cluster[1].status().first_index, LogIndex(200));
+}
+
+TEST(ReplicaCheckpoint, ACheckpointIsDueAfterSomeTimeIfThereIsSomethingNew) {
+  Cluster cluster(1, [](Config* config) { config->checkpoint_interval = Seconds(60); });
+  cluster.Elect();
+  PutMany(&cluster, 1, 3);
+  cluster.Run(Seconds(61));
+  const LogIndex first = cluster[1].status().checkpoint;
+  EXPECT_GT(first, LogIndex(3));
+  cluster.Run(Seconds(300));
+  EXPECT_EQ(cluster[1].status().checkpoint, first);
+}
+
+TEST(ReplicaCheckpoint, AFollowerBehindTheLogGetsTheStateAndGoesOn) {
+  Cluster cluster(3, CheckpointEvery(40, 5));
+  const int leader = cluster.Elect();
+  const int follower = FollowerOf(cluster);
+  cluster.OpenWatch(follower, 7);
+  cluster.Watch(follower, 7, WatchFrom("k3", 0));
+  cluster.Settle();
+  cluster.TakeWatched(7);
+  cluster.Isolate(follower, true);
+  PutMany(&cluster, leader, 200);
+  EXPECT_LT(cluster[follower].status().last_index, cluster[leader].status().first_index);
+  cluster.Isolate(follower, false);
+  cluster.Run(Seconds(2));
+  EXPECT_EQ(cluster[follower].status().snapshots_installed, 1u);
+  EXPECT_EQ(cluster[leader].status().snapshots_sent, 1u);
+  PutMany(&cluster, leader, 5);
+  cluster.Run(Seconds(1));
+  EXPECT_EQ(cluster[follower].status().applied, cluster[leader].status().applied);
+  EXPECT_EQ(cluster[follower].StateDigest(), cluster[leader].StateDigest());
+  EXPECT_EQ(cluster[follower].inspector().applied_chain(),
+            cluster[leader].inspector().applied_chain());
+  // Its watcher has missed nothing.
+  int events = 0;
+  for (const auto& response : cluster.TakeWatched(7)) events += response.events_size();
+  EXPECT_EQ(events, 11);
+  // And it starts again from what it was given.
+  cluster.Crash(follower);
+  cluster.Restart(follower);
+  cluster.Run(Seconds(2));
+  EXPECT_EQ(cluster[follower].StateDigest(), cluster[leader].StateDigest());
+}
+
+TEST(ReplicaCheckpoint, AnInstalledStateIsServedOnlyOnceItIsDurable) {
+  Cluster cluster(3, CheckpointEvery(40, 0));
+  const int leader = cluster.Elect();
+  const int follower = FollowerOf(cluster);
+  cluster.Isolate(follower, true);
+  PutMany(&cluster, leader, 100);
+  cluster.HoldDisk(follower, true);
+  cluster.Isolate(follower, false);
+  cluster.Run(Seconds(1));
+  EXPECT_EQ(cluster[follower].status().snapshots_installed, 0u);
+  EXPECT_LT(cluster[follower].status().revision, Revision(50));
+  cluster.Crash(follower);  // before anything of it reached the disk
+  cluster.HoldDisk(follower, false);
+  cluster.Restart(follower);
+  cluster.Run(Seconds(30));  // until the leader no longer waits for the first one
+  EXPECT_EQ(cluster[follower].StateDigest(), cluster[leader].StateDigest());
+}
+
+TEST(ReplicaCheckpoint, AWatcherIsToldThatItsHistoryWentWithTheSnapshot) {
+  Cluster cluster(3, CheckpointEvery(40, 0));
+  const int leader = cluster.Elect();
+  const int follower = FollowerOf(cluster);
+  cluster.OpenWatch(follower, 7);
+  cluster.Watch(follower, 7, WatchFrom("k3", 0));
+  cluster.Settle();
+  cluster.TakeWatched(7);
+  cluster.Isolate(follower, true);
+  PutMany(&cluster, leader, 100);
+  etcdserverpb::CompactionRequest compact;
+  compact.set_revision(90);
+  cluster.Call(leader, RequestKind::kCompact, compact.SerializeAsString());
+  PutMany(&cluster, leader, 50);
+  cluster.Isolate(follower, false);
+  cluster.Run(Seconds(2));
+  ASSERT_EQ(cluster[follower].status().snapshots_installed, 1u);
+  const auto responses = cluster.TakeWatched(7);
+  ASSERT_EQ(responses.size(), 1u);
+  EXPECT_TRUE(responses[0].canceled());
+  EXPECT_EQ(responses[0].compact_revision(), 90);
+}
+
+TEST(ReplicaCheckpoint, AStateThatMakesNoSenseIsRefused) {
+  Cluster cluster(3, CheckpointEvery(40, 0));
+  const int leader = cluster.Elect();
+  const int follower = FollowerOf(cluster);
+  PutMany(&cluster, leader, 10);
+  const uint64_t digest = cluster[follower].StateDigest();
+  raft::Message message;
+  message.type = raft::MessageType::kSnap;
+  message.from = MemberId(static_cast<uint64_t>(leader));
+  message.to = MemberId(static_cast<uint64_t>(follower));
+  message.term = cluster[leader].status().term;
+  StateImage image;
+  image.index = LogIndex(1000);
+  image.term = message.term;
+  const uint64_t refused = cluster[follower].status().peer_messages_refused;
+  cluster.Step(follower, SnapshotReceived{message, image});
+  image.sections = Bytes::Copy("QUORIMG\n and then nothing");
+  cluster.Step(follower, SnapshotReceived{message, image});
+  SectionWriter sections;
+  EncodeImageMeta({{image.index, image.term, {{MemberId(1)}, {}, {}, {}, false}}, 1},
+                  sections.Begin(Section::kRaft));
+  image.sections = std::move(sections).Finish();  // no store
+  cluster.Step(follower, SnapshotReceived{message, image});
+  cluster.Settle();
+  EXPECT_EQ(cluster[follower].status().peer_messages_refused, refused + 3);
+  EXPECT_EQ(cluster[follower].StateDigest(), digest);
+  PutMany(&cluster, leader, 1);
+  cluster.Run(Seconds(1));
+  EXPECT_EQ(cluster[follower].StateDigest(), cluster[leader].StateDigest());
+}
+
+TEST(ReplicaCheckpoint, ACheckpointThatCannotBeReadStopsTheMemberWithAReason) {
+  Config config;
+  config.cluster_id = ClusterId(7);
+  config.member_id = MemberId(1);
+  Recovered recovered;
+  recovered.checkpoint.emplace();
+  recovered.checkpoint->index = LogIndex(9);
+  recovered.checkpoint->sections = Bytes::Copy("QUORIMG\n");
+  Replica replica(config, std::move(recovered), Instant::FromNanos(1));
+  Output out;
+  replica.Step({Instant::FromNanos(1), WallTime(), TimePassed{}}, &out);
+  EXPECT_TRUE(absl::IsDataLoss(out.fatal)) << out.fatal;
+}
+
+}  // namespace
+}  // namespace quorate::engine

@@ -1,0 +1,237 @@
+// Checkpoints and the cut log: whatever is interrupted, the newest checkpoint that was
+// acknowledged (or a later one) is there byte for byte, and the log goes on behind it.
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "absl/strings/match.h"
+#include "tests/storage/history.h"
+#include "tests/storage/machine.h"
+
+namespace quorate::storage {
+namespace {
+
+// A life: units and checkpoints, sometimes a state from elsewhere. Ends when `stop` says so.
+template <typename Stop>
+void Live(Machine* machine, History* history, Prng* prng, int turns, Stop stop) {
+  const auto work = [&](uint64_t events) {
+    for (uint64_t i = 0; i < events && !stop() && machine->RunOne(); ++i) {
+    }
+  };
+  for (int t = 0; t < turns && !stop(); ++t) {
+    machine->Run([&] {
+      if (history->installing()) return;
+      const uint64_t pick = prng->Below(12);
+      if (pick == 0 && history->acknowledged() == history->appended()) {
+        return history->Install(machine->wal(), machine->checkpoints());
+      }
+      if (pick < 5) history->Checkpoint(machine->wal(), machine->checkpoints(), prng->Below(8));
+      history->Append(machine->wal());
+    });
+    work(prng->Below(20));
+    // A new state is not mixed with units that follow: the owner holds those back.
+    while (history->installing() && !stop() && machine->RunOne()) {
+    }
+  }
+}
+
+TEST(CheckpointTest, AnySeedRecoversWhatWasAcknowledged) {
+  uint64_t cut = 0;
+  uint64_t taken = 0;
+  for (uint64_t seed = 1; seed <= 400; ++seed) {
+    Prng prng(seed);
+    Machine machine(seed);
+    History history(seed);
+    for (int life = 0; life < 6; ++life) {
+      const absl::Status status = machine.Open();
+      ASSERT_TRUE(status.ok()) << status << " seed " << seed << " life " << life;
+      ASSERT_EQ(history.Judge(machine.state()), "") << "seed " << seed << " life " << life;
+      Live(&machine, &history, &prng, 60, [] { return false; });
+      cut += machine.wal()->stats().segments_cut;
+      taken += machine.checkpoints()->stats().taken;
+      machine.Crash(prng.Chance(1, 3) ? sim::CrashKind::kKill : sim::CrashKind::kPowerLoss);
+    }
+  }
+  EXPECT_GT(cut, 500u);
+  EXPECT_GT(taken, 1000u);
+}
+
+// The operation under way at the crash counts as begun. "done": there is no such operation.
+std::string CrashAt(uint64_t seed, uint64_t operation, uint64_t second, sim::CrashKind kind) {
+  Prng prng(seed);
+  Machine machine(seed);
+  History history(seed);
+  uint64_t until = operation;
+  bool now = false;
+  const auto hook = [&](uint64_t, sim::DiskOperation) {
+    if (--until == 0) now = true;
+  };
+  CHECK(machine.Open().ok());
+  machine.disk().SetOperationHook(hook);
+  Live(&machine, &history, &prng, 25, [&now] { return now; });
+  machine.disk().SetOperationHook(nullptr);
+  if (!now) return "done";
+  machine.Crash(kind);
+  if (second > 0) {  // and again within the recovery
+    now = false;
+    until = second;
+    machine.disk().SetOperationHook(hook);
+    machine.StartOpen();
+    while (!now && !machine.open_finished()) CHECK(machine.RunOne());
+    machine.disk().SetOperationHook(nullptr);
+    machine.Crash(kind);
+  }
+  const absl::Status status = machine.Open();
+  return status.ok() ? history.Judge(machine.state()) : status.ToString();
+}
+
+TEST(CheckpointTest, ACrashAtEveryOperation) {
+  for (uint64_t seed = 1; seed <= 6; ++seed) {
+    for (const auto kind : {sim::CrashKind::kPowerLoss, sim::CrashKind::kKill}) {
+      uint64_t operation = 1;
+      for (;; ++operation) {
+        const std::string wrong = CrashAt(seed, operation, 0, kind);
+        if (wrong == "done") break;
+        ASSERT_EQ(wrong, "") << "seed " << seed << " operation " << operation;
+      }
+      EXPECT_GT(operation, 60u);
+    }
+  }
+}
+
+TEST(CheckpointTest, ACrashInTheRecoveryFromACrash) {
+  for (uint64_t seed = 1; seed <= 2; ++seed) {
+    for (uint64_t operation = 3;; operation += 7) {
+      if (CrashAt(seed, operation, 0, sim::CrashKind::kPowerLoss) == "done") break;
+      for (uint64_t second = 1; second <= 40; second += 2) {
+        ASSERT_EQ(CrashAt(seed, operation, second, sim::CrashKind::kPowerLoss), "")
+            << "seed " << seed << " operations " << operation << ", " << second;
+      }
+    }
+  }
+}
+
+TEST(CheckpointTest, AFailedSyncLosesNothingLater) {
+  for (uint64_t seed = 1; seed <= 100; ++seed) {
+    Prng prng(seed);
+    sim::DiskOptions disk;
+    disk.sync_lie_ppm = 1'000'000;
+    Machine machine(seed, disk);
+    History history(seed);
+    for (int life = 0; life < 4; ++life) {
+      absl::Status status = machine.Open();
+      for (int i = 0; !status.ok() && i < 5; ++i) {
+        ASSERT_EQ(status.code(), absl::StatusCode::kInternal) << status << " seed " << seed;
+        machine.Crash(sim::CrashKind::kKill);
+        status = machine.Open();
+      }
+      ASSERT_TRUE(status.ok()) << status << " seed " << seed;
+      ASSERT_EQ(history.Judge(machine.state()), "") << "seed " << seed;
+      const auto failed = [&] { return !machine.wal()->status().ok(); };
+      Live(&machine, &history, &prng, 30, failed);
+      machine.disk().FailNextSyncs(1);
+      Live(&machine, &history, &prng, 30, failed);
+      machine.Crash(sim::CrashKind::kKill);
+      status = machine.Open();
+      if (status.ok()) {
+        ASSERT_EQ(history.Judge(machine.state()), "") << "seed " << seed;
+        Live(&machine, &history, &prng, 20, failed);
+      }
+      machine.Crash(sim::CrashKind::kPowerLoss);
+    }
+  }
+}
+
+// A machine with a log that was cut and a checkpoint in several packs.
+void MakeCheckpoint(Machine* machine, History* history) {
+  Prng prng(5);
+  CHECK(machine->Open().ok());
+  for (int i = 0; i < 40 || machine->CheckpointFiles().size() < 3; ++i) {
+    machine->Run([&] {
+      history->Append(machine->wal());
+      history->Checkpoint(machine->wal(), machine->checkpoints(), 0);
+    });
+    machine->Settle();
+  }
+}
+
+TEST(CheckpointTest, EveryFlippedBitIsNoticed) {
+  Machine machine(1);
+  History history(1);
+  MakeCheckpoint(&machine, &history);
+  machine.Restart();
+  for (const std::string& path : machine.CheckpointFiles()) {
+    const std::string whole = machine.ReadFile(path);
+    const bool small = whole.size() < 300;
+    for (size_t bit = 0; bit < whole.size() * 8; bit += small ? 1 : 97) {
+      std::string damaged = whole;
+      damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << bit % 8));
+      Machine copy(2);
+      copy.CopyDiskFrom(machine);
+      copy.WriteFile(path, damaged);
+      const absl::Status status = copy.Open();
+      if (status.ok()) {  // garbage in a pack, or of a pack that is not referred to
+        History same = history;
+        ASSERT_EQ(same.Judge(copy.state()), "") << path << " bit " << bit;
+        continue;
+      }
+      // The version's bits name a newer format.
+      ASSERT_TRUE(absl::IsDataLoss(status) || absl::IsFailedPrecondition(status)) << status;
+      ASSERT_TRUE(absl::StrContains(status.message(), path)) << status;
+    }
+  }
+}
+
+TEST(CheckpointTest, AMissingFileIsDamage) {
+  Machine machine(1);
+  History history(1);
+  MakeCheckpoint(&machine, &history);
+  machine.Restart();
+  size_t refused = 0;
+  for (const std::string& path : machine.CheckpointFiles()) {
+    Machine copy(2);
+    copy.CopyDiskFrom(machine);
+    copy.RemoveFile(path);
+    const absl::Status status = copy.Open();
+    if (status.ok()) continue;
+    ++refused;
+    EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+  }
+  // Without the manifest the log has no beginning; without a pack the manifest lacks bytes.
+  EXPECT_GE(refused, 2u);
+}
+
+TEST(CheckpointTest, DiskSpaceStaysWithinBoundsOfWhatLives) {
+  Machine machine(3);
+  History history(3);
+  ASSERT_TRUE(machine.Open().ok());
+  for (int i = 0; i < 600; ++i) {
+    machine.Run([&] {
+      history.Append(machine.wal());
+      history.Checkpoint(machine.wal(), machine.checkpoints(), 2);
+    });
+    machine.Settle();
+  }
+  const CheckpointStats& stats = machine.checkpoints()->stats();
+  EXPECT_GT(stats.taken, 300u);
+  EXPECT_EQ(stats.failed, 0u);
+  // A third of the bytes may be dead, and what the open pack holds besides.
+  EXPECT_LE(stats.pack_bytes, stats.live_bytes * 3 / 2 + 2 * 4096);
+  EXPECT_LE(machine.CheckpointFiles().size(), stats.packs + 2);  // and the manifest
+  EXPECT_LE(machine.LogFiles().size(), 6u);
+}
+
+TEST(CheckpointTest, InspectionShowsIt) {
+  Machine machine(1);
+  History history(1);
+  MakeCheckpoint(&machine, &history);
+  machine.Restart();
+  const absl::StatusOr<StorageReport> report = machine.Inspect();
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_TRUE(report->verdict.ok()) << report->verdict;
+  EXPECT_GT(report->checkpoint, LogIndex(0));
+  EXPECT_TRUE(absl::StrContains(DescribeReport(*report), "checkpoint at entry"));
+}
+
+}  // namespace
+}  // namespace quorate::storage

@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""Real etcd binaries, to compare with: Debian's, and a newer release as a Go module.
+
+As a command it unpacks Debian's (what tools/install_packages.sh does for the tests) and
+prints the path. Nothing is installed: Debian's package would start a service.
+"""
+import glob
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# Tests in Bazel's sandbox have no HOME.
+CACHE = os.path.join(pwd.getpwuid(os.getuid()).pw_dir, ".cache/quorate/etcd")
+DEBIAN = os.path.join(CACHE, "debian/usr/bin/etcd")
+MODULE_SOURCE = os.path.join(ROOT, "tests/clients/etcd")
+MODULE = os.path.join(CACHE, "module/etcd")
+
+
+class EtcdError(Exception):
+    """Something a user can act on; the message says what."""
+
+
+def version(binary):
+    """'3.4.23' of a binary."""
+    out = subprocess.run([binary, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                         text=True, check=False).stdout
+    match = re.search(r"etcd Version: (\S+)", out)
+    if not match:
+        raise EtcdError(f"{binary} does not say which etcd it is: {out.strip()[:200]}")
+    return match[1]
+
+
+def debian():
+    """Path of Debian's etcd, unpacked into the cache."""
+    if os.path.exists(DEBIAN):
+        return DEBIAN
+    os.makedirs(CACHE, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)  # apt's download user writes here
+        done = subprocess.run(["apt-get", "download", "-q", "etcd-server"], cwd=folder,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              check=False)
+        packages = glob.glob(os.path.join(folder, "etcd-server_*.deb"))
+        if done.returncode != 0 or not packages:
+            raise EtcdError("cannot download Debian's etcd-server (apt-get update first?):\n"
+                            + done.stdout)
+        subprocess.run(["dpkg-deb", "-x", packages[0], os.path.join(CACHE, "debian")], check=True)
+    return DEBIAN
+
+
+def module():
+    """Path of the etcd that tests/clients/etcd/go.mod names, built if it is not yet."""
+    go = shutil.which("go")
+    if not go:
+        raise EtcdError("etcd as a Go module needs Go, which is not on this machine")
+    os.makedirs(os.path.dirname(MODULE), exist_ok=True)
+    done = subprocess.run([go, "build", "-mod=readonly", "-o", MODULE, "."], cwd=MODULE_SOURCE,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode != 0:
+        raise EtcdError("cannot build tests/clients/etcd:\n" + done.stdout)
+    return MODULE
+
+
+def main():
+    try:
+        print(debian())
+    except (EtcdError, OSError, subprocess.CalledProcessError) as e:
+        print(f"etcd: {e}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
