@@ -6,7 +6,7 @@
 //   Cluster   entries a second through a cluster of real members; what is in flight is
 //             one proposal, as in one turn of the server's loop.
 //   Election  elections a second among real members: a transfer of leadership with all
-//             votes, up to an entry of the new term that everybody has applied.
+//             votes, up to a committed entry of the new term.
 #include <benchmark/benchmark.h>
 
 #include <cstdint>

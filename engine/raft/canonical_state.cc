@@ -38,6 +38,7 @@ class CanonicalState::Writer {
 
 void CanonicalState::Append(const Raft& raft, Renaming rename, std::string* out) {
   CHECK(raft.config_.async_storage_writes);
+  CHECK(raft.config_.read_only == ReadOnlyMode::kSafe);
   // So there is nothing in the lists of what is to be handed out, and the states handed
   // out last are the present ones.
   CHECK(!raft.HasReady());

@@ -4,7 +4,8 @@
 // Left out is what decides nothing: counters, scratch memory, the generator, and time.
 // A member makes exactly one comparison with the clock that is not the falling due of a
 // deadline (whether a leader was heard within an election timeout); its result is
-// included. When deadlines fall due is the business of whoever drives the member.
+// included. When deadlines fall due is the business of whoever drives the member. Leases
+// are about time itself: there are no such bytes with lease-based reads.
 #ifndef QUORATE_ENGINE_RAFT_CANONICAL_STATE_H_
 #define QUORATE_ENGINE_RAFT_CANONICAL_STATE_H_
 
@@ -26,6 +27,7 @@ class CanonicalState {
   using Renaming = absl::FunctionRef<MemberId(MemberId)>;
 
   // Appends to *out. Between turns only: with asynchronous storage, and nothing ready.
+  // Config::read_only is kSafe.
   static void Append(const Raft& raft, Renaming rename, std::string* out);
 
  private:

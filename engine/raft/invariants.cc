@@ -133,6 +133,9 @@ absl::Status CheckTransition(const StateView& before, const Raft& after) {
   if (log.last_index() < before.hard_state.commit) {
     return Broken(after, "committed entries stay");
   }
+  if (same_term && after.role() == Role::kCandidate && before.role != Role::kCandidate) {
+    return Broken(after, "a candidacy begins a term");
+  }
   const bool was_leader = before.role == Role::kLeader;
   if (was_leader && same_term) {
     // Figure 3, Leader Append-Only; and it leads to the end of its term or steps down.

@@ -78,7 +78,8 @@ enum class RequestKind : uint8_t {
   kAuthenticate,  // InternalAuthenticateRequest -> AuthenticateResponse
 };
 
-// Who a request says it comes from. Counts only while authentication is enabled.
+// Who a request says it comes from. Counts only while authentication is enabled. What the
+// server asks for by itself (probes, compaction by the clock) it asks as "root", by kName.
 struct Credentials {
   enum class Kind : uint8_t {
     kNone,

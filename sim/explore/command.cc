@@ -144,11 +144,7 @@ void Print(const Running& run, const Findings& findings) {
 void OnFailedAssertion(const char* text) {
   if (running == nullptr) return;
   const Running run = *std::exchange(running, nullptr);
-  Findings findings = run.explorer->findings();
-  findings.violation =
-      Violation{Rule::kAssertion, VirtualTime(), text, run.explorer->PresentTrace()};
-  findings.depth = findings.violation->evidence.size();
-  Print(run, findings);
+  Print(run, run.explorer->FailedAssertion(text));
   std::_Exit(1);
 }
 

@@ -4,7 +4,7 @@
 #include <limits>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "absl/strings/ascii.h"
 #include "base/check.h"
 #include "base/coding.h"
 
@@ -121,9 +121,8 @@ bool Explorer::Expand(uint64_t number) {
   for (size_t i = 0; i < count; ++i) {
     const Successor& successor = successors_[i];
     if (!visited_.Insert(successor.digest)) continue;
-    if (!model_.IsSound(successor.cluster, list_[successor.choice])) {
-      return Broken(number, successor.choice);
-    }
+    choice_ = successor.choice;
+    if (!model_.IsSound(successor.cluster, list_[choice_])) return Broken(number, choice_);
     Found(successor, number);
   }
   return true;
@@ -153,16 +152,17 @@ std::vector<std::string> Explorer::Trace(uint64_t number, size_t choice) {
   return lines;
 }
 
-std::vector<std::string> Explorer::PresentTrace() {
-  std::vector<size_t> way;
-  for (uint64_t number = number_; number != 0; number = parents_[number]) {
-    way.push_back(choices_[number]);
-  }
-  if (way.empty()) return {model_.Describe(list_.at(choice_))};
-  const size_t last = way.front();
-  std::vector<std::string> lines = Trace(parents_[number_], last);
-  lines.push_back(model_.Describe(list_.at(choice_)));
-  return lines;
+const Findings& Explorer::FailedAssertion(absl::string_view text) {
+  Count();
+  const std::string what(absl::StripTrailingAsciiWhitespace(text));
+  findings_.violation = Violation{Rule::kAssertion, VirtualTime(), what, {}};
+  std::vector<std::string>& lines = findings_.violation->evidence;
+  // What comes of the last step is not known.
+  const std::string last = model_.Describe(list_.at(choice_));
+  if (number_ != 0) lines = Trace(parents_[number_], choices_[number_]);
+  lines.push_back(last);
+  findings_.depth = lines.size();
+  return findings_;
 }
 
 }  // namespace quorate::sim::explore

@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "sim/explore/bounds.h"
 #include "sim/explore/model.h"
 #include "sim/explore/visited.h"
@@ -65,10 +66,8 @@ class Explorer {
   // Once.
   const Findings& Run();
 
-  // As of the last look at the bounds, or of the end.
-  const Findings& findings() const { return findings_; }
-  // The steps that led to the one that is being tried, and that one: for a crash hook.
-  std::vector<std::string> PresentTrace();
+  // An assertion failed in the step that is being tried: from within a crash hook.
+  const Findings& FailedAssertion(absl::string_view text);
 
  private:
   // Encoded clusters in the order in which they were found, freed as they are read.

@@ -87,10 +87,30 @@ void Member::Report(Rule rule, std::string text, Outcome* outcome) const {
   outcome->violation = Violation{rule, VirtualTime(), std::move(text), {}};
 }
 
+std::array<LogIndex, kMaxMembers> Member::Matches() const {
+  std::array<LogIndex, kMaxMembers> matches = {};
+  if (raft_->role() != raft::Role::kLeader) return matches;
+  for (const raft::Member& member : raft_->tracker().members()) {
+    matches[member.id.value() - 1] = member.progress.match;
+  }
+  return matches;
+}
+
 // Every call of raft is judged by itself.
 void Member::Do(Outcome* outcome, const std::function<void()>& action) {
   const raft::StateView before = raft::ViewOf(*raft_);
+  const auto matches_before = Matches();
   action();
+  if (raft_->role() == raft::Role::kLeader && raft_->term() == before.hard_state.term) {
+    const auto matches = Matches();
+    for (size_t i = 0; i < kMaxMembers; ++i) {
+      if (matches[i] >= matches_before[i]) continue;
+      Report(Rule::kAssertion,
+             absl::StrCat("member ", id_.value(), " forgets what member ", i + 1,
+                          " is known to match"),
+             outcome);
+    }
+  }
   absl::Status status = raft::CheckTransition(before, *raft_);
   if (status.ok()) status = raft::CheckState(*raft_);
   if (!status.ok()) Report(Rule::kAssertion, std::string(status.message()), outcome);
@@ -293,6 +313,7 @@ MemberView Member::View() const {
     view.durable.push_back(LinkAfter(chain, entry));
     chain = view.durable.back().chain;
   }
+  view.match = Matches();
   view.units = units_.size();
   view.promotable = raft_->IsPromotable();
   view.unsynced_commit = written_ != synced_;

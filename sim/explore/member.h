@@ -8,6 +8,7 @@
 #ifndef QUORATE_SIM_EXPLORE_MEMBER_H_
 #define QUORATE_SIM_EXPLORE_MEMBER_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -57,7 +58,9 @@ struct MemberView {
   Term durable_term;
   std::vector<Link> log;      // [i] is index i + 1
   std::vector<Link> durable;  // the log on the disk
-  size_t units = 0;           // writes under way
+  // On a leader: [id - 1], how far each member is known to match.
+  std::array<LogIndex, kMaxMembers> match = {};
+  size_t units = 0;  // writes under way
   bool promotable = false;
   // The disk holds a later commit index than it has synced.
   bool unsynced_commit = false;
@@ -102,6 +105,7 @@ class Member {
   Member(const Member& other);
   void Start();
   void Do(Outcome* outcome, const std::function<void()>& action);
+  std::array<LogIndex, kMaxMembers> Matches() const;
   void Drain(Outcome* outcome);
   void Acknowledge(Unit* unit, Outcome* outcome);
   void CompleteFirst(Outcome* outcome);

@@ -239,10 +239,33 @@ bool Model::IsSound(const Cluster& next, const Choice& choice) {
   return !violation_.has_value();
 }
 
+// Whether what the message is about is over for its receiver, also if that crashes now.
+bool Model::IsOver(const MessagePool::Info& info, const MemberView& receiver) const {
+  if (info.term == Term(0) || info.term > receiver.durable_term) return false;
+  if (info.term < receiver.durable_term) return true;
+  // The term is on the disk. Who follows in it will neither stand nor lead in it again,
+  // who leads it stands in it no more.
+  const bool follows = receiver.role == raft::Role::kFollower;
+  const bool leads = receiver.role == raft::Role::kLeader && receiver.term == info.term;
+  switch (info.type) {
+    case raft::MessageType::kVoteResp:
+      return follows || leads;
+    case raft::MessageType::kHeartbeatResp:
+      return follows;
+    case raft::MessageType::kAppResp:
+      // What a follower is known to match only grows; but any word of it counts when a
+      // leader looks for its quorum.
+      return follows ||
+             (leads && !bounds_.check_quorum && info.index < receiver.match[info.from - 1]);
+    default:
+      return false;
+  }
+}
+
 bool Model::IsDead(const Cluster& cluster, uint32_t message) {
   const MessagePool::Info& info = messages_.info(message);
   const uint32_t receiver = cluster.members[info.to - 1];
-  if (info.term == Term(0) || info.term >= members_.view(receiver).durable_term) return false;
+  if (!IsOver(info, members_.view(receiver))) return false;
   return members_.React(receiver, {InputKind::kDeliver, message}).IsNothing(receiver);
 }
 

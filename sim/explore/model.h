@@ -6,8 +6,9 @@
 //   - A crash and the restart are one step (see Bounds::crashes).
 //   - A delivery that nobody can notice (the member is unchanged and says nothing) is no
 //     step: all that could follow can also follow with the message still in flight.
-//   - A message of a term below the one on its receiver's disk that has no effect now
-//     never will have: it is taken out of the network.
+//   - A message that has no effect now and never will have, since what it is about is
+//     over for its receiver (a term, a candidacy, a leadership, the match that it tells
+//     of), is taken out of the network.
 //   - Clusters that differ by a renaming of the members count as one.
 #ifndef QUORATE_SIM_EXPLORE_MODEL_H_
 #define QUORATE_SIM_EXPLORE_MODEL_H_
@@ -138,6 +139,7 @@ class Model {
   bool EnterHistory(const Choice& choice, const Reaction& reaction, Cluster* next);
   void UpdateFlight(const Cluster& cluster, const Choice& choice, const Reaction& reaction,
                     Cluster* next);
+  bool IsOver(const MessagePool::Info& info, const MemberView& receiver) const;
   bool IsDead(const Cluster& cluster, uint32_t message);
   void Change(const Digest* gone, const Digest* come);
   std::array<const MemberView*, kMaxMembers> ViewsOf(const Cluster& cluster) const;

@@ -39,7 +39,8 @@ uint32_t MessagePool::Add(raft::Message message) {
   const auto [number, fresh] = index_.Add(symmetry_, kMessageKind, append);
   if (fresh) {
     CHECK_LT(number, uint32_t{1} << kArgumentBits);
-    infos_.push_back({message.type, static_cast<uint8_t>(message.to.value()), message.term});
+    infos_.push_back({message.type, static_cast<uint8_t>(message.to.value()),
+                      static_cast<uint8_t>(message.from.value()), message.term, message.index});
     messages_.push_back(std::move(message));
   }
   return number;

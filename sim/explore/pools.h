@@ -47,7 +47,9 @@ class MessagePool {
   struct Info {
     raft::MessageType type = raft::MessageType::kHup;
     uint8_t to = 0;
+    uint8_t from = 0;
     Term term;
+    LogIndex index;
   };
 
   explicit MessagePool(const Symmetry* symmetry) : symmetry_(*symmetry) {}

@@ -43,6 +43,7 @@ std::string AuthSource::User() {
   }
   const uint64_t n = draw_.Below(100);
   if (!known_.auth_enabled()) {
+    if (release_.has_early_auth) return "";
     if (n == 0) return std::string(kNobody);
     return n < 5 && !any.empty() ? draw_.Member(any) : "";
   }

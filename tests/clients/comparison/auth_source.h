@@ -8,14 +8,15 @@
 #include "tests/clients/comparison/draw.h"
 #include "tests/clients/comparison/known.h"
 #include "tests/clients/comparison/kv_source.h"
+#include "tests/clients/comparison/release.h"
 
 namespace quorate::differential {
 
 class AuthSource {
  public:
   // All borrowed.
-  AuthSource(Draw* draw, const Known* known, KvSource* kv)
-      : draw_(*draw), known_(*known), kv_(*kv) {}
+  AuthSource(Draw* draw, const Known* known, KvSource* kv, const Release& release)
+      : draw_(*draw), known_(*known), kv_(*kv), release_(release) {}
 
   // A step of one of the Auth service's types, without its user. In place of AuthEnable
   // comes what that still lacks.
@@ -41,6 +42,7 @@ class AuthSource {
   Draw& draw_;
   const Known& known_;
   KvSource& kv_;
+  const Release release_;
 };
 
 }  // namespace quorate::differential

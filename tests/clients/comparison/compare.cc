@@ -92,9 +92,9 @@ void Sort(Message* message) {
 // Whether the reference's release answers this in its own way altogether.
 bool IsIncomparable(const Step& step, const Release& release, const Answer& reference,
                     const Answer& subject) {
-  if (release.checks_puts_first && step.type == Type::kTxn) {
-    return !reference.status.ok() && !subject.status.ok();
-  }
+  const bool both_refuse = !reference.status.ok() && !subject.status.ok();
+  if (release.checks_puts_first && step.type == Type::kTxn) return both_refuse;
+  if (release.has_early_auth && Info(step.type).group == "auth") return both_refuse;
   if (!release.hash_is_not_stored || step.type != Type::kHashKv) return false;
   if (!reference.status.ok()) return reference.status.code() == absl::StatusCode::kOutOfRange;
   // A stored hash belongs to an earlier compact revision.

@@ -62,7 +62,7 @@ Generator::Generator(uint64_t seed, const std::set<Type>& types, const Release& 
       kv_(&draw_, &known_, release),
       watch_(&draw_, &known_, &kv_, release),
       lease_(&draw_, &known_),
-      auth_(&draw_, &known_, &kv_) {
+      auth_(&draw_, &known_, &kv_, release) {
   CHECK(!types_.empty());
   for (const Type type : types_) total_weight_ += Weight(type);
 }

@@ -24,6 +24,10 @@ struct Release {
   bool checks_puts_first = false;
   // Watchers may start at negative revisions; not to be asked (until 3.5).
   bool takes_negative_start = false;
+  // Tokens are looked at while authentication is off; there is no AuthStatus; of two
+  // reasons to refuse an Auth request it tells another one. Not to be asked, but for the
+  // last (until 3.5).
+  bool has_early_auth = false;
   // Unknown sort orders and targets are not refused; not to be asked, since a transaction
   // that 3.7 refuses would change the store.
   bool takes_any_sort_option = false;
@@ -39,6 +43,7 @@ struct Release {
                      .compaction_forgets_deletion = true,
                      .checks_puts_first = true,
                      .takes_negative_start = true,
+                     .has_early_auth = true,
                      .takes_any_sort_option = true};
     }
     return std::nullopt;

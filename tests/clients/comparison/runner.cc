@@ -98,8 +98,7 @@ absl::Status Runner::Run() {
     absl::Status status = RunStep(step);
     if (status.ok() && report_.requests % kSettleEvery == 0) status = Settle();
     if (status.ok() && report_.requests % options_.hash_every == 0) {
-      const Known& known = generator_.known();
-      status = CompareHash(known.revision(), known.auth_enabled() ? "root" : "");
+      status = CompareHash(generator_.known().revision());
     }
     report_.watches = judge_.sums();
     if (status.ok()) continue;
@@ -154,9 +153,7 @@ absl::Status Runner::Conclude(const Step& step, std::array<Answer, 2> answers) {
 absl::Status Runner::AwaitHistory(int64_t revision) {
   if (Wait(kPatience, [&] { return observed_revision_ >= revision; })) return absl::OkStatus();
   return absl::InternalError(
-      absl::StrCat("the reference's watcher of everything has not seen "
-                   "revision ",
-                   revision));
+      absl::StrCat("the reference's watcher of everything has not seen revision ", revision));
 }
 
 absl::Status Runner::RunCall(const Step& step) {
@@ -168,8 +165,10 @@ absl::Status Runner::RunCall(const Step& step) {
   if (step.awaits_expiry.has_value()) RETURN_IF_ERROR(AwaitExpiry(*step.awaits_expiry, step.user));
   std::array<Answer, 2> answers;
   RETURN_IF_ERROR(Ask(step, &answers));
+  // A compaction that is not physical goes on for a while behind etcd's answer. Then the
+  // hash that it has stored answers for its revision.
   if (step.type == Type::kCompact && answers[kReference].status.ok()) {
-    RETURN_IF_ERROR(AwaitCompaction(step));
+    RETURN_IF_ERROR(CompareHash(step.As<etcdserverpb::CompactionRequest>().revision()));
   }
   int64_t revision = 0;
   const Answer& reference = answers[kReference];
@@ -204,17 +203,11 @@ absl::Status Runner::AwaitExpiry(int64_t lease, const std::string& user) {
   return absl::InternalError(absl::StrCat("lease ", lease, " does not expire"));
 }
 
-// A compaction that is not physical goes on for a while behind etcd's answer. Then the
-// hash that it has stored answers for its revision.
-absl::Status Runner::AwaitCompaction(const Step& compaction) {
-  return CompareHash(compaction.As<etcdserverpb::CompactionRequest>().revision(), compaction.user);
-}
-
 // Until the hashes are the same, or patience is over.
-absl::Status Runner::CompareHash(int64_t revision, const std::string& user) {
+absl::Status Runner::CompareHash(int64_t revision) {
   Step step;
   step.type = Type::kHashKv;
-  step.user = user;
+  if (generator_.known().auth_enabled()) step.user = "root";
   auto request = std::make_shared<etcdserverpb::HashKVRequest>();
   request->set_revision(revision);
   step.request = request;

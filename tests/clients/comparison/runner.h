@@ -54,8 +54,7 @@ class Runner {
   absl::Status Cancel(const Step& step);
   absl::Status Progress(const Step& step);
   absl::Status AwaitExpiry(int64_t lease, const std::string& user);
-  absl::Status AwaitCompaction(const Step& compaction);
-  absl::Status CompareHash(int64_t revision, const std::string& user);
+  absl::Status CompareHash(int64_t revision);
   absl::Status Settle();
   void OpenWatch(int stream, const std::string& user);
   void SendWatch(const Step& step);
