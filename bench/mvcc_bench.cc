@@ -74,7 +74,7 @@ void BM_ApplyPut(benchmark::State& state) {
     request.key = key;
     request.value = value;
     BytesBuilder out(96);
-    benchmark::DoNotOptimize(ApplyPut(store.get(), nullptr, request, Identity(), &out));
+    benchmark::DoNotOptimize(ApplyPut(store.get(), request, Identity(), &out));
   }
   state.SetItemsProcessed(state.iterations());
 }
@@ -148,7 +148,7 @@ void BM_TxnCompareAndPut(benchmark::State& state) {
     put.value = value;
     txn.success.emplace_back(put);
     BytesBuilder out(128);
-    benchmark::DoNotOptimize(ApplyTxn(store.get(), nullptr, txn, Identity(), &out));
+    benchmark::DoNotOptimize(ApplyTxn(store.get(), txn, Identity(), &out));
   }
   state.SetItemsProcessed(state.iterations());
 }

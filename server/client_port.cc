@@ -6,6 +6,7 @@
 #include "server/services/cluster.h"
 #include "server/services/kv.h"
 #include "server/services/later.h"
+#include "server/services/lease.h"
 #include "server/services/maintenance.h"
 #include "server/services/watch.h"
 
@@ -27,6 +28,7 @@ ClientPort::ClientPort(const io::Env& env, node::Node* node, const config::Confi
 
   services::AddKv(grpc_.get(), node);
   services::AddWatch(grpc_.get(), node, leaders_.get());
+  services::AddLease(grpc_.get(), node, leaders_.get());
   services::AddCluster(grpc_.get(), node);
   services::AddMaintenance(grpc_.get(), node);
   services::Auth::Options auth;

@@ -211,7 +211,8 @@ void Server::Impl::StartNode(StartPoint start) {
                                    std::move(start.wal), std::move(start.checkpoints), transport_);
   client_port_ = std::make_unique<ClientPort>(
       env_, node_.get(), config_,
-      metrics::Sources{node_.get(), nullptr, rafthttp_.get(), options_.process_stats});
+      metrics::Sources{node_.get(), nullptr, rafthttp_.get(), options_.process_stats,
+                       config_.QuotaBytes()});
   metrics::Histogram* fsync = client_port_->metrics()->wal_fsync();
   node_->wal()->SetSyncObserver([fsync](Duration time) { fsync->Observe(time); });
   if (rafthttp_ == nullptr) return;
@@ -237,6 +238,9 @@ node::Options Server::Impl::NodeOptions() {
   replica.server_version = config::kServerVersion;
   replica.max_txn_ops = config_.max_txn_ops;
   replica.max_request_bytes = config_.max_request_bytes;
+  replica.lease_checkpoint_interval = config_.lease_checkpoint_interval;
+  replica.quota_bytes = config_.QuotaBytes();
+  replica.min_lease_ttl = config_.MinLeaseTtl();
   replica.watch_progress_interval = config_.watch_progress_notify_interval;
   replica.run_id = static_cast<uint64_t>(env_.loop->WallNow().unix_millis());
   replica.raft.heartbeat_interval = config_.heartbeat_interval;

@@ -26,6 +26,13 @@ constexpr size_t kChecksumBytes = 4;
 // Without a word from the receiver a snapshot counts as lost.
 constexpr Duration kSnapshotPatience = Seconds(1);
 
+// Types of datagrams beyond raft's, for filters.
+constexpr DatagramType kForwardType = 43;
+constexpr DatagramType kForwardedType = 44;
+// What a message weighs besides its body, and how long the one asked may take.
+constexpr size_t kForwardOverheadBytes = 64;
+constexpr Duration kForwardTimeout = Seconds(1);
+
 // checksum, message
 Bytes Frame(const raft::Message& message) {
   BytesBuilder out(kChecksumBytes + raft::EncodedSize(message));
@@ -47,6 +54,10 @@ class Cluster::Transport final : public node::PeerTransport {
   Transport(Cluster* cluster, size_t member) : cluster_(cluster), member_(member) {}
 
   void Send(absl::Span<raft::Message> messages) override { cluster_->Send(member_, messages); }
+  void Forward(MemberId to, engine::RequestKind kind, const Bytes& body,
+               node::ForwardCallback done) override {
+    cluster_->Forward(member_, to, kind, body, std::move(done));
+  }
   void SendSnapshot(raft::Message message, engine::StateImage image) override {
     cluster_->SendSnapshot(member_, std::move(message), std::move(image));
   }
@@ -114,6 +125,7 @@ config::Config Cluster::ConfigOf(size_t member, size_t members, const Options& o
   config.checkpoint_pack_bytes = options.checkpoint_pack_bytes;
   config.max_append_bytes = options.max_append_bytes;
   config.max_apply_entries = options.max_apply_entries;
+  config.lease_checkpoint_interval = options.lease_checkpoint_interval;
   config.log_level = "error";
   return config;
 }
@@ -275,6 +287,25 @@ void Cluster::Send(size_t from, absl::Span<raft::Message> messages) {
         sender.host->id(), At(to).host->id(), static_cast<DatagramType>(message.type), size,
         [this, to, number = ++frames_, frame = std::move(frame)] { Deliver(to, number, frame); });
   }
+}
+
+// There and back as datagrams; what is lost stays without an answer.
+void Cluster::Forward(size_t from, MemberId to_id, engine::RequestKind kind, const Bytes& body,
+                      node::ForwardCallback done) {
+  const size_t to = NumberOf(to_id);
+  if (to == 0) return;
+  const auto answer = [this, from, to, done = std::move(done)](absl::Status status, Bytes reply) {
+    network_->Send(
+        At(to).host->id(), At(from).host->id(), kForwardedType,
+        reply.size() + kForwardOverheadBytes,
+        [done, status = std::move(status), reply = std::move(reply)] { done(status, reply); });
+  };
+  network_->Send(At(from).host->id(), At(to).host->id(), kForwardType,
+                 body.size() + kForwardOverheadBytes, [this, to, kind, body, answer] {
+                   node::Node* const n = node(to);
+                   if (n == nullptr) return;
+                   n->OnForwarded(engine::PeerKindOf(kind), body, kForwardTimeout, answer);
+                 });
 }
 
 // The chunks of a transfer as one datagram, and one that says that it has arrived.

@@ -118,6 +118,8 @@ class Cluster {
   void OnFailure(size_t member, const absl::Status& why);
   void Send(size_t from, absl::Span<raft::Message> messages);
   void Deliver(size_t to, uint64_t number, const Bytes& frame);
+  void Forward(size_t from, MemberId to, engine::RequestKind kind, const Bytes& body,
+               node::ForwardCallback done);
   void SendSnapshot(size_t from, raft::Message message, engine::StateImage image);
   void DeliverSnapshot(size_t to, const std::vector<Bytes>& chunks);
   void ReportSnapshot(size_t from, uint64_t incarnation, MemberId to, bool ok);

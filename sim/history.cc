@@ -14,7 +14,9 @@ void AppendResult(const OperationResult& result, std::string* out) {
   for (size_t i = 0; i < result.kvs.size() && i < kKeysShown; ++i) {
     const KeyValue& kv = result.kvs[i];
     absl::StrAppend(out, ", ", absl::CEscape(kv.key), "='", absl::CEscape(kv.value), "' (create ",
-                    kv.create_revision, ", mod ", kv.mod_revision, ", version ", kv.version, ")");
+                    kv.create_revision, ", mod ", kv.mod_revision, ", version ", kv.version);
+    if (kv.lease != 0) absl::StrAppend(out, ", lease ", kv.lease);
+    out->append(")");
   }
   if (result.kvs.size() > kKeysShown) absl::StrAppend(out, ", ...");
   if (result.more) absl::StrAppend(out, ", more");
@@ -31,6 +33,7 @@ std::string Describe(const Result& result) {
   std::string out = absl::StrCat("revision ", result.revision);
   if (result.refused) out.append(", refused");
   if (result.succeeded) out.append(", succeeded");
+  if (result.lease_found) absl::StrAppend(&out, ", lease with ", result.ttl, " s");
   for (const OperationResult& operation : result.operations) {
     out.append(" [");
     AppendResult(operation, &out);

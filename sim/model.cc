@@ -46,6 +46,8 @@ void AppendOperation(const Operation& operation, std::string* out) {
       absl::StrAppend(out, "put ");
       AppendRange(operation, out);
       absl::StrAppend(out, " = '", absl::CEscape(operation.value), "'");
+      if (operation.lease != 0) absl::StrAppend(out, " lease ", operation.lease);
+      if (operation.ignore_lease) absl::StrAppend(out, " ignore-lease");
       break;
     case Operation::Kind::kDelete:
       absl::StrAppend(out, "delete ");
@@ -85,7 +87,7 @@ bool InRange(absl::string_view key, absl::string_view from, absl::string_view ra
 }
 
 bool Request::ReadOnly() const {
-  if (shape == Shape::kCompact) return false;
+  if (shape == Shape::kCompact || shape == Shape::kRevoke) return false;
   const auto reads = [](const Operation& o) { return o.kind == Operation::Kind::kRange; };
   return std::all_of(success.begin(), success.end(), reads) &&
          std::all_of(failure.begin(), failure.end(), reads);
@@ -93,7 +95,20 @@ bool Request::ReadOnly() const {
 
 std::string Request::Fingerprint() const {
   std::string out;
-  if (shape == Shape::kCompact) return absl::StrCat("compact ", compact_revision);
+  switch (shape) {
+    case Shape::kCompact:
+      return absl::StrCat("compact ", compact_revision);
+    case Shape::kGrant:
+      return absl::StrCat("grant lease ", lease, " for ", ttl, " s");
+    case Shape::kRevoke:
+      return absl::StrCat("revoke lease ", lease);
+    case Shape::kKeepAlive:
+      return absl::StrCat("keep lease ", lease, " alive");
+    case Shape::kTimeToLive:
+      return absl::StrCat("ask for lease ", lease);
+    default:
+      break;
+  }
   if (serializable) out.append("serializable ");
   if (shape != Shape::kTxn) {
     AppendOperations(success, &out);
@@ -122,7 +137,9 @@ const Model::Version* Model::Find(const History& history, int64_t revision) cons
 }
 
 KeyValue Model::Show(const std::string& key, const Version& version) const {
-  return KeyValue{key, version.value, version.create_revision, version.revision, version.version};
+  return KeyValue{
+      key,          version.value, version.create_revision, version.revision, version.version,
+      version.lease};
 }
 
 void Model::ForEach(const Operation& operation, int64_t revision,
@@ -170,7 +187,9 @@ OperationResult Model::Range(const Operation& operation, int64_t revision) const
               return;
             }
             result.kvs.push_back(Show(key, version));
-            if (operation.keys_only) result.kvs.back().value.clear();
+            if (!operation.keys_only) return;
+            result.kvs.back().value.clear();
+            result.kvs.back().lease = 0;
           });
   return result;
 }
@@ -183,6 +202,11 @@ void Model::Record(const std::string& key, Version version) {
   changed_ = true;
   changes_.back().push_back(std::move(change));
   History& history = keys_[key];
+  // The key leaves the lease that it was attached to, for another one or for none.
+  if (!history.empty() && history.back().lease != 0) {
+    leases_[history.back().lease].keys.erase(key);
+  }
+  if (version.lease != 0) leases_[version.lease].keys.insert(key);
   // Within one request a key may be written once only (etcd refuses more), except that
   // a read of the same request must see the write: versions of one revision replace.
   if (!history.empty() && history.back().revision == version.revision) history.pop_back();
@@ -199,6 +223,7 @@ OperationResult Model::Put(const Operation& operation) {
   version.create_revision = before == nullptr ? writing_ : before->create_revision;
   version.version = before == nullptr ? 1 : before->version + 1;
   version.value = operation.value;
+  version.lease = operation.ignore_lease && before != nullptr ? before->lease : operation.lease;
   Record(operation.key, std::move(version));
   return result;
 }
@@ -211,12 +236,35 @@ OperationResult Model::Delete(const Operation& operation) {
     if (operation.prev_kv) result.kvs.push_back(Show(key, version));
   });
   result.count = static_cast<int64_t>(keys.size());
-  for (const std::string& key : keys) Record(key, Version{writing_, 0, 0, ""});
+  for (const std::string& key : keys) Record(key, Version{writing_, 0, 0, "", 0});
+  return result;
+}
+
+Result Model::ApplyLease(const Request& request) {
+  Result result;
+  const auto lease = leases_.find(request.lease);
+  if (request.shape == Request::Shape::kGrant) {
+    result.refused = lease != leases_.end();
+    if (!result.refused) leases_[request.lease].ttl = request.ttl;
+  } else {
+    CHECK_MSG(request.shape == Request::Shape::kRevoke, "renewals are in no log");
+    result.refused = lease == leases_.end();
+    if (!result.refused) {
+      const std::set<std::string> keys = lease->second.keys;
+      for (const std::string& key : keys) Record(key, Version{writing_, 0, 0, "", 0});
+      leases_.erase(request.lease);
+    }
+  }
   return result;
 }
 
 bool Model::Refused(const std::vector<Operation>& operations, int64_t revision) const {
   return std::any_of(operations.begin(), operations.end(), [&](const Operation& o) {
+    if (o.kind == Operation::Kind::kPut) {
+      const auto it = keys_.find(o.key);
+      const bool present = it != keys_.end() && Find(it->second, revision) != nullptr;
+      return (o.lease != 0 && leases_.count(o.lease) == 0) || (o.ignore_lease && !present);
+    }
     if (o.kind != Operation::Kind::kRange || o.revision <= 0) return false;
     return o.revision > revision || o.revision < compacted_;
   });
@@ -257,7 +305,7 @@ Result Model::Apply(const Request& request) {
   }
   writing_ = revision_ + 1;
   changed_ = false;
-  result = Perform(request);
+  result = request.AboutLease() ? ApplyLease(request) : Perform(request);
   if (changed_) ++revision_;
   writing_ = 0;
   result.revision = revision_;

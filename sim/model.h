@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@ struct KeyValue {
   int64_t create_revision = 0;
   int64_t mod_revision = 0;
   int64_t version = 0;
+  int64_t lease = 0;
 
   friend bool operator==(const KeyValue&, const KeyValue&) = default;
 };
@@ -36,7 +38,9 @@ struct Operation {
   std::string key;
   // Empty: the one key. "\0" (one zero byte): every key from `key` on. Else exclusive.
   std::string range_end;
-  std::string value;  // kPut
+  std::string value;          // kPut
+  int64_t lease = 0;          // kPut: attached to it; 0 = to none
+  bool ignore_lease = false;  // kPut: stays attached as it is; refused if there is no key
   // kRange: 0 = no limit; 0 = the present revision.
   int64_t limit = 0;
   int64_t revision = 0;
@@ -64,7 +68,17 @@ struct Comparison {
 // What a client asks for. A plain range, put or delete is one operation in `success`;
 // a transaction performs `success` if all comparisons hold, else `failure`.
 struct Request {
-  enum class Shape : uint8_t { kRange, kPut, kDelete, kTxn, kCompact };
+  enum class Shape : uint8_t {
+    kRange,
+    kPut,
+    kDelete,
+    kTxn,
+    kCompact,
+    kGrant,
+    kRevoke,
+    kKeepAlive,
+    kTimeToLive,
+  };
   Shape shape = Shape::kRange;
   // kRange: may be answered from a member's own, possibly stale, state.
   bool serializable = false;
@@ -72,9 +86,14 @@ struct Request {
   std::vector<Operation> success;
   std::vector<Operation> failure;
   int64_t compact_revision = 0;  // kCompact
+  int64_t lease = 0;             // kGrant, kRevoke, kKeepAlive, kTimeToLive
+  int64_t ttl = 0;               // kGrant, in seconds
 
-  // True if performing it never changes the store, whatever is in it.
+  // True if performing it never changes the store, whatever is in it. (What it may change
+  // of a lease does not count, except that a revocation takes keys with it.)
   bool ReadOnly() const;
+  // Is about a lease and not about keys.
+  bool AboutLease() const { return shape >= Shape::kGrant; }
   // A text equal for equal requests, for use as a key and in messages to people.
   std::string Fingerprint() const;
 
@@ -96,8 +115,13 @@ struct Result {
   int64_t revision = 0;
   // kTxn: the comparisons held.
   bool succeeded = false;
-  // The request was refused: a range at a compacted or future revision.
+  // The request was refused: a range at a compacted or future revision, a put to a lease
+  // or key that must exist and does not, a grant of a lease that does.
   bool refused = false;
+  // kGrant, kKeepAlive, kTimeToLive: there is such a lease, and its times in seconds.
+  bool lease_found = false;
+  int64_t ttl = 0;
+  int64_t granted_ttl = 0;  // kTimeToLive
   std::vector<OperationResult> operations;
 
   friend bool operator==(const Result&, const Result&) = default;
@@ -126,6 +150,12 @@ class Model {
 
   int64_t revision() const { return revision_; }
   int64_t compacted() const { return compacted_; }
+  // Leases by id, with their attached keys.
+  struct Lease {
+    int64_t ttl = 0;
+    std::set<std::string> keys;
+  };
+  const std::map<int64_t, Lease>& leases() const { return leases_; }
   // Changes of one revision, in the order in which they were made.
   const std::vector<Change>& ChangesAt(int64_t revision) const;
 
@@ -135,6 +165,7 @@ class Model {
     int64_t create_revision = 0;
     int64_t version = 0;  // 0: deleted
     std::string value;
+    int64_t lease = 0;
   };
   using History = std::vector<Version>;
 
@@ -149,6 +180,7 @@ class Model {
   OperationResult Put(const Operation& operation);
   OperationResult Delete(const Operation& operation);
   void Record(const std::string& key, Version version);
+  Result ApplyLease(const Request& request);
   Result Perform(const Request& request);
 
   int64_t revision_ = 1;
@@ -157,6 +189,7 @@ class Model {
   int64_t writing_ = 0;
   bool changed_ = false;
   std::map<std::string, History> keys_;
+  std::map<int64_t, Lease> leases_;
   std::vector<std::vector<Change>> changes_;  // [revision - 2]
 };
 

@@ -57,6 +57,7 @@ SeedReport FromParsed(const Json& in) {
   out.acknowledged_writes = in.at("acknowledged_writes").get<uint64_t>();
   out.checked_reads = in.at("checked_reads").get<uint64_t>();
   out.watch_events = in.at("watch_events").get<uint64_t>();
+  out.leases_expired = in.at("leases_expired").get<uint64_t>();
   out.searches_given_up = in.at("searches_given_up").get<uint64_t>();
   out.answered_after = in.at("answered_after").get<uint64_t>();
   out.converged_after = in.at("converged_after").get<uint64_t>();
@@ -126,6 +127,7 @@ std::string ToJson(const SeedReport& report) {
                     {"acknowledged_writes", report.acknowledged_writes},
                     {"checked_reads", report.checked_reads},
                     {"watch_events", report.watch_events},
+                    {"leases_expired", report.leases_expired},
                     {"searches_given_up", report.searches_given_up},
                     {"answered_after", report.answered_after},
                     {"converged_after", report.converged_after},
@@ -187,6 +189,7 @@ void Tally::Add(const SeedReport& report) {
   acknowledged_writes_ += report.acknowledged_writes;
   checked_reads_ += report.checked_reads;
   watch_events_ += report.watch_events;
+  leases_expired_ += report.leases_expired;
   searches_given_up_ += report.searches_given_up;
   self_stops_ += report.failures.size();
   converged_after_max_ = std::max(converged_after_max_, report.converged_after);
@@ -207,6 +210,7 @@ std::vector<Tally::Total> Tally::Totals() const {
           {"acknowledged_writes", acknowledged_writes_, true},
           {"checked_reads", checked_reads_, true},
           {"watch_events", watch_events_, true},
+          {"leases_expired", leases_expired_, true},
           {"searches_given_up", searches_given_up_, false},
           {"members_stopped_by_themselves", self_stops_, false}};
 }

@@ -79,6 +79,7 @@ class Tally {
   uint64_t acknowledged_writes_ = 0;
   uint64_t checked_reads_ = 0;
   uint64_t watch_events_ = 0;
+  uint64_t leases_expired_ = 0;
   uint64_t searches_given_up_ = 0;
   uint64_t self_stops_ = 0;
   uint64_t converged_after_max_ = 0;

@@ -147,6 +147,8 @@ void DrawCluster(const Draw& draw, const Profile& profile, Options* out) {
   out->store_segment_bytes = draw.OneOf("store-segment", std::vector<size_t>{512, 4096, 1 << 18});
   // One entry a message, a few, many.
   out->max_append_bytes = draw.OneOf("append", std::vector<uint64_t>{0, 256, 4096, 1 << 20});
+  const std::vector<int64_t> checkpoints = {200, 700, 2000, 300'000};
+  out->lease_checkpoint_interval = Milliseconds(draw.OneOf("lease-checkpoint", checkpoints));
   out->max_apply_entries = draw.OneOf("apply", std::vector<size_t>{1, 16, 4096});
   if (draw.Percent("busy", 50)) {
     out->turns.busy_min = Microseconds(2);
@@ -261,6 +263,8 @@ void DrawWorkload(const Draw& draw, Options* out) {
   w.txn = static_cast<uint32_t>(draw.Between("txn", 5, 40));
   w.compact = draw.Percent("compact", 50) ? 1 : 0;
   w.watchers = draw.Between("watchers", 1, 3);
+  if (draw.Percent("lease", 60)) w.lease = static_cast<uint32_t>(draw.Between("lease", 10, 60));
+  w.lease_ttl_max = static_cast<int64_t>(draw.Between("lease-ttl", 1, 6));
   w.administrator = draw.Percent("administrator", 30);
 }
 
@@ -402,7 +406,9 @@ std::string Describe(const Options& options) {
       options.checkpoint_interval.millis(), "ms packs=", options.checkpoint_pack_bytes, "/",
       options.store_segment_bytes, options.pre_vote ? "" : " no-pre-vote", " clients=", w.clients,
       " rate=", w.rate, " keys=", w.groups, "x", w.keys, " timeout=", w.request_timeout.millis(),
-      "ms watchers=", w.watchers, w.administrator ? " administrator" : "", " faults=[",
+      "ms watchers=", w.watchers, " leases=", w.lease, "/",
+      w.lease_ttl_max, "s/", options.lease_checkpoint_interval.millis(), "ms",
+      w.administrator ? " administrator" : "", " faults=[",
       absl::StrJoin(faults, ", "), "]");
 }
 

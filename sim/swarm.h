@@ -76,6 +76,10 @@ struct WorkloadOptions {
   uint32_t remove = 8;
   uint32_t txn = 20;
   uint32_t compact = 0;
+  // Grants, renewals, questions, revocations and puts that attach keys, together.
+  uint32_t lease = 0;
+  // Longest time to live that is asked for, in seconds.
+  int64_t lease_ttl_max = 4;
   // Chance, in percent, that an attempt of unknown outcome is repeated.
   uint32_t retry_percent = 70;
   size_t watchers = 2;
@@ -105,6 +109,7 @@ struct Options {
   uint64_t checkpoint_pack_bytes = 64 * 1024 * 1024;
   uint64_t max_append_bytes = 1024 * 1024;
   size_t max_apply_entries = 4096;
+  Duration lease_checkpoint_interval = Seconds(300);
   // The safety phase: anything may break.
   Duration duration = Seconds(30);
   TurnOptions turns;

@@ -44,6 +44,8 @@ pb::PutRequest ToPut(const Operation& operation) {
   out.set_key(operation.key);
   out.set_value(operation.value);
   out.set_prev_kv(operation.prev_kv);
+  out.set_lease(operation.lease);
+  out.set_ignore_lease(operation.ignore_lease);
   return out;
 }
 
@@ -111,6 +113,8 @@ Operation FromPut(const pb::PutRequest& in) {
   out.key = in.key();
   out.value = in.value();
   out.prev_kv = in.prev_kv();
+  out.lease = in.lease();
+  out.ignore_lease = in.ignore_lease();
   return out;
 }
 
@@ -163,7 +167,8 @@ Request Single(Request::Shape shape, Operation operation) {
 }
 
 KeyValue FromKv(const mvccpb::KeyValue& in) {
-  return KeyValue{in.key(), in.value(), in.create_revision(), in.mod_revision(), in.version()};
+  return KeyValue{in.key(),          in.value(),   in.create_revision(),
+                  in.mod_revision(), in.version(), in.lease()};
 }
 
 OperationResult FromRangeResponse(const pb::RangeResponse& in) {
@@ -205,6 +210,20 @@ absl::StatusOr<Answer> DecodeSingle(absl::string_view bytes, Convert convert) {
   return out;
 }
 
+// What all answers about leases have: a header, and perhaps the lease's times.
+template <typename Response>
+absl::StatusOr<Answer> DecodeLease(absl::string_view bytes,
+                                   void (*fill)(const Response&, Result*)) {
+  absl::StatusOr<Response> in = Decode<Response>(bytes);
+  if (!in.ok()) return in.status();
+  Answer out;
+  out.result.revision = in->header().revision();
+  fill(*in, &out.result);
+  out.member_id = in->header().member_id();
+  out.raft_term = in->header().raft_term();
+  return out;
+}
+
 absl::StatusOr<Answer> DecodeTxn(absl::string_view bytes) {
   absl::StatusOr<pb::TxnResponse> in = Decode<pb::TxnResponse>(bytes);
   if (!in.ok()) return in.status();
@@ -233,6 +252,14 @@ engine::RequestKind KindOf(const Request& request) {
       return engine::RequestKind::kTxn;
     case Request::Shape::kCompact:
       return engine::RequestKind::kCompact;
+    case Request::Shape::kGrant:
+      return engine::RequestKind::kLeaseGrant;
+    case Request::Shape::kRevoke:
+      return engine::RequestKind::kLeaseRevoke;
+    case Request::Shape::kKeepAlive:
+      return engine::RequestKind::kLeaseKeepAlive;
+    case Request::Shape::kTimeToLive:
+      return engine::RequestKind::kLeaseTimeToLive;
   }
   UNREACHABLE("every shape is handled");
 }
@@ -249,6 +276,14 @@ absl::string_view MethodOf(const Request& request) {
       return "/etcdserverpb.KV/Txn";
     case Request::Shape::kCompact:
       return "/etcdserverpb.KV/Compact";
+    case Request::Shape::kGrant:
+      return "/etcdserverpb.Lease/LeaseGrant";
+    case Request::Shape::kRevoke:
+      return "/etcdserverpb.Lease/LeaseRevoke";
+    case Request::Shape::kKeepAlive:
+      return "/etcdserverpb.Lease/LeaseKeepAlive";
+    case Request::Shape::kTimeToLive:
+      return "/etcdserverpb.Lease/LeaseTimeToLive";
   }
   UNREACHABLE("every shape is handled");
 }
@@ -266,6 +301,19 @@ Bytes EncodeRequest(const Request& request) {
     case Request::Shape::kCompact: {
       pb::CompactionRequest out;
       out.set_revision(request.compact_revision);
+      return Encode(out);
+    }
+    case Request::Shape::kGrant: {
+      pb::LeaseGrantRequest out;
+      out.set_id(request.lease);
+      out.set_ttl(request.ttl);
+      return Encode(out);
+    }
+    case Request::Shape::kRevoke:
+    case Request::Shape::kKeepAlive:
+    case Request::Shape::kTimeToLive: {
+      pb::LeaseRevokeRequest out;  // all three: the id in field 1
+      out.set_id(request.lease);
       return Encode(out);
     }
   }
@@ -288,6 +336,28 @@ absl::StatusOr<Answer> DecodeResponse(const Request& request, absl::string_view 
       if (answer.ok()) answer->result.operations.clear();
       return answer;
     }
+    case Request::Shape::kGrant:
+      return DecodeLease<pb::LeaseGrantResponse>(bytes,
+                                                 [](const pb::LeaseGrantResponse& in, Result* out) {
+                                                   out->lease_found = true;
+                                                   out->ttl = in.ttl();
+                                                 });
+    case Request::Shape::kRevoke:
+      return DecodeLease<pb::LeaseRevokeResponse>(bytes,
+                                                  [](const pb::LeaseRevokeResponse&, Result*) {});
+    case Request::Shape::kKeepAlive:
+      return DecodeLease<pb::LeaseKeepAliveResponse>(
+          bytes, [](const pb::LeaseKeepAliveResponse& in, Result* out) {
+            out->lease_found = in.ttl() > 0;
+            out->ttl = in.ttl();
+          });
+    case Request::Shape::kTimeToLive:
+      return DecodeLease<pb::LeaseTimeToLiveResponse>(
+          bytes, [](const pb::LeaseTimeToLiveResponse& in, Result* out) {
+            out->lease_found = in.grantedttl() > 0;
+            out->ttl = in.ttl();
+            out->granted_ttl = in.grantedttl();
+          });
   }
   UNREACHABLE("every shape is handled");
 }
@@ -304,6 +374,19 @@ absl::StatusOr<std::optional<Request>> DecodeCommand(absl::string_view data) {
     Request out;
     out.shape = Request::Shape::kCompact;
     out.compact_revision = in->compaction().revision();
+    return out;
+  }
+  if (in->has_lease_grant()) {
+    Request out;
+    out.shape = Request::Shape::kGrant;
+    out.lease = in->lease_grant().id();
+    out.ttl = in->lease_grant().ttl();
+    return out;
+  }
+  if (in->has_lease_revoke()) {
+    Request out;
+    out.shape = Request::Shape::kRevoke;
+    out.lease = in->lease_revoke().id();
     return out;
   }
   if (in->has_txn()) {

@@ -31,9 +31,9 @@ struct Answer {
 };
 absl::StatusOr<Answer> DecodeResponse(const Request& request, absl::string_view bytes);
 
-// The client request in the data of a normal raft entry; nullopt for commands that no
-// client of the simulator sends (member attributes, cluster version). DataLoss if it
-// cannot be decoded.
+// The client request in the data of a normal raft entry (a leader revokes leases by the
+// same command); nullopt for commands that no client of the simulator sends (member
+// attributes, cluster version, checkpoints of leases). DataLoss if it cannot be decoded.
 absl::StatusOr<std::optional<Request>> DecodeCommand(absl::string_view data);
 
 // A WatchCreateRequest for one key or range.

@@ -28,6 +28,8 @@ constexpr Duration kAskEvery = Milliseconds(5);
 constexpr int64_t kLeaderTimeouts = 10;
 constexpr int64_t kAnswerTimeouts = 20;
 constexpr int64_t kConvergeTimeouts = 10;
+// For a leader, and what it adds to the time of every lease.
+constexpr int64_t kLeaseTimeouts = 12;
 // What a world with short timeouts needs besides: to read its disk at a start, and, on
 // streams, to notice dead connections and to make new ones.
 constexpr Duration kTypedSlack = Seconds(3);
@@ -60,11 +62,15 @@ World::World(const Options& options, Trace::LineSink print)
   trace_.PrintTo(std::move(print));
   judge_.OnFirst([this] { scheduler_.RequestStop(); });
   kv_ = std::make_unique<KvOracle>(&judge_, &history_);
+  const FaultPlan& clocks = options.plan(FaultClass::kClock);
+  leases_ = std::make_unique<LeaseOracle>(&judge_, &history_, clocks.on ? clocks.ppm : 0);
   network_ = std::make_unique<Network>(context_, options_.stream);
   network_->SetAllLinks(options_.link);
-  cluster_ = std::make_unique<Cluster>(
-      context_, network_.get(), options_, &judge_,
-      [this](VirtualTime when, const raft::Entry& entry) { kv_->OnCommit(when, entry); });
+  cluster_ = std::make_unique<Cluster>(context_, network_.get(), options_, &judge_,
+                                       [this](VirtualTime when, const raft::Entry& entry) {
+                                         kv_->OnCommit(when, entry);
+                                         leases_->OnCommit(when, entry);
+                                       });
   MakeClients();
 }
 
@@ -89,7 +95,7 @@ void World::MakeClients() {
     if (i < options_.workload.clients) {
       clients_.push_back(std::make_unique<Client>(
           context_, number, host->id(), env, std::move(port), cluster_.get(), options_.workload,
-          &judge_, &history_, kv_.get()));
+          &judge_, &history_, kv_.get(), leases_.get()));
     } else {
       // The first watcher sees everything, the others a group each.
       std::string key = Generator::kPrefix;
@@ -237,6 +243,9 @@ void World::LivenessPhase() {
   Expect(timeout * kConvergeTimeouts + slack, "the members did not converge",
          [this] { return Converged(); });
   converged_after_ = since_heal();
+  // A leader elected at the last moment gives them all of their time, and some more.
+  Expect(leases_->longest() + timeout * kLeaseTimeouts + slack, "some leases did not end",
+         [this] { return leases_->standing() == 0 && Converged(); });
   Expect(Seconds(10) + slack, "some watchers did not get everything",
          [this] { return WatchersAtHead(); });
 }
@@ -324,7 +333,7 @@ void World::SearchSample() {
   std::map<std::string, std::vector<const Call*>> groups;
   for (History::Id id = 0; id < history_.size(); ++id) {
     const Call& call = history_.call(id);
-    if (call.request.shape == Request::Shape::kCompact) continue;
+    if (call.request.shape == Request::Shape::kCompact || call.request.AboutLease()) continue;
     const bool happened = call.outcome == Outcome::kOk ||
                           std::binary_search(took_effect.begin(), took_effect.end(), id);
     // What only reads may be left out where it cannot be judged.
@@ -399,6 +408,7 @@ SeedReport World::Report() const {
   out.acknowledged_writes = kv_->acknowledged_writes();
   out.checked_reads = kv_->checked_reads();
   for (const auto& watcher : watchers_) out.watch_events += watcher->delivered();
+  out.leases_expired = leases_->expired();
   out.searches_given_up = searches_given_up_;
   out.answered_after = answered_after_;
   out.converged_after = converged_after_;

@@ -28,6 +28,7 @@
 #include "sim/network.h"
 #include "sim/oracle/judge.h"
 #include "sim/oracle/kv.h"
+#include "sim/oracle/lease.h"
 #include "sim/scheduler.h"
 #include "sim/swarm.h"
 #include "sim/trace.h"
@@ -62,6 +63,7 @@ struct SeedReport {
   uint64_t acknowledged_writes = 0;
   uint64_t checked_reads = 0;
   uint64_t watch_events = 0;
+  uint64_t leases_expired = 0;
   uint64_t searches_given_up = 0;
   // From the end of the faults until every member had acknowledged a write, and until
   // all were equal; in election timeouts, times 100.
@@ -116,6 +118,7 @@ class World {
   Judge judge_;
   History history_;
   std::unique_ptr<KvOracle> kv_;
+  std::unique_ptr<LeaseOracle> leases_;
   std::unique_ptr<Network> network_;
   std::unique_ptr<Cluster> cluster_;
   std::vector<std::unique_ptr<Host>> client_hosts_;

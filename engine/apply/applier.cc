@@ -6,12 +6,16 @@
 
 #include "absl/strings/str_cat.h"
 #include "api/membership.pb.h"
+#include "api/rpc.pb.h"
 #include "base/crc32c.h"
 #include "base/prng.h"
 #include "base/status.h"
 #include "engine/apply/auth_commands.h"
+#include "engine/apply/quota.h"
+#include "engine/mvcc/errors.h"
 #include "engine/mvcc/key_value.h"
 #include "engine/mvcc/txn.h"
+#include "engine/mvcc/wire.h"
 
 namespace quorate::apply {
 namespace {
@@ -27,6 +31,12 @@ template <typename Request>
 absl::Status CheckBody(absl::string_view body) {
   Request request;
   return mvcc::Decode(body, &request);
+}
+
+template <typename Proto>
+absl::Status CheckProto(absl::string_view body) {
+  Proto request;
+  return ParseProto(body, &request);
 }
 
 absl::Status Unknown(Operation operation) {
@@ -62,15 +72,21 @@ absl::Status Applier::Check(const Command& command) {
       return CheckBody<mvcc::TxnRequest>(command.body);
     case Operation::kCompaction:
       return CheckBody<mvcc::CompactionRequest>(command.body);
+    case Operation::kLeaseGrant:
+      return CheckProto<etcdserverpb::LeaseGrantRequest>(command.body);
+    case Operation::kLeaseRevoke:
+      return CheckProto<etcdserverpb::LeaseRevokeRequest>(command.body);
+    case Operation::kAlarm:
+      return CheckProto<etcdserverpb::AlarmRequest>(command.body);
+    case Operation::kLeaseCheckpoint:
+      return CheckProto<etcdserverpb::LeaseCheckpointRequest>(command.body);
     case Operation::kClusterVersionSet: {
       membershippb::ClusterVersionSetRequest request;
       RETURN_IF_ERROR(ParseProto(command.body, &request));
       return membership::Membership().SetClusterVersion(request.ver());
     }
-    case Operation::kClusterMemberAttrSet: {
-      membershippb::ClusterMemberAttrSetRequest request;
-      return ParseProto(command.body, &request);
-    }
+    case Operation::kClusterMemberAttrSet:
+      return CheckProto<membershippb::ClusterMemberAttrSetRequest>(command.body);
     case Operation::kRange:
     case Operation::kAuthStatus:
     case Operation::kAuthUserGet:
@@ -87,6 +103,11 @@ absl::Status Applier::Check(const Command& command) {
   return Unknown(command.operation);
 }
 
+bool Applier::AlarmsAllow(bool adds, Outcome* outcome) const {
+  outcome->status = alarms_.Check(adds);
+  return outcome->status.ok();
+}
+
 template <typename Request>
 bool Applier::Permits(const Command& command, const Request& request, Outcome* outcome) const {
   if (!auth_.enabled()) return true;
@@ -101,15 +122,17 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
     case Operation::kPut: {
       mvcc::PutRequest request;
       RETURN_IF_ERROR(mvcc::Decode(command.body, &request));
+      if (!AlarmsAllow(/*adds=*/true, outcome)) return absl::OkStatus();
       if (!Permits(command, request, outcome)) return absl::OkStatus();
       Respond(respond, outcome, [&](BytesBuilder* out) {
-        return mvcc::ApplyPut(&store_, nullptr, request, identity, out);
+        return mvcc::ApplyPut(&store_, request, identity, out);
       });
       return absl::OkStatus();
     }
     case Operation::kDeleteRange: {
       mvcc::DeleteRangeRequest request;
       RETURN_IF_ERROR(mvcc::Decode(command.body, &request));
+      if (!AlarmsAllow(/*adds=*/false, outcome)) return absl::OkStatus();
       if (!Permits(command, request, outcome)) return absl::OkStatus();
       Respond(respond, outcome, [&](BytesBuilder* out) {
         return mvcc::ApplyDeleteRange(&store_, request, identity, out);
@@ -119,14 +142,23 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
     case Operation::kTxn: {
       mvcc::TxnRequest request;
       RETURN_IF_ERROR(mvcc::Decode(command.body, &request));
+      if (!AlarmsAllow(/*adds=*/Cost(request) > 0, outcome)) return absl::OkStatus();
       if (!Permits(command, request, outcome)) return absl::OkStatus();
       Respond(respond, outcome, [&](BytesBuilder* out) {
-        return mvcc::ApplyTxn(&store_, nullptr, request, identity, out);
+        return mvcc::ApplyTxn(&store_, request, identity, out);
       });
       return absl::OkStatus();
     }
     case Operation::kCompaction:
       return ApplyCompaction(command.body, identity, respond, outcome);
+    case Operation::kLeaseGrant:
+      return ApplyLeaseGrant(command.body, identity, respond, outcome);
+    case Operation::kLeaseRevoke:
+      return ApplyLeaseRevoke(command, identity, respond, outcome);
+    case Operation::kAlarm:
+      return ApplyAlarm(command.body, identity, respond, outcome);
+    case Operation::kLeaseCheckpoint:
+      return ApplyLeaseCheckpoint(command.body, identity, respond, outcome);
     case Operation::kClusterVersionSet:
       return ApplyClusterVersion(command.body);
     case Operation::kClusterMemberAttrSet:
@@ -141,6 +173,7 @@ absl::Status Applier::ApplyCompaction(absl::string_view body, const mvcc::Identi
                                       bool respond, Outcome* outcome) {
   mvcc::CompactionRequest request;
   RETURN_IF_ERROR(mvcc::Decode(body, &request));
+  if (!AlarmsAllow(/*adds=*/false, outcome)) return absl::OkStatus();
   outcome->status = compactor_.Start(request.revision);
   if (!outcome->status.ok() || !respond) return absl::OkStatus();
   if (request.physical) {
@@ -149,6 +182,112 @@ absl::Status Applier::ApplyCompaction(absl::string_view body, const mvcc::Identi
     outcome->body = CompactionResponse(identity);
   }
   return absl::OkStatus();
+}
+
+// ---- leases ----
+
+absl::Status Applier::ApplyLeaseGrant(absl::string_view body, const mvcc::Identity& identity,
+                                      bool respond, Outcome* outcome) {
+  etcdserverpb::LeaseGrantRequest request;
+  RETURN_IF_ERROR(ParseProto(body, &request));
+  const LeaseId id(request.id());
+  if (!AlarmsAllow(/*adds=*/true, outcome)) return absl::OkStatus();
+  Respond(respond, outcome, [&](BytesBuilder* out) {
+    RETURN_IF_ERROR(leases_.Grant(id, request.ttl()));
+    outcome->leases.push_back(id);
+    if (out == nullptr) return absl::OkStatus();
+    mvcc::AppendHeader(identity, store_.revision(), out);
+    mvcc::AppendInt64(out, 2, request.id());
+    mvcc::AppendInt64(out, 3, request.ttl());
+    return absl::OkStatus();
+  });
+  return absl::OkStatus();
+}
+
+// The lease's keys go in one revision, in ascending order.
+absl::Status Applier::ApplyLeaseRevoke(const Command& command, const mvcc::Identity& identity,
+                                       bool respond, Outcome* outcome) {
+  etcdserverpb::LeaseRevokeRequest request;
+  RETURN_IF_ERROR(ParseProto(command.body, &request));
+  const LeaseId id(request.id());
+  outcome->leases.push_back(id);
+  if (!AlarmsAllow(/*adds=*/false, outcome)) return absl::OkStatus();
+  Respond(respond, outcome, [&](BytesBuilder* out) {
+    RETURN_IF_ERROR(Authorize(command.subject).CheckLease(auth::Access::kWrite, id));
+    if (!leases_.Exists(id)) return mvcc::LeaseNotFoundError();
+    mvcc::WriteTxn txn(&store_);
+    for (const std::string& key : leases_.Keys(id)) {
+      txn.DeleteRange(mvcc::KeyRange::FromRequest(key, absl::string_view()));
+    }
+    txn.Commit();
+    leases_.Remove(id);
+    if (out != nullptr) mvcc::AppendHeader(identity, store_.revision(), out);
+    return absl::OkStatus();
+  });
+  return absl::OkStatus();
+}
+
+absl::Status Applier::ApplyLeaseCheckpoint(absl::string_view body, const mvcc::Identity& identity,
+                                           bool respond, Outcome* outcome) {
+  etcdserverpb::LeaseCheckpointRequest request;
+  RETURN_IF_ERROR(ParseProto(body, &request));
+  Respond(respond, outcome, [&](BytesBuilder* out) {
+    for (const etcdserverpb::LeaseCheckpoint& checkpoint : request.checkpoints()) {
+      const LeaseId id(checkpoint.id());
+      leases_.Checkpoint(id, checkpoint.remaining_ttl());
+      if (checkpoint.remaining_ttl() > 0) outcome->leases.push_back(id);
+    }
+    if (out != nullptr) mvcc::AppendHeader(identity, store_.revision(), out);
+    return absl::OkStatus();
+  });
+  return absl::OkStatus();
+}
+
+// ---- alarms ----
+
+namespace {
+
+void AppendAlarm(const alarm::Alarm& alarm, BytesBuilder* out) {
+  const size_t member = mvcc::BeginMessage(out, 2);
+  mvcc::AppendUint64(out, 1, alarm.member.value());
+  mvcc::AppendInt64(out, 2, alarm.type);
+  mvcc::EndMessage(out, member);
+}
+
+}  // namespace
+
+// Tells the alarm if it stands, or stood, because of the request; a list for GET. Other
+// actions do nothing.
+absl::Status Applier::ApplyAlarm(absl::string_view body, const mvcc::Identity& identity,
+                                 bool respond, Outcome* outcome) {
+  etcdserverpb::AlarmRequest request;
+  RETURN_IF_ERROR(ParseProto(body, &request));
+  const alarm::Alarm alarm{request.alarm(), MemberId(request.memberid())};
+  bool tell = false;
+  if (request.action() == etcdserverpb::AlarmRequest::ACTIVATE) {
+    alarms_.Activate(alarm);
+    tell = alarms_.IsActive(alarm);
+  } else if (request.action() == etcdserverpb::AlarmRequest::DEACTIVATE) {
+    tell = alarms_.Deactivate(alarm);
+  } else if (request.action() == etcdserverpb::AlarmRequest::GET) {
+    if (respond) outcome->body = AlarmList(request.alarm(), identity);
+    return absl::OkStatus();
+  }
+  if (!respond) return absl::OkStatus();
+  BytesBuilder out(kSmallResponse);
+  mvcc::AppendHeader(identity, store_.revision(), &out);
+  if (tell) AppendAlarm(alarm, &out);
+  outcome->body = std::move(out).Finish();
+  return absl::OkStatus();
+}
+
+Bytes Applier::AlarmList(int32_t type, const mvcc::Identity& identity) const {
+  BytesBuilder out(kSmallResponse);
+  mvcc::AppendHeader(identity, store_.revision(), &out);
+  for (const alarm::Alarm& alarm : alarms_.all()) {
+    if (type == alarm::kNone || type == alarm.type) AppendAlarm(alarm, &out);
+  }
+  return std::move(out).Finish();
 }
 
 absl::Status Applier::ApplyClusterVersion(absl::string_view body) {
@@ -183,7 +322,7 @@ absl::StatusOr<Bytes> Applier::Range(const mvcc::RangeRequest& request,
 absl::StatusOr<Bytes> Applier::ReadTxn(const mvcc::TxnRequest& request,
                                        const mvcc::Identity& identity) {
   BytesBuilder out(512);
-  RETURN_IF_ERROR(mvcc::ApplyTxn(&store_, nullptr, request, identity, &out));
+  RETURN_IF_ERROR(mvcc::ApplyTxn(&store_, request, identity, &out));
   return std::move(out).Finish();
 }
 
@@ -199,6 +338,17 @@ Bytes Applier::CompactionResponse(const mvcc::Identity& identity) const {
   return std::move(out).Finish();
 }
 
+Bytes Applier::LeaseList(const std::vector<LeaseId>& ids, const mvcc::Identity& identity) const {
+  BytesBuilder out(kSmallResponse + ids.size() * 12);
+  mvcc::AppendHeader(identity, store_.revision(), &out);
+  for (const LeaseId id : ids) {
+    const size_t status = mvcc::BeginMessage(&out, 2);
+    mvcc::AppendInt64(&out, 1, id.value());
+    mvcc::EndMessage(&out, status);
+  }
+  return std::move(out).Finish();
+}
+
 uint64_t Applier::Digest() const {
   const Revision compacted = store_.compact_revision();
   uint64_t digest = Mix64(static_cast<uint64_t>(store_.revision().value()));
@@ -211,7 +361,8 @@ uint64_t Applier::Digest() const {
     const mvcc::RevisionKey key(record.revision, record.tombstone);
     digest = Mix64(digest ^ Crc32cExtend(Crc32c(key.view()), record.bytes));
   }
-  return auth_.Digest(membership_.Digest(digest));
+  digest = alarms_.Digest(leases_.Digest(membership_.Digest(digest)));
+  return auth_.Digest(digest);
 }
 
 }  // namespace quorate::apply

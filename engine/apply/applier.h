@@ -1,5 +1,5 @@
-// The state machine: store, membership, cluster version, users and roles; and the one
-// switch from a committed command to the state.
+// The state machine: store, leases, alarms, membership, cluster version, users and roles;
+// and the one switch from a committed command to the state.
 //
 // What an entry leaves behind follows from the entries before it alone. A committed
 // command that cannot be decoded, or that this version does not know, must stop the
@@ -12,15 +12,18 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "base/bytes.h"
 #include "base/strong_int.h"
+#include "engine/alarm/alarms.h"
 #include "engine/apply/authorize.h"
 #include "engine/apply/command.h"
 #include "engine/auth/auth.h"
 #include "engine/auth/tokens.h"
 #include "engine/image/image.h"
+#include "engine/lease/leases.h"
 #include "engine/membership/membership.h"
 #include "engine/mvcc/compaction.h"
 #include "engine/mvcc/range.h"
@@ -38,13 +41,17 @@ struct Outcome {
   std::optional<Revision> awaits_compaction;
   // What becomes of the member's tokens; null = nothing.
   std::unique_ptr<auth::TokenChange> tokens;
+  // Leases that the command granted, was to revoke, or noted what is left of.
+  std::vector<LeaseId> leases;
 };
 
-class Applier {
+class Applier : private LeaseKeys {
  public:
   // Size of the store's segments, in bytes.
   explicit Applier(size_t segment_bytes = mvcc::RevisionLog::kSegmentBytes)
-      : store_(segment_bytes) {}
+      : store_(segment_bytes) {
+    store_.set_leases(&leases_);
+  }
   Applier(const Applier&) = delete;
   Applier& operator=(const Applier&) = delete;
 
@@ -52,8 +59,8 @@ class Applier {
   // Unimplemented (not known to this version). For proposals that come from elsewhere.
   static absl::Status Check(const Command& command);
 
-  // Applies a committed command. *outcome is set; its body only if `respond`, with
-  // `identity` in the header.
+  // Applies a committed command, unless an alarm refuses it. *outcome is set; its body only
+  // if `respond`, with `identity` in the header.
   absl::Status Apply(const Command& command, const mvcc::Identity& identity, bool respond,
                      Outcome* outcome);
 
@@ -74,11 +81,19 @@ class Applier {
                                  const mvcc::Identity& identity) const;
 
   // What `subject` may do.
-  Authorizer Authorize(const auth::Subject& subject) const { return {auth_, subject, nullptr}; }
+  Authorizer Authorize(const auth::Subject& subject) const { return {auth_, subject, this}; }
+
+  // LeaseLeasesResponse with these ids.
+  Bytes LeaseList(const std::vector<LeaseId>& ids, const mvcc::Identity& identity) const;
+
+  // AlarmResponse with the alarms of this type; of all types for kNone.
+  Bytes AlarmList(int32_t type, const mvcc::Identity& identity) const;
 
   const mvcc::Store& store() const { return store_; }
   mvcc::Compactor& compactor() { return compactor_; }
   const mvcc::Compactor& compactor() const { return compactor_; }
+  const lease::Leases& leases() const { return leases_; }
+  const alarm::Alarms& alarms() const { return alarms_; }
   const membership::Membership& membership() const { return membership_; }
   const auth::Auth& auth() const { return auth_; }
 
@@ -93,18 +108,37 @@ class Applier {
   uint64_t Digest() const;
 
  private:
+  friend class ImageLoader;
+
+  // LeaseKeys
+  void ForEachKey(LeaseId lease,
+                  absl::FunctionRef<bool(absl::string_view key)> visit) const override {
+    leases_.ForEachKey(lease, visit);
+  }
+
+  // Whether alarms let a command pass; if not, sets outcome->status.
+  bool AlarmsAllow(bool adds, Outcome* outcome) const;
   // Whether the command's subject may make the request; if not, sets outcome->status.
   template <typename Request>
   bool Permits(const Command& command, const Request& request, Outcome* outcome) const;
-  friend class ImageLoader;
 
   absl::Status ApplyCompaction(absl::string_view body, const mvcc::Identity& identity, bool respond,
                                Outcome* outcome);
+  absl::Status ApplyLeaseGrant(absl::string_view body, const mvcc::Identity& identity, bool respond,
+                               Outcome* outcome);
+  absl::Status ApplyLeaseRevoke(const Command& command, const mvcc::Identity& identity,
+                                bool respond, Outcome* outcome);
+  absl::Status ApplyLeaseCheckpoint(absl::string_view body, const mvcc::Identity& identity,
+                                    bool respond, Outcome* outcome);
+  absl::Status ApplyAlarm(absl::string_view body, const mvcc::Identity& identity, bool respond,
+                          Outcome* outcome);
   absl::Status ApplyClusterVersion(absl::string_view body);
   absl::Status ApplyMemberAttributes(absl::string_view body);
 
+  lease::Leases leases_;
   mvcc::Store store_;
   mvcc::Compactor compactor_{&store_};
+  alarm::Alarms alarms_;
   membership::Membership membership_;
   auth::Auth auth_;
 };

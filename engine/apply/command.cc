@@ -75,6 +75,16 @@ absl::StatusOr<Command> DecodeCommand(absl::string_view data) {
   return command;
 }
 
+LeaseId LeaseOf(const Command& command) {
+  const uint32_t id_tag = VarintTag(command.operation == Operation::kLeaseGrant ? 2 : 1);
+  LeaseId id;
+  WireReader in(command.body);
+  while (in.Next()) {
+    if (in.tag() == id_tag) id = LeaseId(in.int64());
+  }
+  return id;
+}
+
 size_t EncodedCommandSize(Operation operation, size_t body_size, uint64_t id,
                           const auth::Subject& subject) {
   const size_t header = HeaderBytes(id, subject);

@@ -24,6 +24,10 @@ enum class Operation : uint32_t {
   kDeleteRange = 5,
   kTxn = 6,
   kCompaction = 7,
+  kLeaseGrant = 8,
+  kLeaseRevoke = 9,
+  kAlarm = 10,
+  kLeaseCheckpoint = 11,
   kAuthEnable = 1000,
   kAuthDisable = 1011,
   kAuthenticate = 1012,
@@ -65,6 +69,9 @@ Bytes EncodeCommand(Operation operation, absl::string_view body, uint64_t id,
 // The number of bytes that EncodeCommand gives.
 size_t EncodedCommandSize(Operation operation, size_t body_size, uint64_t id,
                           const auth::Subject& subject = {});
+
+// The lease that a well-formed kLeaseGrant or kLeaseRevoke is about.
+LeaseId LeaseOf(const Command& command);
 
 }  // namespace quorate::apply
 

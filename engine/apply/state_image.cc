@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/mvcc/key_value.h"
 
 namespace quorate::apply {
 namespace {
@@ -18,6 +19,8 @@ void Applier::EncodeSections(engine::SectionWriter* out) const {
   mvcc::EncodeStore(store_, out->Begin(Section::kStore));
   membership_.Encode(out->Begin(Section::kMembership));
   auth_.Encode(out->Begin(Section::kAuth));
+  leases_.Encode(out->Begin(Section::kLease));
+  alarms_.Encode(out->Begin(Section::kAlarm));
 }
 
 void Applier::TakeOver(Applier* loaded) {
@@ -25,6 +28,8 @@ void Applier::TakeOver(Applier* loaded) {
   compactor_.Replace(&loaded->compactor_);
   membership_ = std::move(loaded->membership_);
   auth_ = std::move(loaded->auth_);
+  leases_.Swap(&loaded->leases_);
+  alarms_ = std::move(loaded->alarms_);
 }
 
 ImageLoader::ImageLoader(engine::StateImage image, Applier* applier)
@@ -44,7 +49,30 @@ bool ImageLoader::Step(size_t max_records) {
     const size_t cost = segment.records.size() / kCheckedBytesPerRecord + 1;
     max_records -= cost < max_records ? cost : max_records;
   }
-  return store_.Index(max_records);
+  return store_.Index(max_records) && AttachKeys(max_records);
+}
+
+// The store is complete: to which lease each live key is attached, its record says.
+bool ImageLoader::AttachKeys(size_t max_keys) {
+  const mvcc::Store& store = applier_->store_;
+  for (auto c = store.index().LowerBound(next_key_); c.valid(); c.Next()) {
+    if (max_keys-- == 0) {
+      next_key_ = std::string(c.key());
+      return false;
+    }
+    if (!c.entry().live()) continue;
+    const mvcc::Location newest = store.index().Newest(c.entry()).location;
+    const LeaseId lease = mvcc::Decode(store.log().Get(newest).bytes).lease;
+    if (lease == LeaseId()) continue;
+    if (!applier_->leases_.Exists(lease)) {
+      status_ = absl::DataLossError(
+          absl::StrCat("state image: a key is attached to lease ", lease.value(),
+                       ", which does not exist"));
+      return true;
+    }
+    applier_->leases_.Move(c.key(), LeaseId(), lease);
+  }
+  return true;
 }
 
 absl::Status ImageLoader::DecodeSections() {
@@ -69,6 +97,10 @@ absl::Status ImageLoader::Decode(Section tag, absl::string_view body) {
       return applier_->membership_.Decode(body);
     case Section::kAuth:
       return applier_->auth_.Decode(body);
+    case Section::kLease:
+      return applier_->leases_.Decode(body);
+    case Section::kAlarm:
+      return applier_->alarms_.Decode(body);
     default:
       return absl::FailedPreconditionError(
           absl::StrCat("state image: section ", static_cast<uint32_t>(tag),

@@ -7,6 +7,7 @@
 #define QUORATE_ENGINE_APPLY_STATE_IMAGE_H_
 
 #include <cstddef>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -33,12 +34,14 @@ class ImageLoader {
  private:
   absl::Status DecodeSections();
   absl::Status Decode(engine::Section tag, absl::string_view body);
+  bool AttachKeys(size_t max_keys);
 
   const engine::StateImage image_;
   Applier* const applier_;
   mvcc::StoreLoader store_;
   bool sections_done_ = false;
   size_t next_segment_ = 0;
+  std::string next_key_;  // the first one that AttachKeys has not seen
   absl::Status status_;
 };
 

@@ -41,9 +41,9 @@ enum class Section : uint32_t {
   kRaft = 1,        // index, term, configuration, chain (engine/replica)
   kStore = 2,       // revision and compact revision (engine/mvcc)
   kMembership = 3,  // members and cluster version (engine/membership)
-  kLease = 4,       // reserved
+  kLease = 4,       // leases, without their keys (engine/lease)
   kAuth = 5,        // users, roles and what they may do (engine/auth)
-  kAlarm = 6,       // reserved
+  kAlarm = 6,       // alarms that stand (engine/alarm)
   kSegment = 7,     // records without garbage; only where an image is one piece
 };
 

@@ -54,6 +54,7 @@ WriteTxn::~WriteTxn() { CHECK_MSG(changes_ == 0, "a transaction with changes mus
 
 void WriteTxn::Put(absl::string_view key, absl::string_view value, LeaseId lease) {
   const Revision main = begin_ + 1;
+  LeaseId previous_lease;
   store_->index_.Append(key, [&](KeyIndex::Entry before) {
     KeyValue kv{key, main, main, 1, value, lease};
     if (before.live()) {
@@ -61,6 +62,7 @@ void WriteTxn::Put(absl::string_view key, absl::string_view value, LeaseId lease
       const KeyValue previous = Decode(store_->log_.Get(last).bytes);
       kv.create_revision = previous.create_revision;
       kv.version = previous.version + 1;
+      previous_lease = previous.lease;
     }
     char* bytes = nullptr;
     const Location location =
@@ -68,14 +70,22 @@ void WriteTxn::Put(absl::string_view key, absl::string_view value, LeaseId lease
     Encode(kv, bytes);
     return KeyIndex::Version{main, location, /*tombstone=*/false};
   });
+  if (store_->leases_ != nullptr && previous_lease != lease) {
+    store_->leases_->Move(key, previous_lease, lease);
+  }
   store_->newest_ = main;
   ++changes_;
 }
 
 void WriteTxn::Delete(absl::string_view key) {
   const Revision main = begin_ + 1;
+  LeaseId lease;
   store_->index_.Append(key, [&](KeyIndex::Entry before) {
     CHECK(before.live());
+    if (store_->leases_ != nullptr && store_->leases_->HasAttachments()) {
+      const Location last = store_->index_.Newest(before).location;
+      lease = Decode(store_->log_.Get(last).bytes).lease;
+    }
     const KeyValue kv{key};
     char* bytes = nullptr;
     const Location location =
@@ -83,6 +93,7 @@ void WriteTxn::Delete(absl::string_view key) {
     Encode(kv, bytes);
     return KeyIndex::Version{main, location, /*tombstone=*/true};
   });
+  if (lease != LeaseId()) store_->leases_->Move(key, lease, LeaseId());
   store_->newest_ = main;
   ++changes_;
 }

@@ -29,6 +29,19 @@
 
 namespace quorate::mvcc {
 
+// The leases that keys may be attached to, as the store needs them: which exist, and who
+// is told when a key changes hands.
+class LeaseTable {
+ public:
+  virtual ~LeaseTable() = default;
+  virtual bool Exists(LeaseId lease) const = 0;
+  // Whether any key is attached to any lease.
+  virtual bool HasAttachments() const = 0;
+  // `key` is no longer attached to `from` but to `to`. They differ; 0 = to none. Both
+  // exist if they are not 0.
+  virtual void Move(absl::string_view key, LeaseId from, LeaseId to) = 0;
+};
+
 class Store {
  public:
   explicit Store(size_t segment_bytes = RevisionLog::kSegmentBytes)
@@ -43,6 +56,10 @@ class Store {
   Revision revision() const { return revision_; }
   // Reads below it are refused; kNeverCompacted at first.
   Revision compact_revision() const { return compact_revision_; }
+
+  // `leases` is borrowed. Without it (null) no lease exists.
+  void set_leases(LeaseTable* leases) { leases_ = leases; }
+  LeaseTable* leases() const { return leases_; }
 
   const RevisionLog& log() const { return log_; }
   const KeyIndex& index() const { return index_; }
@@ -77,6 +94,7 @@ class Store {
   RevisionLog log_;
   KeyIndex index_;
   Revision revision_ = kFirstRevision;
+  LeaseTable* leases_ = nullptr;
   Revision newest_;  // of the newest record, committed or not
   Revision compact_revision_ = kNeverCompacted;
 };
@@ -97,7 +115,8 @@ class WriteTxn {
   Revision view() const { return changes_ == 0 ? begin_ : begin_ + 1; }
   int64_t changes() const { return changes_; }
 
-  // Writes a key; its create revision and version follow from what was there.
+  // Writes a key; its create revision and version follow from what was there. It is then
+  // attached to `lease` (which exists) and to no other; 0 = to none.
   void Put(absl::string_view key, absl::string_view value, LeaseId lease);
   // Deletes every live key of a range, in ascending order; returns how many.
   uint64_t DeleteRange(const KeyRange& range);

@@ -18,8 +18,8 @@ namespace {
 enum CompareField : uint32_t { kVersion = 4, kCreate = 5, kMod = 6, kValue = 7, kLease = 8 };
 enum ResponseField : uint32_t { kRange = 1, kPut = 2, kDelete = 3, kTxn = 4 };
 
-bool LeaseExists(const LeaseLookup* leases, LeaseId lease) {
-  return lease == LeaseId() || (leases != nullptr && leases->Exists(lease));
+bool LeaseExists(const Store& store, LeaseId lease) {
+  return lease == LeaseId() || (store.leases() != nullptr && store.leases()->Exists(lease));
 }
 
 bool NeedsKey(const PutRequest& put) { return put.ignore_value || put.ignore_lease; }
@@ -117,23 +117,22 @@ absl::Status CheckRange(const RangeRequest& range, const Store& store) {
   return absl::OkStatus();
 }
 
-absl::Status CheckPut(const PutRequest& put, const Store& store, const LeaseLookup* leases) {
-  if (!LeaseExists(leases, put.lease)) return LeaseNotFoundError();
+absl::Status CheckPut(const PutRequest& put, const Store& store) {
+  if (!LeaseExists(store, put.lease)) return LeaseNotFoundError();
   if (NeedsKey(put) && !store.Visible(put.key, store.revision()).has_value()) {
     return KeyNotFoundError();
   }
   return absl::OkStatus();
 }
 
-absl::Status Check(const TxnRequest& txn, const Store& store, const LeaseLookup* leases,
-                   const TxnPath& path, size_t* step) {
+absl::Status Check(const TxnRequest& txn, const Store& store, const TxnPath& path, size_t* step) {
   for (const RequestOp& op : Chosen(txn, path[(*step)++])) {
     if (const auto* range = std::get_if<RangeRequest>(&op)) {
       RETURN_IF_ERROR(CheckRange(*range, store));
     } else if (const auto* put = std::get_if<PutRequest>(&op)) {
-      RETURN_IF_ERROR(CheckPut(*put, store, leases));
+      RETURN_IF_ERROR(CheckPut(*put, store));
     } else if (const auto* nested = std::get_if<std::unique_ptr<TxnRequest>>(&op)) {
-      RETURN_IF_ERROR(Check(**nested, store, leases, path, step));
+      RETURN_IF_ERROR(Check(**nested, store, path, step));
     }
   }
   return absl::OkStatus();
@@ -246,9 +245,9 @@ void CorrectHeader(const Identity& identity, Revision revision, size_t begin, si
 
 }  // namespace
 
-absl::Status ApplyPut(Store* store, const LeaseLookup* leases, const PutRequest& request,
-                      const Identity& identity, BytesBuilder* out) {
-  RETURN_IF_ERROR(CheckPut(request, *store, leases));
+absl::Status ApplyPut(Store* store, const PutRequest& request, const Identity& identity,
+                      BytesBuilder* out) {
+  RETURN_IF_ERROR(CheckPut(request, *store));
   WriteTxn txn(store);
   Put(&txn, request, identity, out);
   txn.Commit();
@@ -263,12 +262,12 @@ absl::Status ApplyDeleteRange(Store* store, const DeleteRangeRequest& request,
   return absl::OkStatus();
 }
 
-absl::Status ApplyTxn(Store* store, const LeaseLookup* leases, const TxnRequest& request,
-                      const Identity& identity, BytesBuilder* out) {
+absl::Status ApplyTxn(Store* store, const TxnRequest& request, const Identity& identity,
+                      BytesBuilder* out) {
   TxnPath path;
   Decide(request, *store, &path);
   size_t step = 0;
-  RETURN_IF_ERROR(Check(request, *store, leases, path, &step));
+  RETURN_IF_ERROR(Check(request, *store, path, &step));
   step = 0;
   WriteTxn txn(store);
   // The header comes first but tells what is known last.

@@ -10,18 +10,10 @@
 
 namespace quorate::mvcc {
 
-// What a command needs to know of leases; none exist yet.
-class LeaseLookup {
- public:
-  virtual ~LeaseLookup() = default;
-  virtual bool Exists(LeaseId lease) const = 0;
-};
-
 // Each performs one decoded command in a revision of its own and, unless `out` is null,
 // appends the encoded response. What fails leaves store and *out unchanged.
-// `leases` may be null: then no lease exists.
-absl::Status ApplyPut(Store* store, const LeaseLookup* leases, const PutRequest& request,
-                      const Identity& identity, BytesBuilder* out);
+absl::Status ApplyPut(Store* store, const PutRequest& request, const Identity& identity,
+                      BytesBuilder* out);
 absl::Status ApplyDeleteRange(Store* store, const DeleteRangeRequest& request,
                               const Identity& identity, BytesBuilder* out);
 
@@ -30,8 +22,8 @@ absl::Status ApplyDeleteRange(Store* store, const DeleteRangeRequest& request,
 // that could fail is checked (revisions of ranges against that same state, leases, keys
 // that must exist); only if all may go on is anything performed. Ranges see what the
 // operations before them have written.
-absl::Status ApplyTxn(Store* store, const LeaseLookup* leases, const TxnRequest& request,
-                      const Identity& identity, BytesBuilder* out);
+absl::Status ApplyTxn(Store* store, const TxnRequest& request, const Identity& identity,
+                      BytesBuilder* out);
 
 }  // namespace quorate::mvcc
 

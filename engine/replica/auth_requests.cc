@@ -35,9 +35,17 @@ Need NeedOf(RequestKind kind) {
     case RequestKind::kClusterVersion:
     case RequestKind::kAuthPassword:
     case RequestKind::kAuthenticate:
+    case RequestKind::kPeerLeaseKeepAlive:
+    case RequestKind::kPeerLeaseTimeToLive:
       return Need::kNothing;
     case RequestKind::kMemberList:
     case RequestKind::kStatus:
+    case RequestKind::kAlarm:  // to raise one, or put one out: an administrator (Propose)
+    case RequestKind::kLeaseGrant:
+    case RequestKind::kLeaseRevoke:
+    case RequestKind::kLeaseList:
+    case RequestKind::kLeaseKeepAlive:
+    case RequestKind::kLeaseTimeToLive:
       return Need::kSomebody;
     case RequestKind::kCompact:
     case RequestKind::kHashKv:
@@ -101,6 +109,11 @@ absl::StatusOr<auth::Subject> Replica::Impl::Admit(const ClientRequest& request)
   }
   if (need == Need::kAdmin) RETURN_IF_ERROR(applier_.auth().CheckAdmin(subject));
   return subject;
+}
+
+auth::Subject Replica::Impl::OwnSubject() const {
+  const auth::Auth& auth = applier_.auth();
+  return auth.enabled() ? auth::Subject{auth::kRootUser, auth.revision()} : auth::Subject();
 }
 
 LogIndex Replica::Impl::AwaitedIndex(const Credentials& credentials) const {

@@ -18,6 +18,14 @@ mvcc::WatchOptions WatchOptions(const Config& config) {
   return options;
 }
 
+lease::LessorOptions LessorOptions(const Config& config) {
+  lease::LessorOptions options;
+  options.min_ttl = config.min_lease_ttl;
+  options.extend = config.raft.election_timeout;
+  options.checkpoint_interval = config.lease_checkpoint_interval;
+  return options;
+}
+
 LogIndex LastIndex(const raft::DurableLog& log) {
   return log.entries.empty() ? log.snapshot.index : log.entries.back().index;
 }
@@ -40,6 +48,7 @@ Replica::Impl::Impl(const Config& config, Start start, Instant now)
       watches_(&applier_.store(), WatchOptions(config), this),
       proposals_(config.member_id, config.run_id),
       reads_(FirstReadContext(config)),
+      lessor_(&applier_.leases(), LessorOptions(config)),
       tokens_(config.auth_token_ttl),
       token_waits_(config.token_wait, config.max_token_waits),
       now_(now),
@@ -64,7 +73,9 @@ void Replica::Impl::Step(Input&& input, Output* out) {
   if (fatal_.ok()) {
     if (now_ >= raft_.NextDeadline()) raft_.Tick(now_);
     std::visit([this](auto& event) { On(event); }, input.event);
+    NoticeLeadTerm();
     NoticeLeader();
+    if (now_ >= lease_calls_.next_retry()) RetryLeaseCalls();
     if (!snapshots_under_way_.empty()) WatchOverSnapshots();
     if (now_ >= watches_.next_tick()) watches_.Tick(now_);
     ReleaseTokenWaits();
@@ -83,6 +94,7 @@ void Replica::Impl::FinishStep() {
   out_->turn_end_wanted = WantsTurnEnd();
   Instant wake = std::min(raft_.NextDeadline(), watches_.next_tick());
   wake = std::min(wake, reads_.next_retry());
+  wake = std::min({wake, lease_calls_.next_retry(), LeaseWorkDue()});
   wake = std::min(wake, token_waits_.next_deadline());
   if (!proposals_.queued().empty()) wake = std::min(wake, propose_again_);
   wake = std::min({wake, next_checkpoint(), next_snapshot_deadline()});
@@ -93,7 +105,7 @@ bool Replica::Impl::WantsTurnEnd() const {
   const bool can_propose = !proposals_.queued().empty() && now_ >= propose_again_;
   return can_propose || reads_.CanStartRound() || now_ >= reads_.next_retry() || raft_.HasReady() ||
          applied_ < handed_out_ || reads_.HasReady(applied_) || watches_.HasWork() ||
-         applier_.compactor().busy() || now_ >= next_checkpoint() ||
+         applier_.compactor().busy() || now_ >= next_checkpoint() || now_ >= LeaseWorkDue() ||
          (arriving_.has_value() && !arriving_->accepted);
 }
 
@@ -107,11 +119,13 @@ void Replica::Impl::NoticeLeader() {
   ++leader_changes_;
   propose_again_ = now_;
   reads_.RetryAll(now_);
+  DispatchUnsettledCalls();
 }
 
 // ---- inputs ----
 
 void Replica::Impl::On(const AbandonRequest& request) {
+  lease_calls_.Erase(request.token);
   if (proposals_.Abandon(request.token)) {
     ++proposals_failed_;
     return;
@@ -126,18 +140,25 @@ void Replica::Impl::On(const WatchWritable& event) {
 
 // Whether a message may reach raft. Proposals that a peer passes on would stop every
 // member once they are committed, were they not understood: they are looked at first.
-bool Replica::Impl::AcceptsFromPeer(const raft::Message& message) const {
+// Leases that they would grant are added to *grants.
+bool Replica::Impl::AcceptsFromPeer(const raft::Message& message,
+                                    std::vector<LeaseId>* grants) const {
   if (message.to != config_.member_id) return false;
   // A snapshot comes with its state (SnapshotReceived), or is of no use.
   if (message.type == raft::MessageType::kSnap) return false;
   if (message.type != raft::MessageType::kProp) return true;
-  return std::all_of(message.entries.begin(), message.entries.end(), [](const raft::Entry& entry) {
+  const auto acceptable = [grants](const raft::Entry& entry) {
     if (entry.type != raft::EntryType::kNormal) {
       return entry.type == raft::EntryType::kConfChange && raft::DecodeConfChange(entry.data).ok();
     }
     const absl::StatusOr<apply::Command> command = apply::DecodeCommand(entry.data);
-    return command.ok() && apply::Applier::Check(*command).ok();
-  });
+    if (!command.ok() || !apply::Applier::Check(*command).ok()) return false;
+    if (command->operation == apply::Operation::kLeaseGrant) {
+      grants->push_back(apply::LeaseOf(*command));
+    }
+    return true;
+  };
+  return std::all_of(message.entries.begin(), message.entries.end(), acceptable);
 }
 
 // Proposals passed on to a leader that cannot be reached would be lost, and their clients
@@ -152,9 +173,13 @@ void Replica::Impl::On(PeerMessage& event) {
     leader_unreachable_ = false;
     propose_again_ = now_;
   }
-  if (!AcceptsFromPeer(event.message) || !raft_.Step(std::move(event.message), now_).ok()) {
+  std::vector<LeaseId> grants;
+  if (!AcceptsFromPeer(event.message, &grants) ||
+      !raft_.Step(std::move(event.message), now_).ok()) {
     ++peer_messages_refused_;
+    return;
   }
+  NoteGrantsProposed(grants);
 }
 
 void Replica::Impl::On(const Persisted& event) {
@@ -216,15 +241,25 @@ ReplicaStatus Replica::Impl::status() const {
   s.proposals_failed = proposals_failed_;
   s.leader_changes = leader_changes_;
   s.keys = store.index().live_keys();
-  s.db_bytes = store.log().allocated_bytes() + store.index().allocated_bytes();
-  s.db_bytes_in_use = store.log().live_bytes() + store.index().allocated_bytes();
+  s.db_bytes_in_use = static_cast<uint64_t>(bytes_in_use());
+  s.db_bytes = s.db_bytes_in_use + store.log().allocated_bytes() - store.log().live_bytes();
   s.watchers = watches_.watchers();
   s.watch_streams = watches_.streams();
   s.slow_watchers = watches_.slow_watchers();
   s.peer_messages_refused = peer_messages_refused_;
+  s.leases = applier_.leases().all().size();
+  s.leases_granted = leases_granted_;
+  s.leases_revoked = leases_revoked_;
+  s.leases_renewed = leases_renewed_;
+  s.leases_expired = leases_expired_;
   s.auth_enabled = applier_.auth().enabled();
   s.auth_revision = applier_.auth().revision();
   return s;
+}
+
+std::vector<alarm::Alarm> Replica::Impl::alarms() const {
+  const auto& all = applier_.alarms().all();
+  return std::vector<alarm::Alarm>(all.begin(), all.end());
 }
 
 std::vector<MemberInfo> Replica::Impl::members() const {

@@ -1,6 +1,6 @@
 // The replica's insides. Step() dispatches (impl.cc); requests.cc takes what clients ask
-// and answers reads; turn.cc does the work of a TurnEnd: proposals, raft's Ready, the
-// disk units, application.
+// and answers reads; leases.cc is about leases; turn.cc does the work of a TurnEnd:
+// proposals, raft's Ready, the disk units, application.
 #ifndef QUORATE_ENGINE_REPLICA_IMPL_H_
 #define QUORATE_ENGINE_REPLICA_IMPL_H_
 
@@ -17,16 +17,23 @@
 #include "engine/apply/applier.h"
 #include "engine/apply/state_image.h"
 #include "engine/auth/tokens.h"
+#include "engine/lease/lessor.h"
 #include "engine/mvcc/watch.h"
 #include "engine/raft/raft.h"
 #include "engine/replica/image_meta.h"
 #include "engine/replica/inspector.h"
+#include "engine/replica/lease_calls.h"
 #include "engine/replica/proposals.h"
 #include "engine/replica/reads.h"
 #include "engine/replica/replica.h"
 #include "engine/replica/token_waits.h"
 
 namespace quorate::engine {
+
+// Above max_pending_proposals.
+inline absl::Status TooManyRequestsError() {
+  return absl::ResourceExhaustedError("etcdserver: too many requests");
+}
 
 class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
  public:
@@ -36,6 +43,8 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
 
   ReplicaStatus status() const;
   std::vector<MemberInfo> members() const;
+  std::vector<alarm::Alarm> alarms() const;
+  const LeaseTtls& lease_ttls() const { return lease_ttls_; }
   const std::string& cluster_version() const { return applier_.membership().cluster_version(); }
   absl::StatusOr<HashKvResult> HashKv(Revision revision) const;
 
@@ -74,8 +83,9 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void On(SnapshotReceived& event);
   void On(const Checkpointed& event);
   void On(const Persisted& event);
+  void On(const Forwarded& event);
   void On(const TransferLeadership& event) { raft_.TransferLeader(event.target, now_); }
-  bool AcceptsFromPeer(const raft::Message& message) const;
+  bool AcceptsFromPeer(const raft::Message& message, std::vector<LeaseId>* grants) const;
   void DeliverDurable(std::vector<raft::Message> responses);
   void NoticeLeader();
   void FinishStep();
@@ -83,14 +93,16 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
 
   // ---- requests.cc: clients ----
   // Read: answered from the state; whether a quorum is asked first is in `linearizable`.
+  // Lease: by the leader, see leases.cc.
   struct Plan {
-    enum class Kind : uint8_t { kRead, kPropose } kind = Kind::kRead;
+    enum class Kind : uint8_t { kRead, kPropose, kLease } kind = Kind::kRead;
     bool linearizable = false;
     apply::Operation operation = apply::Operation::kNone;
+    int64_t cost = 0;  // against the quota
   };
   void Serve(ClientRequest& request);
   absl::StatusOr<Plan> MakePlan(const ClientRequest& request) const;
-  void Propose(const ClientRequest& request, apply::Operation operation);
+  void Propose(const ClientRequest& request, const Plan& plan);
   void AnswerRead(const ClientRequest& request);
   absl::StatusOr<Bytes> Read(const ClientRequest& request, const auth::Subject& subject);
   absl::StatusOr<Bytes> MemberList() const;
@@ -99,12 +111,47 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void Answer(RequestToken token, absl::Status status, Bytes body = Bytes());
   mvcc::Identity identity() const { return {config_.cluster_id, config_.member_id, raft_.term()}; }
 
+  // ---- leases.cc ----
+  // What the leader knows of a lease.
+  struct LeaseTime {
+    bool found = false;
+    int64_t ttl = 0;  // seconds
+    int64_t granted_ttl = 0;
+    std::vector<std::string> keys;
+  };
+  absl::StatusOr<Bytes> CompleteGrant(const Bytes& body, uint64_t request_id, LeaseId* id) const;
+  void NoteGrantsProposed(const std::vector<LeaseId>& ids);
+  absl::StatusOr<Bytes> LeaseList(const auth::Subject& subject) const;
+  void OnLeaseCall(const ClientRequest& request);
+  void Dispatch(RequestToken token, LeaseCall* call);
+  void DispatchUnsettledCalls();
+  void RetryLeaseCalls();
+  void AnswerLeaseCall(RequestToken token, LeaseCall* call);
+  void ClearCheckpoint(RequestToken token, LeaseCall* call);
+  void FinishLeaseCall(RequestToken token, const LeaseTime& time);
+  void NoteTtl(int64_t ttl);
+  void NoteLeases(apply::Operation operation, const apply::Outcome& outcome);
+  void NoticeLeadTerm();
+  Instant LeaseWorkDue() const;
+  void WorkOnLeases();
+  void OnExpiryConfirmed();
+  void RevokeExpired();
+  void ProposeCheckpoints();
+
+  // ---- quota.cc ----
+  int64_t bytes_in_use() const;
+  absl::Status CheckQuota(int64_t cost);
+  void CheckQuotaApplied();
+  void RaiseNoSpace();
+
   // ---- auth_requests.cc: who asks, and the Auth service ----
   // Whom the credentials name; nobody while authentication is disabled. Points into
   // the credentials or into tokens_ until these change.
   absl::StatusOr<auth::Subject> Identify(const Credentials& credentials);
   // That, if it may make requests of the kind at all; keys are looked at later.
   absl::StatusOr<auth::Subject> Admit(const ClientRequest& request);
+  // In whose name this member proposes by itself what a client could ask for, too.
+  auth::Subject OwnSubject() const;
   // The index that must be applied before the credentials can be judged.
   LogIndex AwaitedIndex(const Credentials& credentials) const;
   void ReleaseTokenWaits();
@@ -164,6 +211,8 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   mvcc::WatchHub watches_;
   Proposals proposals_;
   Reads reads_;
+  lease::Lessor lessor_;
+  LeaseCalls lease_calls_;
   auth::Tokens tokens_;
   TokenWaits token_waits_;
   absl::btree_map<StreamToken, Credentials> watch_credentials_;
@@ -188,6 +237,25 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   // The transport could not reach the leader, and nothing was heard from it since.
   bool leader_unreachable_ = false;
   bool stood_alone_ = false;
+  // In which this member leads; 0 if it does not.
+  Term lead_term_;
+  // Leases granted by proposals_.queued().
+  std::vector<LeaseId> queued_grants_;
+  // A read-index round that is to confirm, for leases that were due when it began, that
+  // this member still leads.
+  struct ExpiryRound {
+    Instant begun;
+    Term term;
+  };
+  std::optional<ExpiryRound> expiry_round_;
+  // Leases that were due by then may be revoked: it is confirmed.
+  Instant revoke_until_;
+  // No proposal about leases before this.
+  Instant lease_again_;
+  // Something that may have added to the store was applied since the quota was looked at.
+  bool applied_additions_ = false;
+  // No alarm is raised before this.
+  Instant alarm_again_;
   // Physical compactions that somebody waits for.
   absl::btree_map<RequestToken, Revision> awaiting_compaction_;
 
@@ -217,6 +285,11 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   uint64_t proposals_failed_ = 0;
   uint64_t leader_changes_ = 0;
   uint64_t peer_messages_refused_ = 0;
+  uint64_t leases_granted_ = 0;
+  uint64_t leases_revoked_ = 0;
+  uint64_t leases_renewed_ = 0;
+  uint64_t leases_expired_ = 0;
+  LeaseTtls lease_ttls_;
   std::vector<ClientRequest> ready_reads_;  // scratch
 };
 

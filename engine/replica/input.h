@@ -20,7 +20,7 @@
 namespace quorate::engine {
 
 // Names one client request until it is answered; chosen by the caller, never
-// reused within one run of the replica.
+// reused within one run of the replica. 0 is the replica's own.
 using RequestToken = StrongInt<struct RequestTokenTag, uint64_t>;
 // Names one client's watch stream until it is closed; chosen like a RequestToken.
 using StreamToken = StrongInt<struct StreamTokenTag, uint64_t>;
@@ -38,6 +38,19 @@ enum class RequestKind : uint8_t {
   kMemberList,   // MemberListRequest -> MemberListResponse
   kStatus,       // StatusRequest -> StatusResponse (local, no quorum)
   kHashKv,       // HashKVRequest -> HashKVResponse (local)
+  kLeaseGrant,   // LeaseGrantRequest -> LeaseGrantResponse
+  kLeaseRevoke,  // LeaseRevokeRequest -> LeaseRevokeResponse
+  kLeaseList,    // LeaseLeasesRequest -> LeaseLeasesResponse (local)
+  kAlarm,        // AlarmRequest -> AlarmResponse
+  // Answered by the leader alone, wherever they arrive (see Forward in output.h). A lease
+  // that does not exist is no error: its TTL is 0 and -1, as in etcd.
+  kLeaseKeepAlive,   // LeaseKeepAliveRequest -> LeaseKeepAliveResponse
+  kLeaseTimeToLive,  // LeaseTimeToLiveRequest -> LeaseTimeToLiveResponse
+  // The same two from another member that took us for the leader. If we are not,
+  // FailedPrecondition; responses have no header, and NotFound says that there is no
+  // such lease.
+  kPeerLeaseKeepAlive,
+  kPeerLeaseTimeToLive,
   // Internal, proposed by the server itself; responses have no body.
   kMemberAttributes,  // membershippb.ClusterMemberAttrSetRequest
   kClusterVersion,    // membershippb.ClusterVersionSetRequest
@@ -64,7 +77,6 @@ enum class RequestKind : uint8_t {
   kAuthPassword,  // a user's name -> PasswordHash
   kAuthenticate,  // InternalAuthenticateRequest -> AuthenticateResponse
 };
-inline constexpr int kRequestKinds = 28;
 
 // Who a request says it comes from. Counts only while authentication is enabled. What the
 // server asks for by itself (probes, compaction by the clock) it asks as "root", by kName.
@@ -93,6 +105,12 @@ struct PasswordHash {
   Bytes Encode() const;
   static PasswordHash Decode(absl::string_view bytes);  // of what Encode gave
 };
+
+// What kLeaseKeepAlive and kLeaseTimeToLive become at the member they are passed on to.
+constexpr RequestKind PeerKindOf(RequestKind kind) {
+  return kind == RequestKind::kLeaseKeepAlive ? RequestKind::kPeerLeaseKeepAlive
+                                              : RequestKind::kPeerLeaseTimeToLive;
+}
 
 // A client's request. Answered by exactly one Response with the same token, unless
 // it is abandoned first.
@@ -175,6 +193,15 @@ struct TimePassed {};
 // Persist units.
 struct TurnEnd {};
 
+// What the member that a request was forwarded to said (Forward in output.h), or that it
+// could not be asked. May come late, twice or never.
+struct Forwarded {
+  RequestToken token;
+  uint64_t attempt = 0;
+  absl::Status status;
+  Bytes body;
+};
+
 // Operator: hand leadership to `target`.
 struct TransferLeadership {
   MemberId target;
@@ -185,7 +212,7 @@ struct Input {
   WallTime wall;
   std::variant<TimePassed, TurnEnd, ClientRequest, AbandonRequest, WatchOpen, WatchRequestBytes,
                WatchWritable, WatchClose, PeerMessage, PeerUnreachable, SnapshotSent,
-               SnapshotReceived, Checkpointed, Persisted, TransferLeadership>
+               SnapshotReceived, Checkpointed, Persisted, Forwarded, TransferLeadership>
       event;
 };
 

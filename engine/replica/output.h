@@ -51,6 +51,17 @@ struct WatchReply {
   Bytes events;
 };
 
+// A client's lease request that only the leader can answer: to be asked of `to` as
+// PeerKindOf(kind). What it says comes back as Forwarded, with this attempt's number; if
+// nothing comes the replica asks again after a while.
+struct Forward {
+  RequestToken token;
+  uint64_t attempt = 0;
+  MemberId to;
+  RequestKind kind = RequestKind::kLeaseKeepAlive;
+  Bytes body;
+};
+
 // A follower needs entries that are cut: it gets the state. `message` is raft's kSnap,
 // without data; `image` is to arrive with it. SnapshotSent tells how that went, always.
 struct SnapshotToSend {
@@ -75,6 +86,8 @@ struct Output {
   // For clients. They tell only what is committed and applied.
   std::vector<Response> responses;
   std::vector<WatchReply> watch_replies;
+  // For another member. They depend on nothing.
+  std::vector<Forward> forwards;
 
   // The latest moment at which the caller must step again (TimePassed) if nothing
   // else happens. Valid after every step.
@@ -95,6 +108,7 @@ struct Output {
     log_cut = LogIndex(0);
     responses.clear();
     watch_replies.clear();
+    forwards.clear();
   }
 };
 

@@ -21,6 +21,18 @@ uint64_t FirstId(MemberId member, uint64_t run_id) {
 
 Proposals::Proposals(MemberId member, uint64_t run_id) : first_id_(FirstId(member, run_id)) {}
 
+uint64_t Proposals::TakeId() {
+  const uint64_t id = next_id();
+  slots_.push_back({RequestToken(), false, Term()});
+  DropAnswered();
+  return id;
+}
+
+void Proposals::AddUnawaited(Bytes payload) {
+  queued_ids_.push_back(TakeId());
+  queued_.push_back(std::move(payload));
+}
+
 void Proposals::Add(RequestToken token, Bytes payload) {
   const uint64_t id = next_id();
   CHECK_MSG(by_token_.emplace(token, id).second, "a request token was used twice");
@@ -30,7 +42,9 @@ void Proposals::Add(RequestToken token, Bytes payload) {
 }
 
 void Proposals::QueuedWereProposed(Term term) {
-  for (const uint64_t id : queued_ids_) slots_[id - first_id_].proposed = term;
+  for (const uint64_t id : queued_ids_) {
+    if (id >= first_id_) slots_[id - first_id_].proposed = term;  // else nobody awaits it
+  }
   queued_.clear();
   queued_ids_.clear();
 }

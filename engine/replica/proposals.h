@@ -26,7 +26,11 @@ class Proposals {
 
   // The id of the next proposal, which its payload must carry.
   uint64_t next_id() const { return first_id_ + slots_.size(); }
-  // Takes a proposal with id next_id(): it waits to be handed to raft.
+  // An id for a proposal of the replica's own, which nobody waits for.
+  uint64_t TakeId();
+  // Takes a proposal with id next_id(): it waits to be handed to raft. Unawaited: nobody
+  // wants to know what becomes of it.
+  void AddUnawaited(Bytes payload);
   void Add(RequestToken token, Bytes payload);
 
   // What waits to be handed to raft, in order.

@@ -13,6 +13,7 @@
 #ifndef QUORATE_ENGINE_REPLICA_REPLICA_H_
 #define QUORATE_ENGINE_REPLICA_REPLICA_H_
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -23,6 +24,7 @@
 #include "absl/status/statusor.h"
 #include "base/strong_int.h"
 #include "base/time.h"
+#include "engine/alarm/alarms.h"
 #include "engine/image/image.h"
 #include "engine/raft/config.h"
 #include "engine/raft/types.h"
@@ -55,6 +57,19 @@ struct Config {
   size_t max_apply_entries = 4096;
   size_t max_apply_bytes = 4 * 1024 * 1024;
   size_t max_watch_reply_bytes = 1024 * 1024;
+  // Bytes in use by records, index and leases, above which nothing is added; negative = no
+  // bound. What was under way when it was reached may exceed it.
+  int64_t quota_bytes = -1;
+  // The least time to live of a lease, in seconds; shorter ones are granted for that long.
+  int64_t min_lease_ttl = 2;
+  // How often the log is told what is left of a lease that lasts longer (LeaseCheckpoint),
+  // so that it does not begin anew with each leader. Infinite = never.
+  Duration lease_checkpoint_interval = Seconds(300);
+  // Keep-alives and questions for a lease's time that may wait for an answer; above it
+  // requests get ResourceExhausted "etcdserver: too many requests".
+  size_t max_pending_lease_calls = 20'000;
+  // Leases that may be on their way to being revoked at once because they have expired.
+  size_t max_expiring_leases = 1000;
   // Between the progress notes that idle watchers get on request (etcd's default); each
   // stream adds up to a tenth.
   Duration watch_progress_interval = Seconds(600);
@@ -124,6 +139,19 @@ struct ReplicaStatus {
   uint64_t auth_revision = 0;
   uint64_t snapshots_sent = 0;
   uint64_t snapshots_installed = 0;
+  uint64_t leases = 0;
+  // Since the start, what was replayed included; renewed and expired: as leader.
+  uint64_t leases_granted = 0;
+  uint64_t leases_revoked = 0;
+  uint64_t leases_renewed = 0;
+  uint64_t leases_expired = 0;
+};
+
+// Times of granted leases: those of at most 1, 2, 4, ... seconds, and the longer ones.
+struct LeaseTtls {
+  static constexpr size_t kBounds = 24;
+  std::array<uint64_t, kBounds + 1> counts = {};
+  uint64_t seconds = 0;  // of all together
 };
 
 // A member as the replicated configuration knows it.
@@ -156,6 +184,9 @@ class Replica {
   ReplicaStatus status() const;
   // Members in ascending id, voters and learners.
   std::vector<MemberInfo> members() const;
+  // Alarms that stand, by type and member.
+  std::vector<alarm::Alarm> alarms() const;
+  const LeaseTtls& lease_ttls() const;
   // "3.7.0", or empty while undecided.
   std::string cluster_version() const;
 

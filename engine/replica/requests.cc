@@ -8,6 +8,7 @@
 #include "api/rpc.pb.h"
 #include "base/status.h"
 #include "engine/apply/auth_commands.h"
+#include "engine/apply/quota.h"
 #include "engine/mvcc/errors.h"
 #include "engine/replica/impl.h"
 
@@ -16,9 +17,6 @@ namespace {
 
 using apply::Operation;
 
-absl::Status TooManyRequests() {
-  return absl::ResourceExhaustedError("etcdserver: too many requests");
-}
 absl::Status NotForLearner() {
   return absl::FailedPreconditionError("etcdserver: rpc not supported for learner");
 }
@@ -64,7 +62,9 @@ void Replica::Impl::Serve(ClientRequest& request) {
   if (!plan.ok()) {
     Answer(request.token, plan.status());
   } else if (plan->kind == Plan::Kind::kPropose) {
-    Propose(request, plan->operation);
+    Propose(request, *plan);
+  } else if (plan->kind == Plan::Kind::kLease) {
+    OnLeaseCall(request);
   } else if (plan->linearizable) {
     reads_.Add(std::move(request));
   } else {
@@ -74,8 +74,8 @@ void Replica::Impl::Serve(ClientRequest& request) {
 
 // Whether the request is sound, and how it is to be served.
 absl::StatusOr<Replica::Impl::Plan> Replica::Impl::MakePlan(const ClientRequest& request) const {
-  const auto propose = [](Operation operation) {
-    return Plan{Plan::Kind::kPropose, false, operation};
+  const auto propose = [](Operation operation, int64_t cost = 0) {
+    return Plan{Plan::Kind::kPropose, false, operation, cost};
   };
   const bool learner = raft_.is_learner();
   switch (request.kind) {
@@ -86,6 +86,9 @@ absl::StatusOr<Replica::Impl::Plan> Replica::Impl::MakePlan(const ClientRequest&
     }
     case RequestKind::kStatus:
       return Plan{};
+    case RequestKind::kPeerLeaseKeepAlive:
+    case RequestKind::kPeerLeaseTimeToLive:
+      return Plan{Plan::Kind::kLease};
     case RequestKind::kMemberAttributes:
       return propose(Operation::kClusterMemberAttrSet);
     case RequestKind::kClusterVersion:
@@ -95,9 +98,10 @@ absl::StatusOr<Replica::Impl::Plan> Replica::Impl::MakePlan(const ClientRequest&
   }
   if (learner) return NotForLearner();
   switch (request.kind) {
-    case RequestKind::kPut:
-      RETURN_IF_ERROR(DecodeValid<mvcc::PutRequest>(request.body).status());
-      return propose(Operation::kPut);
+    case RequestKind::kPut: {
+      ASSIGN_OR_RETURN(const auto put, DecodeValid<mvcc::PutRequest>(request.body));
+      return propose(Operation::kPut, apply::Cost(put));
+    }
     case RequestKind::kDeleteRange:
       RETURN_IF_ERROR(DecodeValid<mvcc::DeleteRangeRequest>(request.body).status());
       return propose(Operation::kDeleteRange);
@@ -105,7 +109,7 @@ absl::StatusOr<Replica::Impl::Plan> Replica::Impl::MakePlan(const ClientRequest&
       mvcc::TxnRequest txn;
       RETURN_IF_ERROR(mvcc::Decode(request.body, &txn));
       RETURN_IF_ERROR(mvcc::Validate(txn, config_.max_txn_ops));
-      if (!txn.read_only()) return propose(Operation::kTxn);
+      if (!txn.read_only()) return propose(Operation::kTxn, apply::Cost(txn));
       // Comparisons alone name no range that could be a serializable one: ask a quorum.
       const bool empty = txn.success.empty() && txn.failure.empty();
       return Plan{Plan::Kind::kRead, empty || !txn.serializable(), Operation::kNone};
@@ -114,6 +118,20 @@ absl::StatusOr<Replica::Impl::Plan> Replica::Impl::MakePlan(const ClientRequest&
       mvcc::CompactionRequest compaction;
       RETURN_IF_ERROR(mvcc::Decode(request.body, &compaction));
       return propose(Operation::kCompaction);
+    }
+    case RequestKind::kLeaseGrant:
+      RETURN_IF_ERROR(Parse<etcdserverpb::LeaseGrantRequest>(request.body).status());
+      return propose(Operation::kLeaseGrant, apply::kLeaseCost);
+    case RequestKind::kLeaseRevoke:
+      RETURN_IF_ERROR(Parse<etcdserverpb::LeaseRevokeRequest>(request.body).status());
+      return propose(Operation::kLeaseRevoke);
+    case RequestKind::kLeaseKeepAlive:
+    case RequestKind::kLeaseTimeToLive:
+      return Plan{Plan::Kind::kLease};
+    case RequestKind::kAlarm: {
+      ASSIGN_OR_RETURN(const auto alarm, Parse<etcdserverpb::AlarmRequest>(request.body));
+      if (alarm.action() != etcdserverpb::AlarmRequest::GET) return propose(Operation::kAlarm);
+      return Plan{Plan::Kind::kRead, true, Operation::kNone};
     }
     case RequestKind::kMemberList: {
       ASSIGN_OR_RETURN(const auto list, Parse<etcdserverpb::MemberListRequest>(request.body));
@@ -129,12 +147,16 @@ absl::StatusOr<Replica::Impl::Plan> Replica::Impl::MakePlan(const ClientRequest&
   return Plan{Plan::Kind::kRead, operation != Operation::kNone, Operation::kNone};
 }
 
-void Replica::Impl::Propose(const ClientRequest& request, Operation operation) {
+void Replica::Impl::Propose(const ClientRequest& request, const Plan& plan) {
+  const Operation operation = plan.operation;
   if (proposals_.pending() >= config_.max_pending_proposals) {
-    return Answer(request.token, TooManyRequests());
+    return Answer(request.token, TooManyRequestsError());
   }
   const absl::StatusOr<auth::Subject> subject = Admit(request);
   if (!subject.ok()) return Answer(request.token, subject.status());
+  absl::Status refusal = CheckQuota(plan.cost);
+  if (operation == Operation::kAlarm) refusal = applier_.auth().CheckAdmin(*subject);
+  if (!refusal.ok()) return Answer(request.token, refusal);
   const uint64_t id = proposals_.next_id();
   if (apply::EncodedCommandSize(operation, request.body.size(), id, *subject) >
       config_.max_request_bytes) {
@@ -146,7 +168,15 @@ void Replica::Impl::Propose(const ClientRequest& request, Operation operation) {
     const absl::Status status = apply::Applier::Check({id, operation, request.body});
     if (!status.ok()) return Answer(request.token, status);
   }
-  proposals_.Add(request.token, apply::EncodeCommand(operation, request.body, id, *subject));
+  Bytes body = request.body;
+  if (operation == Operation::kLeaseGrant) {
+    LeaseId granted;
+    absl::StatusOr<Bytes> grant = CompleteGrant(body, id, &granted);
+    if (!grant.ok()) return Answer(request.token, grant.status());
+    body = *std::move(grant);
+    queued_grants_.push_back(granted);
+  }
+  proposals_.Add(request.token, apply::EncodeCommand(operation, body, id, *subject));
 }
 
 void Replica::Impl::AnswerRead(const ClientRequest& request) {
@@ -181,6 +211,12 @@ absl::StatusOr<Bytes> Replica::Impl::Read(const ClientRequest& request,
       return Status();
     case RequestKind::kHashKv:
       return HashKvResponse(request.body);
+    case RequestKind::kAlarm: {
+      ASSIGN_OR_RETURN(const auto alarm, Parse<etcdserverpb::AlarmRequest>(request.body));
+      return applier_.AlarmList(alarm.alarm(), identity());
+    }
+    case RequestKind::kLeaseList:
+      return LeaseList(subject);
     default:
       return ReadAuth(request, subject);
   }
@@ -220,7 +256,12 @@ absl::StatusOr<Bytes> Replica::Impl::Status() const {
   response.set_islearner(s.is_learner);
   response.set_storageversion(cluster_version());
   response.mutable_downgradeinfo();
+  response.set_dbsizequota(config_.quota_bytes);
   if (s.leader == MemberId(0)) response.add_errors("etcdserver: no leader");
+  for (const alarm::Alarm& alarm : applier_.alarms().all()) {
+    response.add_errors(absl::StrCat("memberID:", alarm.member.value(),
+                                     " alarm:", alarm::TypeName(alarm.type), " "));
+  }
   return Serialize(response);
 }
 

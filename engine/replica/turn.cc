@@ -1,4 +1,5 @@
-// The work of one TurnEnd, in this order: proposals and read-index rounds into raft,
+// The work of one TurnEnd, in this order: proposals, the leases' own ones among them, and
+// read-index rounds into raft,
 // raft's Ready out (messages, the unit for the disk, what is committed), application,
 // reads, compaction, watches. Each part is bounded; what is left asks for another turn.
 #include <algorithm>
@@ -26,9 +27,11 @@ constexpr size_t kCompactRecords = 1000;
 
 void Replica::Impl::On(const TurnEnd&) {
   ProposeGathered();
+  WorkOnLeases();
   AskReadIndexes();
   LoadArriving();
   if (raft_.HasReady()) HandleReady();
+  NoticeLeadTerm();
   ApplyCommitted();
   if (!fatal_.ok()) return;
   StandIfAlone();
@@ -50,6 +53,8 @@ void Replica::Impl::ProposeGathered() {
     return;
   }
   proposals_.QueuedWereProposed(raft_.term());
+  NoteGrantsProposed(queued_grants_);
+  queued_grants_.clear();
 }
 
 // A refusal or a loss shows as silence: the round is asked again after a while.
@@ -124,6 +129,7 @@ void Replica::Impl::ApplyCommitted() {
     if (bytes >= config_.max_apply_bytes) break;
   }
   if (applied_ != before) raft_.AppliedTo(applied_, now_);
+  CheckQuotaApplied();
 }
 
 void Replica::Impl::NoteApplied(const raft::Entry& entry) {
@@ -132,6 +138,7 @@ void Replica::Impl::NoteApplied(const raft::Entry& entry) {
     applied_term_ = entry.term;
     AnswerOvertaken();
   }
+  lessor_.OnApplied(applied_);
   uint64_t chain = applied_chain_ ^ Mix64(entry.index.value());
   chain = Mix64(chain ^ entry.term.value());
   chain = Mix64(chain ^ static_cast<uint64_t>(entry.type));
@@ -144,6 +151,10 @@ void Replica::Impl::NoteApplied(const raft::Entry& entry) {
 void Replica::Impl::AnswerOvertaken() {
   for (const RequestToken token : proposals_.TakeOvertaken(applied_term_)) {
     ++proposals_failed_;
+    if (LeaseCall* const call = lease_calls_.Find(token)) {
+      Dispatch(token, call);
+      continue;
+    }
     Answer(token, absl::UnavailableError("etcdserver: leader changed"));
   }
 }
@@ -161,7 +172,10 @@ void Replica::Impl::StandIfAlone() {
 absl::Status Replica::Impl::ApplyEntry(const raft::Entry& entry) {
   switch (entry.type) {
     case raft::EntryType::kNormal:
-      return entry.data.empty() ? absl::OkStatus() : ApplyNormal(entry);
+      if (!entry.data.empty()) return ApplyNormal(entry);
+      // A new leader's first entry: all that earlier ones committed is applied.
+      if (entry.term == lead_term_ && !lessor_.primary()) lessor_.Promote(entry.term, now_);
+      return absl::OkStatus();
     case raft::EntryType::kConfChange:
       return ApplyConfChange(entry);
     case raft::EntryType::kConfChangeV2:
@@ -179,8 +193,17 @@ absl::Status Replica::Impl::ApplyNormal(const raft::Entry& entry) {
   if (outcome.tokens != nullptr && entry.index > recovered_index_) {
     tokens_.Apply(*outcome.tokens, now_);
   }
+  if (!outcome.leases.empty()) NoteLeases(command.operation, outcome);
+  if (command.operation == apply::Operation::kPut || command.operation == apply::Operation::kTxn ||
+      command.operation == apply::Operation::kLeaseGrant) {
+    applied_additions_ = true;
+  }
   if (!token.has_value()) return absl::OkStatus();
   ++proposals_committed_;
+  if (LeaseCall* const call = lease_calls_.Find(*token)) {  // its checkpoint is cleared
+    AnswerLeaseCall(*token, call);
+    return absl::OkStatus();
+  }
   if (outcome.awaits_compaction.has_value()) {
     awaiting_compaction_[*token] = *outcome.awaits_compaction;
   } else {
@@ -239,7 +262,15 @@ absl::Status Replica::Impl::ApplyConfChange(const raft::Entry& entry) {
 void Replica::Impl::AnswerReadyReads() {
   if (!reads_.HasReady(applied_)) return;
   reads_.TakeReady(applied_, &ready_reads_);
-  for (const ClientRequest& read : ready_reads_) AnswerRead(read);
+  for (const ClientRequest& read : ready_reads_) {
+    if (read.token == RequestToken()) {
+      OnExpiryConfirmed();
+    } else if (LeaseCall* const call = lease_calls_.Find(read.token)) {
+      AnswerLeaseCall(read.token, call);
+    } else {
+      AnswerRead(read);
+    }
+  }
   ready_reads_.clear();
 }
 

@@ -12,6 +12,7 @@ namespace quorate::config {
 namespace {
 
 constexpr Duration kMaxElectionTimeout = Seconds(50);
+constexpr int64_t kDefaultQuotaBytes = int64_t{2} << 30;
 
 bool IsNumericAddress(absl::string_view host) {
   if (host.find(':') != absl::string_view::npos) return true;  // IPv6
@@ -81,6 +82,15 @@ absl::Status CheckAuthToken(absl::string_view text) {
 std::vector<InitialMember> Config::Members() const {
   if (!initial_cluster.empty()) return initial_cluster;
   return {InitialMember{name, initial_advertise_peer_urls}};
+}
+
+int64_t Config::QuotaBytes() const {
+  return quota_backend_bytes == 0 ? kDefaultQuotaBytes : quota_backend_bytes;
+}
+
+int64_t Config::MinLeaseTtl() const {
+  const int64_t heartbeats = election_timeout.millis() / heartbeat_interval.millis() * 3 / 2;
+  return (heartbeats * heartbeat_interval.millis() + 999) / 1000;
 }
 
 absl::Status Config::Validate() const {

@@ -42,6 +42,8 @@ struct Config {
   bool pre_vote = true;
   size_t max_request_bytes = limits::kMaxRequestBytes;
   size_t max_txn_ops = limits::kMaxTxnOps;
+  // Of what the store has in use; 0 = etcd's 2 GiB, negative = no bound.
+  int64_t quota_backend_bytes = 0;
   // Only "simple" tokens, with any of etcd's options after it, are supported.
   std::string auth_token = "simple";
   Duration auth_token_ttl = Seconds(300);
@@ -65,6 +67,8 @@ struct Config {
   uint64_t wal_first_segment_bytes = 4 * limits::kMiB;
   uint64_t max_append_bytes = limits::kMaxAppendBytes;
   size_t max_apply_entries = 4096;
+  // How often what is left of a lease is written into the log.
+  Duration lease_checkpoint_interval = Seconds(300);
   // Connections at once on the client and on the peer URLs; above it the newest is closed.
   // Not flags: the binary sets them so that files and calls to peers never lack descriptors.
   size_t max_client_connections = 20000;
@@ -85,6 +89,11 @@ struct Config {
   // URLs: this member is in the initial cluster with the very URLs that it advertises, and
   // no URL belongs to two members. A member that has data ignores the --initial-* flags.
   absl::Status ValidateBootstrap() const;
+  // quota_backend_bytes, its default filled in.
+  int64_t QuotaBytes() const;
+  // Seconds that a lease lasts at least: etcd's one and a half election timeouts, counted
+  // in heartbeats and rounded up.
+  int64_t MinLeaseTtl() const;
   // bcrypt_cost, or etcd's default when that is outside of 4 to 31.
   int BcryptCost() const;
   // etcd's time-out of a client request: 5 s + 2 x election timeout.

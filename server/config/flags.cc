@@ -91,6 +91,15 @@ Setter Count(size_t Config::*field) {
   };
 }
 
+Setter Number(int64_t Config::*field) {
+  return [field](absl::string_view value, Config* config) -> absl::Status {
+    if (!absl::SimpleAtoi(value, &(config->*field))) {
+      return absl::InvalidArgumentError("not a whole number");
+    }
+    return absl::OkStatus();
+  };
+}
+
 // Go's spellings of a boolean.
 Setter Boolean(bool Config::*field) {
   return [field](absl::string_view value, Config* config) {
@@ -146,6 +155,10 @@ std::vector<Flag> MemberFlags() {
        Millis(&Config::heartbeat_interval)},
       {group, "election-timeout", "1000", "Time (in milliseconds) for an election to timeout.",
        Millis(&Config::election_timeout)},
+      {group, "quota-backend-bytes", "0",
+       "Raise alarms when the store in use exceeds the given quota. 0 means 2 GiB, less than 0 no "
+       "quota.",
+       Number(&Config::quota_backend_bytes)},
       {group, "snapshot-count", "10000",
        "Number of committed transactions to trigger a snapshot to disk.",
        Count(&Config::snapshot_count)},

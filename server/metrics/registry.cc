@@ -1,6 +1,7 @@
 #include "server/metrics/registry.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -29,7 +30,9 @@ std::string PrintNumber(double value) {
   return absl::StrFormat("%.12g", value);
 }
 
-std::string PrintSeconds(int64_t nanos) { return absl::StrFormat("%.9g", nanos / 1e9); }
+std::string PrintSeconds(int64_t nanos, double seconds = 0) {
+  return absl::StrFormat("%.9g", static_cast<double>(nanos) / 1e9 + seconds);
+}
 
 void AppendSample(absl::string_view name, absl::string_view labels, absl::string_view value,
                   std::string* out) {
@@ -52,6 +55,13 @@ void Histogram::Observe(Duration value) {
   ++counts_[static_cast<size_t>(at - bounds_nanos_.begin())];
   ++count_;
   sum_nanos_ += value.nanos();
+}
+
+void Histogram::Set(absl::Span<const uint64_t> counts, double sum_seconds) {
+  CHECK_EQ(counts.size(), counts_.size());
+  counts_.assign(counts.begin(), counts.end());
+  count_ = std::accumulate(counts.begin(), counts.end(), uint64_t{0});
+  sum_seconds_ = sum_seconds;
 }
 
 Registry::Series& Registry::Find(absl::string_view name, absl::string_view help, Kind kind,
@@ -103,7 +113,8 @@ void Registry::AppendHistogram(absl::string_view name, absl::string_view labels,
     AppendSample(bucket, absl::StrCat(labels, comma, "le=\"", bound, "\""), absl::StrCat(total),
                  out);
   }
-  AppendSample(absl::StrCat(name, "_sum"), labels, PrintSeconds(histogram.sum_nanos_), out);
+  AppendSample(absl::StrCat(name, "_sum"), labels,
+               PrintSeconds(histogram.sum_nanos_, histogram.sum_seconds_), out);
   AppendSample(absl::StrCat(name, "_count"), labels, absl::StrCat(histogram.count_), out);
 }
 

@@ -19,6 +19,7 @@
 
 #include "absl/container/btree_map.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "base/time.h"
 
 namespace quorate::metrics {
@@ -53,6 +54,8 @@ class Histogram {
  public:
   Histogram(Duration first, int buckets);
   void Observe(Duration value);
+  // For counts that somebody else keeps, one more than there are bounds.
+  void Set(absl::Span<const uint64_t> counts, double sum_seconds);
   uint64_t count() const { return count_; }
 
  private:
@@ -61,6 +64,7 @@ class Histogram {
   std::vector<uint64_t> counts_;  // one more than bounds
   uint64_t count_ = 0;
   int64_t sum_nanos_ = 0;
+  double sum_seconds_ = 0;  // on top
 };
 
 class Registry {

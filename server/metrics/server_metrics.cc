@@ -10,6 +10,7 @@
 namespace quorate::metrics {
 namespace {
 
+using engine::LeaseTtls;
 using engine::ReplicaStatus;
 
 // By gRPC's numbers, as go-grpc-prometheus prints them.
@@ -45,11 +46,13 @@ ServerMetrics::ServerMetrics(Registry* registry, Sources sources)
     : registry_(registry), sources_(std::move(sources)) {
   AddServer();
   AddStore();
+  AddLeases();
   AddDisk();
   if (sources_.process != nullptr) AddProcess();
   registry_->OnScrape([this] {
     RefreshStatus();
     RefreshClusterVersion();
+    RefreshAlarms();
     RefreshGrpc();
     if (sources_.peers != nullptr) RefreshPeers();
   });
@@ -115,6 +118,24 @@ void ServerMetrics::AddStore() {
            [](const ReplicaStatus& s) { return static_cast<double>(s.watchers); });
   AddGauge("etcd_debugging_mvcc_slow_watcher_total", "Total number of unsynced slow watchers.",
            [](const ReplicaStatus& s) { return static_cast<double>(s.slow_watchers); });
+}
+
+void ServerMetrics::AddLeases() {
+  AddCounter("etcd_debugging_lease_granted_total", "The total number of granted leases.",
+             [](const ReplicaStatus& s) { return s.leases_granted; });
+  AddCounter("etcd_debugging_lease_revoked_total", "The total number of revoked leases.",
+             [](const ReplicaStatus& s) { return s.leases_revoked; });
+  AddCounter("etcd_debugging_lease_renewed_total",
+             "The number of renewed leases seen by the leader.",
+             [](const ReplicaStatus& s) { return s.leases_renewed; });
+  AddCounter("etcd_debugging_server_lease_expired_total", "The total number of expired leases.",
+             [](const ReplicaStatus& s) { return s.leases_expired; });
+  lease_ttls_ =
+      registry_->AddHistogram("etcd_debugging_lease_ttl_total", "Bucketed histogram of lease TTLs.",
+                              Seconds(1), LeaseTtls::kBounds);
+  registry_
+      ->AddGauge("etcd_server_quota_backend_bytes", "Current backend storage quota size in bytes.")
+      ->Set(static_cast<double>(sources_.quota_bytes));
 }
 
 void ServerMetrics::AddDisk() {
@@ -223,6 +244,19 @@ void ServerMetrics::RefreshStatus() {
   const ReplicaStatus status = sources_.node->status();
   for (const auto& [gauge, value] : gauges_) gauge->Set(value(status));
   for (const auto& [counter, value] : counters_) counter->Set(value(status));
+}
+
+void ServerMetrics::RefreshAlarms() {
+  const engine::LeaseTtls& ttls = sources_.node->replica().lease_ttls();
+  lease_ttls_->Set(ttls.counts, static_cast<double>(ttls.seconds));
+  for (Gauge* gauge : alarms_) gauge->Set(0);
+  alarms_.clear();
+  for (const alarm::Alarm& alarm : sources_.node->alarms()) {
+    alarms_.push_back(registry_->AddGauge(
+        "etcd_debugging_server_alarms", "Alarms that stand, by the member that raised them.",
+        {{"alarm_type", alarm::TypeName(alarm.type)}, {"server_id", config::HexId(alarm.member)}}));
+    alarms_.back()->Set(1);
+  }
 }
 
 void ServerMetrics::RefreshClusterVersion() {

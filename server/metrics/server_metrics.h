@@ -34,6 +34,7 @@ struct Sources {
   const grpc::Server* grpc = nullptr;
   const peer::RaftHttp* peers = nullptr;  // null with another transport
   std::function<ProcessStats()> process;  // empty: no process metrics
+  int64_t quota_bytes = 0;                // as Status reports it
 };
 
 class ServerMetrics {
@@ -53,6 +54,7 @@ class ServerMetrics {
 
   void AddServer();
   void AddStore();
+  void AddLeases();
   void AddDisk();
   void RefreshGrpc();
   void AddProcess();
@@ -60,6 +62,7 @@ class ServerMetrics {
   void AddCounter(const char* name, const char* help, CounterOf value);
   void RefreshStatus();
   void RefreshClusterVersion();
+  void RefreshAlarms();
   void RefreshPeers();
   Histogram* PeerRoundTrip(MemberId peer);
 
@@ -70,6 +73,8 @@ class ServerMetrics {
   std::string seen_cluster_version_;
   Gauge* cluster_version_ = nullptr;
   Histogram* wal_fsync_ = nullptr;
+  Histogram* lease_ttls_ = nullptr;
+  std::vector<Gauge*> alarms_;  // that stood at the last scrape
 };
 
 }  // namespace quorate::metrics

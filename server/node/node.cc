@@ -116,6 +116,10 @@ void Node::ReportUnreachable(MemberId peer) { StepEvent(engine::PeerUnreachable{
 
 void Node::ReportSnapshotSent(MemberId peer, bool ok) { StepEvent(engine::SnapshotSent{peer, ok}); }
 
+void Node::OnForwarded(RequestKind kind, Bytes body, Duration timeout, ForwardCallback done) {
+  Call(kind, std::move(body), timeout, std::move(done));
+}
+
 void Node::TransferLeadership(MemberId target) { StepEvent(engine::TransferLeadership{target}); }
 
 void Node::Stop(const absl::Status& reason) {
@@ -174,6 +178,7 @@ void Node::HandOut() {
     counters_.messages_sent += handing_out_.messages.size();
     transport_->Send(absl::MakeSpan(handing_out_.messages));
   }
+  SendForwards(handing_out_.forwards);
   for (engine::SnapshotToSend& snapshot : handing_out_.snapshots) {
     transport_->SendSnapshot(std::move(snapshot.message), std::move(snapshot.image));
   }
@@ -183,6 +188,19 @@ void Node::HandOut() {
   AnswerCalls(&handing_out_.responses);
   DeliverWatchReplies(&handing_out_.watch_replies);
   handing_out_.Clear();
+}
+
+void Node::SendForwards(const std::vector<engine::Forward>& forwards) {
+  for (const engine::Forward& forward : forwards) {
+    transport_->Forward(forward.to, forward.kind, forward.body,
+                        [weak = std::weak_ptr<Node*>(self_), token = forward.token,
+                         attempt = forward.attempt](absl::Status status, Bytes body) {
+                          if (const std::shared_ptr<Node*> node = weak.lock()) {
+                            (*node)->StepEvent(engine::Forwarded{token, attempt, std::move(status),
+                                                                 std::move(body)});
+                          }
+                        });
+  }
 }
 
 void Node::WritePersists(std::vector<engine::Persist>* persists) {

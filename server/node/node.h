@@ -142,6 +142,7 @@ class Node final : public PeerSink {
   void OnSnapshot(raft::Message message, engine::StateImage image) override;
   void ReportUnreachable(MemberId peer) override;
   void ReportSnapshotSent(MemberId peer, bool ok) override;
+  void OnForwarded(RequestKind kind, Bytes body, Duration timeout, ForwardCallback done) override;
 
   // Hands leadership to `target` if this member leads; the outcome shows in status().
   void TransferLeadership(MemberId target);
@@ -151,6 +152,7 @@ class Node final : public PeerSink {
 
   engine::ReplicaStatus status() const { return replica_.status(); }
   std::vector<engine::MemberInfo> members() const { return replica_.members(); }
+  std::vector<alarm::Alarm> alarms() const { return replica_.alarms(); }
   std::string cluster_version() const { return replica_.cluster_version(); }
   // OK while the node runs; else why it does not.
   const absl::Status& halted() const { return halted_; }
@@ -174,6 +176,7 @@ class Node final : public PeerSink {
   void ScheduleTurn();
   void RunTurn();
   void HandOut();
+  void SendForwards(const std::vector<engine::Forward>& forwards);
   void WritePersists(std::vector<engine::Persist>* persists);
   void WritePersist(engine::Persist persist);
   void InstallNext();

@@ -4,14 +4,21 @@
 #ifndef QUORATE_SERVER_NODE_PEER_TRANSPORT_H_
 #define QUORATE_SERVER_NODE_PEER_TRANSPORT_H_
 
+#include <functional>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/types/span.h"
+#include "base/bytes.h"
 #include "base/strong_int.h"
 #include "engine/image/image.h"
 #include "engine/raft/message.h"
+#include "engine/replica/input.h"
 
 namespace quorate::node {
+
+// The answer to a request that one member passed on to another.
+using ForwardCallback = std::function<void(absl::Status, Bytes)>;
 
 // Where a transport delivers. Implemented by Node. Everything may be called at any
 // time on the loop, but never from inside PeerTransport::Send.
@@ -27,6 +34,10 @@ class PeerSink {
   virtual void ReportUnreachable(MemberId peer) = 0;
   // The outcome of sending a snapshot to this peer.
   virtual void ReportSnapshotSent(MemberId peer, bool ok) = 0;
+  // A peer passes a client's request on; `kind` is one of the kPeer... kinds. `done` is
+  // called once, later, after `timeout` at the latest.
+  virtual void OnForwarded(engine::RequestKind kind, Bytes body, Duration timeout,
+                           ForwardCallback done) = 0;
 };
 
 class PeerTransport {
@@ -38,6 +49,13 @@ class PeerTransport {
   // afterwards). May drop anything (bounded queues, no connection), which it tells by
   // PeerSink::ReportUnreachable later.
   virtual void Send(absl::Span<raft::Message> messages) = 0;
+
+  // Passes a client's request (kLeaseKeepAlive, kLeaseTimeToLive) on to a member that should
+  // answer it. `done` is called at most once, later, never from inside; with NotFound if
+  // that member knows no such lease, with another error if it could not be asked. What is
+  // lost on the way may stay without an answer.
+  virtual void Forward(MemberId to, engine::RequestKind kind, const Bytes& body,
+                       ForwardCallback done) = 0;
 
   // Sends a snapshot (kSnap, without data) and the state that goes with it, beside the
   // other messages and without delaying them. The outcome comes as

@@ -36,6 +36,13 @@ struct Options {
   size_t max_posts = 4;
   size_t max_queued_posts = 64;
   size_t max_post_bytes = 64 * limits::kMiB;
+  // Lease requests passed on to a peer: at once, waiting, and how long a peer's request may
+  // take us (etcd's).
+  size_t max_forwards = 16;
+  size_t max_queued_forwards = 10000;
+  Duration forward_timeout = Seconds(1);
+  // A lease's keys may be many.
+  size_t max_forward_answer_bytes = 512 * limits::kMiB;
   // A snapshot leaves no faster than this, whatever the network could take.
   uint64_t snapshot_bytes_per_second = 100 * limits::kMiB;
 };

@@ -16,6 +16,7 @@ Peer::Peer(const Context* context, MemberId id, const std::vector<std::string>& 
       on_unreachable_(std::move(on_unreachable)),
       dialer_(context, id, addresses, &stats_),
       pipeline_(context, addresses, &stats_, [this] { on_unreachable_(id_); }),
+      forwarder_(context, addresses),
       prober_(context, id, addresses.front()),
       snapshots_(context, id, addresses, &stats_,
                  [id, report = std::move(on_snapshot_sent)](bool ok) { report(id, ok); }) {}

@@ -1,5 +1,5 @@
 // One remote member: the stream that we receive on (dialled by us), the stream that we
-// send on (dialled by it), and single POSTs while that one is not up.
+// send on (dialled by it), single POSTs while that one is not up, and requests passed on.
 #ifndef QUORATE_SERVER_PEER_PEER_H_
 #define QUORATE_SERVER_PEER_PEER_H_
 
@@ -12,6 +12,7 @@
 #include "engine/raft/message.h"
 #include "server/http1/server.h"
 #include "server/peer/context.h"
+#include "server/peer/forwarder.h"
 #include "server/peer/frame.h"
 #include "server/peer/pipeline.h"
 #include "server/peer/prober.h"
@@ -53,6 +54,9 @@ class Peer {
   // Shows on the stream, if one is up, that it is alive.
   void SendLinkHeartbeat();
 
+  // For requests that this peer should answer.
+  Forwarder* forwarder() { return &forwarder_; }
+
   bool sending() const { return stream_ != nullptr; }
   bool receiving() const { return dialer_.connected(); }
   // The version it announced lately; empty if it never did.
@@ -72,6 +76,7 @@ class Peer {
   PeerStats stats_;
   StreamDialer dialer_;
   Pipeline pipeline_;
+  Forwarder forwarder_;
   Prober prober_;
   SnapshotSender snapshots_;
   SnapshotAssembler assembler_;

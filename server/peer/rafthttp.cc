@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "api/lease.pb.h"
 #include "base/check.h"
 #include "server/config/ids.h"
 #include "server/config/version.h"
@@ -14,6 +15,8 @@ namespace quorate::peer {
 namespace {
 
 constexpr char kStreamPrefix[] = "/raft/stream/message/";
+// A lease's id and a flag.
+constexpr size_t kMaxLeaseRequestBytes = 64 * limits::kKiB;
 
 void AppendStrings(const std::vector<std::string>& texts, std::string* json) {
   *json += "[";
@@ -92,6 +95,12 @@ void RaftHttp::AddRoutes(http1::Server* server, Information information) {
   http1::RouteOptions post;
   post.max_body_bytes = context_.options.max_post_bytes;
   server->Route({"POST"}, "/raft", post, [this](const http1::ExchangePtr& e) { OnPost(e); });
+  http1::RouteOptions lease;
+  lease.max_body_bytes = kMaxLeaseRequestBytes;
+  server->Route({"POST"}, kLeasePath, lease,
+                [this](const http1::ExchangePtr& e) { OnLeasePost(e); });
+  server->Route({"POST"}, kLeaseInternalPath, lease,
+                [this](const http1::ExchangePtr& e) { OnLeaseInternalPost(e); });
   http1::RouteOptions chunk;
   chunk.max_body_bytes = kMaxSnapshotChunkBytes;
   server->Route({"POST"}, kSnapshotPath, chunk,
@@ -114,6 +123,12 @@ void RaftHttp::Send(absl::Span<raft::Message> messages) {
     if (peer != nullptr) peer->Add(message);  // else not a member of ours (any more)
   }
   for (const auto& [id, peer] : peers_) peer->Flush();
+}
+
+void RaftHttp::Forward(MemberId to, engine::RequestKind kind, const Bytes& body,
+                       node::ForwardCallback done) {
+  Peer* peer = FindPeer(to);
+  if (peer != nullptr) peer->forwarder()->Send(kind, body, std::move(done));
 }
 
 void RaftHttp::SendSnapshot(raft::Message message, engine::StateImage image) {
@@ -195,6 +210,51 @@ void RaftHttp::OnPost(const http1::ExchangePtr& exchange) {
   http1::Response response;
   response.status = 204;
   exchange->Respond(WithFields(std::move(response), ResponseFields(context_.self)));
+}
+
+// etcd's members send no headers of their own with these; ours do.
+void RaftHttp::OnLeasePost(const http1::ExchangePtr& exchange) {
+  AnswerLease(exchange, engine::RequestKind::kPeerLeaseKeepAlive, exchange->request().body);
+}
+
+void RaftHttp::OnLeaseInternalPost(const http1::ExchangePtr& exchange) {
+  const Bytes& body = exchange->request().body;
+  leasepb::LeaseInternalRequest request;
+  if (!request.ParseFromArray(body.data(), static_cast<int>(body.size()))) {
+    return Refuse(exchange, 400, "error unmarshalling request");
+  }
+  AnswerLease(exchange, engine::RequestKind::kPeerLeaseTimeToLive,
+              Bytes::Copy(request.leasetimetoliverequest().SerializeAsString()));
+}
+
+void RaftHttp::AnswerLease(const http1::ExchangePtr& exchange, engine::RequestKind kind,
+                           Bytes body) {
+  const std::optional<absl::string_view> cluster =
+      exchange->request().fields.Find("X-Etcd-Cluster-ID");
+  if (cluster.has_value() && *cluster != config::HexId(context_.self.cluster)) {
+    return Refuse(exchange, 412, "cluster ID mismatch");
+  }
+  if (context_.sink == nullptr) return Refuse(exchange, 503, "not ready");
+  const auto answer = [exchange, kind](const absl::Status& status, const Bytes& reply) {
+    if (!status.ok()) {
+      const int code = absl::IsNotFound(status) ? 404 : absl::IsUnavailable(status) ? 408 : 400;
+      return exchange->Respond(http1::Response::Text(code, absl::StrCat(status.message(), "\n")));
+    }
+    http1::Response response;
+    response.fields.Add("Content-Type", "application/protobuf");
+    if (kind == engine::RequestKind::kPeerLeaseKeepAlive) {
+      response.body = {reply};
+    } else {
+      leasepb::LeaseInternalResponse wrapped;
+      etcdserverpb::LeaseTimeToLiveResponse* out = wrapped.mutable_leasetimetoliveresponse();
+      const bool parsed = out->ParseFromArray(reply.data(), static_cast<int>(reply.size()));
+      CHECK_MSG(parsed, "the replica answered with a malformed message");
+      out->mutable_header();
+      response.body = {Bytes::Copy(wrapped.SerializeAsString())};
+    }
+    exchange->Respond(std::move(response));
+  };
+  context_.sink->OnForwarded(kind, std::move(body), context_.options.forward_timeout, answer);
 }
 
 void RaftHttp::OnSnapshotChunk(const http1::ExchangePtr& exchange) {

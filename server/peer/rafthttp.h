@@ -46,8 +46,8 @@ class RaftHttp final : public node::PeerTransport {
   RaftHttp(const RaftHttp&) = delete;
   RaftHttp& operator=(const RaftHttp&) = delete;
 
-  // /raft, /raft/stream/message/, /raft/probing, /version, /members. Once this object is
-  // gone the server may only be destroyed.
+  // /raft, /raft/stream/message/, /raft/probing, /leases, /leases/internal, /version,
+  // /members. Once this object is gone the server may only be destroyed.
   void AddRoutes(http1::Server* server, Information information);
   // Called when a peer says that this member was removed from the cluster.
   void set_on_removed(std::function<void(const absl::Status&)> callback) {
@@ -64,6 +64,8 @@ class RaftHttp final : public node::PeerTransport {
   void SetPeers(const std::vector<PeerAddresses>& peers);
 
   void Send(absl::Span<raft::Message> messages) override;
+  void Forward(MemberId to, engine::RequestKind kind, const Bytes& body,
+               node::ForwardCallback done) override;
   void SendSnapshot(raft::Message message, engine::StateImage image) override;
   std::string PeerVersion(MemberId peer) const override;
 
@@ -76,6 +78,9 @@ class RaftHttp final : public node::PeerTransport {
   Peer* FindPeer(MemberId id) const;
   void OnStreamRequest(const http1::ExchangePtr& exchange);
   void OnPost(const http1::ExchangePtr& exchange);
+  void OnLeasePost(const http1::ExchangePtr& exchange);
+  void OnLeaseInternalPost(const http1::ExchangePtr& exchange);
+  void AnswerLease(const http1::ExchangePtr& exchange, engine::RequestKind kind, Bytes body);
   void OnSnapshotChunk(const http1::ExchangePtr& exchange);
   void AnswerMembers(const http1::ExchangePtr& exchange);
   // The headers' checks; answers and gives false when they fail.

@@ -6,10 +6,6 @@
 namespace quorate::services {
 
 void AddLaterServices(grpc::Server* server) {
-  for (const char* method : {"LeaseGrant", "LeaseRevoke", "LeaseTimeToLive", "LeaseLeases"}) {
-    AddUnimplemented(server, absl::StrCat("/etcdserverpb.Lease/", method));
-  }
-  AddUnimplemented(server, "/etcdserverpb.Lease/LeaseKeepAlive", grpc::MethodKind::kBidiStream);
   for (const char* method : {"Lock", "Unlock"}) {
     AddUnimplemented(server, absl::StrCat("/v3lockpb.Lock/", method));
   }

@@ -8,7 +8,7 @@
 
 namespace quorate::services {
 
-// Lease, Lock, Election.
+// Lock, Election.
 void AddLaterServices(grpc::Server* server);
 
 }  // namespace quorate::services

@@ -82,9 +82,16 @@ void Probes::AddChecks(http1::Server* server, const std::string& path,
                 });
 }
 
-// `exclude` names alarms that do not count; none can be raised in this release, so it has
-// nothing to leave out.
+// `exclude` names alarms that do not count.
 void Probes::AnswerHealth(const http1::ExchangePtr& exchange) {
+  const std::vector<std::string> excluded = exchange->request().QueryValues("exclude");
+  for (const alarm::Alarm& alarm : node_->alarms()) {
+    const std::string name = alarm::TypeName(alarm.type);
+    if (std::find(excluded.begin(), excluded.end(), name) != excluded.end()) continue;
+    const bool known = alarm.type == alarm::kNoSpace || alarm.type == alarm::kCorrupt;
+    exchange->Respond(HealthResponse(absl::StrCat("ALARM ", known ? name : "UNKNOWN")));
+    return;
+  }
   const bool serializable = exchange->request().QueryValue("serializable") == "true";
   if (!serializable && node_->halted().ok() && node_->status().leader == MemberId(0)) {
     exchange->Respond(HealthResponse("RAFT NO LEADER"));
@@ -112,8 +119,9 @@ void Probes::NextCheck(const std::shared_ptr<Run>& run) {
   while (run->next < run->checks.size()) {
     const NamedCheck& check = run->checks[run->next++];
     switch (check.check) {
-      case Check::kDataCorruption:  // no alarm says so
-        run->Note(check.name, absl::OkStatus());
+      case Check::kDataCorruption:
+        run->Note(check.name, HasCorruptAlarm() ? absl::DataLossError("alarm activated: CORRUPT")
+                                                : absl::OkStatus());
         break;
       case Check::kNonLearner:
         run->Note(check.name, node_->status().is_learner
@@ -135,6 +143,12 @@ void Probes::NextCheck(const std::shared_ptr<Run>& run) {
       run->failed ? run->lines : absl::StrCat(verbose ? run->lines : "", "ok\n"));
   response.fields.Add("X-Content-Type-Options", "nosniff");
   run->exchange->Respond(std::move(response));
+}
+
+bool Probes::HasCorruptAlarm() const {
+  const std::vector<alarm::Alarm> alarms = node_->alarms();
+  return std::any_of(alarms.begin(), alarms.end(),
+                     [](const alarm::Alarm& a) { return a.type == alarm::kCorrupt; });
 }
 
 void Probes::Read(const http1::ExchangePtr& exchange, bool serializable,

@@ -34,6 +34,7 @@ class Probes {
   void AnswerChecks(const http1::ExchangePtr& exchange, std::vector<NamedCheck> checks);
   void AddChecks(http1::Server* server, const std::string& path, std::vector<NamedCheck> checks);
   void NextCheck(const std::shared_ptr<Run>& run);
+  bool HasCorruptAlarm() const;
   // Reads a key; `done` gets why that failed.
   void Read(const http1::ExchangePtr& exchange, bool serializable,
             std::function<void(const absl::Status&)> done);

@@ -34,6 +34,8 @@ absl::string_view RuleName(Rule rule) {
       return "H3 serializable reads";
     case Rule::kWatch:
       return "H4 watch";
+    case Rule::kLease:
+      return "H5 leases";
     case Rule::kNoLostWrite:
       return "H6 no lost write";
     case Rule::kEqualState:

@@ -30,6 +30,7 @@ enum class Rule : uint8_t {
   kGeneralChecker,      // the same by search, ignoring revisions, on samples
   kSerializableReads,   // a state that was, never going back on one process
   kWatch,               // ordered, complete, unique, atomic, resumable
+  kLease,               // no lease ends before its time, none is told of that is not there
   kNoLostWrite,         // every acknowledged write is in the final state
   kEqualState,          // members that converged are equal
   kLiveness,            // once faults stop: a leader, answers, convergence

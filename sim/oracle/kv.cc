@@ -9,7 +9,7 @@
 namespace quorate::sim {
 
 bool Changed(const Request& request, const Result& result) {
-  if (request.shape == Request::Shape::kCompact) return false;
+  if (request.shape == Request::Shape::kCompact || request.AboutLease()) return false;
   const bool first = request.shape != Request::Shape::kTxn || result.succeeded;
   const std::vector<Operation>& operations = first ? request.success : request.failure;
   for (size_t i = 0; i < operations.size(); ++i) {
@@ -62,6 +62,8 @@ void KvOracle::OnReturn(History::Id id) {
   }
   if (call.request.shape == Request::Shape::kCompact) {
     CheckCompaction(call);
+  } else if (call.request.AboutLease()) {
+    CheckLease(call, id);
   } else if (Changed(call.request, call.result)) {
     CheckOwned(call, id);
   } else {
@@ -157,6 +159,21 @@ void KvOracle::CheckCompaction(const Call& call) {
       {Describe(call)});
 }
 
+// What it says of the lease is LeaseOracle's business. A renewal's answer, and that to a
+// question for a lease's time, may name an older revision: that of the member asked.
+void KvOracle::CheckLease(const Call& call, History::Id id) {
+  const bool logged =
+      call.request.shape == Request::Shape::kGrant || call.request.shape == Request::Shape::kRevoke;
+  if (logged) CheckFloor(call, id, false);
+  if (call.request.shape != Request::Shape::kRevoke) return;
+  ++acknowledged_writes_;
+  const int64_t revision = call.result.revision;
+  // If nothing was attached to the lease the revision is somebody else's.
+  if (revision < 2 || revision <= floors_[id]) return;
+  Step& step = At(revision);
+  if (step.request == call.request && !step.owner.has_value()) step.owner = id;
+}
+
 std::vector<std::string> KvOracle::WhoSaw(int64_t revision, uint64_t before) const {
   for (const Call& call : history_->calls()) {
     if (call.outcome == Outcome::kOk && call.returned_at < before &&
@@ -188,7 +205,8 @@ void KvOracle::Finish(VirtualTime when) {
     Step& step = steps_[i];
     const int64_t revision = static_cast<int64_t>(i) + 2;
     judge_->Checked(Rule::kNoLostWrite);
-    if (step.owner.has_value()) continue;
+    // Leases end by themselves, too; LeaseOracle knows when they may.
+    if (step.owner.has_value() || step.request.shape == Request::Shape::kRevoke) continue;
     const std::string fingerprint = step.request.Fingerprint();
     const std::vector<History::Id>& candidates = unknown[fingerprint];
     size_t& next = used[fingerprint];

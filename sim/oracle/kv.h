@@ -75,6 +75,7 @@ class KvOracle {
   void CheckFloor(const Call& call, History::Id id, bool strictly);
   void CheckSerializable(const Call& call);
   void CheckCompaction(const Call& call);
+  void CheckLease(const Call& call, History::Id id);
   std::vector<std::string> WhoSaw(int64_t revision, uint64_t before) const;
   void Mismatch(const Call& call, const Result& expected, int64_t revision);
 

@@ -271,6 +271,11 @@ SearchResult Search::Run() {
 
 bool Searchable(const Request& request) {
   if (request.serializable || request.shape == Request::Shape::kCompact) return false;
+  // A key that is attached to a lease may vanish by itself.
+  const auto leased = [](const Operation& operation) {
+    return operation.lease != 0 || operation.ignore_lease;
+  };
+  if (std::any_of(request.success.begin(), request.success.end(), leased)) return false;
   for (const Comparison& comparison : request.compare) {
     const bool of_revision = comparison.target == Comparison::Target::kCreateRevision ||
                              comparison.target == Comparison::Target::kModRevision;

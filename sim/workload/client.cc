@@ -36,7 +36,7 @@ bool PromisesNoEffect(const Reply& reply) {
 
 Client::Client(const Context& context, uint32_t number, HostId host, const io::Env& env,
                std::unique_ptr<ClientPort> port, Cluster* cluster, const WorkloadOptions& options,
-               Judge* judge, History* history, KvOracle* oracle)
+               Judge* judge, History* history, KvOracle* oracle, LeaseOracle* leases)
     : context_(context),
       number_(number),
       host_(host),
@@ -46,6 +46,7 @@ Client::Client(const Context& context, uint32_t number, HostId host, const io::E
       judge_(judge),
       history_(history),
       oracle_(oracle),
+      leases_(leases),
       loop_(env.loop),
       next_timer_(env.loop->NewTimer([this] { Next(); })),
       timeout_timer_(env.loop->NewTimer([this] { OnTimeout(); })),
@@ -96,6 +97,7 @@ void Client::Ask(Request request) {
   call.invoked = context_.now();
   open_ = history_->Invoke(std::move(call));
   oracle_->OnInvoke(*open_);
+  leases_->OnInvoke(*open_);
   context_.Record(host_, kInvoke, *open_, member_);
   timeout_timer_->Set(loop_->Now() + options_.request_timeout);
   port_->Call(member_, history_->call(*open_).request, options_.request_timeout,
@@ -139,6 +141,7 @@ void Client::End(Outcome outcome, Result result, std::string error) {
   call.error = std::move(error);
   call.same_process = cluster_->incarnation(call.member) == call.incarnation;
   oracle_->OnReturn(id);
+  leases_->OnReturn(id);
   if (outcome == Outcome::kOk) {
     ++answered_;
     generator_.Learn(call.request, call.result);

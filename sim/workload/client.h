@@ -17,6 +17,7 @@
 #include "sim/fault.h"
 #include "sim/history.h"
 #include "sim/oracle/kv.h"
+#include "sim/oracle/lease.h"
 #include "sim/swarm.h"
 #include "sim/workload/generator.h"
 #include "sim/workload/port.h"
@@ -28,7 +29,7 @@ class Client {
   // All borrowed; `env` is that of the client's host.
   Client(const Context& context, uint32_t number, HostId host, const io::Env& env,
          std::unique_ptr<ClientPort> port, Cluster* cluster, const WorkloadOptions& options,
-         Judge* judge, History* history, KvOracle* oracle);
+         Judge* judge, History* history, KvOracle* oracle, LeaseOracle* leases);
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
@@ -64,6 +65,7 @@ class Client {
   Judge* const judge_;
   History* const history_;
   KvOracle* const oracle_;
+  LeaseOracle* const leases_;
   io::Loop* const loop_;
   std::unique_ptr<io::Timer> next_timer_;
   std::unique_ptr<io::Timer> timeout_timer_;

@@ -163,10 +163,43 @@ Request Generator::Compact() {
   return request;
 }
 
+// Mostly one of this client's own.
+int64_t Generator::LeaseId() {
+  const uint64_t owner = prng_.Chance(1, 8) ? prng_.Below(options_.clients) + 1 : client_;
+  return static_cast<int64_t>(owner * 10 + prng_.Below(2) + 1);
+}
+
+Request Generator::Lease(uint64_t group) {
+  Request request;
+  request.lease = LeaseId();
+  const uint64_t at = prng_.Below(16);
+  if (at < 6) {
+    request.shape = Request::Shape::kKeepAlive;
+  } else if (at < 9) {
+    request.shape = Request::Shape::kGrant;
+    request.ttl = prng_.Between(1, options_.lease_ttl_max);
+  } else if (at < 10) {
+    request.shape = Request::Shape::kTimeToLive;
+  } else if (at < 11) {
+    request.shape = Request::Shape::kRevoke;
+  } else {
+    // The other groups are left to the checker that knows no leases.
+    const int64_t lease = std::exchange(request.lease, 0);
+    request = at < 15 ? Put(group % 2) : Txn(group % 2);
+    if (prng_.Chance(1, 8)) {
+      request.success[0].ignore_lease = true;
+    } else {
+      request.success[0].lease = lease;
+    }
+  }
+  return request;
+}
+
 Request Generator::Next() {
   const WorkloadOptions& o = options_;
   const uint64_t group = prng_.Below(o.groups);
-  uint64_t at = prng_.Below(o.put + o.get + o.serializable + o.remove + o.txn + o.compact);
+  uint64_t at =
+      prng_.Below(o.put + o.get + o.serializable + o.remove + o.txn + o.compact + o.lease);
   const auto falls = [&at](uint32_t weight) {
     if (at < weight) return true;
     at -= weight;
@@ -177,6 +210,7 @@ Request Generator::Next() {
   if (falls(o.serializable)) return Get(group, true);
   if (falls(o.remove)) return Remove(group);
   if (falls(o.txn)) return Txn(group);
+  if (falls(o.lease)) return Lease(group);
   return Compact();
 }
 

@@ -1,5 +1,6 @@
 // Draws requests: puts with values that nobody else writes, gets of keys and prefixes,
-// now and in the past, deletions, transactions that compare what was read before.
+// now and in the past, deletions, transactions that compare what was read before; leases
+// with few ids that come again and again, and keys attached to them.
 #ifndef QUORATE_SIM_WORKLOAD_GENERATOR_H_
 #define QUORATE_SIM_WORKLOAD_GENERATOR_H_
 
@@ -36,6 +37,8 @@ class Generator {
   Request Remove(uint64_t group);
   Request Txn(uint64_t group);
   Request Compact();
+  Request Lease(uint64_t group);
+  int64_t LeaseId();
   Comparison Compare(uint64_t group, const std::string& key);
   Operation PutOperation(const std::string& key);
   Operation GetOperation(uint64_t group);

@@ -19,9 +19,15 @@ class StreamPort final : public ClientPort, private grpc::ClientStreamHandler {
   void Call(size_t member, const Request& request, Duration timeout,
             std::function<void(Reply)> done) override {
     GiveUp();
-    called_ = ChannelTo(member);
     grpc::CallOptions options;
     options.timeout = timeout;
+    if (request.shape == Request::Shape::kKeepAlive) {
+      renewal_ = std::make_unique<Renewal>(this, std::move(done));
+      renewal_->stream = ChannelTo(member)->Stream(MethodOf(request), options, renewal_.get());
+      renewal_->stream->Send(EncodeRequest(request));
+      return;
+    }
+    called_ = ChannelTo(member);
     call_ = called_->Unary(
         MethodOf(request), EncodeRequest(request), options,
         [this, done = std::move(done)](grpc::Result result) {
@@ -31,6 +37,7 @@ class StreamPort final : public ClientPort, private grpc::ClientStreamHandler {
   }
 
   void GiveUp() override {
+    renewal_.reset();
     if (called_ != nullptr) std::exchange(called_, nullptr)->Cancel(call_);
   }
 
@@ -51,6 +58,24 @@ class StreamPort final : public ClientPort, private grpc::ClientStreamHandler {
   }
 
  private:
+  // A renewal is a stream of its own, for one message each way.
+  struct Renewal final : public grpc::ClientStreamHandler {
+    Renewal(StreamPort* p, std::function<void(Reply)> d) : port(p), done(std::move(d)) {}
+    void OnMessage(Bytes message) override { End({absl::OkStatus(), std::move(message)}); }
+    void OnFinish(const absl::Status& status) override {
+      End({status.ok() ? absl::UnavailableError("the stream ended") : status});
+    }
+    // Destroys it.
+    void End(Reply reply) {
+      const std::unique_ptr<Renewal> self = std::move(port->renewal_);
+      done(std::move(reply));
+    }
+
+    StreamPort* const port;
+    const std::function<void(Reply)> done;
+    std::unique_ptr<grpc::ClientStream> stream;
+  };
+
   grpc::Channel* ChannelTo(size_t member) {
     std::unique_ptr<grpc::Channel>& channel = channels_[member];
     const bool usable = channel != nullptr && channel->state() != grpc::Channel::State::kFailed &&
@@ -80,6 +105,7 @@ class StreamPort final : public ClientPort, private grpc::ClientStreamHandler {
   uint64_t call_ = 0;
   WatchListener* listener_ = nullptr;
   std::unique_ptr<grpc::ClientStream> watch_;  // before its channel goes
+  std::unique_ptr<Renewal> renewal_;           // the same
 };
 
 }  // namespace

@@ -66,6 +66,47 @@ def log_records(member):
         return [json.loads(line) for line in f if line.startswith("{")]
 
 
+class Quota(unittest.TestCase):
+    """A member whose store is full, and how it gets well again."""
+
+    def test_no_space_alarm_from_the_first_refusal_to_the_last_step_of_recovery(self):
+        cluster = local.Cluster(BINARY, ports_for(1), os.path.join(WORK, "quota"),
+                                extra=["--quota-backend-bytes", "1000000"])
+        cluster.start()
+        try:
+            cluster.wait_healthy()
+            ctl = local.Etcdctl(cluster.endpoints)
+            self.fill_and_recover(ctl, cluster.members[0].endpoint)
+        finally:
+            cluster.stop()
+
+    def fill_and_recover(self, ctl, endpoint):
+        value = "x" * 50000
+        for i in range(100):
+            put = ctl.run("put", f"fill/{i:03}", stdin=value)
+            if put.returncode != 0:
+                break
+        self.assertIn("etcdserver: mvcc: database space exceeded", put.stderr)
+        self.assertTrue(15 <= i <= 20, i)
+        self.assertRegex(ctl("alarm", "list"), r"^memberID:\d+ alarm:NOSPACE\s*$")
+        self.assertEqual(json.loads(http_get(endpoint, "/health")[2]),
+                         {"health": "false", "reason": "ALARM NOSPACE"})
+        self.assertEqual(http_get(endpoint, "/health?exclude=NOSPACE")[0], 200)
+        status = json.loads(ctl("endpoint", "status", "-w", "json"))[0]["Status"]
+        self.assertIn("NOSPACE", " ".join(status["errors"]))
+        # Small things are refused too, reads are not, and room can be made.
+        for refused in (["put", "small", "1"], ["lease", "grant", "60"]):
+            self.assertIn("database space exceeded", ctl.run(*refused).stderr)
+        self.assertEqual(ctl("get", "fill/000", "--print-value-only").strip(), value)
+        ctl("del", "fill/", "--prefix")
+        revision = json.loads(ctl("get", "fill/", "-w", "json"))["header"]["revision"]
+        ctl("compaction", "--physical", str(revision))
+        self.assertRegex(ctl("alarm", "disarm"), r"^memberID:\d+ alarm:NOSPACE\s*$")
+        self.assertEqual(ctl("put", "fill/000", stdin=value).strip(), "OK")
+        self.assertEqual(ctl("alarm", "list").strip(), "")
+        self.assertEqual(json.loads(http_get(endpoint, "/health")[2])["health"], "true")
+
+
 class ThreeMembers(unittest.TestCase):
     """One cluster for all cases of the class; each case has keys of its own."""
 
@@ -200,8 +241,63 @@ class ThreeMembers(unittest.TestCase):
         self.assertEqual(sorted(row[4] for row in rows),
                          sorted("http://" + m.endpoint for m in self.cluster.members))
 
+    def grant(self, ttl, **options):
+        """The hexadecimal id that etcdctl prints and takes."""
+        words = self.ctl("lease", "grant", str(ttl), **options).split()
+        self.assertEqual((words[0], words[2:]), ("lease", ["granted", "with", f"TTL({ttl}s)"]))
+        return words[1]
+
+    def time_to_live(self, lease, **options):
+        return json.loads(self.ctl("lease", "timetolive", lease, "--keys", "-w", "json", **options))
+
+    def test_lease_holds_keys_until_it_expires(self):
+        lease = self.grant(3)
+        for i in range(3):
+            self.ctl("put", "--lease", lease, f"lease/expires/{i}", "v")
+        self.assertEqual(len(self.get("lease/expires/", "--prefix")), 3)
+        local.wait_until(lambda: self.get("lease/expires/", "--prefix") == [], 20,
+                         "the lease's keys are gone")
+        for member in self.cluster.members:
+            self.assertEqual(self.time_to_live(lease, endpoints=member.endpoint)["ttl"], -1)
+
+    def test_lease_is_kept_alive_through_every_member(self):
+        for member in self.cluster.members:
+            lease = self.grant(2, endpoints=member.endpoint)
+            self.ctl("put", "--lease", lease, "lease/kept", member.name)
+            keeper = self.ctl.start("lease", "keep-alive", lease, endpoints=member.endpoint)
+            try:
+                # Each line says that the lease was renewed; five of them outlast it.
+                for _ in range(5):
+                    self.assertIn(f"lease {lease} keepalived with TTL(2)", keeper.stdout.readline())
+                self.assertEqual(self.get("lease/kept"), [("lease/kept", member.name)])
+            finally:
+                keeper.kill()
+                keeper.wait()
+            local.wait_until(lambda: self.get("lease/kept") == [], 20, "the lease has expired")
+            expired = self.ctl.run("lease", "keep-alive", "--once", lease)
+            self.assertIn("requested lease not found", expired.stderr)
+
+    def test_lease_time_to_live_list_and_revoke(self):
+        lease = self.grant(600)
+        self.ctl("put", "--lease", lease, "lease/b", "1")
+        self.ctl("put", "--lease", lease, "lease/a", "1")
+        for member in self.cluster.members:
+            left = self.time_to_live(lease, endpoints=member.endpoint)
+            self.assertEqual(left["granted-ttl"], 600)
+            self.assertTrue(590 <= left["ttl"] <= 600, left)
+            self.assertEqual(len(left["keys"]), 2)
+            local.wait_until(lambda m=member: lease in self.ctl("lease", "list",
+                                                                endpoints=m.endpoint), 20, "listed")
+        self.ctl("put", "lease/a", "2")
+        self.assertEqual(self.ctl("lease", "revoke", lease).split(), ["lease", lease, "revoked"])
+        self.assertEqual(self.get("lease/", "--prefix"), [("lease/a", "2")])
+        for command in (["lease", "revoke", lease], ["put", "--lease", lease, "lease/c", "1"]):
+            refused = self.ctl.run(*command)
+            self.assertNotEqual(refused.returncode, 0)
+            self.assertIn("requested lease not found", refused.stderr)
+
     def test_what_is_not_there_yet_says_so(self):
-        refused = self.ctl.run("lease", "grant", "60")
+        refused = self.ctl.run("member", "remove", "123")
         self.assertNotEqual(refused.returncode, 0)
         self.assertIn("not implemented yet", refused.stderr)
 

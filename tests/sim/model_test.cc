@@ -132,6 +132,55 @@ TEST(Model, AMissingKeyHasVersionZeroAndNoValueAtAll) {
   EXPECT_FALSE(model.Apply(txn).succeeded);
 }
 
+Request Grant(int64_t lease) {
+  Request request;
+  request.shape = Request::Shape::kGrant;
+  request.lease = lease;
+  request.ttl = 5;
+  return request;
+}
+
+Request Revoke(int64_t lease) {
+  Request request;
+  request.shape = Request::Shape::kRevoke;
+  request.lease = lease;
+  return request;
+}
+
+Request PutWithLease(const std::string& key, int64_t lease) {
+  Request request = Put(key, "v");
+  request.success[0].lease = lease;
+  return request;
+}
+
+TEST(Model, ARevokedLeaseTakesItsKeysInOneRevision) {
+  Model model;
+  EXPECT_TRUE(model.Apply(PutWithLease("a", 7)).refused);
+  EXPECT_FALSE(model.Apply(Grant(7)).refused);
+  EXPECT_TRUE(model.Apply(Grant(7)).refused);
+  EXPECT_EQ(model.revision(), 1);
+  for (const char* key : {"c", "a", "b"}) model.Apply(PutWithLease(key, 7));
+  EXPECT_EQ(model.Apply(Get("a")).operations[0].kvs[0].lease, 7);
+  model.Apply(Put("b", "free"));
+  EXPECT_EQ(model.Apply(Revoke(7)).revision, 6);
+  ASSERT_EQ(model.ChangesAt(6).size(), 2u);
+  EXPECT_EQ(model.ChangesAt(6)[0].kv.key, "a");
+  EXPECT_EQ(model.ChangesAt(6)[1].kv.key, "c");
+  EXPECT_EQ(model.Apply(Get("b")).operations[0].count, 1);
+  EXPECT_TRUE(model.Apply(Revoke(7)).refused);
+}
+
+TEST(Model, IgnoreLeaseKeepsWhatWasThere) {
+  Model model;
+  model.Apply(Grant(7));
+  Request put = Put("a", "1");
+  put.success[0].ignore_lease = true;
+  EXPECT_TRUE(model.Apply(put).refused);
+  model.Apply(PutWithLease("a", 7));
+  EXPECT_FALSE(model.Apply(put).refused);
+  EXPECT_EQ(model.leases().at(7).keys.count("a"), 1u);
+}
+
 TEST(Wire, RequestsKeepTheirMeaning) {
   Request txn;
   txn.shape = Request::Shape::kTxn;

@@ -32,7 +32,7 @@ class Commands {
 
   // An operation and its body.
   std::pair<Operation, std::string> Next(Revision revision) {
-    switch (prng_.Below(12)) {
+    switch (prng_.Below(17)) {
       case 0: {
         etcdserverpb::CompactionRequest r;
         r.set_revision(prng_.Between(-1, revision.value() + 1));
@@ -55,6 +55,33 @@ class Commands {
         r.add_success()->mutable_request_delete_range()->set_key("d");
         return {Operation::kTxn, r.SerializeAsString()};
       }
+      case 6:
+      case 7: {
+        etcdserverpb::LeaseGrantRequest r;
+        r.set_id(Lease());
+        r.set_ttl(prng_.Between(1, 100));
+        return {Operation::kLeaseGrant, r.SerializeAsString()};
+      }
+      case 8: {
+        etcdserverpb::LeaseRevokeRequest r;
+        r.set_id(Lease());
+        return {Operation::kLeaseRevoke, r.SerializeAsString()};
+      }
+      case 9: {
+        etcdserverpb::LeaseCheckpointRequest r;
+        etcdserverpb::LeaseCheckpoint* checkpoint = r.add_checkpoints();
+        checkpoint->set_id(Lease());
+        checkpoint->set_remaining_ttl(prng_.Between(0, 100));
+        return {Operation::kLeaseCheckpoint, r.SerializeAsString()};
+      }
+      case 10: {
+        // Of a type that refuses nothing.
+        etcdserverpb::AlarmRequest r;
+        r.set_action(static_cast<etcdserverpb::AlarmRequest::AlarmAction>(prng_.Between(1, 2)));
+        r.set_memberid(prng_.Below(3));
+        r.set_alarm(static_cast<etcdserverpb::AlarmType>(7));
+        return {Operation::kAlarm, r.SerializeAsString()};
+      }
       case 5: {
         membershippb::ClusterVersionSetRequest r;
         r.set_ver("3." + std::to_string(prng_.Below(8)) + ".0");
@@ -64,7 +91,7 @@ class Commands {
         etcdserverpb::PutRequest r;
         r.set_key(Key());
         r.set_value(std::string(prng_.Below(40), 'v'));
-        r.set_lease(prng_.Between(0, 1));
+        if (prng_.Chance(1, 2)) r.set_lease(Lease());
         return {Operation::kPut, r.SerializeAsString()};
       }
     }
@@ -72,6 +99,7 @@ class Commands {
   Prng& prng() { return prng_; }
 
  private:
+  int64_t Lease() { return prng_.Between(-1, 3); }
   std::string Key() { return std::string(1, static_cast<char>('a' + prng_.Below(6))); }
   Prng prng_;
 };
@@ -122,6 +150,9 @@ void ExpectSame(const Applier& a, const Applier& b) {
   RC_ASSERT(Canonical(a) == Canonical(b));
   RC_ASSERT(a.Digest() == b.Digest());
   RC_ASSERT(a.store().index().live_keys() == b.store().index().live_keys());
+  for (const auto& [id, lease] : a.leases().all()) {
+    RC_ASSERT(a.leases().Keys(id) == b.leases().Keys(id));
+  }
   const Revision compacted = a.store().compact_revision();
   // At the compact revision itself the hash that a compaction stored is local.
   for (Revision at = std::max(compacted + 1, Revision(1)); at <= a.store().revision(); ++at) {
@@ -236,6 +267,42 @@ TEST(StateImage, SegmentsThatMakeNoSenseAreRefused) {
     }
     EXPECT_TRUE(absl::IsDataLoss(loader.status())) << loader.status();
   }
+}
+
+// The sections of an image, one of them left out.
+Bytes Without(engine::Section left_out, const Bytes& all) {
+  engine::SectionWriter sections;
+  engine::SectionReader in(all);
+  while (in.Next()) {
+    if (in.tag() != left_out) sections.Begin(in.tag())->Append(in.body());
+  }
+  EXPECT_TRUE(in.status().ok());
+  return std::move(sections).Finish();
+}
+
+TEST(StateImage, AKeyOfALeaseThatIsNotThereIsRefused) {
+  Applier original;
+  const auto run = [&](Operation operation, const std::string& body) {
+    Outcome outcome;
+    ASSERT_TRUE(
+        original.Apply({1, operation, body}, mvcc::Identity(), /*respond=*/false, &outcome).ok());
+    ASSERT_TRUE(outcome.status.ok());
+  };
+  etcdserverpb::LeaseGrantRequest grant;
+  grant.set_id(7);
+  grant.set_ttl(5);
+  run(Operation::kLeaseGrant, grant.SerializeAsString());
+  etcdserverpb::PutRequest put;
+  put.set_key("a");
+  put.set_lease(7);
+  run(Operation::kPut, put.SerializeAsString());
+  engine::StateImage image = Share(original);
+  image.sections = Without(engine::Section::kLease, image.sections);
+  Applier applier;
+  ImageLoader loader(image, &applier);
+  while (!loader.Step(1)) {
+  }
+  EXPECT_TRUE(absl::IsDataLoss(loader.status())) << loader.status();
 }
 
 TEST(StateImage, UnknownSectionIsOfANewerVersion) {

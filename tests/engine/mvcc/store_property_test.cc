@@ -163,7 +163,7 @@ class Pair {
     Run<PutRequest, etcdserverpb::PutRequest, etcdserverpb::PutResponse>(
         request,
         [&](const PutRequest& r, BytesBuilder* out) {
-          return ApplyPut(&store_, nullptr, r, Identity(), out);
+          return ApplyPut(&store_, r, Identity(), out);
         },
         [&](etcdserverpb::PutResponse* out) { return model_.Put(request, out); });
   }
@@ -187,7 +187,7 @@ class Pair {
     Run<TxnRequest, etcdserverpb::TxnRequest, etcdserverpb::TxnResponse>(
         request,
         [&](const TxnRequest& r, BytesBuilder* out) {
-          return ApplyTxn(&store_, nullptr, r, Identity(), out);
+          return ApplyTxn(&store_, r, Identity(), out);
         },
         [&](etcdserverpb::TxnResponse* out) { return model_.Txn(request, out); });
   }

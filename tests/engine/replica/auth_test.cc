@@ -384,5 +384,69 @@ TEST_F(ReplicaAuthTest, AllMembersHaveTheSameUsers) {
   }
 }
 
+TEST_F(ReplicaAuthTest, ALeaseIsForThoseWhoMayHaveItsKeys) {
+  const Credentials root = LogIn("root");
+  const Credentials alice = LogIn("alice");
+  const auto status = [&](RequestKind kind, const std::string& body, const Credentials& as) {
+    return cluster_.Call(2, kind, body, as).status;
+  };
+  const std::pair<RequestKind, std::string> requests[] = {
+      {RequestKind::kLeaseGrant, engine::Grant(9, 60)},
+      {RequestKind::kLeaseKeepAlive, KeepAlive(7)},
+      {RequestKind::kLeaseTimeToLive, TimeToLive(7)},
+      {RequestKind::kLeaseTimeToLive, TimeToLive(7, true)},
+      {RequestKind::kLeaseList, ""},
+      {RequestKind::kLeaseRevoke, Revoke(7)}};
+  for (const auto& [kind, body] : requests) {
+    EXPECT_EQ(status(kind, body, {}), UserEmptyError());
+    EXPECT_EQ(status(kind, body, Token("no such token")), InvalidAuthTokenError());
+  }
+  EXPECT_TRUE(status(RequestKind::kLeaseGrant, engine::Grant(7, 60), alice).ok());
+  EXPECT_TRUE(status(RequestKind::kPut, PutWithLease("a1", "v", 7), alice).ok());
+  EXPECT_TRUE(status(RequestKind::kLeaseKeepAlive, KeepAlive(7), alice).ok());
+  EXPECT_TRUE(status(RequestKind::kLeaseTimeToLive, TimeToLive(7, true), alice).ok());
+  EXPECT_TRUE(status(RequestKind::kLeaseList, "", alice).ok());
+  // With somebody else's key it is out of her hands, but for the bare time.
+  EXPECT_TRUE(status(RequestKind::kPut, PutWithLease("z", "v", 7), root).ok());
+  EXPECT_EQ(status(RequestKind::kPut, PutWithLease("a2", "v", 7), alice), PermissionDeniedError());
+  EXPECT_EQ(status(RequestKind::kLeaseKeepAlive, KeepAlive(7), alice), PermissionDeniedError());
+  EXPECT_EQ(status(RequestKind::kLeaseTimeToLive, TimeToLive(7, true), alice),
+            PermissionDeniedError());
+  EXPECT_TRUE(status(RequestKind::kLeaseTimeToLive, TimeToLive(7), alice).ok());
+  EXPECT_EQ(status(RequestKind::kLeaseList, "", alice), PermissionDeniedError());
+  EXPECT_EQ(status(RequestKind::kLeaseRevoke, Revoke(7), alice), PermissionDeniedError());
+  EXPECT_TRUE(TryGet(1, "a1", alice).ok());
+  for (const auto& [kind, body] : requests) EXPECT_TRUE(status(kind, body, root).ok());
+}
+
+// The leader needs nobody's permission to end a lease.
+TEST_F(ReplicaAuthTest, LeasesExpireAllTheSame) {
+  const Credentials alice = LogIn("alice");
+  ASSERT_TRUE(
+      cluster_.Call(1, RequestKind::kLeaseGrant, engine::Grant(7, 3), alice).status.ok());
+  ASSERT_TRUE(
+      cluster_.Call(1, RequestKind::kPut, PutWithLease("a1", "v", 7), alice).status.ok());
+  cluster_.Run(Milliseconds(3500));
+  EXPECT_EQ(cluster_[1].status().leases, 0u);
+  EXPECT_EQ(cluster_[1].status().keys, 0u);
+}
+
+TEST_F(ReplicaAuthTest, AnybodyMaySeeAlarmsAndRootRaisesThem) {
+  etcdserverpb::AlarmRequest alarm;
+  const auto status = [&](const Credentials& as) {
+    return Call(2, RequestKind::kAlarm, alarm, as).status;
+  };
+  const Credentials alice = LogIn("alice");
+  EXPECT_EQ(status({}), UserEmptyError());
+  EXPECT_TRUE(status(alice).ok());
+  for (const auto action : {etcdserverpb::AlarmRequest::ACTIVATE,
+                            etcdserverpb::AlarmRequest::DEACTIVATE}) {
+    alarm.set_action(action);
+    alarm.set_alarm(etcdserverpb::NOSPACE);
+    EXPECT_EQ(status(alice), PermissionDeniedError());
+    EXPECT_TRUE(status(LogIn("root")).ok());
+  }
+}
+
 }  // namespace
 }  // namespace quorate::engine

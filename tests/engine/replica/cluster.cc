@@ -58,6 +58,9 @@ void Cluster::Collect(int member) {
     largest_unit_ = std::max(largest_unit_, persist.entries.size());
     node.unwritten.push_back(std::move(persist));
   }
+  for (Forward& forward : node.out.forwards) {
+    forwards_.emplace_back(member, std::move(forward));
+  }
   for (SnapshotToSend& snapshot : node.out.snapshots) snapshots_.push_back(std::move(snapshot));
   if (node.out.checkpoint.has_value()) {
     EXPECT_FALSE(node.checkpoint.has_value()) << "one at a time";
@@ -65,6 +68,12 @@ void Cluster::Collect(int member) {
   }
   if (node.out.log_cut > LogIndex(0)) Cut(&node, node.out.log_cut);
   for (Response& response : node.out.responses) {
+    const auto passed = passed_.find(response.token);
+    if (passed != passed_.end()) {
+      if (!node.isolated) passed_answers_.emplace_back(passed->second, response);
+      passed_.erase(passed);
+      continue;
+    }
     EXPECT_TRUE(responses_.emplace(response.token, response).second) << "answered twice";
   }
   for (const WatchReply& reply : node.out.watch_replies) {
@@ -132,10 +141,32 @@ bool Cluster::WorkOnce(int member) {
   return true;
 }
 
+// Carries requests that members pass on to each other. What does not get through is lost.
+bool Cluster::PassOn() {
+  const bool busy = !forwards_.empty() || !passed_answers_.empty();
+  while (!forwards_.empty()) {
+    const auto [from, forward] = std::move(forwards_.front());
+    forwards_.pop_front();
+    const int to = static_cast<int>(forward.to.value());
+    if (nodes_.at(from).isolated || nodes_.at(to).isolated || !alive(to)) continue;
+    const RequestToken token(++last_token_);
+    passed_[token] = {from, forward.token, forward.attempt};
+    Step(to, ClientRequest{token, PeerKindOf(forward.kind), forward.body});
+  }
+  while (!passed_answers_.empty()) {
+    const auto [passed, response] = std::move(passed_answers_.front());
+    passed_answers_.pop_front();
+    if (nodes_.at(passed.from).isolated || !alive(passed.from)) continue;
+    Step(passed.from, Forwarded{passed.token, passed.attempt, response.status, response.body});
+  }
+  return busy;
+}
+
 void Cluster::Settle() {
   for (int round = 0; round < kMaxRounds; ++round) {
     bool busy = false;
     for (auto& [member, node] : nodes_) busy |= WorkOnce(member);
+    busy |= PassOn();
     while (!network_.empty()) {
       const raft::Message message = std::move(network_.front());
       network_.pop_front();
@@ -271,6 +302,40 @@ std::string GetPrefix(const std::string& begin, const std::string& end) {
   etcdserverpb::RangeRequest request;
   request.set_key(begin);
   request.set_range_end(end);
+  return request.SerializeAsString();
+}
+
+std::string Grant(int64_t id, int64_t ttl) {
+  etcdserverpb::LeaseGrantRequest request;
+  request.set_id(id);
+  request.set_ttl(ttl);
+  return request.SerializeAsString();
+}
+
+std::string Revoke(int64_t id) {
+  etcdserverpb::LeaseRevokeRequest request;
+  request.set_id(id);
+  return request.SerializeAsString();
+}
+
+std::string KeepAlive(int64_t id) {
+  etcdserverpb::LeaseKeepAliveRequest request;
+  request.set_id(id);
+  return request.SerializeAsString();
+}
+
+std::string TimeToLive(int64_t id, bool keys) {
+  etcdserverpb::LeaseTimeToLiveRequest request;
+  request.set_id(id);
+  request.set_keys(keys);
+  return request.SerializeAsString();
+}
+
+std::string PutWithLease(const std::string& key, const std::string& value, int64_t lease) {
+  etcdserverpb::PutRequest request;
+  request.set_key(key);
+  request.set_value(value);
+  request.set_lease(lease);
   return request.SerializeAsString();
 }
 

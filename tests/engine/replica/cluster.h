@@ -84,8 +84,16 @@ class Cluster {
     uint64_t run = 0;
   };
 
+  // A request that `from` passed on, and the answer to it.
+  struct Passed {
+    int from = 0;
+    RequestToken token;
+    uint64_t attempt = 0;
+  };
+
   void Start(int member);
   bool WorkOnce(int member);
+  bool PassOn();
   void Collect(int member);
   void Write(Node* node, const Persist& unit);
 
@@ -97,6 +105,9 @@ class Cluster {
   bool Carry();
 
   std::deque<raft::Message> network_;
+  std::deque<std::pair<int, Forward>> forwards_;  // by whom
+  std::map<RequestToken, Passed> passed_;         // under the token at the one asked
+  std::deque<std::pair<Passed, Response>> passed_answers_;
   std::deque<SnapshotToSend> snapshots_;
   std::map<RequestToken, Response> responses_;
   std::map<uint64_t, std::vector<etcdserverpb::WatchResponse>> watched_;
@@ -106,6 +117,11 @@ class Cluster {
 };
 
 // Encoded requests, and decoded answers.
+std::string Grant(int64_t id, int64_t ttl);
+std::string Revoke(int64_t id);
+std::string KeepAlive(int64_t id);
+std::string TimeToLive(int64_t id, bool keys = false);
+std::string PutWithLease(const std::string& key, const std::string& value, int64_t lease);
 std::string Put(const std::string& key, const std::string& value, bool prev_kv = false);
 std::string Get(const std::string& key, bool serializable = false);
 std::string GetPrefix(const std::string& begin, const std::string& end);

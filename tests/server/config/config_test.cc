@@ -119,6 +119,21 @@ TEST(FlagsTest, DefaultsAreEtcds) {
   EXPECT_EQ(line->config.max_request_bytes, 1572864u);
 }
 
+TEST(FlagsTest, QuotaAndLeastTimeOfLeases) {
+  EXPECT_EQ(Parse({})->config.QuotaBytes(), int64_t{2} << 30);
+  EXPECT_EQ(Parse({"--quota-backend-bytes=0"})->config.QuotaBytes(), int64_t{2} << 30);
+  EXPECT_EQ(Parse({"--quota-backend-bytes", "8589934592"})->config.QuotaBytes(), int64_t{8} << 30);
+  EXPECT_EQ(Parse({"--quota-backend-bytes=-1"})->config.QuotaBytes(), -1);
+  EXPECT_EQ(ErrorOf({"--quota-backend-bytes=2GB"}),
+            "invalid value \"2GB\" for flag --quota-backend-bytes: not a whole number");
+  // One and a half election timeouts, in whole heartbeats, rounded up to seconds.
+  EXPECT_EQ(Parse({})->config.MinLeaseTtl(), 2);
+  EXPECT_EQ(Parse({"--election-timeout=2000"})->config.MinLeaseTtl(), 3);
+  EXPECT_EQ(Parse({"--election-timeout=600"})->config.MinLeaseTtl(), 1);
+  EXPECT_EQ(Parse({"--election-timeout=700"})->config.MinLeaseTtl(), 1);  // 10 heartbeats
+  EXPECT_EQ(Parse({"--election-timeout=800"})->config.MinLeaseTtl(), 2);
+}
+
 TEST(FlagsTest, WithoutAnInitialClusterTheMemberIsAlone) {
   const auto line = Parse({"--name", "x", "--initial-advertise-peer-urls", "http://10.0.0.1:2380"});
   ASSERT_TRUE(line.ok()) << line.status();

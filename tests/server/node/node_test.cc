@@ -24,6 +24,7 @@ class SilentTransport final : public PeerTransport {
  public:
   void SendSnapshot(raft::Message, engine::StateImage) override {}
   void Send(absl::Span<raft::Message> messages) override { sent += messages.size(); }
+  void Forward(MemberId, engine::RequestKind, const Bytes&, ForwardCallback) override {}
   std::string PeerVersion(MemberId) const override { return ""; }
   size_t sent = 0;
 };

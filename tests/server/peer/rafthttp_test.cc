@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "api/lease.pb.h"
+#include "api/rpc.pb.h"
 #include "engine/raft/codec.h"
 #include "server/config/ids.h"
 #include "server/http1/client.h"
@@ -75,6 +77,13 @@ class Endpoint final : public node::PeerSink {
     snapshots.push_back({std::move(message), std::move(image)});
   }
   void ReportUnreachable(MemberId peer) override { unreachable.push_back(peer); }
+  void OnForwarded(engine::RequestKind kind, Bytes body, Duration,
+                   node::ForwardCallback done) override {
+    forwarded.emplace_back(kind, std::string(body.view()));
+    env_.loop->Defer([this, done = std::move(done)] {
+      done(refusal, refusal.ok() ? Bytes::Copy(reply) : Bytes());
+    });
+  }
   void ReportSnapshotSent(MemberId peer, bool ok) override { snapshots_sent.push_back({peer, ok}); }
   void SendSnapshot(raft::Message message, engine::StateImage image) {
     host_.Run([this, message = std::move(message), image = std::move(image)]() mutable {
@@ -100,6 +109,9 @@ class Endpoint final : public node::PeerSink {
   std::vector<raft::Message> received;
   std::vector<MemberId> unreachable;
   std::vector<absl::Status> removals;
+  std::vector<std::pair<engine::RequestKind, std::string>> forwarded;
+  std::string reply;  // to what is forwarded, unless it is refused
+  absl::Status refusal;
   std::vector<std::pair<raft::Message, engine::StateImage>> snapshots;
   std::vector<std::pair<MemberId, bool>> snapshots_sent;
 
@@ -438,6 +450,96 @@ INSTANTIATE_TEST_SUITE_P(Garbage, RaftHttpGarbageTest,
                                            Framed(Heartbeat(2, 3, 0)),  // for somebody else
                                            Framed(Heartbeat(3, 1, 0)),  // in somebody else's name
                                            Framed(Local())));           // what never travels
+
+// ---- lease requests, passed on ----
+
+TEST_F(RaftHttpTest, LeaseRequestsGoToThePeerAndItsAnswersComeBack) {
+  ConnectTwo();
+  using engine::RequestKind;
+  std::vector<std::pair<absl::Status, std::string>> answers;
+  const auto forward = [&](RequestKind kind, const std::string& body) {
+    const size_t before = answers.size();
+    a_->host().Run([&] {
+      a_->transport().Forward(MemberId(2), kind, Bytes::Copy(body),
+                              [&](const absl::Status& status, const Bytes& reply) {
+                                answers.emplace_back(status, std::string(reply.view()));
+                              });
+    });
+    EXPECT_TRUE(world_.RunUntil([&] { return answers.size() > before; }));
+    return answers.back();
+  };
+  etcdserverpb::LeaseKeepAliveResponse renewed;
+  renewed.set_id(77);
+  renewed.set_ttl(5);
+  b_->reply = renewed.SerializeAsString();
+  EXPECT_EQ(forward(RequestKind::kLeaseKeepAlive, "\x08\x4d"),
+            std::make_pair(absl::OkStatus(), b_->reply));
+  EXPECT_EQ(b_->forwarded.back(),
+            std::make_pair(RequestKind::kPeerLeaseKeepAlive, std::string("\x08\x4d")));
+
+  etcdserverpb::LeaseTimeToLiveResponse left;
+  left.mutable_header();
+  left.set_id(77);
+  left.set_ttl(4);
+  left.add_keys("a");
+  b_->reply = left.SerializeAsString();
+  EXPECT_EQ(forward(RequestKind::kLeaseTimeToLive, "\x08\x4d\x10\x01"),
+            std::make_pair(absl::OkStatus(), b_->reply));
+  EXPECT_EQ(b_->forwarded.back(),
+            std::make_pair(RequestKind::kPeerLeaseTimeToLive, std::string("\x08\x4d\x10\x01")));
+
+  b_->refusal = absl::NotFoundError("etcdserver: requested lease not found");
+  EXPECT_EQ(forward(RequestKind::kLeaseKeepAlive, "\x08\x4d").first.code(),
+            absl::StatusCode::kNotFound);
+  for (const absl::Status& refusal : {absl::FailedPreconditionError("etcdserver: not leader"),
+                                      absl::UnavailableError("etcdserver: request timed out")}) {
+    b_->refusal = refusal;
+    EXPECT_EQ(forward(RequestKind::kLeaseTimeToLive, "\x08\x4d").first.code(),
+              absl::StatusCode::kUnavailable);
+  }
+}
+
+// The bytes that an etcd member sends and understands.
+TEST_F(RaftHttpTest, AnswersLeaseRequestsAsAnEtcdMemberWould) {
+  a_ = Make(1, {});
+  http1::ClientRequest request;
+  request.method = "POST";
+  request.target = "/leases";
+  request.fields.Add("Content-Type", "application/protobuf");
+  request.body = {Bytes::Copy("\x08\x4d")};
+  a_->reply = "\x10\x4d\x18\x05";
+  const auto renewed = Fetch(request);
+  EXPECT_EQ(renewed.head.status, 200);
+  EXPECT_EQ(renewed.head.fields.Get("Content-Type"), "application/protobuf");
+  EXPECT_EQ(renewed.body, "\x10\x4d\x18\x05");
+
+  request.target = "/leases/internal";
+  request.body = {Bytes::Copy("\x0a\x04\x08\x4d\x10\x01")};
+  const auto told = Fetch(request);
+  EXPECT_EQ(told.head.status, 200);
+  EXPECT_EQ(a_->forwarded.back().second, "\x08\x4d\x10\x01");
+  leasepb::LeaseInternalResponse response;
+  ASSERT_TRUE(response.ParseFromString(told.body));
+  EXPECT_TRUE(response.leasetimetoliveresponse().has_header());
+  EXPECT_EQ(response.leasetimetoliveresponse().ttl(), 5);
+
+  a_->refusal = absl::NotFoundError("etcdserver: requested lease not found");
+  EXPECT_EQ(Fetch(request).head.status, 404);
+  a_->refusal = absl::UnavailableError("etcdserver: request timed out");
+  EXPECT_EQ(Fetch(request).head.status, 408);
+  a_->refusal = absl::FailedPreconditionError("etcdserver: not leader");
+  EXPECT_EQ(Fetch(request).head.status, 400);
+
+  request.body = {Bytes::Copy("\xff")};
+  EXPECT_EQ(Fetch(request).head.status, 400);
+  request.body = {Bytes::Copy(std::string(65 * 1024, 'x'))};
+  EXPECT_EQ(Fetch(request).head.status, 413);
+  request.body.clear();
+  request.fields.Add("X-Etcd-Cluster-ID", "1234");
+  EXPECT_EQ(Fetch(request).head.status, 412);
+  request.method = "GET";
+  EXPECT_EQ(Fetch(request).head.status, 405);
+}
 
 // ---- snapshots ----
 

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "api/rpc.pb.h"
 #include "tests/server/support/test_cluster.h"
 
 namespace quorate {
@@ -61,6 +62,32 @@ TEST_F(ProbesTest, WithoutALeader) {
   EXPECT_THAT(ready.second, HasSubstr("[+]serializable_read ok\n[-]linearizable_read failed: "));
 }
 
+TEST_F(ProbesTest, WithAlarms) {
+  etcdserverpb::AlarmRequest request;
+  request.set_action(etcdserverpb::AlarmRequest::ACTIVATE);
+  request.set_memberid(0x17);
+  const auto raise = [&](etcdserverpb::AlarmType type) {
+    request.set_alarm(type);
+    ASSERT_TRUE(cluster_.Call(1, "/etcdserverpb.Maintenance/Alarm", request.SerializeAsString())
+                    .status.ok());
+  };
+  raise(etcdserverpb::NOSPACE);
+  EXPECT_EQ(Get("/health"), Answer(503, R"({"health":"false","reason":"ALARM NOSPACE"})"));
+  EXPECT_EQ(Get("/health?exclude=NOSPACE").first, 200);
+  EXPECT_EQ(Get("/livez").first, 200);
+  EXPECT_EQ(Get("/readyz").first, 200);
+  EXPECT_THAT(Get("/metrics").second,
+              HasSubstr("etcd_debugging_server_alarms{alarm_type=\"NOSPACE\",server_id=\"17\"} 1"));
+  raise(etcdserverpb::CORRUPT);
+  EXPECT_EQ(Get("/health?exclude=NOSPACE"),
+            Answer(503, R"({"health":"false","reason":"ALARM CORRUPT"})"));
+  EXPECT_EQ(Get("/health?exclude=NOSPACE&exclude=CORRUPT").first, 200);
+  const Answer ready = Get("/readyz");
+  EXPECT_EQ(ready.first, 503);
+  EXPECT_THAT(ready.second, HasSubstr("[-]data_corruption failed: alarm activated: CORRUPT"));
+  EXPECT_EQ(Get("/readyz?exclude=data_corruption").first, 200);
+}
+
 TEST_F(ProbesTest, MetricsAreThereFromTheFirstScrape) {
   const Answer page = Get("/metrics");
   ASSERT_EQ(page.first, 200);
@@ -75,7 +102,12 @@ TEST_F(ProbesTest, MetricsAreThereFromTheFirstScrape) {
         "grpc_type=\"bidi_stream\"} 0\n",
         "etcd_network_peer_sent_bytes_total{To=\"", "etcd_mvcc_db_total_size_in_bytes ",
         "etcd_server_version{server_version=\"3.7.1\"} 1\n",
-        "etcd_cluster_version{cluster_version=\"3.7\"} 1\n"}) {
+        "etcd_cluster_version{cluster_version=\"3.7\"} 1\n",
+        "etcd_server_quota_backend_bytes 2147483648\n", "etcd_debugging_lease_granted_total 0\n",
+        "etcd_debugging_lease_revoked_total 0\n", "etcd_debugging_lease_renewed_total 0\n",
+        "etcd_debugging_server_lease_expired_total 0\n",
+        "etcd_debugging_lease_ttl_total_bucket{le=\"1\"} 0\n",
+        "etcd_debugging_lease_ttl_total_bucket{le=\"8388608\"} 0\n"}) {
     EXPECT_THAT(page.second, HasSubstr(line));
   }
 }

@@ -119,7 +119,7 @@ TEST_P(ServicesTest, EtcdsErrorsForEtcdsMistakes) {
   const grpc::Result unknown = cluster_.Call(1, "/etcdserverpb.KV/Guess", "");
   EXPECT_EQ(unknown.status,
             absl::UnimplementedError("unknown method Guess for service etcdserverpb.KV"));
-  for (const char* later : {"/etcdserverpb.Lease/LeaseGrant", "/v3lockpb.Lock/Lock",
+  for (const char* later : {"/etcdserverpb.Cluster/MemberAdd", "/v3lockpb.Lock/Lock",
                             "/etcdserverpb.Maintenance/Defragment"}) {
     const grpc::Result answer = cluster_.Call(1, later, "");
     EXPECT_EQ(answer.status.code(), absl::StatusCode::kUnimplemented) << later;
@@ -163,11 +163,26 @@ TEST_P(ServicesTest, StatusAndHashes) {
   EXPECT_EQ(cluster_.node(1)->cluster_version(), "3.7.0");
 }
 
-TEST_P(ServicesTest, NoAlarmsAreListed) {
-  const auto alarms =
-      Parse<etcdserverpb::AlarmResponse>(cluster_.Call(1, "/etcdserverpb.Maintenance/Alarm", ""));
-  EXPECT_EQ(alarms.alarms_size(), 0);
-  EXPECT_NE(alarms.header().cluster_id(), 0u);
+TEST_P(ServicesTest, AlarmsAreRaisedListedAndPutOut) {
+  constexpr char kAlarm[] = "/etcdserverpb.Maintenance/Alarm";
+  etcdserverpb::AlarmRequest request;
+  const auto alarms = [&](int member) {
+    return Parse<etcdserverpb::AlarmResponse>(
+        cluster_.Call(member, kAlarm, request.SerializeAsString()));
+  };
+  EXPECT_EQ(alarms(1).alarms_size(), 0);
+  EXPECT_NE(alarms(1).header().cluster_id(), 0u);
+  request.set_action(etcdserverpb::AlarmRequest::ACTIVATE);
+  request.set_alarm(etcdserverpb::NOSPACE);
+  request.set_memberid(17);
+  EXPECT_EQ(alarms(1).alarms_size(), 1);
+  for (int member = 1; member <= GetParam(); ++member) {
+    EXPECT_EQ(cluster_.Call(member, kPut, Put("a", "1")).status,
+              absl::ResourceExhaustedError("etcdserver: mvcc: database space exceeded"));
+  }
+  request.set_action(etcdserverpb::AlarmRequest::DEACTIVATE);
+  EXPECT_EQ(alarms(AnyMember(1)).alarms_size(), 1);
+  EXPECT_TRUE(cluster_.Call(1, kPut, Put("a", "1")).status.ok());
 }
 
 TEST_P(ServicesTest, HealthOfServerAndServices) {

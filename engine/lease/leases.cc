@@ -1,0 +1,141 @@
+#include "engine/lease/leases.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "absl/strings/match.h"
+#include "base/check.h"
+#include "base/coding.h"
+#include "base/crc32c.h"
+#include "base/prng.h"
+#include "engine/image/image.h"
+#include "engine/lease/errors.h"
+#include "engine/mvcc/errors.h"
+
+namespace quorate::lease {
+namespace {
+
+constexpr size_t kIdBytes = 8;
+constexpr uint64_t kWord = 1;
+constexpr size_t kEncodedLeaseBytes = 24;
+
+std::string Prefix(uint64_t id) {
+  std::string out(kIdBytes, '\0');
+  StoreBe64(out.data(), id);
+  return out;
+}
+
+std::string AttachmentKey(LeaseId id, absl::string_view key) {
+  std::string out = Prefix(static_cast<uint64_t>(id.value()));
+  out.append(key.data(), key.size());
+  return out;
+}
+
+}  // namespace
+
+absl::Status Leases::Grant(LeaseId id, int64_t ttl) {
+  if (id == LeaseId()) return mvcc::LeaseNotFoundError();
+  if (ttl > kMaxTtl) return TtlTooLargeError();
+  if (!leases_.emplace(id, Lease{ttl, 0}).second) return ExistsError();
+  return absl::OkStatus();
+}
+
+void Leases::Checkpoint(LeaseId id, int64_t remaining) {
+  const auto at = leases_.find(id);
+  if (at != leases_.end()) at->second.remaining = std::clamp<int64_t>(remaining, 0, kMaxTtl);
+}
+
+void Leases::Remove(LeaseId id) {
+  CHECK_EQ(CountKeys(id), uint64_t{0});
+  CHECK(leases_.erase(id) == 1);
+}
+
+const Lease* Leases::Find(LeaseId id) const {
+  const auto at = leases_.find(id);
+  return at == leases_.end() ? nullptr : &at->second;
+}
+
+std::vector<std::string> Leases::Keys(LeaseId id) const {
+  std::vector<std::string> keys;
+  ForEachKey(id, [&keys](absl::string_view key) {
+    keys.emplace_back(key.data(), key.size());
+    return true;
+  });
+  return keys;
+}
+
+void Leases::ForEachKey(LeaseId id, absl::FunctionRef<bool(absl::string_view key)> visit) const {
+  const std::string prefix = AttachmentKey(id, "");
+  for (auto c = attachments_.LowerBound(prefix); c.valid() && absl::StartsWith(c.key(), prefix);
+       c.Next()) {
+    if (!visit(c.key().substr(kIdBytes))) return;
+  }
+}
+
+uint64_t Leases::CountKeys(LeaseId id) const {
+  const auto number = static_cast<uint64_t>(id.value());
+  const uint64_t end = number == std::numeric_limits<uint64_t>::max()
+                           ? attachments_.weight()
+                           : attachments_.WeightBefore(Prefix(number + 1));
+  return end - attachments_.WeightBefore(Prefix(number));
+}
+
+void Leases::Encode(BytesBuilder* out) const {
+  engine::PutU64(out, leases_.size());
+  for (const auto& [id, lease] : leases_) {
+    engine::PutU64(out, static_cast<uint64_t>(id.value()));
+    engine::PutU64(out, static_cast<uint64_t>(lease.ttl));
+    engine::PutU64(out, static_cast<uint64_t>(lease.remaining));
+  }
+}
+
+absl::Status Leases::Decode(absl::string_view section) {
+  engine::FieldReader in(section);
+  for (uint64_t n = in.Count(kEncodedLeaseBytes); n > 0; --n) {
+    const auto id = LeaseId(static_cast<int64_t>(in.U64()));
+    const auto ttl = static_cast<int64_t>(in.U64());
+    const absl::Status status = Grant(id, ttl);
+    if (!status.ok()) return absl::DataLossError("leases: one is there twice, or cannot be");
+    Checkpoint(id, static_cast<int64_t>(in.U64()));
+  }
+  return in.complete() ? absl::OkStatus() : absl::DataLossError("leases: malformed");
+}
+
+void Leases::Swap(Leases* other) {
+  leases_.swap(other->leases_);
+  attachments_.Swap(&other->attachments_);
+}
+
+size_t Leases::allocated_bytes() const {
+  return leases_.size() * sizeof(decltype(leases_)::value_type) * 3 / 2 +
+         attachments_.allocated_bytes();
+}
+
+uint64_t Leases::Digest(uint64_t digest) const {
+  for (const auto& [id, lease] : leases_) {
+    digest = Mix64(digest ^ static_cast<uint64_t>(id.value()));
+    digest = Mix64(digest ^ static_cast<uint64_t>(lease.ttl));
+    digest = Mix64(digest ^ static_cast<uint64_t>(lease.remaining));
+  }
+  for (auto c = attachments_.First(); c.valid(); c.Next()) {
+    digest = Mix64(digest ^ Crc32c(c.key()));
+  }
+  return digest;
+}
+
+void Leases::Move(absl::string_view key, LeaseId from, LeaseId to) {
+  if (from != LeaseId()) {
+    mvcc::CountedTree::Path path = attachments_.Descend(AttachmentKey(from, key));
+    CHECK_MSG(path.found, "a key's record names a lease that it is not attached to");
+    attachments_.Erase(path);
+  }
+  if (to != LeaseId()) {
+    CHECK(leases_.contains(to));
+    const std::string name = AttachmentKey(to, key);
+    mvcc::CountedTree::Path path = attachments_.Descend(name);
+    CHECK(!path.found);
+    attachments_.Insert(path, name, kWord);
+  }
+}
+
+}  // namespace quorate::lease

@@ -1,0 +1,86 @@
+// The leases that the committed entries have granted, and the keys attached to them.
+//
+// Part of the replicated state: it follows from the entries alone and knows no time. When
+// a lease ends is the leader's business (lessor.h), which then proposes to revoke it.
+#ifndef QUORATE_ENGINE_LEASE_LEASES_H_
+#define QUORATE_ENGINE_LEASE_LEASES_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "base/bytes.h"
+#include "base/strong_int.h"
+#include "engine/mvcc/counted_tree.h"
+#include "engine/mvcc/store.h"
+
+namespace quorate::lease {
+
+// Largest time to live, in seconds, as in etcd.
+inline constexpr int64_t kMaxTtl = 9'000'000'000;
+
+struct Lease {
+  // Seconds, as granted.
+  int64_t ttl = 0;
+  // Seconds that were left at the last checkpoint; 0 = all of them (none was taken since
+  // the last renewal).
+  int64_t remaining = 0;
+};
+
+class Leases final : public mvcc::LeaseTable {
+ public:
+  Leases() = default;
+  Leases(const Leases&) = delete;
+  Leases& operator=(const Leases&) = delete;
+
+  // NotFound for id 0, OutOfRange above kMaxTtl, FailedPrecondition if there is such a
+  // lease: etcd's refusals, in this order.
+  absl::Status Grant(LeaseId id, int64_t ttl);
+  // Notes what is left of a lease, within [0, kMaxTtl]. Unknown leases are ignored.
+  void Checkpoint(LeaseId id, int64_t remaining);
+  // Forgets a lease that no key is attached to any more; it exists.
+  void Remove(LeaseId id);
+
+  // Null if there is no such lease; valid until the next Grant or Remove.
+  const Lease* Find(LeaseId id) const;
+  // The keys attached to a lease, ascending, and how many they are.
+  std::vector<std::string> Keys(LeaseId id) const;
+  // Calls `visit` with each of them until it gives false.
+  void ForEachKey(LeaseId id, absl::FunctionRef<bool(absl::string_view key)> visit) const;
+  uint64_t CountKeys(LeaseId id) const;
+  // All leases by id.
+  const absl::btree_map<LeaseId, Lease>& all() const { return leases_; }
+  // Of all leases together.
+  uint64_t attachments() const { return attachments_.size(); }
+
+  // The leases as bytes, equal for equal leases, and back (of fresh Leases); attachments
+  // are not among them. Decode: DataLoss if the bytes are not what Encode gives.
+  void Encode(BytesBuilder* out) const;
+  absl::Status Decode(absl::string_view section);
+  void Swap(Leases* other);
+
+  // Memory held, about.
+  size_t allocated_bytes() const;
+  // Folds leases and attachments into a digest.
+  uint64_t Digest(uint64_t digest) const;
+
+  // mvcc::LeaseTable
+  bool Exists(LeaseId lease) const override { return leases_.contains(lease); }
+  bool HasAttachments() const override { return attachments_.size() > 0; }
+  void Move(absl::string_view key, LeaseId from, LeaseId to) override;
+
+ private:
+  absl::btree_map<LeaseId, Lease> leases_;
+  // Keyed by the lease's id, big-endian, and the key behind it, so that a lease's keys
+  // lie together and in order. Every word weighs 1.
+  mvcc::CountedTree attachments_;
+};
+
+}  // namespace quorate::lease
+
+#endif  // QUORATE_ENGINE_LEASE_LEASES_H_

@@ -1,0 +1,51 @@
+// The quota: a bound on what the store holds in use. It decides nothing by itself, since
+// members' memories differ: it acts before a request is proposed, and by the NOSPACE alarm,
+// which every member obeys when it applies (etcd-operations, section 6, line 2).
+#include <utility>
+
+#include "api/rpc.pb.h"
+#include "engine/replica/impl.h"
+
+namespace quorate::engine {
+namespace {
+
+// Before an alarm is raised again that has not come to stand.
+constexpr Duration kAlarmRetryInterval = Seconds(1);
+
+}  // namespace
+
+int64_t Replica::Impl::bytes_in_use() const {
+  const mvcc::Store& store = applier_.store();
+  return static_cast<int64_t>(store.log().live_bytes() + store.index().allocated_bytes() +
+                              applier_.leases().allocated_bytes());
+}
+
+// Whether the quota has room for `cost` more; raises the alarm if not.
+absl::Status Replica::Impl::CheckQuota(int64_t cost) {
+  if (config_.quota_bytes < 0 || cost == 0) return absl::OkStatus();
+  if (bytes_in_use() + cost < config_.quota_bytes) return absl::OkStatus();
+  RaiseNoSpace();
+  return alarm::NoSpaceError();
+}
+
+// What was proposed before anybody knew better may have gone beyond it.
+void Replica::Impl::CheckQuotaApplied() {
+  if (!std::exchange(applied_additions_, false)) return;
+  // Not for what is only being replayed.
+  if (applied_ < raft_.log().committed() || raft_.leader() == raft::kNobody) return;
+  if (config_.quota_bytes >= 0 && bytes_in_use() >= config_.quota_bytes) RaiseNoSpace();
+}
+
+void Replica::Impl::RaiseNoSpace() {
+  if (applier_.alarms().IsActive({alarm::kNoSpace, config_.member_id})) return;
+  if (now_ < alarm_again_) return;
+  alarm_again_ = now_ + kAlarmRetryInterval;
+  etcdserverpb::AlarmRequest request;
+  request.set_action(etcdserverpb::AlarmRequest::ACTIVATE);
+  request.set_memberid(config_.member_id.value());
+  request.set_alarm(etcdserverpb::NOSPACE);
+  proposals_.AddUnawaited(apply::EncodeCommand(apply::Operation::kAlarm,
+                                               request.SerializeAsString(), proposals_.next_id()));
+}
+
+}  // namespace quorate::engine

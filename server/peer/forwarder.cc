@@ -1,0 +1,97 @@
+#include "server/peer/forwarder.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "api/lease.pb.h"
+#include "base/check.h"
+
+namespace quorate::peer {
+namespace {
+
+using engine::RequestKind;
+
+// etcd wraps the question for a lease's time, and the answer to it.
+Bytes Wrapped(const Bytes& body) {
+  leasepb::LeaseInternalRequest request;
+  const bool parsed = request.mutable_leasetimetoliverequest()->ParseFromArray(
+      body.data(), static_cast<int>(body.size()));
+  CHECK_MSG(parsed, "the replica forwarded a malformed request");
+  return Bytes::Copy(request.SerializeAsString());
+}
+
+absl::StatusOr<Bytes> Unwrapped(const std::string& body) {
+  leasepb::LeaseInternalResponse response;
+  if (!response.ParseFromString(body)) {
+    return absl::InternalError("malformed LeaseInternalResponse");
+  }
+  return Bytes::Copy(response.leasetimetoliveresponse().SerializeAsString());
+}
+
+absl::StatusOr<Bytes> Answered(RequestKind kind, const http1::Client::WholeResponse& answer) {
+  switch (answer.head.status) {
+    case 200:
+      if (kind == RequestKind::kLeaseKeepAlive) return Bytes::Copy(answer.body);
+      return Unwrapped(answer.body);
+    case 404:
+      return absl::NotFoundError("lease not found");
+    default:
+      return absl::UnavailableError(
+          absl::StrCat("HTTP status ", answer.head.status, ": ", answer.body));
+  }
+}
+
+}  // namespace
+
+Forwarder::Forwarder(const Context* context, const std::vector<std::string>& addresses)
+    : context_(context) {
+  CHECK(!addresses.empty());
+  http1::ClientOptions options;
+  options.connect_timeout = context->options.dial_timeout;
+  options.response_timeout = context->options.forward_timeout * 2;
+  options.read_timeout = options.response_timeout;
+  options.max_idle_connections = context->options.max_forwards;
+  for (const std::string& address : addresses) {
+    clients_.push_back(
+        std::make_unique<http1::Client>(context->env.loop, context->env.network, address, options));
+  }
+}
+
+void Forwarder::Send(RequestKind kind, const Bytes& body, node::ForwardCallback done) {
+  if (queue_.size() >= context_->options.max_queued_forwards) return;
+  const bool keep_alive = kind == RequestKind::kLeaseKeepAlive;
+  queue_.push_back({keep_alive ? kLeasePath : kLeaseInternalPath, keep_alive ? body : Wrapped(body),
+                    kind, std::move(done)});
+  SendQueued();
+}
+
+void Forwarder::SendQueued() {
+  while (!queue_.empty() && posts_.size() < context_->options.max_forwards) {
+    const uint64_t id = ++last_id_;
+    Post& post = posts_[id];
+    post.item = std::move(queue_.front());
+    queue_.pop_front();
+    http1::ClientRequest request;
+    request.method = "POST";
+    request.target = post.item.target;
+    request.fields = RequestFields(context_->self);
+    request.fields.Add("Content-Type", "application/protobuf");
+    request.body = {post.item.body};
+    post.exchange = clients_[next_client_]->Fetch(
+        std::move(request), context_->options.max_forward_answer_bytes,
+        [this, id](const absl::StatusOr<http1::Client::WholeResponse>& answer) {
+          OnAnswer(id, answer);
+        });
+  }
+}
+
+void Forwarder::OnAnswer(uint64_t id, const absl::StatusOr<http1::Client::WholeResponse>& answer) {
+  const Item item = std::move(posts_.at(id).item);
+  posts_.erase(id);
+  if (!answer.ok()) next_client_ = (next_client_ + 1) % clients_.size();
+  absl::StatusOr<Bytes> body = answer.ok() ? Answered(item.kind, *answer) : answer.status();
+  item.done(body.status(), body.ok() ? *std::move(body) : Bytes());
+  SendQueued();
+}
+
+}  // namespace quorate::peer
