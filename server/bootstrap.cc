@@ -105,8 +105,8 @@ void DataDirectory::OnOpened(absl::StatusOr<storage::OpenedStorage> opened) {
   start_.recovered.base = opened->state.base;
   start_.recovered.base_term = opened->state.base_term;
   start_.recovered.entries = std::move(opened->state.entries);
-  const bool blank = opened->state.last_index() == LogIndex(0) &&
-                     start_.recovered.entries.empty() && start_.recovered.hard_state.empty();
+  const bool blank = start_.recovered.base == LogIndex(0) && start_.recovered.entries.empty() &&
+                     start_.recovered.hard_state.empty();
   if (!blank) return Finish(absl::OkStatus());
   Found();
 }

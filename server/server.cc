@@ -34,6 +34,7 @@ log::Level LevelOf(const config::Config& config) {
 
 std::vector<std::string> MemberUrls(const std::vector<config::InitialMember>& members) {
   std::vector<std::string> texts;
+  texts.reserve(members.size());
   for (const config::InitialMember& member : members) {
     texts.push_back(absl::StrCat(member.name, "=", config::JoinUrls(member.peer_urls)));
   }
@@ -147,7 +148,7 @@ void Server::Impl::Start() {
 // Before anything is written: a port that is taken leaves no trace in the data directory.
 absl::Status Server::Impl::TakePorts() {
   if (options_.peer_transport == nullptr) {
-    const absl::Status status =
+    absl::Status status =
         peer_gate_.Listen(env_.network, config_.listen_peer_urls, config_.max_peer_connections);
     if (!status.ok()) return status;
     LOG_INFO(&log_, "listening for peer traffic",

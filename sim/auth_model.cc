@@ -149,7 +149,7 @@ std::string AuthModel::Check(const std::string& asker, uint64_t revision, bool w
   if (!enabled_) return "";
   if (revision == 0) return "etcdserver: user name is empty";
   if (revision < revision_) return "etcdserver: revision of auth store is old";
-  const std::string denied = "etcdserver: permission denied";
+  std::string denied = "etcdserver: permission denied";
   if (!users_.contains(asker)) return denied;
   // The first key of any gap is the first that is asked for, or comes right after what
   // some permission covers; beyond all of these there is only the end of all keys.

@@ -78,7 +78,7 @@ absl::StatusOr<std::shared_ptr<DiskNode>> NameTree::Find(absl::string_view path)
 
 absl::StatusOr<std::shared_ptr<DiskNode>> NameTree::FindDirectory(absl::string_view operation,
                                                                   absl::string_view path) const {
-  const absl::StatusOr<std::shared_ptr<DiskNode>> node = Find(path);
+  absl::StatusOr<std::shared_ptr<DiskNode>> node = Find(path);
   if (absl::IsNotFound(node.status())) return Missing(operation, path);
   if (!node.ok() || !(*node)->is_directory()) return NotADirectory(operation, path);
   return node;

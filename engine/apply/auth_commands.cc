@@ -169,7 +169,7 @@ void AppendPermission(const auth::Permission& permission, BytesBuilder* out) {
 absl::Status ReadUser(absl::string_view body, const auth::Subject& subject, const auth::Auth& auth,
                       BytesBuilder* out) {
   ASSIGN_OR_RETURN(const auto request, Parse<pb::AuthUserGetRequest>(body));
-  const absl::Status admin = auth.CheckAdmin(subject);
+  absl::Status admin = auth.CheckAdmin(subject);
   if (!admin.ok() && request.name() != subject.user) return admin;
   const auto user = auth.users().find(request.name());
   if (user == auth.users().end()) return auth::UserNotFoundError();
@@ -180,7 +180,7 @@ absl::Status ReadUser(absl::string_view body, const auth::Subject& subject, cons
 absl::Status ReadRole(absl::string_view body, const auth::Subject& subject, const auth::Auth& auth,
                       BytesBuilder* out) {
   ASSIGN_OR_RETURN(const auto request, Parse<pb::AuthRoleGetRequest>(body));
-  const absl::Status admin = auth.CheckAdmin(subject);
+  absl::Status admin = auth.CheckAdmin(subject);
   if (!admin.ok() && !auth.UserHasRole(subject.user, request.role())) return admin;
   const auto role = auth.roles().find(request.role());
   if (role == auth.roles().end()) return auth::RoleNotFoundError();

@@ -80,7 +80,7 @@ absl::Status ImageLoader::DecodeSections() {
   engine::SectionReader in(image_.sections);
   while (in.Next()) {
     has_store = has_store || in.tag() == Section::kStore;
-    const absl::Status status = Decode(in.tag(), in.body());
+    absl::Status status = Decode(in.tag(), in.body());
     if (!status.ok()) return status;
   }
   if (!in.status().ok()) return in.status();

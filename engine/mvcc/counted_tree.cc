@@ -15,6 +15,8 @@ constexpr size_t kPageBytes = 4096;
 // The longest key that lies in a page: at least seven such entries fit.
 constexpr size_t kMaxInlineKey = 512;
 constexpr uint16_t kLongKey = 0xffff;
+// A key that is not kept in its page takes one of these there.
+constexpr size_t kPointerBytes = sizeof(void*);
 
 // Slots (16-bit offsets, in key order) grow up from the front of `bytes`, entries down
 // from its end. An entry is
@@ -65,7 +67,7 @@ uint16_t KeySizeField(const char* entry) {
 
 LongKey* LongKeyOf(const Page* page, const char* entry) {
   LongKey* key;
-  std::memcpy(&key, entry + 2 + PayloadBytes(page), sizeof(key));
+  std::memcpy(&key, entry + 2 + PayloadBytes(page), kPointerBytes);
   return key;
 }
 
@@ -81,10 +83,10 @@ absl::string_view KeyAt(const Page* page, int slot) {
 
 size_t EntryBytes(const Page* page, const char* entry) {
   const uint16_t size = KeySizeField(entry);
-  return 2 + PayloadBytes(page) + (size == kLongKey ? sizeof(LongKey*) : size);
+  return 2 + PayloadBytes(page) + (size == kLongKey ? kPointerBytes : size);
 }
 size_t BytesForKey(const Page* page, absl::string_view key) {
-  return 2 + PayloadBytes(page) + (key.size() > kMaxInlineKey ? sizeof(LongKey*) : key.size());
+  return 2 + PayloadBytes(page) + (key.size() > kMaxInlineKey ? kPointerBytes : key.size());
 }
 
 uint64_t WordOf(const Page* page, int slot) { return LoadLe64(EntryAt(page, slot) + 2); }
@@ -233,7 +235,7 @@ void CountedTree::AddEntry(Page* page, int slot, absl::string_view key, uint64_t
     copy->size = key.size();
     std::memcpy(copy->data(), key.data(), key.size());
     allocated_bytes_ += sizeof(LongKey) + key.size();
-    std::memcpy(at, &copy, sizeof(copy));
+    std::memcpy(at, &copy, kPointerBytes);
   } else if (!key.empty()) {
     std::memcpy(at, key.data(), key.size());
   }

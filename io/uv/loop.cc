@@ -1,7 +1,6 @@
 #include "io/uv/loop.h"
 
-#include <time.h>
-
+#include <ctime>
 #include <utility>
 
 #include "base/check.h"

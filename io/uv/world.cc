@@ -1,12 +1,12 @@
 #include "io/uv/world.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <sys/random.h>
 #include <sys/uio.h>
 #include <unistd.h>
 #include <uv.h>
 
+#include <cerrno>
+#include <csignal>
 #include <map>
 #include <utility>
 

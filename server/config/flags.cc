@@ -251,7 +251,7 @@ absl::StatusOr<Argument> SplitArgument(absl::string_view text) {
 }
 
 absl::Status SetFlag(const Flag& flag, absl::string_view value, Config* config) {
-  const absl::Status status = flag.set(value, config);
+  absl::Status status = flag.set(value, config);
   if (status.ok()) return status;
   return absl::InvalidArgumentError(
       absl::StrCat("invalid value \"", value, "\" for flag --", flag.name, ": ", status.message()));

@@ -217,7 +217,11 @@ void Call::OnMessage(Bytes message) {
     return Finish(
         absl::InternalError("grpc: more than one request message for a method that takes one"));
   }
-  if (method_->kind != MethodKind::kUnary) return handler_->OnMessage(std::move(message));
+  if (method_->kind != MethodKind::kUnary) {
+    StreamHandler* handler = handler_.get();
+    CHECK(handler != nullptr);  // it lives as long as the call is open
+    return handler->OnMessage(std::move(message));
+  }
   Charge(message.size());
   if (!open_) return;
   if (server_->gate_) {

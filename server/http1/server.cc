@@ -16,7 +16,7 @@ void Exchange::Respond(Response response) {
   connection_->Respond(std::move(response));
 }
 
-void Exchange::StartStream(int status, Fields fields) {
+void Exchange::StartStream(int status, const Fields& fields) {
   if (connection_ == nullptr) return;
   CHECK(!std::exchange(streaming_, true));
   connection_->StartStream(status, fields);

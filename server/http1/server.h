@@ -55,7 +55,7 @@ class Exchange {
 
   // An answer of unknown or endless length: sends the status and fields at once with
   // chunked coding (to an HTTP/1.0 client: until the connection closes).
-  void StartStream(int status, Fields fields);
+  void StartStream(int status, const Fields& fields);
   // One chunk, sent at once. Needs StartStream. Empty data is ignored.
   void Write(Bytes data);
   void Write(std::vector<Bytes> pieces);

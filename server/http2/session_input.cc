@@ -190,9 +190,8 @@ int Session::OnHeader(absl::string_view name, absl::string_view value) {
   if (stream == nullptr) return 0;
   if (header_bytes_ > options_.max_header_list_bytes) {
     ResetStream(stream, ErrorCode::kEnhanceYourCalm);
-  } else if (side_ == Side::kServer && !rules_.Field(name, value)) {
-    ResetStream(stream, ErrorCode::kProtocolError);
-  } else if (!stream->OnHeader(name, value) && stream->attached()) {
+  } else if ((side_ == Side::kServer && !rules_.Field(name, value)) ||
+             (!stream->OnHeader(name, value) && stream->attached())) {
     ResetStream(stream, ErrorCode::kProtocolError);
   }
   return 0;

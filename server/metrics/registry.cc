@@ -76,26 +76,28 @@ Registry::Series& Registry::Find(absl::string_view name, absl::string_view help,
   return family.series[PrintLabels(labels)];
 }
 
-Counter* Registry::AddCounter(absl::string_view name, absl::string_view help, Labels labels) {
+Counter* Registry::AddCounter(absl::string_view name, absl::string_view help,
+                              const Labels& labels) {
   Series& series = Find(name, help, Kind::kCounter, labels);
   if (series.counter == nullptr) series.counter = std::make_unique<Counter>();
   return series.counter.get();
 }
 
-Gauge* Registry::AddGauge(absl::string_view name, absl::string_view help, Labels labels) {
+Gauge* Registry::AddGauge(absl::string_view name, absl::string_view help, const Labels& labels) {
   Series& series = Find(name, help, Kind::kGauge, labels);
   if (series.gauge == nullptr) series.gauge = std::make_unique<Gauge>();
   return series.gauge.get();
 }
 
-Gauge* Registry::AddRealCounter(absl::string_view name, absl::string_view help, Labels labels) {
+Gauge* Registry::AddRealCounter(absl::string_view name, absl::string_view help,
+                                const Labels& labels) {
   Series& series = Find(name, help, Kind::kCounter, labels);
   if (series.gauge == nullptr) series.gauge = std::make_unique<Gauge>();
   return series.gauge.get();
 }
 
 Histogram* Registry::AddHistogram(absl::string_view name, absl::string_view help, Duration first,
-                                  int buckets, Labels labels) {
+                                  int buckets, const Labels& labels) {
   Series& series = Find(name, help, Kind::kHistogram, labels);
   if (series.histogram == nullptr) series.histogram = std::make_unique<Histogram>(first, buckets);
   return series.histogram.get();

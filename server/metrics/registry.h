@@ -75,12 +75,12 @@ class Registry {
 
   // Each returns an object that lives as long as the registry. One name has one kind and
   // one help text; adding the same name and labels twice gives the first object again.
-  Counter* AddCounter(absl::string_view name, absl::string_view help, Labels labels = {});
-  Gauge* AddGauge(absl::string_view name, absl::string_view help, Labels labels = {});
+  Counter* AddCounter(absl::string_view name, absl::string_view help, const Labels& labels = {});
+  Gauge* AddGauge(absl::string_view name, absl::string_view help, const Labels& labels = {});
   // A counter that is no whole number (seconds): its owner sets it, to never less than before.
-  Gauge* AddRealCounter(absl::string_view name, absl::string_view help, Labels labels = {});
+  Gauge* AddRealCounter(absl::string_view name, absl::string_view help, const Labels& labels = {});
   Histogram* AddHistogram(absl::string_view name, absl::string_view help, Duration first,
-                          int buckets, Labels labels = {});
+                          int buckets, const Labels& labels = {});
 
   // Called before each Text(): refreshes values that are read from elsewhere.
   void OnScrape(std::function<void()> refresh) { refreshers_.push_back(std::move(refresh)); }

@@ -58,7 +58,7 @@ absl::Status StreamDialer::CheckResponse(const http1::ResponseHead& head) {
     case 404:
       return absl::FailedPreconditionError("the peer does not know this member yet");
     case 410: {
-      const absl::Status removed =
+      absl::Status removed =
           absl::FailedPreconditionError("the member has been permanently removed from the cluster");
       if (context_->on_removed != nullptr) context_->on_removed(removed);
       return removed;
@@ -79,7 +79,7 @@ void StreamDialer::OnBody(absl::string_view piece) {
   if (!connected_) return;  // the text of a refusal
   stats_->received_bytes += piece.size();
   const absl::Status status = reader_->Feed(
-      piece, [this](Bytes frame) { return Deliver(*context_, peer_, frame, stats_); });
+      piece, [this](const Bytes& frame) { return Deliver(*context_, peer_, frame, stats_); });
   if (status.ok()) {
     redial_delay_ = context_->options.redial_min;
     return;

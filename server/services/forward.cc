@@ -14,7 +14,7 @@ void Forward(grpc::Server* server, node::Node* node, grpc::Call* call, engine::R
   const uint64_t id = call->id();
   const node::CallId pending = node->Call(
       kind, std::move(request), node->request_timeout(),
-      [server, id](absl::Status status, Bytes reply) {
+      [server, id](const absl::Status& status, Bytes reply) {
         if (grpc::Call* waiting = server->Find(id)) waiting->Finish(status, std::move(reply));
       },
       credentials::CredentialsOf(*call));

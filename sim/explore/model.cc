@@ -318,7 +318,9 @@ Digest Model::Canonical() {
 // Renamings form a group: each different cluster comes up equally often.
 uint64_t Model::CountRenamings() const {
   const auto end = sums_.begin() + symmetry_.size();
-  return symmetry_.size() / static_cast<uint64_t>(std::count(sums_.begin(), end, canonical_));
+  const auto times = static_cast<uint64_t>(std::count(sums_.begin(), end, canonical_));
+  CHECK(times > 0);
+  return symmetry_.size() / times;
 }
 
 // A part of the cluster at hand is replaced; null: there is none.

@@ -144,7 +144,6 @@ TEST(CheckpointTest, AFailedSyncLosesNothingLater) {
 
 // A machine with a log that was cut and a checkpoint in several packs.
 void MakeCheckpoint(Machine* machine, History* history) {
-  Prng prng(5);
   CHECK(machine->Open().ok());
   for (int i = 0; i < 40 || machine->CheckpointFiles().size() < 3; ++i) {
     machine->Run([&] {
