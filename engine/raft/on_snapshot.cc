@@ -48,6 +48,21 @@ void Raft::ReportSnapshot(MemberId id, bool ok, Instant now) {
   progress->paused_appends = true;
 }
 
+void Raft::AskInstalled(MemberId id, Instant now) {
+  SetNow(now);
+  const Progress* progress = role_ == Role::kLeader ? tracker_.Find(id) : nullptr;
+  if (progress == nullptr || progress->state != ProgressState::kSnapshot) return;
+  const std::optional<Term> term = log_.TermAt(progress->pending_snapshot);
+  if (!term.has_value()) return;
+  Message m;
+  m.type = MessageType::kApp;
+  m.to = id;
+  m.index = progress->pending_snapshot;
+  m.log_term = *term;
+  m.commit = log_.committed();
+  Send(std::move(m));
+}
+
 void Raft::ReportUnreachable(MemberId id, Instant now) {
   SetNow(now);
   Progress* progress = role_ == Role::kLeader ? tracker_.Find(id) : nullptr;

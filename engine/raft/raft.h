@@ -193,6 +193,9 @@ class Raft {
   void ReportUnreachable(MemberId id, Instant now);
   // A snapshot to this member has arrived, or not.
   void ReportSnapshot(MemberId id, bool ok, Instant now);
+  // Has this member, which a snapshot has arrived at, installed it? Its first word may have
+  // been lost. If not it refuses, which changes nothing.
+  void AskInstalled(MemberId id, Instant now);
 
   // ---- output ----
 

@@ -128,17 +128,19 @@ void Replica::Impl::SendSnapshot(raft::Message message) {
   auto snapshot = std::make_shared<raft::Snapshot>();
   snapshot->meta = {image.index, image.term, raft_.conf_state()};
   message.snapshot = std::move(snapshot);
-  snapshots_under_way_[message.to] = Instant::Infinite();
+  snapshots_under_way_[message.to] = SnapshotUnderWay();
   out_->snapshots.push_back({std::move(message), std::move(image)});
 }
 
 // Raft is not told that one has arrived: it would go on probing a follower that has yet
-// to load it. The follower's own word, once it is installed, ends the wait.
+// to load it. The follower's own word, once it is installed, ends the wait; as that may be
+// lost, it is asked for it now and then.
 void Replica::Impl::On(const SnapshotSent& event) {
   const auto under_way = snapshots_under_way_.find(event.peer);
   if (under_way == snapshots_under_way_.end()) return;
   if (event.ok) {
-    under_way->second = now_ + config_.raft.election_timeout * kInstallTimeouts;
+    under_way->second = {now_ + config_.raft.election_timeout * kInstallTimeouts,
+                         now_ + config_.raft.election_timeout};
     return;
   }
   snapshots_under_way_.erase(under_way);
@@ -150,7 +152,11 @@ void Replica::Impl::WatchOverSnapshots() {
     const raft::Progress* progress =
         raft_.role() == raft::Role::kLeader ? raft_.tracker().Find(it->first) : nullptr;
     const bool over = progress == nullptr || progress->state != raft::ProgressState::kSnapshot;
-    if (!over && now_ < it->second) {
+    if (!over && now_ < it->second.give_up) {
+      if (now_ >= it->second.ask) {
+        raft_.AskInstalled(it->first, now_);
+        it->second.ask = now_ + config_.raft.election_timeout;
+      }
       ++it;
       continue;
     }
@@ -161,7 +167,9 @@ void Replica::Impl::WatchOverSnapshots() {
 
 Instant Replica::Impl::next_snapshot_deadline() const {
   Instant next = Instant::Infinite();
-  for (const auto& [peer, deadline] : snapshots_under_way_) next = std::min(next, deadline);
+  for (const auto& [peer, under_way] : snapshots_under_way_) {
+    next = std::min({next, under_way.give_up, under_way.ask});
+  }
   return next;
 }
 

@@ -265,9 +265,13 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   uint64_t bytes_since_checkpoint_ = 0;
   bool checkpointing_ = false;                 // one is under way
   Instant checkpoint_not_before_ = Instant();  // after a failure
-  // Followers that a snapshot is on its way to, or being installed by until some moment:
-  // the log is not cut meanwhile.
-  absl::btree_map<MemberId, Instant> snapshots_under_way_;
+  // Followers that a snapshot is on its way to, or being installed by: the log is not cut
+  // meanwhile.
+  struct SnapshotUnderWay {
+    Instant give_up = Instant::Infinite();
+    Instant ask = Instant::Infinite();  // whether it is installed
+  };
+  absl::btree_map<MemberId, SnapshotUnderWay> snapshots_under_way_;
   // A leader's state while it is loaded, and until it is durable and replaces ours.
   struct Arriving {
     // Clang would not take it for constructible inside this class without.

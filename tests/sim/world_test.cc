@@ -154,7 +154,7 @@ TEST(Tally, AClassThatIsOnButNeverActsIsMissing) {
   SeedReport report;
   report.classes[static_cast<size_t>(FaultClass::kPause)] = true;
   report.elections = report.requests = report.answered = report.acknowledged_writes =
-      report.checked_reads = report.watch_events = 1;
+      report.checked_reads = report.watch_events = report.leases_expired = 1;
   report.checkpoints = report.snapshots_installed = report.restarts_from_checkpoints =
       report.log_segments_cut = 1;
   report.checks.fill(1);

@@ -484,6 +484,41 @@ TEST(Snapshots, OneThatWasLostIsSentAgainAfterTheReport) {
   EXPECT_EQ(group.Applied(3), Payloads{"a"});
 }
 
+// Otherwise the leader would go on waiting for a word that was said already.
+TEST(Snapshots, AFollowerWhoseWordThatItIsInstalledWasLostIsAsked) {
+  Group group({.voters = 3});
+  ASSERT_TRUE(group.Elect(1));
+  group.Isolate({3});
+  for (const char* data : {"a", "b"}) ASSERT_TRUE(group.Propose(1, data).ok());
+  group.Settle();
+  group.Compact(1);
+  group.Heal();
+  group.lost_type = MessageType::kSnap;
+  group.Elapse(1, Group::kHeartbeat);
+  group.Settle();
+  const Progress& progress = *group.raft(1).tracker().Find(MemberId(3));
+  ASSERT_EQ(progress.state, ProgressState::kSnapshot);
+  // Not installed yet: it refuses, and the wait goes on.
+  group.lost_type.reset();
+  group.raft(1).AskInstalled(MemberId(3), group.peer(1).now);
+  group.Settle();
+  ASSERT_EQ(progress.state, ProgressState::kSnapshot);
+  // It gets the state, and its answer is lost.
+  group.raft(1).ReportSnapshot(MemberId(3), /*ok=*/false, group.peer(1).now);
+  group.lost_type = MessageType::kAppResp;
+  group.Elapse(1, Group::kHeartbeat);
+  group.Settle();
+  ASSERT_EQ(group.Applied(3), (Payloads{"a", "b"}));
+  group.lost_type.reset();
+  group.Elapse(1, Group::kHeartbeat);
+  group.Settle();
+  ASSERT_EQ(progress.state, ProgressState::kSnapshot);
+  group.raft(1).AskInstalled(MemberId(3), group.peer(1).now);
+  group.Settle();
+  EXPECT_EQ(progress.state, ProgressState::kReplicate);
+  EXPECT_EQ(group.raft(1).counters().snapshots_sent, 2u);
+}
+
 // Over a link that the leader does not see: the follower says itself how far it is.
 TEST(Snapshots, AFollowerThatCaughtUpByOtherMeansEndsTheWaitForItsSnapshot) {
   Group group({.voters = 3});
