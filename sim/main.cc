@@ -3,6 +3,7 @@
 //   quorate-sim run --seeds 1..500
 //   quorate-sim replay --seed 17
 //   quorate-sim explore --members 3 --terms 2 --entries 1
+//   quorate-sim study election --timeout 150-155,150-300
 //
 // Exit status: 0 clean, 1 a violation (or a campaign that injected too little), 2 wrong
 // usage, 3 a bound reached before the end.
@@ -28,6 +29,7 @@
 #include "base/check.h"
 #include "sim/explore/command.h"
 #include "sim/report.h"
+#include "sim/study/command.h"
 #include "sim/swarm.h"
 #include "sim/workers.h"
 #include "sim/world.h"
@@ -309,6 +311,15 @@ int Explore(const CLI::App& app, const explore::CommandOptions& options) {
   UNREACHABLE("verdict");
 }
 
+int Study(const CLI::App& app, const study::CommandOptions& options, int argc, char** argv) {
+  std::string command = "quorate-sim";
+  for (int i = 1; i < argc; ++i) absl::StrAppend(&command, " ", argv[i]);
+  const absl::StatusOr<bool> agrees = study::Run(app, options, command, Now);
+  if (agrees.ok()) return *agrees ? kClean : kFoundViolation;
+  const int status = UsageError(std::string(agrees.status().message()));
+  return absl::IsInternal(agrees.status()) ? kFoundViolation : status;
+}
+
 void AddRun(CLI::App* app, Arguments* arguments) {
   app->add_option("--seeds", arguments->seeds, "A..B, or one seed")->capture_default_str();
   app->add_option("--jobs", arguments->jobs, "processes to run seeds in")
@@ -341,6 +352,10 @@ int Main(int argc, char** argv) {
       app.add_subcommand("explore", "walk every state of a small cluster, within bounds");
   explore::CommandOptions explore_options;
   explore::AddOptions(exploration, &explore_options);
+  CLI::App* const studies =
+      app.add_subcommand("study", "experiments on elections, partitions, quorums, memberships");
+  study::CommandOptions study_options;
+  study::AddOptions(studies, &study_options);
   CLI::App* const profiles = app.add_subcommand("profiles", "list the profiles");
   for (CLI::App* const command : {run, replay, digest}) {
     command->add_option("--profile", arguments.profile, "see `quorate-sim profiles`")
@@ -353,6 +368,7 @@ int Main(int argc, char** argv) {
   }
   if (profiles->parsed()) return PrintProfiles();
   if (exploration->parsed()) return Explore(*exploration, explore_options);
+  if (studies->parsed()) return Study(*studies, study_options, argc, argv);
   const absl::StatusOr<Options> options = DrawOptions(arguments.profile, 1);
   if (!options.ok()) return UsageError(std::string(options.status().message()));
   if (replay->parsed()) return Replay(arguments);

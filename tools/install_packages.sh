@@ -9,7 +9,8 @@ build=(bazel-bootstrap bazel-rules-java bazel-rules-proto bazel-skylib bazel-pla
   librapidcheck-dev libgtest-dev libgmock-dev libbenchmark-dev libraft-dev)
 run=(etcd-client curl python3)
 test=(clang-format-14 shellcheck binutils chromium)
-full=(clang-14 clang-tidy-14 libclang-rt-14-dev llvm-14)
+full=(clang-14 clang-tidy-14 libclang-rt-14-dev llvm-14
+  jupyter-nbconvert python3-ipykernel python3-matplotlib)
 
 wanted=("${build[@]}")
 with_etcd=""

@@ -208,12 +208,21 @@ def simulate(report, seeds):
 
 
 def digests(config):
-    """Digest by seed as this build's replay prints it."""
+    """Digest by seed as this build's replay prints it, and rows of studies."""
     if run(["bazel", "build", f"--config={config}", "//sim:quorate-sim"]) != 0:
         return None
     out = subprocess.run([SIM, "digest", "--seeds", DIGEST_SEEDS], cwd=ROOT,
                          stdout=subprocess.PIPE, text=True, check=False)
-    return out.stdout if out.returncode == 0 and out.stdout else None
+    if out.returncode != 0 or not out.stdout:
+        return None
+    rows = "/tmp/quorate-study-digest.csv"
+    for study in ("figure16", "table6.4", "table6.6", "membership"):
+        if run([SIM, "study", study, "--trials", "2", "--csv", rows],
+               stdout=subprocess.DEVNULL) != 0:
+            return None
+        with open(rows, encoding="utf-8") as f:
+            out.stdout += f.read()
+    return out.stdout
 
 
 def digest_comparison(report):
@@ -236,6 +245,17 @@ def differential(report):
            "--etcd", "module", "--requests", "100000", "--seed", DIFFERENTIAL_SEEDS])
 
 
+def notebook(report):
+    """The notebook of docs/ over a fresh CSV."""
+    csv = "/tmp/quorate-study.csv"
+    if not check(report, "study figure16", [SIM, "study", "figure16", "--check", "--csv", csv]):
+        return
+    check(report, "notebook docs/studies.ipynb",
+          ["/usr/bin/python3", "-m", "nbconvert", "--to", "html", "--execute",
+           "--output-dir", "/tmp", "--output", "quorate-studies", "docs/studies.ipynb"],
+          env={**os.environ, "QUORATE_STUDY_CSV": csv})
+
+
 def full(report):
     bazel_tests(report, "asan", ["//tests/..."])
     bazel_tests(report, "tsan", ["//tests/io/...", "//tests/base/..."])
@@ -244,6 +264,7 @@ def full(report):
     check(report, "planted bugs", [sys.executable, "tests/mutants/run"])
     run(["bazel", "build", "--config=opt", "//sim:quorate-sim"])
     simulate(report, FULL_SEEDS)
+    notebook(report)
     differential(report)
     check(report, "clang-tidy", ["tools/clang_tidy.sh"])
 
