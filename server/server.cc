@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/status.h"
 #include "server/bootstrap.h"
 #include "server/client_port.h"
 #include "server/config/ids.h"
@@ -57,7 +58,7 @@ class Server::Impl {
   // What has handlers in others' hands goes first; services and node live until the
   // last call has ended.
   ~Impl() {
-    client_gate_.Close();
+    CloseClientGates();
     peer_gate_.Close();
     version_monitor_.reset();
     publisher_.reset();
@@ -69,6 +70,11 @@ class Server::Impl {
 
   void Start();
   void Stop(std::function<void()> done);
+
+  void ToggleDebugLog() {
+    log_.set_level(log_.level() == log::Level::kDebug ? LevelOf(config_) : log::Level::kDebug);
+    LOG_WARN(&log_, "log level changed", {"log-level", log::LevelName(log_.level())});
+  }
 
   State state() const { return state_; }
   node::Node* node() { return node_.get(); }
@@ -86,6 +92,11 @@ class Server::Impl {
   void OnLeadershipChange();
   void OnPublished();
   void AcceptClient(std::unique_ptr<io::Stream> stream);
+  void CloseClientGates() {
+    client_gate_.Close();
+    http_gate_.Close();
+    metrics_gate_.Close();
+  }
   void Fail(const absl::Status& why);
   void OnStopTimer();
   bool TransferLeadership();
@@ -102,6 +113,8 @@ class Server::Impl {
   std::unique_ptr<io::DirectoryLock> directory_lock_;  // goes after the node
   std::unique_ptr<DataDirectory> data_directory_;      // while recovering
   GateListener client_gate_;
+  GateListener http_gate_;     // --listen-client-http-urls
+  GateListener metrics_gate_;  // --listen-metrics-urls
   GateListener peer_gate_;
   std::unique_ptr<http1::Server> peer_http_;
   std::unique_ptr<peer::RaftHttp> rafthttp_;
@@ -134,6 +147,7 @@ void Server::Impl::Start() {
   for (const std::string& name : config_.environment_unknown) {
     LOG_WARN(&log_, "unrecognized environment variable", {"environment-variable", name});
   }
+  for (const std::string& notice : config_.notices) LOG_WARN(&log_, notice);
   if (static_cast<size_t>(config_.BcryptCost()) != config_.bcrypt_cost) {
     LOG_WARN(&log_, "use default bcrypt cost instead of the invalid given cost",
              {"given-cost", config_.bcrypt_cost}, {"default-cost", config_.BcryptCost()});
@@ -155,8 +169,12 @@ absl::Status Server::Impl::TakePorts() {
              {"listen-peer-urls", config::UrlStrings(config_.listen_peer_urls)});
   }
   if (!options_.listen_for_clients) return absl::OkStatus();
-  return client_gate_.Listen(env_.network, config_.listen_client_urls,
-                             config_.max_client_connections);
+  RETURN_IF_ERROR(client_gate_.Listen(env_.network, config_.listen_client_urls,
+                                      config_.max_client_connections));
+  RETURN_IF_ERROR(http_gate_.Listen(env_.network, config_.listen_client_http_urls,
+                                    config_.max_client_connections));
+  return metrics_gate_.Listen(env_.network, config_.listen_metrics_urls,
+                              config_.max_client_connections);
 }
 
 void Server::Impl::OnOpened(absl::StatusOr<StartPoint> start) {
@@ -210,12 +228,16 @@ void Server::Impl::StartNode(StartPoint start) {
   node_ =
       std::make_unique<node::Node>(env_, NodeOptions(), std::move(start.recovered),
                                    std::move(start.wal), std::move(start.checkpoints), transport_);
-  client_port_ = std::make_unique<ClientPort>(
-      env_, node_.get(), config_,
-      metrics::Sources{node_.get(), nullptr, rafthttp_.get(), options_.process_stats,
-                       config_.QuotaBytes()});
+  client_port_ =
+      std::make_unique<ClientPort>(env_, &log_, node_.get(), config_,
+                                   metrics::Sources{node_.get(), nullptr, rafthttp_.get(),
+                                                    options_.process_stats, config_.QuotaBytes()});
   metrics::Histogram* fsync = client_port_->metrics()->wal_fsync();
   node_->wal()->SetSyncObserver([fsync](Duration time) { fsync->Observe(time); });
+  // From now on: who watches a member wants to know why it is not ready yet.
+  metrics_gate_.Open([this](std::unique_ptr<io::Stream> stream) {
+    client_port_->AcceptMetrics(std::move(stream));
+  });
   if (rafthttp_ == nullptr) return;
   rafthttp_->set_on_round_trip([this](MemberId peer, Duration time) {
     client_port_->metrics()->ObservePeerRoundTrip(peer, time);
@@ -298,6 +320,8 @@ void Server::Impl::OnPublished() {
   LOG_INFO(&log_, "ready to serve client requests");
   client_gate_.Open(
       [this](std::unique_ptr<io::Stream> stream) { AcceptClient(std::move(stream)); });
+  http_gate_.Open(
+      [this](std::unique_ptr<io::Stream> stream) { client_port_->AcceptHttp(std::move(stream)); });
   for (const std::string& address : client_gate_.addresses()) {
     LOG_INFO(&log_, "serving client traffic insecurely; this is strongly discouraged!",
              {"traffic", "grpc+http"}, {"address", address});
@@ -307,7 +331,8 @@ void Server::Impl::OnPublished() {
 
 void Server::Impl::AcceptClient(std::unique_ptr<io::Stream> stream) {
   if (client_port_->connections() < config_.max_client_connections) {
-    return client_port_->Accept(std::move(stream));
+    if (config_.listen_client_http_urls.empty()) return client_port_->Accept(std::move(stream));
+    return client_port_->AcceptGrpc(std::move(stream));
   }
   const Instant now = env_.loop->Now();
   if (now < next_rejection_notice_) return;
@@ -322,7 +347,7 @@ void Server::Impl::Fail(const absl::Status& why) {
   state_ = State::kFailed;
   QUORATE_LOG(&log_, log::Level::kFatal, "the server cannot go on", {"name", config_.name},
               {"data-dir", config_.DataDir()}, {why});
-  client_gate_.Close();
+  CloseClientGates();
   peer_gate_.Close();
   members_timer_->Cancel();
   stop_timer_->Cancel();
@@ -377,7 +402,7 @@ void Server::Impl::OnStopTimer() {
     LOG_INFO(&log_, done ? "leadership transfer completed" : "leadership transfer timed out",
              {"leader", config::HexId(status.leader)});
   }
-  client_gate_.Close();
+  CloseClientGates();
   if (node_ == nullptr || state_ != State::kStopping) return FinishStop();
   if (node_->halted().ok()) {
     node_->Stop(absl::CancelledError("the server was asked to stop"));
@@ -406,6 +431,7 @@ Server::Server(const io::Env& env, config::Config config, Options options)
 Server::~Server() = default;
 void Server::Start() { impl_->Start(); }
 void Server::Stop(std::function<void()> done) { impl_->Stop(std::move(done)); }
+void Server::ToggleDebugLog() { impl_->ToggleDebugLog(); }
 State Server::state() const { return impl_->state(); }
 node::Node* Server::node() { return impl_->node(); }
 MemberId Server::member_id() const { return impl_->member_id(); }

@@ -59,6 +59,9 @@ class Server {
   // clients, ends calls, then calls `done`. Called at most once.
   void Stop(std::function<void()> done);
 
+  // Switches the log between its configured level and debug.
+  void ToggleDebugLog();
+
   State state() const;
   // Null until recovery is done, and after a failed one.
   node::Node* node();

@@ -49,6 +49,7 @@ Need NeedOf(RequestKind kind) {
       return Need::kSomebody;
     case RequestKind::kCompact:
     case RequestKind::kHashKv:
+    case RequestKind::kAdminStatus:
       return Need::kAdmin;
     default:
       return Need::kSound;

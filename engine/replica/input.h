@@ -37,6 +37,7 @@ enum class RequestKind : uint8_t {
   kCompact,      // CompactionRequest -> CompactionResponse
   kMemberList,   // MemberListRequest -> MemberListResponse
   kStatus,       // StatusRequest -> StatusResponse (local, no quorum)
+  kAdminStatus,  // the same, for an administrator only
   kHashKv,       // HashKVRequest -> HashKVResponse (local)
   kLeaseGrant,   // LeaseGrantRequest -> LeaseGrantResponse
   kLeaseRevoke,  // LeaseRevokeRequest -> LeaseRevokeResponse

@@ -208,6 +208,7 @@ absl::StatusOr<Bytes> Replica::Impl::Read(const ClientRequest& request,
     case RequestKind::kMemberList:
       return MemberList();
     case RequestKind::kStatus:
+    case RequestKind::kAdminStatus:
       return Status();
     case RequestKind::kHashKv:
       return HashKvResponse(request.body);

@@ -73,11 +73,32 @@ struct Config {
   // Not flags: the binary sets them so that files and calls to peers never lack descriptors.
   size_t max_client_connections = 20000;
   size_t max_peer_connections = 1000;
-  // debug, info, warn, error.
+  // The JSON gateway under /v3/.
+  bool enable_grpc_gateway = true;
+  // Further addresses that serve /metrics, /health, /livez and /readyz only.
+  std::vector<Url> listen_metrics_urls;
+  // If there are any: HTTP/1.1 is served there, and gRPC alone on listen_client_urls.
+  std::vector<Url> listen_client_http_urls;
+  // Origins that browsers may send requests from, and names that requests may be addressed
+  // to; empty or "*" = any.
+  std::vector<std::string> cors = {"*"};
+  std::vector<std::string> host_whitelist = {"*"};
+  // Requests in progress on one client's connection; above it they are refused.
+  size_t max_concurrent_streams = ~uint32_t{0};
+  // Clients that ping more often are disconnected; when we ping them, and how long they may
+  // take to answer (0 = we do not).
+  Duration grpc_keepalive_min_time = Seconds(5);
+  Duration grpc_keepalive_interval = Seconds(2 * 3600);
+  Duration grpc_keepalive_timeout = Seconds(20);
+  // A unary call that takes longer is logged (0 = none).
+  Duration warning_unary_request_duration = Milliseconds(300);
+  // debug, info, warn, error, panic, fatal.
   std::string log_level = "info";
   // What the environment gave: settings used, and names that mean nothing here.
   std::vector<std::string> environment_used;
   std::vector<std::string> environment_unknown;
+  // What is worth a warning in the settings: deprecated names, values without effect.
+  std::vector<std::string> notices;
 
   // The directory to use.
   std::string DataDir() const { return data_dir.empty() ? name + ".etcd" : data_dir; }

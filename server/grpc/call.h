@@ -63,6 +63,8 @@ class Call final : private http2::Stream {
   const std::string& peer() const;
   // From grpc-timeout; Instant::Infinite() without one.
   Instant deadline() const { return deadline_; }
+  // Bytes of the request message that are counted against the connection.
+  size_t request_bytes() const { return charged_; }
   // When the request's header fields had come.
   Instant start() const { return start_; }
 
