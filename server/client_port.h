@@ -18,6 +18,7 @@
 #include "server/services/health.h"
 #include "server/services/leader_monitor.h"
 #include "server/services/probes.h"
+#include "server/tls/acceptor.h"
 
 namespace quorate::server {
 
@@ -32,6 +33,8 @@ class ClientPort {
 
   // Serves a fresh stream, whatever it speaks.
   void Accept(std::unique_ptr<io::Stream> stream) { mux_->Accept(std::move(stream)); }
+  // Serves one whose TLS handshake is done.
+  void AcceptSecure(tls::Accepted accepted);
   void OnLeadershipChange() { leaders_->OnLeadershipChange(); }
 
   metrics::ServerMetrics* metrics() { return metrics_.get(); }
@@ -42,6 +45,7 @@ class ClientPort {
   size_t connections() const;
 
  private:
+  const bool names_from_certificates_;
   // In this order: a server's last calls still meet their services.
   metrics::Registry registry_;
   std::unique_ptr<services::LeaderMonitor> leaders_;

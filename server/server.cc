@@ -15,6 +15,7 @@
 #include "server/log/logger.h"
 #include "server/peer/rafthttp.h"
 #include "server/publisher.h"
+#include "server/secure_ports.h"
 
 namespace quorate::server {
 namespace {
@@ -50,6 +51,7 @@ class Server::Impl {
         config_(std::move(config)),
         options_(std::move(options)),
         log_(env.log, env.loop, LevelOf(config_)),
+        secure_ports_(env, &log_, config_),
         members_timer_(env.loop->NewTimer([this] { CheckMembers(); })),
         stop_timer_(env.loop->NewTimer([this] { OnStopTimer(); })),
         self_(std::make_shared<Impl*>(this)) {}
@@ -59,6 +61,8 @@ class Server::Impl {
   ~Impl() {
     client_gate_.Close();
     peer_gate_.Close();
+    client_acceptor_.reset();
+    peer_acceptor_.reset();
     version_monitor_.reset();
     publisher_.reset();
     client_port_.reset();
@@ -79,13 +83,16 @@ class Server::Impl {
  private:
   void OnOpened(absl::StatusOr<StartPoint> start);
   absl::Status TakePorts();
+  void OpenDirectory();
   void StartNode(StartPoint start);
   node::Options NodeOptions();
   void StartPeers();
   void CheckMembers();
   void OnLeadershipChange();
   void OnPublished();
-  void AcceptClient(std::unique_ptr<io::Stream> stream);
+  void AcceptClient(std::unique_ptr<io::Stream> stream, bool secure);
+  void AcceptPeer(std::unique_ptr<io::Stream> stream, bool secure);
+  size_t ClientConnections() const;
   void Fail(const absl::Status& why);
   void OnStopTimer();
   bool TransferLeadership();
@@ -101,6 +108,7 @@ class Server::Impl {
 
   std::unique_ptr<io::DirectoryLock> directory_lock_;  // goes after the node
   std::unique_ptr<DataDirectory> data_directory_;      // while recovering
+  SecurePorts secure_ports_;                           // goes after whoever calls peers
   GateListener client_gate_;
   GateListener peer_gate_;
   std::unique_ptr<http1::Server> peer_http_;
@@ -108,6 +116,8 @@ class Server::Impl {
   node::PeerTransport* transport_ = nullptr;  // rafthttp_ or the injected one
   std::unique_ptr<node::Node> node_;
   std::unique_ptr<ClientPort> client_port_;
+  std::unique_ptr<tls::Acceptor> client_acceptor_;
+  std::unique_ptr<tls::Acceptor> peer_acceptor_;
   std::unique_ptr<AttributesPublisher> publisher_;
   std::unique_ptr<VersionMonitor> version_monitor_;
 
@@ -140,6 +150,14 @@ void Server::Impl::Start() {
   }
   const absl::Status ports = TakePorts();
   if (!ports.ok()) return Fail(ports);
+  if (!secure_ports_.needed()) return OpenDirectory();
+  secure_ports_.Prepare([this](const absl::Status& status) {
+    if (state_ != State::kRecovering) return;  // stopped meanwhile
+    status.ok() ? OpenDirectory() : Fail(status);
+  });
+}
+
+void Server::Impl::OpenDirectory() {
   data_directory_ = std::make_unique<DataDirectory>(
       env_, config_, &log_,
       [this](absl::StatusOr<StartPoint> start) { OnOpened(std::move(start)); });
@@ -197,11 +215,14 @@ void Server::Impl::StartPeers() {
   peer::Options options;
   options.dial_timeout = Seconds(1) + config_.election_timeout;
   rafthttp_ = std::make_unique<peer::RaftHttp>(env_, &log_, std::move(identity), options);
+  rafthttp_->set_secure_network(secure_ports_.peer_network());
   rafthttp_->set_on_removed([this](const absl::Status& why) { Fail(why); });
   transport_ = rafthttp_.get();
   http1::ServerOptions http_options;
   http_options.max_connections = config_.max_peer_connections;
   peer_http_ = std::make_unique<http1::Server>(env_.loop, http_options);
+  peer_acceptor_ = secure_ports_.NewPeerAcceptor(
+      [this](tls::Accepted accepted) { peer_http_->Accept(std::move(accepted.stream)); });
   rafthttp_->AddRoutes(peer_http_.get(), {[this] { return node_->members(); },
                                           [this] { return node_->cluster_version(); }});
 }
@@ -210,18 +231,21 @@ void Server::Impl::StartNode(StartPoint start) {
   node_ =
       std::make_unique<node::Node>(env_, NodeOptions(), std::move(start.recovered),
                                    std::move(start.wal), std::move(start.checkpoints), transport_);
-  client_port_ = std::make_unique<ClientPort>(
-      env_, node_.get(), config_,
-      metrics::Sources{node_.get(), nullptr, rafthttp_.get(), options_.process_stats,
-                       config_.QuotaBytes()});
+  client_port_ =
+      std::make_unique<ClientPort>(env_, node_.get(), config_,
+                                   metrics::Sources{node_.get(), nullptr, rafthttp_.get(),
+                                                    options_.process_stats, config_.QuotaBytes()});
+  client_acceptor_ = secure_ports_.NewClientAcceptor(
+      [this](tls::Accepted accepted) { client_port_->AcceptSecure(std::move(accepted)); });
   metrics::Histogram* fsync = client_port_->metrics()->wal_fsync();
   node_->wal()->SetSyncObserver([fsync](Duration time) { fsync->Observe(time); });
   if (rafthttp_ == nullptr) return;
   rafthttp_->set_on_round_trip([this](MemberId peer, Duration time) {
     client_port_->metrics()->ObservePeerRoundTrip(peer, time);
   });
-  peer_gate_.Open(
-      [this](std::unique_ptr<io::Stream> stream) { peer_http_->Accept(std::move(stream)); });
+  peer_gate_.Open([this](std::unique_ptr<io::Stream> stream, bool secure) {
+    AcceptPeer(std::move(stream), secure);
+  });
 }
 
 node::Options Server::Impl::NodeOptions() {
@@ -270,7 +294,8 @@ void Server::Impl::CheckMembers() {
     peer::PeerAddresses peer{member.id, {}};
     for (const std::string& text : member.peer_urls) {
       const absl::StatusOr<config::Url> url = config::ParseUrl(text);
-      if (url.ok()) peer.addresses.push_back(url->HostPort());
+      if (!url.ok()) continue;
+      peer.addresses.push_back(url->secure() ? url->ToString() : url->HostPort());
     }
     if (!peer.addresses.empty()) peers.push_back(std::move(peer));
   }
@@ -296,24 +321,42 @@ void Server::Impl::OnPublished() {
            {"advertise-client-urls", config::UrlStrings(config_.advertise_client_urls)});
   state_ = State::kReady;
   LOG_INFO(&log_, "ready to serve client requests");
-  client_gate_.Open(
-      [this](std::unique_ptr<io::Stream> stream) { AcceptClient(std::move(stream)); });
-  for (const std::string& address : client_gate_.addresses()) {
-    LOG_INFO(&log_, "serving client traffic insecurely; this is strongly discouraged!",
-             {"traffic", "grpc+http"}, {"address", address});
+  client_gate_.Open([this](std::unique_ptr<io::Stream> stream, bool secure) {
+    AcceptClient(std::move(stream), secure);
+  });
+  const std::vector<std::string> addresses = client_gate_.addresses();
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    LOG_INFO(&log_,
+             config_.listen_client_urls[i].secure()
+                 ? "serving client traffic securely"
+                 : "serving client traffic insecurely; this is strongly discouraged!",
+             {"traffic", "grpc+http"}, {"address", addresses[i]});
   }
   if (options_.on_ready != nullptr) options_.on_ready();
 }
 
-void Server::Impl::AcceptClient(std::unique_ptr<io::Stream> stream) {
-  if (client_port_->connections() < config_.max_client_connections) {
-    return client_port_->Accept(std::move(stream));
+size_t Server::Impl::ClientConnections() const {
+  return client_port_->connections() + client_acceptor_->connections();
+}
+
+void Server::Impl::AcceptPeer(std::unique_ptr<io::Stream> stream, bool secure) {
+  if (!secure) return peer_http_->Accept(std::move(stream));
+  // What peer_http_ itself bounds, with those that have not got so far yet.
+  if (peer_http_->connections() + peer_acceptor_->connections() < config_.max_peer_connections) {
+    peer_acceptor_->Accept(std::move(stream));
+  }
+}
+
+void Server::Impl::AcceptClient(std::unique_ptr<io::Stream> stream, bool secure) {
+  if (ClientConnections() < config_.max_client_connections) {
+    return secure ? client_acceptor_->Accept(std::move(stream))
+                  : client_port_->Accept(std::move(stream));
   }
   const Instant now = env_.loop->Now();
   if (now < next_rejection_notice_) return;
   next_rejection_notice_ = now + kRejectionNoticeInterval;
   LOG_WARN(&log_, "rejected connection on client endpoint", {"remote-addr", stream->peer_address()},
-           {"connections", client_port_->connections()}, {"error", "too many connections"});
+           {"connections", ClientConnections()}, {"error", "too many connections"});
 }
 
 void Server::Impl::Fail(const absl::Status& why) {
