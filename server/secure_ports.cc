@@ -95,6 +95,7 @@ void SecurePorts::Next(const absl::Status& status) {
 void SecurePorts::MakeCertificate(const std::string& directory,
                                   const std::vector<config::Url>& urls) {
   std::vector<std::string> hosts;
+  hosts.reserve(urls.size());
   for (const config::Url& url : urls) hosts.push_back(url.host);
   tls::EnsureSelfSigned(
       env_.disk, directory, hosts, env_.loop->WallNow(), config_.self_signed_cert_validity,

@@ -115,7 +115,7 @@ absl::Status CheckPolicy(const Policy& policy, bool is_client, const std::string
   if (!cn_fits || !host_fits) {
     return absl::PermissionDeniedError("client certificate authentication failed");
   }
-  const absl::Status revoked = CheckRevoked(policy, chain);
+  absl::Status revoked = CheckRevoked(policy, chain);
   if (!revoked.ok() || !is_client || !policy.check_client_address) return revoked;
   return CheckAddress(leaf, remote_host);
 }

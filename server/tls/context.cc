@@ -205,7 +205,7 @@ Files FilesOf(Role role, const config::TlsSettings& settings) {
 absl::StatusOr<std::shared_ptr<const Context>> Context::New(Role role,
                                                             const config::TlsSettings& settings,
                                                             const Material& material,
-                                                            std::vector<std::string> alpn) {
+                                                            const std::vector<std::string>& alpn) {
   ERR_clear_error();
   SSL_CTX* const ssl_ctx =
       SSL_CTX_new(role == Role::kServer ? TLS_server_method() : TLS_client_method());

@@ -62,7 +62,7 @@ class Context {
   static absl::StatusOr<std::shared_ptr<const Context>> New(Role role,
                                                             const config::TlsSettings& settings,
                                                             const Material& material,
-                                                            std::vector<std::string> alpn);
+                                                            const std::vector<std::string>& alpn);
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
   ~Context();

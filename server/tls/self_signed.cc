@@ -110,11 +110,12 @@ void WriteNext(const std::shared_ptr<Writing>& writing) {
         const std::shared_ptr<io::File> file = *std::move(opened);
         file->Truncate(0, [writing, file, content](const absl::Status& truncated) {
           if (!truncated.ok()) return writing->done(truncated);
-          file->WriteAndSync(0, {Bytes::Copy(content)},
-                             [writing, file](const absl::Status& status) {
-                               if (!status.ok()) return writing->done(status);
-                               WriteNext(writing);
-                             });
+          std::vector<Bytes> pieces;
+          pieces.push_back(Bytes::Copy(content));
+          file->WriteAndSync(0, std::move(pieces), [writing, file](const absl::Status& status) {
+            if (!status.ok()) return writing->done(status);
+            WriteNext(writing);
+          });
         });
       });
 }
@@ -139,7 +140,7 @@ absl::StatusOr<CertificateAndKey> NewSelfSigned(const std::vector<std::string>& 
 
 void EnsureSelfSigned(io::Disk* disk, const std::string& directory,
                       const std::vector<std::string>& hosts, WallTime now, size_t years,
-                      std::function<void(const absl::StatusOr<bool>&)> done) {
+                      const std::function<void(const absl::StatusOr<bool>&)>& done) {
   disk->MakeDirs(directory, [=](const absl::Status& made) {
     if (!made.ok()) return done(made);
     disk->List(directory, [=](const absl::StatusOr<std::vector<std::string>>& names) {

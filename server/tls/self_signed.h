@@ -29,7 +29,7 @@ absl::StatusOr<CertificateAndKey> NewSelfSigned(const std::vector<std::string>& 
 // whether they were made now.
 void EnsureSelfSigned(io::Disk* disk, const std::string& directory,
                       const std::vector<std::string>& hosts, WallTime now, size_t years,
-                      std::function<void(const absl::StatusOr<bool>&)> done);
+                      const std::function<void(const absl::StatusOr<bool>&)>& done);
 
 }  // namespace quorate::tls
 

@@ -69,11 +69,9 @@ void Source::ReadFile(const std::string& path, std::string Material::*content,
     const std::shared_ptr<io::File> file = *std::move(opened);
     file->Read(0, kMaxFileBytes, [=](const absl::StatusOr<Bytes>& bytes) {
       if (bytes.ok()) load->material.*content = std::string(bytes->view());
-      // The file may not be closed from inside its own callback.
-      const absl::Status status = bytes.status();
-      if (load->source != nullptr) {
-        load->source->env_.loop->Defer([file, finish, status] { finish(status); });
-      }
+      if (load->source == nullptr) return;
+      // Later: `finish` lets go of the file, which this callback is one of.
+      load->source->env_.loop->Defer([file, finish, status = bytes.status()] { finish(status); });
     });
   });
 }
