@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -144,6 +145,24 @@ class ThreeMembers(unittest.TestCase):
                      "connection")
         status, _ = curl(self.cluster.members[0], "/health", "-k")
         self.assertNotEqual(status, 0)
+
+    def test_half_open_and_broken_handshakes_harm_nobody(self):
+        member = self.cluster.members[0]
+        hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+        crowd = []
+        try:
+            for i in range(200):
+                for port in (member.client_port, member.peer_port):
+                    crowd.append(socket.create_connection(("127.0.0.1", port), timeout=10))
+                    crowd[-1].sendall(hello if i % 2 else os.urandom(3000))
+            for i in range(5):
+                self.ctl("put", "crowd", str(i), endpoints=member.endpoint)
+        finally:
+            for connection in crowd:
+                connection.close()
+        self.assertEqual(self.ctl("get", "crowd", "--print-value-only",
+                                  endpoints=member.endpoint).strip(), "4")
+        self.assertTrue(member.running())
 
     def test_http_with_curl(self):
         flags = ["--cacert", self.ca.ca, "--cert", self.user[0], "--key", self.user[1]]
