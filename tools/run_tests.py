@@ -244,6 +244,7 @@ def real_clients(report, *arguments):
         os.remove(counts)
     print(f"=== real clients {' '.join(arguments)}", flush=True)
     start = time.monotonic()
+    run(["bazel", "build", "--config=opt", "//server:quorate"])
     status = run([sys.executable, "tests/clients/run", "--json", counts, *arguments])
     rows = {}
     if os.path.exists(counts):
