@@ -16,7 +16,8 @@
 namespace quorate::server {
 
 ClientPort::ClientPort(const io::Env& env, log::Logger* log, node::Node* node,
-                       const config::Config& config, metrics::Sources sources) {
+                       const config::Config& config, metrics::Sources sources)
+    : names_from_certificates_(config.client_tls.client_cert_auth) {
   io::Loop* const loop = env.loop;
   grpc::ServerOptions options;
   options.max_connections = config.max_client_connections;
@@ -87,6 +88,14 @@ void ClientPort::AddHttp(const io::Env& env, const config::Config& config,
 }
 
 ClientPort::~ClientPort() = default;
+
+// A client that named no protocol shows it, but gets no name then: gRPC's clients name it.
+void ClientPort::AcceptSecure(tls::Accepted accepted) {
+  if (accepted.protocol == "http/1.1") return http_->Accept(std::move(accepted.stream));
+  if (accepted.protocol != "h2") return mux_->Accept(std::move(accepted.stream));
+  grpc_->Accept(std::move(accepted.stream),
+                names_from_certificates_ ? std::move(accepted.verified_name) : "");
+}
 
 void ClientPort::Drain() {
   health_->SetServing(false);

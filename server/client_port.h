@@ -20,6 +20,7 @@
 #include "server/services/health.h"
 #include "server/services/leader_monitor.h"
 #include "server/services/probes.h"
+#include "server/tls/acceptor.h"
 
 namespace quorate::server {
 
@@ -42,6 +43,8 @@ class ClientPort {
   void AcceptMetrics(std::unique_ptr<io::Stream> stream) {
     metrics_http_->Accept(std::move(stream));
   }
+  // Serves one whose TLS handshake is done.
+  void AcceptSecure(tls::Accepted accepted);
   void OnLeadershipChange() { leaders_->OnLeadershipChange(); }
 
   metrics::ServerMetrics* metrics() { return metrics_.get(); }
@@ -55,6 +58,7 @@ class ClientPort {
   void LogSlowCalls(log::Logger* log, Duration threshold);
   void AddHttp(const io::Env& env, const config::Config& config, size_t max_message_bytes);
 
+  const bool names_from_certificates_;
   // In this order: a server's last calls still meet their services.
   metrics::Registry registry_;
   std::unique_ptr<services::LeaderMonitor> leaders_;

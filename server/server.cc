@@ -16,6 +16,7 @@
 #include "server/log/logger.h"
 #include "server/peer/rafthttp.h"
 #include "server/publisher.h"
+#include "server/secure_ports.h"
 
 namespace quorate::server {
 namespace {
@@ -51,6 +52,7 @@ class Server::Impl {
         config_(std::move(config)),
         options_(std::move(options)),
         log_(env.log, env.loop, LevelOf(config_)),
+        secure_ports_(env, &log_, config_),
         members_timer_(env.loop->NewTimer([this] { CheckMembers(); })),
         stop_timer_(env.loop->NewTimer([this] { OnStopTimer(); })),
         self_(std::make_shared<Impl*>(this)) {}
@@ -60,6 +62,9 @@ class Server::Impl {
   ~Impl() {
     CloseClientGates();
     peer_gate_.Close();
+    client_acceptor_.reset();
+    metrics_acceptor_.reset();
+    peer_acceptor_.reset();
     version_monitor_.reset();
     publisher_.reset();
     client_port_.reset();
@@ -85,13 +90,18 @@ class Server::Impl {
  private:
   void OnOpened(absl::StatusOr<StartPoint> start);
   absl::Status TakePorts();
+  void OpenDirectory();
   void StartNode(StartPoint start);
   node::Options NodeOptions();
   void StartPeers();
   void CheckMembers();
   void OnLeadershipChange();
   void OnPublished();
-  void AcceptClient(std::unique_ptr<io::Stream> stream);
+  void AcceptClient(std::unique_ptr<io::Stream> stream, bool secure);
+  void AcceptHttp(std::unique_ptr<io::Stream> stream, bool secure);
+  void AcceptMetrics(std::unique_ptr<io::Stream> stream, bool secure);
+  void AcceptPeer(std::unique_ptr<io::Stream> stream, bool secure);
+  size_t ClientConnections() const;
   void CloseClientGates() {
     client_gate_.Close();
     http_gate_.Close();
@@ -112,6 +122,7 @@ class Server::Impl {
 
   std::unique_ptr<io::DirectoryLock> directory_lock_;  // goes after the node
   std::unique_ptr<DataDirectory> data_directory_;      // while recovering
+  SecurePorts secure_ports_;                           // goes after whoever calls peers
   GateListener client_gate_;
   GateListener http_gate_;     // --listen-client-http-urls
   GateListener metrics_gate_;  // --listen-metrics-urls
@@ -121,6 +132,9 @@ class Server::Impl {
   node::PeerTransport* transport_ = nullptr;  // rafthttp_ or the injected one
   std::unique_ptr<node::Node> node_;
   std::unique_ptr<ClientPort> client_port_;
+  std::unique_ptr<tls::Acceptor> client_acceptor_;
+  std::unique_ptr<tls::Acceptor> metrics_acceptor_;
+  std::unique_ptr<tls::Acceptor> peer_acceptor_;
   std::unique_ptr<AttributesPublisher> publisher_;
   std::unique_ptr<VersionMonitor> version_monitor_;
 
@@ -154,6 +168,14 @@ void Server::Impl::Start() {
   }
   const absl::Status ports = TakePorts();
   if (!ports.ok()) return Fail(ports);
+  if (!secure_ports_.needed()) return OpenDirectory();
+  secure_ports_.Prepare([this](const absl::Status& status) {
+    if (state_ != State::kRecovering) return;  // stopped meanwhile
+    status.ok() ? OpenDirectory() : Fail(status);
+  });
+}
+
+void Server::Impl::OpenDirectory() {
   data_directory_ = std::make_unique<DataDirectory>(
       env_, config_, &log_,
       [this](absl::StatusOr<StartPoint> start) { OnOpened(std::move(start)); });
@@ -215,11 +237,14 @@ void Server::Impl::StartPeers() {
   peer::Options options;
   options.dial_timeout = Seconds(1) + config_.election_timeout;
   rafthttp_ = std::make_unique<peer::RaftHttp>(env_, &log_, std::move(identity), options);
+  rafthttp_->set_secure_network(secure_ports_.peer_network());
   rafthttp_->set_on_removed([this](const absl::Status& why) { Fail(why); });
   transport_ = rafthttp_.get();
   http1::ServerOptions http_options;
   http_options.max_connections = config_.max_peer_connections;
   peer_http_ = std::make_unique<http1::Server>(env_.loop, http_options);
+  peer_acceptor_ = secure_ports_.NewPeerAcceptor(
+      [this](tls::Accepted accepted) { peer_http_->Accept(std::move(accepted.stream)); });
   rafthttp_->AddRoutes(peer_http_.get(), {[this] { return node_->members(); },
                                           [this] { return node_->cluster_version(); }});
 }
@@ -232,18 +257,24 @@ void Server::Impl::StartNode(StartPoint start) {
       std::make_unique<ClientPort>(env_, &log_, node_.get(), config_,
                                    metrics::Sources{node_.get(), nullptr, rafthttp_.get(),
                                                     options_.process_stats, config_.QuotaBytes()});
+  client_acceptor_ = secure_ports_.NewClientAcceptor(
+      [this](tls::Accepted accepted) { client_port_->AcceptSecure(std::move(accepted)); });
+  metrics_acceptor_ = secure_ports_.NewClientAcceptor([this](tls::Accepted accepted) {
+    client_port_->AcceptMetrics(std::move(accepted.stream));
+  });
   metrics::Histogram* fsync = client_port_->metrics()->wal_fsync();
   node_->wal()->SetSyncObserver([fsync](Duration time) { fsync->Observe(time); });
   // From now on: who watches a member wants to know why it is not ready yet.
-  metrics_gate_.Open([this](std::unique_ptr<io::Stream> stream) {
-    client_port_->AcceptMetrics(std::move(stream));
+  metrics_gate_.Open([this](std::unique_ptr<io::Stream> stream, bool secure) {
+    AcceptMetrics(std::move(stream), secure);
   });
   if (rafthttp_ == nullptr) return;
   rafthttp_->set_on_round_trip([this](MemberId peer, Duration time) {
     client_port_->metrics()->ObservePeerRoundTrip(peer, time);
   });
-  peer_gate_.Open(
-      [this](std::unique_ptr<io::Stream> stream) { peer_http_->Accept(std::move(stream)); });
+  peer_gate_.Open([this](std::unique_ptr<io::Stream> stream, bool secure) {
+    AcceptPeer(std::move(stream), secure);
+  });
 }
 
 node::Options Server::Impl::NodeOptions() {
@@ -292,7 +323,8 @@ void Server::Impl::CheckMembers() {
     peer::PeerAddresses peer{member.id, {}};
     for (const std::string& text : member.peer_urls) {
       const absl::StatusOr<config::Url> url = config::ParseUrl(text);
-      if (url.ok()) peer.addresses.push_back(url->HostPort());
+      if (!url.ok()) continue;
+      peer.addresses.push_back(url->secure() ? url->ToString() : url->HostPort());
     }
     if (!peer.addresses.empty()) peers.push_back(std::move(peer));
   }
@@ -318,19 +350,52 @@ void Server::Impl::OnPublished() {
            {"advertise-client-urls", config::UrlStrings(config_.advertise_client_urls)});
   state_ = State::kReady;
   LOG_INFO(&log_, "ready to serve client requests");
-  client_gate_.Open(
-      [this](std::unique_ptr<io::Stream> stream) { AcceptClient(std::move(stream)); });
-  http_gate_.Open(
-      [this](std::unique_ptr<io::Stream> stream) { client_port_->AcceptHttp(std::move(stream)); });
-  for (const std::string& address : client_gate_.addresses()) {
-    LOG_INFO(&log_, "serving client traffic insecurely; this is strongly discouraged!",
-             {"traffic", "grpc+http"}, {"address", address});
+  client_gate_.Open([this](std::unique_ptr<io::Stream> stream, bool secure) {
+    AcceptClient(std::move(stream), secure);
+  });
+  http_gate_.Open([this](std::unique_ptr<io::Stream> stream, bool secure) {
+    AcceptHttp(std::move(stream), secure);
+  });
+  const std::vector<std::string> addresses = client_gate_.addresses();
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    LOG_INFO(&log_,
+             config_.listen_client_urls[i].secure()
+                 ? "serving client traffic securely"
+                 : "serving client traffic insecurely; this is strongly discouraged!",
+             {"traffic", "grpc+http"}, {"address", addresses[i]});
   }
   if (options_.on_ready != nullptr) options_.on_ready();
 }
 
-void Server::Impl::AcceptClient(std::unique_ptr<io::Stream> stream) {
-  if (client_port_->connections() < config_.max_client_connections) {
+size_t Server::Impl::ClientConnections() const {
+  return client_port_->connections() + client_acceptor_->connections();
+}
+
+void Server::Impl::AcceptPeer(std::unique_ptr<io::Stream> stream, bool secure) {
+  if (!secure) return peer_http_->Accept(std::move(stream));
+  // What peer_http_ itself bounds, with those that have not got so far yet.
+  if (peer_http_->connections() + peer_acceptor_->connections() < config_.max_peer_connections) {
+    peer_acceptor_->Accept(std::move(stream));
+  }
+}
+
+void Server::Impl::AcceptHttp(std::unique_ptr<io::Stream> stream, bool secure) {
+  if (!secure) return client_port_->AcceptHttp(std::move(stream));
+  if (ClientConnections() < config_.max_client_connections) {
+    client_acceptor_->Accept(std::move(stream));
+  }
+}
+
+void Server::Impl::AcceptMetrics(std::unique_ptr<io::Stream> stream, bool secure) {
+  if (!secure) return client_port_->AcceptMetrics(std::move(stream));
+  if (ClientConnections() < config_.max_client_connections) {
+    metrics_acceptor_->Accept(std::move(stream));
+  }
+}
+
+void Server::Impl::AcceptClient(std::unique_ptr<io::Stream> stream, bool secure) {
+  if (ClientConnections() < config_.max_client_connections) {
+    if (secure) return client_acceptor_->Accept(std::move(stream));
     if (config_.listen_client_http_urls.empty()) return client_port_->Accept(std::move(stream));
     return client_port_->AcceptGrpc(std::move(stream));
   }
@@ -338,7 +403,7 @@ void Server::Impl::AcceptClient(std::unique_ptr<io::Stream> stream) {
   if (now < next_rejection_notice_) return;
   next_rejection_notice_ = now + kRejectionNoticeInterval;
   LOG_WARN(&log_, "rejected connection on client endpoint", {"remote-addr", stream->peer_address()},
-           {"connections", client_port_->connections()}, {"error", "too many connections"});
+           {"connections", ClientConnections()}, {"error", "too many connections"});
 }
 
 void Server::Impl::Fail(const absl::Status& why) {

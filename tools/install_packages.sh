@@ -8,7 +8,7 @@ build=(bazel-bootstrap bazel-rules-java bazel-rules-proto bazel-skylib bazel-pla
   libssl-dev libcrypt-dev libisal-dev libboost-dev libcli11-dev nlohmann-json3-dev libfmt-dev libyaml-cpp-dev
   librapidcheck-dev libgtest-dev libgmock-dev libbenchmark-dev libraft-dev)
 run=(etcd-client curl python3)
-test=(clang-format-14 shellcheck binutils chromium)
+test=(clang-format-14 shellcheck binutils chromium openssl)
 full=(clang-14 clang-tidy-14 libclang-rt-14-dev llvm-14
   jupyter-nbconvert python3-ipykernel python3-matplotlib)
 

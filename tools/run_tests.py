@@ -7,6 +7,7 @@ docs/TEST_RESULTS.md.
 """
 import argparse
 import glob
+import json
 import os
 import re
 import shutil
@@ -256,6 +257,28 @@ def notebook(report):
           env={**os.environ, "QUORATE_STUDY_CSV": csv})
 
 
+def real_clients(report, *arguments):
+    """Real client libraries; what cannot be installed here is skipped loudly."""
+    counts = "/tmp/quorate-clients.json"
+    if os.path.exists(counts):
+        os.remove(counts)
+    print(f"=== real clients {' '.join(arguments)}", flush=True)
+    start = time.monotonic()
+    run(["bazel", "build", "--config=opt", "//server:quorate"])
+    status = run([sys.executable, "tests/clients/run", "--json", counts, *arguments])
+    rows = {}
+    if os.path.exists(counts):
+        with open(counts, encoding="utf-8") as f:
+            rows = json.load(f)
+    passed, failed, skipped = (sum(column) for column in zip(*rows.values(), (0, 0, 0)))
+    if status != 0 and failed == 0:
+        failed = 1
+    detail = ", ".join(f"{name} {p}/{p + f}" + (f" and {s} skipped" if s else "")
+                       for name, (p, f, s) in sorted(rows.items()))
+    report.add("real clients", passed, failed, time.monotonic() - start,
+               detail + (f"; {skipped} SKIPPED in all" if skipped else ""))
+
+
 def full(report):
     bazel_tests(report, "asan", ["//tests/..."])
     bazel_tests(report, "tsan", ["//tests/io/...", "//tests/base/..."])
@@ -266,6 +289,7 @@ def full(report):
     simulate(report, FULL_SEEDS)
     notebook(report)
     differential(report)
+    real_clients(report)
     check(report, "clang-tidy", ["tools/clang_tidy.sh"])
 
 
@@ -306,6 +330,8 @@ def main():
         check(report, "a cluster through etcdctl, its leader killed",
               [sys.executable, "tools/run_cluster.py", "--binary", "bazel-bin/server/quorate",
                "--check", "--ports", ports])
+        if not options.full:  # the one that Debian has; all of them in the full run
+            real_clients(report, "--offline", "etcdctl-3.4")
         if options.full:
             full(report)
             write_results(report, time.monotonic() - start, tree)

@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/strong_int.h"
 #include "base/time.h"
+#include "server/config/tls.h"
 #include "server/config/url.h"
 #include "server/config/version.h"
 
@@ -48,6 +49,10 @@ struct Config {
   std::string auth_token = "simple";
   Duration auth_token_ttl = Seconds(300);
   size_t bcrypt_cost = 10;
+  TlsSettings client_tls;
+  TlsSettings peer_tls = {.flag_prefix = "peer-"};
+  // Years that a certificate of --auto-tls or --peer-auto-tls is valid.
+  size_t self_signed_cert_validity = 1;
   Duration watch_progress_notify_interval = Seconds(600);
   // Entries applied between two checkpoints, and entries that the log keeps behind one for
   // slow followers.

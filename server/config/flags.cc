@@ -127,19 +127,20 @@ Setter Number(int64_t Config::*field) {
 }  // namespace
 
 // Go's spellings of a boolean.
+absl::StatusOr<bool> ParseBoolean(absl::string_view value) {
+  for (const absl::string_view yes : {"1", "t", "T", "true", "TRUE", "True"}) {
+    if (value == yes) return true;
+  }
+  for (const absl::string_view no : {"0", "f", "F", "false", "FALSE", "False"}) {
+    if (value == no) return false;
+  }
+  return absl::InvalidArgumentError("not a boolean");
+}
+
 Setter Boolean(bool Config::*field) {
-  return [field](absl::string_view value, Config* config) {
-    for (const absl::string_view yes : {"1", "t", "T", "true", "TRUE", "True"}) {
-      if (value != yes) continue;
-      config->*field = true;
-      return absl::OkStatus();
-    }
-    for (const absl::string_view no : {"0", "f", "F", "false", "FALSE", "False"}) {
-      if (value != no) continue;
-      config->*field = false;
-      return absl::OkStatus();
-    }
-    return absl::InvalidArgumentError("not a boolean");
+  return [field](absl::string_view value, Config* config) -> absl::Status {
+    ASSIGN_OR_RETURN(config->*field, ParseBoolean(value));
+    return absl::OkStatus();
   };
 }
 
@@ -168,6 +169,50 @@ absl::Status SetLogLevel(absl::string_view value, Config* config) {
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError("must be debug, info, warn, error, panic or fatal");
+}
+
+// A field of one port's security settings.
+Setter TlsText(TlsSettings Config::*port, std::string TlsSettings::*field) {
+  return [port, field](absl::string_view value, Config* config) {
+    (config->*port).*field = std::string(value);
+    return absl::OkStatus();
+  };
+}
+
+Setter TlsBoolean(TlsSettings Config::*port, bool TlsSettings::*field) {
+  return [port, field](absl::string_view value, Config* config) -> absl::Status {
+    ASSIGN_OR_RETURN((config->*port).*field, ParseBoolean(value));
+    return absl::OkStatus();
+  };
+}
+
+// Comma-separated.
+Setter TlsList(TlsSettings Config::*port, std::vector<std::string> TlsSettings::*field) {
+  return [port, field](absl::string_view value, Config* config) {
+    (config->*port).*field = absl::StrSplit(value, ',', absl::SkipEmpty());
+    return absl::OkStatus();
+  };
+}
+
+absl::Status SetCipherSuites(absl::string_view value, Config* config) {
+  config->client_tls.cipher_suites = absl::StrSplit(value, ',', absl::SkipEmpty());
+  config->peer_tls.cipher_suites = config->client_tls.cipher_suites;
+  return absl::OkStatus();
+}
+
+// Empty stands for the default.
+Setter SetTlsVersion(TlsVersion TlsSettings::*field, TlsVersion fallback) {
+  return [field, fallback](absl::string_view value, Config* config) {
+    TlsVersion version = fallback;
+    if (value == "TLS1.2") version = TlsVersion::kTls12;
+    if (value == "TLS1.3") version = TlsVersion::kTls13;
+    if (version == fallback && !value.empty() && value != "TLS1.2" && value != "TLS1.3") {
+      return absl::InvalidArgumentError("unexpected TLS version; possible values: TLS1.2, TLS1.3");
+    }
+    config->client_tls.*field = version;
+    config->peer_tls.*field = version;
+    return absl::OkStatus();
+  };
 }
 
 std::vector<Flag> MemberFlags() {
@@ -238,6 +283,88 @@ std::vector<Flag> AuthFlags() {
   };
 }
 
+// One port's share, the flags of the other port differing in their prefix.
+std::vector<Flag> ClientTlsFlags() {
+  const absl::string_view group = "Security";
+  constexpr auto kPort = &Config::client_tls;
+  using Tls = TlsSettings;
+  return {
+      {group, "cert-file", "", "Path to the client server TLS cert file.",
+       TlsText(kPort, &Tls::cert_file)},
+      {group, "key-file", "", "Path to the client server TLS key file.",
+       TlsText(kPort, &Tls::key_file)},
+      {group, "client-cert-file", "",
+       "Accepted; the server calls nobody on the client port, so nothing shows it.",
+       TlsText(kPort, &Tls::client_cert_file)},
+      {group, "client-key-file", "", "The key of --client-cert-file.",
+       TlsText(kPort, &Tls::client_key_file)},
+      {group, "client-cert-auth", "false", "Enable client cert authentication.",
+       TlsBoolean(kPort, &Tls::client_cert_auth), true},
+      {group, "client-crl-file", "", "Path to the client certificate revocation list file.",
+       TlsText(kPort, &Tls::crl_file)},
+      {group, "client-cert-allowed-hostname", "",
+       "Allowed TLS hostnames for client cert authentication, comma-separated.",
+       TlsList(kPort, &Tls::allowed_hostnames)},
+      {group, "trusted-ca-file", "", "Path to the client server TLS trusted CA cert file.",
+       TlsText(kPort, &Tls::trusted_ca_file)},
+      {group, "auto-tls", "false", "Client TLS using generated certificates.",
+       TlsBoolean(kPort, &Tls::auto_tls), true},
+  };
+}
+
+std::vector<Flag> PeerTlsFlags() {
+  const absl::string_view group = "Security";
+  constexpr auto kPort = &Config::peer_tls;
+  using Tls = TlsSettings;
+  return {
+      {group, "peer-cert-file", "", "Path to the peer server TLS cert file.",
+       TlsText(kPort, &Tls::cert_file)},
+      {group, "peer-key-file", "", "Path to the peer server TLS key file.",
+       TlsText(kPort, &Tls::key_file)},
+      {group, "peer-client-cert-file", "",
+       "Path to the cert file to show to other members, if it is not --peer-cert-file.",
+       TlsText(kPort, &Tls::client_cert_file)},
+      {group, "peer-client-key-file", "", "The key of --peer-client-cert-file.",
+       TlsText(kPort, &Tls::client_key_file)},
+      {group, "peer-client-cert-auth", "false", "Enable peer client cert authentication.",
+       TlsBoolean(kPort, &Tls::client_cert_auth), true},
+      {group, "peer-trusted-ca-file", "", "Path to the peer server TLS trusted CA file.",
+       TlsText(kPort, &Tls::trusted_ca_file)},
+      {group, "peer-cert-allowed-cn", "",
+       "Required CNs for client certs connecting to the peer endpoint, comma-separated.",
+       TlsList(kPort, &Tls::allowed_cns)},
+      {group, "peer-cert-allowed-hostname", "",
+       "Allowed TLS hostnames for inter peer authentication, comma-separated.",
+       TlsList(kPort, &Tls::allowed_hostnames)},
+      {group, "peer-skip-client-san-verification", "false",
+       "Skip verification of the SAN field in client certificates for peer connections.",
+       TlsBoolean(kPort, &Tls::skip_client_san_verification), true},
+      {group, "peer-auto-tls", "false", "Peer TLS using self-generated certificates.",
+       TlsBoolean(kPort, &Tls::auto_tls), true},
+      {group, "peer-crl-file", "", "Path to the peer certificate revocation list file.",
+       TlsText(kPort, &Tls::crl_file)},
+  };
+}
+
+std::vector<Flag> CommonTlsFlags() {
+  const absl::string_view group = "Security";
+  return {
+      {group, "self-signed-cert-validity", "1",
+       "The validity period, in years, of the certificates of --auto-tls and --peer-auto-tls.",
+       Count(&Config::self_signed_cert_validity)},
+      {group, "cipher-suites", "",
+       "Comma-separated list of supported TLS cipher suites between client/server and peers (empty "
+       "leaves the choice to the library).",
+       SetCipherSuites},
+      {group, "tls-min-version", "TLS1.2",
+       "Minimum TLS version supported. Possible values: TLS1.2, TLS1.3.",
+       SetTlsVersion(&TlsSettings::min_version, TlsVersion::kTls12)},
+      {group, "tls-max-version", "",
+       "Maximum TLS version supported. Possible values: TLS1.2, TLS1.3 (empty: no bound).",
+       SetTlsVersion(&TlsSettings::max_version, TlsVersion::kAny)},
+  };
+}
+
 std::vector<Flag> LoggingFlags() {
   return {
       {"Logging", "log-level", "info", "Log level: debug, info, warn, error, panic or fatal.",
@@ -249,7 +376,8 @@ std::vector<Flag> LoggingFlags() {
 std::vector<Flag> EveryFlag() {
   std::vector<Flag> flags = MemberFlags();
   for (const std::vector<Flag>& more :
-       {ClusteringFlags(), AuthFlags(), LoggingFlags(), ServingFlags()}) {
+       {ClusteringFlags(), ClientTlsFlags(), PeerTlsFlags(), CommonTlsFlags(), AuthFlags(),
+        LoggingFlags(), ServingFlags()}) {
     flags.insert(flags.end(), more.begin(), more.end());
   }
   for (Flag& flag : AcceptedFlags()) {

@@ -34,6 +34,7 @@ absl::Status Quoted(absl::StatusCode code, absl::string_view text, absl::string_
 
 }  // namespace
 
+const std::string& Call::peer_name() const { return connection_->peer_name(); }
 const std::string& Call::peer() const { return connection_->peer_address(); }
 
 // --- The request's header block ---

@@ -106,8 +106,9 @@ class Server {
     on_slow_ = std::move(callback);
   }
 
-  // Serves a fresh stream until it ends.
-  void Accept(std::unique_ptr<io::Stream> stream);
+  // Serves a fresh stream until it ends. `peer_name`: what the connection itself proves of
+  // the client's identity, such as the name in its certificate.
+  void Accept(std::unique_ptr<io::Stream> stream, std::string peer_name = "");
 
   // The call with that id while it is open; null once it ended. O(1).
   Call* Find(uint64_t id);

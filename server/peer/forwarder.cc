@@ -52,8 +52,7 @@ Forwarder::Forwarder(const Context* context, const std::vector<std::string>& add
   options.read_timeout = options.response_timeout;
   options.max_idle_connections = context->options.max_forwards;
   for (const std::string& address : addresses) {
-    clients_.push_back(
-        std::make_unique<http1::Client>(context->env.loop, context->env.network, address, options));
+    clients_.push_back(NewClient(*context, address, options));
   }
 }
 

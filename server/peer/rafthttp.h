@@ -36,7 +36,7 @@ struct Information {
 
 struct PeerAddresses {
   MemberId id;
-  std::vector<std::string> addresses;  // "host:port", at least one
+  std::vector<std::string> addresses;  // as NewClient takes them, at least one
 };
 
 class RaftHttp final : public node::PeerTransport {
@@ -53,6 +53,8 @@ class RaftHttp final : public node::PeerTransport {
   void set_on_removed(std::function<void(const absl::Status&)> callback) {
     context_.on_removed = std::move(callback);
   }
+  // Used for addresses that ask for TLS. Borrowed; before SetPeers.
+  void set_secure_network(io::Network* network) { context_.secure_network = network; }
   // Called with each measured round trip to a peer.
   void set_on_round_trip(std::function<void(MemberId, Duration)> callback) {
     context_.on_round_trip = std::move(callback);
