@@ -259,9 +259,8 @@ void Server::Impl::StartNode(StartPoint start) {
                                                     options_.process_stats, config_.QuotaBytes()});
   client_acceptor_ = secure_ports_.NewClientAcceptor(
       [this](tls::Accepted accepted) { client_port_->AcceptSecure(std::move(accepted)); });
-  metrics_acceptor_ = secure_ports_.NewClientAcceptor([this](tls::Accepted accepted) {
-    client_port_->AcceptMetrics(std::move(accepted.stream));
-  });
+  metrics_acceptor_ = secure_ports_.NewClientAcceptor(
+      [this](tls::Accepted accepted) { client_port_->AcceptMetrics(std::move(accepted.stream)); });
   metrics::Histogram* fsync = client_port_->metrics()->wal_fsync();
   node_->wal()->SetSyncObserver([fsync](Duration time) { fsync->Observe(time); });
   // From now on: who watches a member wants to know why it is not ready yet.
