@@ -11,7 +11,8 @@ void AddMaintenance(grpc::Server* server, node::Node* node) {
   AddForward(server, node, "/etcdserverpb.Maintenance/Status", RequestKind::kStatus);
   AddForward(server, node, "/etcdserverpb.Maintenance/HashKV", RequestKind::kHashKv);
   AddForward(server, node, "/etcdserverpb.Maintenance/Alarm", RequestKind::kAlarm);
-  for (const char* method : {"Defragment", "Hash", "MoveLeader", "Downgrade"}) {
+  AddForward(server, node, "/etcdserverpb.Maintenance/MoveLeader", RequestKind::kMoveLeader);
+  for (const char* method : {"Defragment", "Hash", "Downgrade"}) {
     AddUnimplemented(server, std::string("/etcdserverpb.Maintenance/") + method);
   }
   AddUnimplemented(server, "/etcdserverpb.Maintenance/Snapshot", grpc::MethodKind::kServerStream);
