@@ -36,13 +36,19 @@ ClientPort::ClientPort(const io::Env& env, log::Logger* log, node::Node* node,
   metrics_http_ = std::make_unique<http1::Server>(loop, http_options);
   leaders_ = std::make_unique<services::LeaderMonitor>(loop, grpc_.get(), node,
                                                        config.election_timeout * 3);
-  grpc_->set_gate([this](const grpc::Call& call) { return leaders_->Check(call); });
+  grpc_->set_gate([this, node](const grpc::Call& call) {
+    // A learner serves no streams; single requests the node refuses by itself.
+    if (call.method().kind != grpc::MethodKind::kUnary && node->status().is_learner) {
+      return absl::FailedPreconditionError("etcdserver: rpc not supported for learner");
+    }
+    return leaders_->Check(call);
+  });
 
   LogSlowCalls(log, config.warning_unary_request_duration);
   services::AddKv(grpc_.get(), node);
   services::AddWatch(grpc_.get(), node, leaders_.get());
   services::AddLease(grpc_.get(), node, leaders_.get());
-  services::AddCluster(grpc_.get(), node);
+  services::AddCluster(grpc_.get(), node, loop);
   services::AddMaintenance(grpc_.get(), node);
   services::Auth::Options auth;
   auth.bcrypt_cost = config.BcryptCost();

@@ -1,10 +1,10 @@
 // The server binary: flags, the real world, signals, exit status.
 //
-// Exit status: 0 help or version; 1 settings that do not fit, or a server that cannot
-// start or go on; 2 an unknown flag or a malformed value. After SIGTERM or SIGINT the
-// server stops in order and the signal is raised again, as etcd does (143, 130); as
-// process 1, which its own signals do not end, it exits with 0. SIGUSR1 switches the log to
-// debug and back.
+// Exit status: 0 help or version, or a member that was removed from its cluster; 1 settings that
+// do not fit, or a server that cannot start or go on; 2 an unknown flag or a malformed value.
+// After SIGTERM or SIGINT the server stops in order and the signal is raised again, as etcd does
+// (143, 130); as process 1, which its own signals do not end, it exits with 0. SIGUSR1 switches
+// the log to debug and back.
 #include <dirent.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -115,6 +115,7 @@ int Serve(const config::Config& config, bool* failed) {
     world.Stop();
   };
   options.on_ready = [] { NotifySystemd("READY=1\n"); };
+  options.on_removed = [&] { world.Stop(); };
   options.process_stats = [start_time] { return ReadProcessStats(start_time); };
   {
     server::Server server(world.env(), config, std::move(options));

@@ -23,6 +23,8 @@ namespace {
 
 // How often the transport's peers are compared with the members that the node knows.
 constexpr Duration kMembersCheckInterval = Milliseconds(500);
+// Before a removed member ends, so that what it had to tell can leave (etcd's).
+constexpr Duration kRemovalDelay = Seconds(1);
 // How long clients may take to read their last answers when we stop.
 constexpr Duration kDrainTimeout = Milliseconds(500);
 constexpr Duration kDrainPollInterval = Milliseconds(10);
@@ -55,6 +57,7 @@ class Server::Impl {
         secure_ports_(env, &log_, config_),
         members_timer_(env.loop->NewTimer([this] { CheckMembers(); })),
         stop_timer_(env.loop->NewTimer([this] { OnStopTimer(); })),
+        removal_timer_(env.loop->NewTimer([this] { EndRemoved(); })),
         self_(std::make_shared<Impl*>(this)) {}
 
   // What has handlers in others' hands goes first; services and node live until the
@@ -94,7 +97,10 @@ class Server::Impl {
   void StartNode(StartPoint start);
   node::Options NodeOptions();
   void StartPeers();
+  void CheckMembersLater();
   void CheckMembers();
+  void OnRemoved(Duration delay);
+  void EndRemoved();
   void OnLeadershipChange();
   void OnPublished();
   void AcceptClient(std::unique_ptr<io::Stream> stream, bool secure);
@@ -138,8 +144,13 @@ class Server::Impl {
   std::unique_ptr<AttributesPublisher> publisher_;
   std::unique_ptr<VersionMonitor> version_monitor_;
 
+  // Whom a member that joins listens to until it knows the others from its log.
+  std::vector<membership::Member> joined_members_;
+
   std::unique_ptr<io::Timer> members_timer_;
   std::unique_ptr<io::Timer> stop_timer_;
+  std::unique_ptr<io::Timer> removal_timer_;
+  bool removed_ = false;
   std::function<void()> stopped_;
   Instant stop_deadline_;
   Instant next_rejection_notice_;
@@ -177,7 +188,8 @@ void Server::Impl::Start() {
 
 void Server::Impl::OpenDirectory() {
   data_directory_ = std::make_unique<DataDirectory>(
-      env_, config_, &log_,
+      env_, secure_ports_.peer_network(), config_, &log_,
+      options_.join.has_value() ? &*options_.join : nullptr,
       [this](absl::StatusOr<StartPoint> start) { OnOpened(std::move(start)); });
 }
 
@@ -207,12 +219,13 @@ void Server::Impl::OnOpened(absl::StatusOr<StartPoint> start) {
   member_id_ = start->member_id;
   cluster_id_ = start->cluster_id;
   LOG_INFO(
-      &log_, start->founded ? "starting local member" : "restarting local member",
+      &log_, start->founded || start->joins ? "starting local member" : "restarting local member",
       {"local-member-id", config::HexId(member_id_)}, {"cluster-id", config::HexId(cluster_id_)},
       {"commit-index", start->recovered.hard_state.commit.value()},
       {"checkpoint-index",
        start->recovered.checkpoint.has_value() ? start->recovered.checkpoint->index.value() : 0},
       {"entries", start->recovered.entries.size()});
+  joined_members_ = std::move(start->members);
   state_ = State::kJoining;
   StartPeers();
   StartNode(*std::move(start));
@@ -222,9 +235,7 @@ void Server::Impl::OnOpened(absl::StatusOr<StartPoint> start) {
                                                      [this] { OnPublished(); });
   publisher_->Start();
   // After the node's first turn, which applies the configuration that the log holds.
-  env_.loop->Defer([weak = std::weak_ptr<Impl*>(self_)] {
-    if (const std::shared_ptr<Impl*> self = weak.lock()) (*self)->CheckMembers();
-  });
+  CheckMembersLater();
 }
 
 void Server::Impl::StartPeers() {
@@ -238,15 +249,17 @@ void Server::Impl::StartPeers() {
   options.dial_timeout = Seconds(1) + config_.election_timeout;
   rafthttp_ = std::make_unique<peer::RaftHttp>(env_, &log_, std::move(identity), options);
   rafthttp_->set_secure_network(secure_ports_.peer_network());
-  rafthttp_->set_on_removed([this](const absl::Status& why) { Fail(why); });
+  rafthttp_->set_on_removed([this](const absl::Status&) { OnRemoved(Duration()); });
   transport_ = rafthttp_.get();
   http1::ServerOptions http_options;
   http_options.max_connections = config_.max_peer_connections;
   peer_http_ = std::make_unique<http1::Server>(env_.loop, http_options);
   peer_acceptor_ = secure_ports_.NewPeerAcceptor(
       [this](tls::Accepted accepted) { peer_http_->Accept(std::move(accepted.stream)); });
-  rafthttp_->AddRoutes(peer_http_.get(), {[this] { return node_->members(); },
-                                          [this] { return node_->cluster_version(); }});
+  rafthttp_->AddRoutes(
+      peer_http_.get(),
+      {[this] { return node_->members(); }, [this] { return node_->cluster_version(); },
+       [this](MemberId id) { return node_->replica().IsRemoved(id); }});
 }
 
 void Server::Impl::StartNode(StartPoint start) {
@@ -285,12 +298,18 @@ node::Options Server::Impl::NodeOptions() {
              {"data-dir", config_.DataDir()}, {why});
   };
   options.on_leadership_change = [this] { OnLeadershipChange(); };
+  options.on_members_change = [this] {
+    CheckMembersLater();
+    if (node_->removed()) OnRemoved(kRemovalDelay);
+  };
   engine::Config& replica = options.replica;
   replica.cluster_id = cluster_id_;
   replica.member_id = member_id_;
   replica.server_version = config::kServerVersion;
   replica.max_txn_ops = config_.max_txn_ops;
   replica.max_request_bytes = config_.max_request_bytes;
+  replica.strict_reconfig_check = config_.strict_reconfig_check;
+  replica.reconfig_health_window = config_.reconfig_health_window;
   replica.lease_checkpoint_interval = config_.lease_checkpoint_interval;
   replica.quota_bytes = config_.QuotaBytes();
   replica.min_lease_ttl = config_.MinLeaseTtl();
@@ -313,22 +332,64 @@ node::Options Server::Impl::NodeOptions() {
   return options;
 }
 
-// Tells the transport who the other members are, at first and whenever that has changed.
+// At the end of the turn: peers must not go while their messages are handed out.
+void Server::Impl::CheckMembersLater() {
+  env_.loop->Defer([weak = std::weak_ptr<Impl*>(self_)] {
+    if (const std::shared_ptr<Impl*> self = weak.lock()) (*self)->CheckMembers();
+  });
+}
+
+namespace {
+
+void AddPeer(MemberId id, const std::vector<std::string>& urls,
+             absl::btree_map<MemberId, peer::PeerAddresses>* peers) {
+  peer::PeerAddresses peer{id, {}};
+  for (const std::string& text : urls) {
+    const absl::StatusOr<config::Url> url = config::ParseUrl(text);
+    if (!url.ok()) continue;
+    peer.addresses.push_back(url->secure() ? url->ToString() : url->HostPort());
+  }
+  if (!peer.addresses.empty()) (*peers)[id] = std::move(peer);
+}
+
+}  // namespace
+
+// Tells the transport who the other members are. A log that does not know this member yet is
+// behind what the cluster told when this member joined.
 void Server::Impl::CheckMembers() {
   if (!node_->halted().ok() || rafthttp_ == nullptr) return;
-  std::vector<peer::PeerAddresses> peers;
-  for (const engine::MemberInfo& member : node_->members()) {
-    if (member.id == member_id_) continue;
-    peer::PeerAddresses peer{member.id, {}};
-    for (const std::string& text : member.peer_urls) {
-      const absl::StatusOr<config::Url> url = config::ParseUrl(text);
-      if (!url.ok()) continue;
-      peer.addresses.push_back(url->secure() ? url->ToString() : url->HostPort());
-    }
-    if (!peer.addresses.empty()) peers.push_back(std::move(peer));
+  absl::btree_map<MemberId, peer::PeerAddresses> peers;
+  const std::vector<engine::MemberInfo> members = node_->members();
+  const bool known = std::any_of(members.begin(), members.end(),
+                                 [this](const auto& m) { return m.id == member_id_; });
+  if (known) joined_members_.clear();
+  for (const membership::Member& member : joined_members_) {
+    AddPeer(member.id, member.peer_urls, &peers);
   }
-  rafthttp_->SetPeers(peers);
+  for (const engine::MemberInfo& member : members) AddPeer(member.id, member.peer_urls, &peers);
+  peers.erase(member_id_);
+  std::vector<peer::PeerAddresses> list;
+  for (auto& [id, peer] : peers) list.push_back(std::move(peer));
+  rafthttp_->SetPeers(list);
   members_timer_->Set(env_.loop->Now() + kMembersCheckInterval);
+}
+
+void Server::Impl::OnRemoved(Duration delay) {
+  if (std::exchange(removed_, true) || state_ == State::kStopping) return;
+  removal_timer_->Set(env_.loop->Now() + delay);
+}
+
+// As after Stop, but nobody asked for it.
+void Server::Impl::EndRemoved() {
+  if (state_ != State::kJoining && state_ != State::kReady) return;
+  LOG_WARN(
+      &log_, "server error",
+      {absl::FailedPreconditionError("the member has been permanently removed from the cluster")});
+  LOG_WARN(&log_, "data-dir used by this member must be removed", {"data-dir", config_.DataDir()});
+  Stop([weak = std::weak_ptr<Impl*>(self_)] {
+    const std::shared_ptr<Impl*> self = weak.lock();
+    if (self != nullptr && (*self)->options_.on_removed != nullptr) (*self)->options_.on_removed();
+  });
 }
 
 void Server::Impl::OnLeadershipChange() {
@@ -415,6 +476,7 @@ void Server::Impl::Fail(const absl::Status& why) {
   peer_gate_.Close();
   members_timer_->Cancel();
   stop_timer_->Cancel();
+  removal_timer_->Cancel();
   if (client_port_ != nullptr) client_port_->Drain();
   if (node_ != nullptr) node_->Stop(why);
   // Its owner may destroy this server from there.
@@ -427,8 +489,14 @@ void Server::Impl::Fail(const absl::Status& why) {
 }
 
 void Server::Impl::Stop(std::function<void()> done) {
-  CHECK(state_ != State::kStopping && state_ != State::kStopped);
+  // It may be on its way already, since it was removed from the cluster.
+  const bool ending = removed_ && (state_ == State::kStopping || state_ == State::kStopped);
+  CHECK(ending || (state_ != State::kStopping && state_ != State::kStopped));
   stopped_ = std::move(done);
+  if (ending) {
+    if (state_ == State::kStopped) stop_timer_->Set(env_.loop->Now());
+    return;
+  }
   if (state_ == State::kFailed || node_ == nullptr) {
     stop_deadline_ = env_.loop->Now();
     stop_timer_->Set(stop_deadline_);
@@ -481,6 +549,7 @@ void Server::Impl::FinishStop() {
   peer_gate_.Close();
   members_timer_->Cancel();
   stop_timer_->Cancel();
+  removal_timer_->Cancel();
   if (state_ == State::kStopping) state_ = State::kStopped;
   LOG_INFO(&log_, "stopped the server", {"name", config_.name});
   // Last: its owner may destroy this server from there.

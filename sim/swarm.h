@@ -39,8 +39,10 @@ enum class FaultClass : uint8_t {
   kSlowDisk,     // disks 10 or 100 times slower, or not answering for a while
   kSyncFailure,  // a sync fails, with Linux' semantics; the member must stop
   kTransfer,     // an operator moves leadership about
+  kMembership,   // an operator adds, promotes, removes and replaces members
+  kRolling,      // an operator restarts all members in order, one after another
 };
-inline constexpr size_t kFaultClasses = static_cast<size_t>(FaultClass::kTransfer) + 1;
+inline constexpr size_t kFaultClasses = static_cast<size_t>(FaultClass::kRolling) + 1;
 
 // "power-loss"; stable.
 absl::string_view FaultClassName(FaultClass fault_class);
@@ -91,6 +93,10 @@ struct Options {
   uint64_t seed = 0;
   std::string profile;
   size_t members = 3;
+  // Hosts that may become members later.
+  size_t spares = 0;
+  bool strict_reconfig_check = true;
+  Duration reconfig_health_window = Seconds(1);
   // True: clients speak gRPC and members speak etcd's peer protocol over byte streams.
   // False: requests are function calls, raft messages are datagrams.
   bool streams = false;

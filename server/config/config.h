@@ -41,6 +41,9 @@ struct Config {
   Duration heartbeat_interval = Milliseconds(100);
   Duration election_timeout = Milliseconds(1000);
   bool pre_vote = true;
+  bool strict_reconfig_check = true;
+  // Not a flag: how long peers must have been connected to count as healthy there.
+  Duration reconfig_health_window = Seconds(5);
   size_t max_request_bytes = limits::kMaxRequestBytes;
   size_t max_txn_ops = limits::kMaxTxnOps;
   // Of what the store has in use; 0 = etcd's 2 GiB, negative = no bound.

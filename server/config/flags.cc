@@ -267,6 +267,9 @@ std::vector<Flag> ClusteringFlags() {
        Text(&Config::initial_cluster_token)},
       {group, "pre-vote", "true", "Enable to run an additional Raft election phase.",
        Boolean(&Config::pre_vote), true},
+      {group, "strict-reconfig-check", "true",
+       "Reject reconfiguration requests that would cause quorum loss.",
+       Boolean(&Config::strict_reconfig_check), true},
   };
 }
 

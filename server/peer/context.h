@@ -43,6 +43,11 @@ struct Options {
   size_t max_forwards = 16;
   size_t max_queued_forwards = 10000;
   Duration forward_timeout = Seconds(1);
+  // A promotion waits for its entry to be applied.
+  Duration promote_timeout = Seconds(7);
+  // Senders of this cluster that are no members, as far as this one knows: those of a later
+  // configuration, whom one that is behind must hear to learn of it.
+  size_t max_remotes = 16;
   // A lease's keys may be many.
   size_t max_forward_answer_bytes = 512 * limits::kMiB;
   // A snapshot leaves no faster than this, whatever the network could take.

@@ -102,6 +102,7 @@ void AddMaintenance(grpc::Server* server, node::Node* node) {
   AddForward(server, node, service + "Status", RequestKind::kStatus);
   AddForward(server, node, service + "HashKV", RequestKind::kHashKv);
   AddForward(server, node, service + "Alarm", RequestKind::kAlarm);
+  AddForward(server, node, service + "MoveLeader", RequestKind::kMoveLeader);
   // Space comes back by itself: there is nothing to wait for.
   server->AddUnary(service + "Defragment", [server, node](grpc::Call* call, const Bytes&) {
     AnswerFrom(server, node, call, RequestKind::kAdminStatus, Bytes(),
@@ -120,7 +121,6 @@ void AddMaintenance(grpc::Server* server, node::Node* node) {
                  return DowngradeAnswer(request, node->cluster_version(), reply);
                });
   });
-  AddUnimplemented(server, service + "MoveLeader");
   AddUnimplemented(server, service + "Snapshot", grpc::MethodKind::kServerStream);
 }
 

@@ -34,7 +34,7 @@ void Watcher::Open() {
   ++streams_;
   heard_ = false;
   oracle_.OnOpen();
-  const auto member = static_cast<size_t>(prng_.Below(cluster_->size())) + 1;
+  const size_t member = cluster_->PickActive(&prng_);
   context_.Record(host_, kOpen, member, static_cast<uint64_t>(oracle_.next_revision()));
   port_->OpenWatch(member, EncodeWatchCreate(key_, range_end_, oracle_.next_revision()), this);
   tick_->Set(loop_->Now() + Milliseconds(500) + prng_.Exponential(Seconds(1)));
