@@ -52,7 +52,9 @@ void Operator::Begin() {
     // The others must be a majority without the one that is lost.
     if (voters >= 3) possible.push_back(Fault::kMemberReplace);
   }
-  if (voters >= 2) possible.push_back(Fault::kMemberRemove);
+  // Of two, one could be gone for good before the other knows that it is alone: that one
+  // waits for a second vote for ever, here as in etcd.
+  if (voters >= 3) possible.push_back(Fault::kMemberRemove);
   if (possible.empty()) return;
   Plan(possible[prng_.Below(possible.size())]);
   Try();

@@ -248,6 +248,11 @@ void DrawFaults(const Draw& draw, const Profile& profile, Options* out) {
         break;
       case FaultClass::kMembership:
         out->spares = kSpares;
+        // Who joins may need thousands of entries. With few of them a message, and messages
+        // out of order, each rejection makes raft send a window anew: millions of messages.
+        if (out->snapshot_catchup_entries > 50) {
+          out->max_append_bytes = std::max<uint64_t>(out->max_append_bytes, 4096);
+        }
         out->strict_reconfig_check = draw.Percent("strict-reconfig-check", 70);
         out->reconfig_health_window =
             Milliseconds(draw.OneOf("health-window", std::vector<int64_t>{100, 1000, 5000}));
