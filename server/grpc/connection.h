@@ -23,7 +23,8 @@ class Connection final : public http2::Session::Owner {
 
   void Start() { session_->Start(); }
   void Shutdown() { session_->Shutdown(); }
-  const std::string& peer_address() const { return session_->peer_address(); }
+  // Also while it is destroyed, when its last calls end.
+  const std::string& peer_address() const { return peer_address_; }
   const std::string& peer_name() const { return peer_name_; }
 
   // Request bytes of this connection's calls in memory.
@@ -37,6 +38,7 @@ class Connection final : public http2::Session::Owner {
   const uint64_t id_;
   const std::string peer_name_;
   std::unique_ptr<http2::Session> session_;
+  const std::string peer_address_;
 };
 
 }  // namespace quorate::grpc

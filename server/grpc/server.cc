@@ -22,7 +22,8 @@ Connection::Connection(Server* server, uint64_t id, std::unique_ptr<io::Stream> 
       peer_name_(std::move(peer_name)),
       session_(std::make_unique<http2::Session>(http2::Side::kServer, server->loop_,
                                                 &server->flush_queue_, std::move(stream),
-                                                server->options_.http2, this)) {}
+                                                server->options_.http2, this)),
+      peer_address_(session_->peer_address()) {}
 
 Connection::~Connection() { http2::Session::Dispose(std::move(session_)); }
 

@@ -191,18 +191,20 @@ class Membership(unittest.TestCase):
 
     def test_a_learner_is_added_and_promoted(self):
         self.found(3)
+        voters = ",".join(m.endpoint for m in self.cluster.members)
         learner = self.add(learner=True)
-        row = next(r for r in self.member_rows() if r["peerURLs"] == [learner.peer_url])
+        row = next(r for r in self.member_rows(voters) if r["peerURLs"] == [learner.peer_url])
         self.assertTrue(row["isLearner"])
         refusal = "etcdserver: rpc not supported for learner"
         for command in (("get", "a"), ("put", "a", "1"), ("member", "list")):
             self.assert_refused(refusal, *command, endpoints=learner.endpoint)
-        self.ctl("put", "a", "1")
+        self.ctl("put", "a", "1", endpoints=voters)
         local.wait_until(
             lambda: "1" in self.ctl("get", "a", "--consistency", "s", endpoints=learner.endpoint),
             20, "the learner has the data")
         self.assert_refused("etcdserver: too many learner members in cluster", "member", "add",
-                            "m9", "--peer-urls", "http://127.0.0.1:1", "--learner")
+                            "m9", "--peer-urls", "http://127.0.0.1:1", "--learner",
+                            endpoints=voters)
         leader = self.ctl.leader(self.cluster)
         follower = next(m for m in self.cluster.members if m not in (leader, learner))
         self.change("promote", f"{row['ID']:x}", endpoints=follower.endpoint)

@@ -48,7 +48,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view input(reinterpret_cast<const char*>(data), size);
   using Kind = quorate::http1::Parser::Kind;
   for (const Kind kind : {Kind::kRequest, Kind::kResponse}) {
-    CHECK(quorate::Parse(kind, input, input.size() + 1) == quorate::Parse(kind, input, 1));
+    const std::string whole = quorate::Parse(kind, input, input.size() + 1);
+    const std::string bytewise = quorate::Parse(kind, input, 1);
+    CHECK_MSG(whole == bytewise,
+              absl::StrCat(input, "\n--- whole:\n", whole, "\n--- bytewise:\n", bytewise));
   }
   return 0;
 }

@@ -175,7 +175,9 @@ TEST_F(GatewayTest, DeadlinesAndMetadata) {
   const Answer malformed = Post("/v3/kv/range", R"({"key":"Zm9v"})", {{"Grpc-Timeout", "zz"}});
   EXPECT_EQ(malformed.status, 400);
   EXPECT_EQ(malformed.body()["message"], "invalid grpc-timeout: zz");
-  const Answer late = Post("/v3/kv/range", R"({"key":"Zm9v"})", {{"Grpc-Timeout", "1n"}});
+  EXPECT_EQ(Post("/v3/lock/lock", R"({"name":"bXk="})").status, 200);
+  const Answer late =  // the lock is taken
+      Post("/v3/lock/lock", R"({"name":"bXk="})", {{"Grpc-Timeout", "50m"}});
   EXPECT_EQ(late.status, 504);
   EXPECT_EQ(late.body()["code"], 4);
   EXPECT_EQ(Post("/v3/kv/range", R"({"key":"Zm9v"})", {{"Grpc-Metadata-Hasleader", "true"}}).status,
