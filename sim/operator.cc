@@ -1,5 +1,6 @@
 #include "sim/operator.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -31,6 +32,11 @@ RequestKind KindOf(Fault step) {
     default:
       return RequestKind::kMemberRemove;
   }
+}
+
+bool Lists(const node::Node& node, MemberId id) {
+  const std::vector<engine::MemberInfo> members = node.members();
+  return std::any_of(members.begin(), members.end(), [id](const auto& m) { return m.id == id; });
 }
 
 }  // namespace
@@ -104,6 +110,9 @@ void Operator::Try() {
   if (node == nullptr || (asked == step.member && step.fault != Fault::kMemberRemove)) {
     return TryAgainAfter(kPause);
   }
+  if (KindOf(step.fault) == RequestKind::kMemberAdd && Lists(*node, step.id)) {
+    return CompleteSoon();  // an attempt without an answer has made it
+  }
   TryAgainAfter(kPatience);
   // Removals and promotions only have the id.
   etcdserverpb::Member request;
@@ -137,7 +146,11 @@ bool Operator::Made(const absl::Status& status) const {
 
 void Operator::OnAnswer(const absl::Status& status) {
   if (!Made(status)) return TryAgainAfter(kPause + prng_.Exponential(kPause));
-  // From an event of the world: members may have to be stopped.
+  CompleteSoon();
+}
+
+// From an event of the world: members may have to be stopped.
+void Operator::CompleteSoon() {
   ++attempt_;
   context_.scheduler->Cancel(next_try_);
   next_try_ = context_.scheduler->After(Nanoseconds(0), [this] { Complete(); });

@@ -46,6 +46,7 @@ class Operator {
   void TryAgainAfter(Duration wait);
   void OnAnswer(const absl::Status& status);
   bool Made(const absl::Status& status) const;
+  void CompleteSoon();
   void Complete();
   size_t VoterToLose();
 

@@ -50,8 +50,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (const Kind kind : {Kind::kRequest, Kind::kResponse}) {
     const std::string whole = quorate::Parse(kind, input, input.size() + 1);
     const std::string bytewise = quorate::Parse(kind, input, 1);
-    CHECK_MSG(whole == bytewise,
-              absl::StrCat(input, "\n--- whole:\n", whole, "\n--- bytewise:\n", bytewise));
+    // What cannot become a message may be refused sooner in larger pieces.
+    if (whole.front() == '1' || bytewise.front() == '1') CHECK(whole == bytewise);
   }
   return 0;
 }
