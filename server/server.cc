@@ -210,10 +210,10 @@ void Server::Impl::StartNode(StartPoint start) {
   node_ =
       std::make_unique<node::Node>(env_, NodeOptions(), std::move(start.recovered),
                                    std::move(start.wal), std::move(start.checkpoints), transport_);
-  client_port_ = std::make_unique<ClientPort>(
-      env_, node_.get(), config_,
-      metrics::Sources{node_.get(), nullptr, rafthttp_.get(), options_.process_stats,
-                       config_.QuotaBytes()});
+  client_port_ =
+      std::make_unique<ClientPort>(env_, node_.get(), config_,
+                                   metrics::Sources{node_.get(), nullptr, rafthttp_.get(),
+                                                    options_.process_stats, config_.QuotaBytes()});
   metrics::Histogram* fsync = client_port_->metrics()->wal_fsync();
   node_->wal()->SetSyncObserver([fsync](Duration time) { fsync->Observe(time); });
   if (rafthttp_ == nullptr) return;
@@ -249,6 +249,11 @@ node::Options Server::Impl::NodeOptions() {
   replica.raft.pre_vote = config_.pre_vote;
   replica.raft.max_append_bytes = config_.max_append_bytes;
   replica.max_apply_entries = config_.max_apply_entries;
+  replica.max_watch_reply_bytes = config_.watch_reply_bytes;
+  if (config_.lease_read_clock_drift != Duration::Infinite()) {
+    replica.raft.read_only = raft::ReadOnlyMode::kLeaseBased;
+    replica.raft.max_clock_drift = config_.lease_read_clock_drift;
+  }
   replica.auth_token_ttl = config_.auth_token_ttl;
   replica.store_segment_bytes = config_.store_segment_bytes;
   // 0 stands for the default, as in etcd.

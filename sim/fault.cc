@@ -25,7 +25,7 @@ constexpr TraceKind kKinds[] = {
     TraceKind("clock-drift", "detail"),       TraceKind("clock-wall-jump", "detail"),
     TraceKind("process-pause", "detail"),     TraceKind("process-kill", "detail"),
     TraceKind("power-loss", "detail"),        TraceKind("restart", "detail"),
-    TraceKind("leader-transfer", "detail"),
+    TraceKind("leader-transfer", "detail"),   TraceKind("leader-usurped", "detail"),
 };
 static_assert(std::size(kKinds) == kFaultKinds);
 

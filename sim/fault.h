@@ -61,8 +61,9 @@ enum class Fault : uint8_t {
   kRestart,
   // Operator.
   kLeaderTransfer,  // a leader was told to hand over
+  kLeaderUsurped,   // a leader was cut off until another one led, and then let in again
 };
-inline constexpr size_t kFaultKinds = static_cast<size_t>(Fault::kLeaderTransfer) + 1;
+inline constexpr size_t kFaultKinds = static_cast<size_t>(Fault::kLeaderUsurped) + 1;
 
 // "stream-reset"; stable, used in reports and traces.
 absl::string_view FaultName(Fault fault);
@@ -77,12 +78,15 @@ class FaultCounters {
   std::array<uint64_t, kFaultKinds> counts_ = {};
 };
 
+class Story;
+
 // What every part of one simulated world shares. Borrowed; outlives the parts.
 struct Context {
   uint64_t seed = 0;
   Scheduler* scheduler = nullptr;
   Trace* trace = nullptr;
   FaultCounters* faults = nullptr;
+  Story* story = nullptr;  // null: nobody wants to be told
 
   VirtualTime now() const { return scheduler->now(); }
   void Record(HostId host, const TraceKind& kind, uint64_t a = 0, uint64_t b = 0) const {
