@@ -42,7 +42,7 @@ struct ScheduleSize {
 inline void showValue(const Schedule& schedule, std::ostream& out) { out << ToText(schedule); }
 
 inline rc::Gen<Schedule> AnySchedule(const ScheduleSize& size = ScheduleSize()) {
-  using Actions = std::vector<std::set<uint64_t>>;
+  using Actions = std::vector<std::vector<uint64_t>>;
   const auto seeds = rc::gen::noShrink(rc::gen::arbitrary<uint64_t>());
   const auto members = rc::gen::inRange<size_t>(1, size.members + 1);
   const auto clients = rc::gen::inRange<size_t>(1, size.clients + 1);
@@ -50,29 +50,30 @@ inline rc::Gen<Schedule> AnySchedule(const ScheduleSize& size = ScheduleSize()) 
   const auto millis = rc::gen::inRange<int64_t>(100, size.duration.millis() + 1);
   const auto kinds =
       rc::gen::container<std::vector<bool>>(kWorkloadKinds, rc::gen::arbitrary<bool>());
+  // Numbers may come twice: what counts is which there are.
   const auto actions = rc::gen::container<Actions>(
       kFaultClasses,
-      rc::gen::container<std::set<uint64_t>>(rc::gen::inRange<uint64_t>(1, size.actions + 1)));
-  return rc::gen::map(rc::gen::tuple(seeds, members, clients, watchers, millis, kinds, actions),
-                      [](const std::tuple<uint64_t, size_t, size_t, size_t, int64_t,
-                                          std::vector<bool>, Actions>& drawn) {
-                        // A profile in which every class is on, where the seed's cluster can have
-                        // it.
-                        absl::StatusOr<Schedule> out = WholeSchedule("uniform", std::get<0>(drawn));
-                        CHECK(out.ok());
-                        out->members = std::get<1>(drawn);
-                        out->clients = std::get<2>(drawn);
-                        out->watchers = std::get<3>(drawn);
-                        out->duration = Milliseconds(std::get<4>(drawn));
-                        for (size_t i = 0; i < kWorkloadKinds; ++i)
-                          out->kinds[i] = std::get<5>(drawn)[i];
-                        for (size_t i = 0; i < kFaultClasses; ++i) {
-                          const std::set<uint64_t>& kept = std::get<6>(drawn)[i];
-                          out->classes[i] = out->classes[i] && !kept.empty();
-                          if (out->classes[i]) out->reduction.actions[i] = kept;
-                        }
-                        return *std::move(out);
-                      });
+      rc::gen::container<std::vector<uint64_t>>(rc::gen::inRange<uint64_t>(1, size.actions + 1)));
+  return rc::gen::map(
+      rc::gen::tuple(seeds, members, clients, watchers, millis, kinds, actions),
+      [](const std::tuple<uint64_t, size_t, size_t, size_t, int64_t, std::vector<bool>, Actions>&
+             drawn) {
+        // A profile in which every class is on, where the seed's cluster can have
+        // it.
+        absl::StatusOr<Schedule> out = WholeSchedule("uniform", std::get<0>(drawn));
+        CHECK(out.ok());
+        out->members = std::get<1>(drawn);
+        out->clients = std::get<2>(drawn);
+        out->watchers = std::get<3>(drawn);
+        out->duration = Milliseconds(std::get<4>(drawn));
+        for (size_t i = 0; i < kWorkloadKinds; ++i) out->kinds[i] = std::get<5>(drawn)[i];
+        for (size_t i = 0; i < kFaultClasses; ++i) {
+          const std::set<uint64_t> kept(std::get<6>(drawn)[i].begin(), std::get<6>(drawn)[i].end());
+          out->classes[i] = out->classes[i] && !kept.empty();
+          if (out->classes[i]) out->reduction.actions[i] = kept;
+        }
+        return *std::move(out);
+      });
 }
 
 // Runs it to its end and tells what came of it.

@@ -3,9 +3,9 @@
 
     screenshot.py page.html [more.html ...] [--out FOLDER] [--need TEXT ...]
 
-A page passes if it loads without one line on the console (an error, a refused request
-and a stray log are all mistakes in a page of ours), if the picture of it is not blank,
-and if each --need text is in the document once its scripts have run. The PNG stays in
+A page passes if it loads without one line on the console (an error and a stray log are
+both mistakes in a page of ours), if it loads nothing from elsewhere, if the picture of it
+is not blank, and if each --need text is in the document once its scripts have run. The PNG stays in
 --out. Exit status: 0 all pass, 1 one does not, 77 no Chromium here (said loudly).
 
 As a module: check_page(path, needed=[...], out=folder) raises PageError.
@@ -27,6 +27,9 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 MIN_COLOURS = 8
 MIN_INK = 0.002
 TIMEOUT_SECONDS = 120
+# What a self-contained page does not have: anything that is loaded from elsewhere.
+OUTSIDE = re.compile(r"<(?:img|script|iframe|audio|video|source|embed)\b[^>]*\ssrc=[\"'](?!data:)|"
+                     r"<link\b[^>]*\shref=[\"'](?!data:)|@import|url\([\"']?https?:")
 
 
 class PageError(Exception):
@@ -61,7 +64,9 @@ def run_browser(chromium, url, *options):
     errors = done.stderr.decode(errors="replace")
     if done.returncode != 0:
         raise PageError(f"{chromium} ended with status {done.returncode}: {errors[-500:]}")
-    console = [line for line in errors.splitlines() if re.search(r":CONSOLE[:(]", line)]
+    # Chromium's own pages have a console, too.
+    console = [line for line in errors.splitlines()
+               if re.search(r":CONSOLE[:(]", line) and "source: chrome://" not in line]
     return done.stdout.decode(errors="replace"), console
 
 
@@ -143,6 +148,9 @@ def check_page(path, needed=(), out=None, chromium=None, size=(1000, 800)):
     document, more = run_browser(chromium, url, "--dump-dom")
     if console or more:
         raise PageError(f"{path} wrote on the console: " + "\n".join(console or more))
+    outside = OUTSIDE.search(document)
+    if outside:
+        raise PageError(f"{path} is not self-contained: {outside.group(0)!r}")
     if not os.path.isfile(picture):
         raise PageError(f"no picture of {path} came out")
     check_not_blank(picture)
