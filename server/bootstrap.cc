@@ -26,13 +26,16 @@ Foundation FoundationOf(const config::Config& config) {
   return foundation;
 }
 
-DataDirectory::DataDirectory(const io::Env& env, const config::Config& config, log::Logger* log,
+DataDirectory::DataDirectory(const io::Env& env, io::Network* secure_network,
+                             const config::Config& config, log::Logger* log, const JoinPoint* join,
                              Callback done)
     : env_(env),
+      secure_network_(secure_network),
       config_(config),
       log_(log),
       done_(std::move(done)),
       foundation_(FoundationOf(config)) {
+  if (join != nullptr) join_ = *join;
   opening_ = storage::PeekIdentity(
       env_, config_.DataDir(),
       [this](const absl::StatusOr<storage::Identity>& identity) { OnIdentity(identity); });
@@ -41,15 +44,36 @@ DataDirectory::DataDirectory(const io::Env& env, const config::Config& config, l
 DataDirectory::~DataDirectory() = default;
 
 void DataDirectory::OnIdentity(const absl::StatusOr<storage::Identity>& found) {
+  const bool joins = config_.initial_cluster_state == config::ClusterState::kExisting;
+  if (absl::IsNotFound(found.status()) && joins) {
+    return Inquire([this] {
+      Open(storage::Identity{join_->cluster_id, join_->member_id}, /*create=*/true);
+    });
+  }
   const absl::StatusOr<storage::Identity> identity = IdentityToOpen(found);
   if (!identity.ok()) return Finish(identity.status());
-  start_.cluster_id = identity->cluster_id;
-  start_.member_id = identity->member_id;
+  Open(*identity, !found.ok());
+}
+
+void DataDirectory::Inquire(std::function<void()> then) {
+  if (join_.has_value()) return then();
+  inquiry_ =
+      std::make_unique<Inquiry>(env_, secure_network_, config_, log_,
+                                [this, then = std::move(then)](absl::StatusOr<JoinPoint> point) {
+                                  if (!point.ok()) return Finish(point.status());
+                                  join_ = *std::move(point);
+                                  then();
+                                });
+}
+
+void DataDirectory::Open(const storage::Identity& identity, bool create) {
+  start_.cluster_id = identity.cluster_id;
+  start_.member_id = identity.member_id;
   storage::OpenOptions options;
   options.data_dir = config_.DataDir();
-  options.cluster_id = identity->cluster_id;
-  options.member_id = identity->member_id;
-  options.create = !found.ok();
+  options.cluster_id = identity.cluster_id;
+  options.member_id = identity.member_id;
+  options.create = create;
   options.segment_bytes = config_.wal_segment_bytes;
   options.first_segment_bytes = config_.wal_first_segment_bytes;
   options.pack_bytes = config_.checkpoint_pack_bytes;
@@ -64,6 +88,8 @@ absl::StatusOr<storage::Identity> DataDirectory::IdentityToOpen(
   if (found.ok()) {
     const bool flags_tell = is_new && !config_.initial_cluster.empty();
     if (!flags_tell) return *found;
+    // The same member: others may have come since the foundation, and be in the flags now.
+    if (foundation_.member_id == found->member_id) return *found;
     // No id: the flags have another --name than at the foundation, which may be.
     const bool another_member =
         foundation_.member_id != MemberId(0) && foundation_.member_id != found->member_id;
@@ -78,14 +104,10 @@ absl::StatusOr<storage::Identity> DataDirectory::IdentityToOpen(
         "data directory ", config_.DataDir(), " belongs to member ", HexId(found->member_id),
         " of cluster ", HexId(found->cluster_id), ", but --initial-cluster and ",
         "--initial-cluster-token name cluster ", HexId(foundation_.cluster_id),
-        "; use the directory with the flags it was created with, or give another --data-dir"));
+        "; use the directory with the flags it was created with (--initial-cluster-state existing ",
+        "for a member that joined a running cluster), or give another --data-dir"));
   }
   if (!absl::IsNotFound(found.status())) return found.status();
-  if (!is_new) {
-    return absl::UnimplementedError(absl::StrCat(
-        "data directory ", config_.DataDir(), " holds no member, and joining a running cluster ",
-        "(--initial-cluster-state existing) is not implemented yet"));
-  }
   const absl::Status valid = config_.ValidateBootstrap();
   if (!valid.ok()) return valid;
   return storage::Identity{foundation_.cluster_id, foundation_.member_id};
@@ -108,7 +130,22 @@ void DataDirectory::OnOpened(absl::StatusOr<storage::OpenedStorage> opened) {
   const bool blank = start_.recovered.base == LogIndex(0) && start_.recovered.entries.empty() &&
                      start_.recovered.hard_state.empty();
   if (!blank) return Finish(absl::OkStatus());
-  Found();
+  if (config_.initial_cluster_state == config::ClusterState::kNew) return Found();
+  Inquire([this] { Join(); });
+}
+
+// It has heard nothing from its cluster yet.
+void DataDirectory::Join() {
+  if (join_->cluster_id != start_.cluster_id || join_->member_id != start_.member_id) {
+    return Finish(absl::FailedPreconditionError(absl::StrCat(
+        "data directory ", config_.DataDir(), " was created for member ", HexId(start_.member_id),
+        " of cluster ", HexId(start_.cluster_id), " and holds no data; by its URLs this is member ",
+        HexId(join_->member_id), " of cluster ", HexId(join_->cluster_id),
+        ": remove the directory, or correct the flags")));
+  }
+  start_.joins = true;
+  start_.members = join_->members;
+  Finish(absl::OkStatus());
 }
 
 // A directory without a single entry is that of a founder who got no further: the

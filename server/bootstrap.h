@@ -1,10 +1,12 @@
 // From a configuration and a data directory to a member that may start: recovery of what
-// the directory holds, or the foundation of a new cluster in an empty one.
+// the directory holds, or, in an empty one, the foundation of a new cluster or the first
+// steps in a running one.
 #ifndef QUORATE_SERVER_BOOTSTRAP_H_
 #define QUORATE_SERVER_BOOTSTRAP_H_
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -14,6 +16,7 @@
 #include "io/disk.h"
 #include "io/env.h"
 #include "server/config/config.h"
+#include "server/join.h"
 #include "server/log/logger.h"
 #include "storage/checkpoints.h"
 #include "storage/recovery.h"
@@ -26,6 +29,10 @@ struct StartPoint {
   ClusterId cluster_id;
   // True if a new cluster was founded just now.
   bool founded = false;
+  // True if this member joins a running cluster and its log is still empty. Then whom to
+  // listen to, until the log says it: the cluster's members.
+  bool joins = false;
+  std::vector<membership::Member> members;
   // All of it is durable.
   engine::Recovered recovered;
   std::unique_ptr<storage::Wal> wal;
@@ -45,17 +52,18 @@ Foundation FoundationOf(const config::Config& config);
 // Opens the data directory of a member. Destroying it gives up, without a callback.
 //
 // A directory that holds a member is recovered and the --initial-* flags are ignored, as
-// etcd does, but for one case: flags that name another cluster or another member than the
-// directory's (with state "new") are refused, since the peers would refuse such a member
-// anyway.
+// etcd does, but for one case: flags (with state "new") by which this is another member than
+// the directory's are refused, since the peers would refuse such a member anyway.
 class DataDirectory {
  public:
   using Callback = std::function<void(absl::StatusOr<StartPoint>)>;
 
-  // All borrowed. `done` comes once, later, and may destroy this object. Errors name the
-  // directory or file, and say what to do: held by another process, of another cluster,
-  // damaged, of a newer format.
-  DataDirectory(const io::Env& env, const config::Config& config, log::Logger* log, Callback done);
+  // All borrowed. `secure_network`: for members with https URLs. With `join` (may be null) a
+  // member that joins need not ask the others.
+  // `done` comes once, later, and may destroy this object. Errors name the directory or file, and
+  // say what to do: held by another process, of another cluster, damaged, of a newer format.
+  DataDirectory(const io::Env& env, io::Network* secure_network, const config::Config& config,
+                log::Logger* log, const JoinPoint* join, Callback done);
   DataDirectory(const DataDirectory&) = delete;
   DataDirectory& operator=(const DataDirectory&) = delete;
   ~DataDirectory();
@@ -64,16 +72,23 @@ class DataDirectory {
   void OnIdentity(const absl::StatusOr<storage::Identity>& identity);
   absl::StatusOr<storage::Identity> IdentityToOpen(
       const absl::StatusOr<storage::Identity>& found) const;
+  void Open(const storage::Identity& identity, bool create);
+  // Asks the cluster who this member is; `then` is called unless that fails.
+  void Inquire(std::function<void()> then);
   void OnOpened(absl::StatusOr<storage::OpenedStorage> opened);
   void Found();
+  void Join();
   void Finish(const absl::Status& status);
 
   const io::Env env_;
+  io::Network* const secure_network_;
   const config::Config& config_;
   log::Logger* const log_;
   const Callback done_;
   const Foundation foundation_;
   StartPoint start_;
+  std::optional<JoinPoint> join_;
+  std::unique_ptr<Inquiry> inquiry_;
   std::unique_ptr<storage::PendingOpen> opening_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // what deferred callbacks hold
 };

@@ -10,9 +10,10 @@ absl::Status GateListener::Listen(io::Network* network, const std::vector<config
                                   size_t max_waiting) {
   max_waiting_ = max_waiting;
   for (const config::Url& url : urls) {
-    auto listener = network->Listen(url.HostPort(), [this](std::unique_ptr<io::Stream> stream) {
-      OnAccept(std::move(stream));
-    });
+    auto listener = network->Listen(
+        url.HostPort(), [this, secure = url.secure()](std::unique_ptr<io::Stream> stream) {
+          OnAccept(std::move(stream), secure);
+        });
     if (!listener.ok()) {
       return absl::Status(
           listener.status().code(),
@@ -23,11 +24,9 @@ absl::Status GateListener::Listen(io::Network* network, const std::vector<config
   return absl::OkStatus();
 }
 
-void GateListener::Open(std::function<void(std::unique_ptr<io::Stream>)> serve) {
+void GateListener::Open(ServeCallback serve) {
   serve_ = std::move(serve);
-  for (std::unique_ptr<io::Stream>& stream : std::exchange(waiting_, {})) {
-    serve_(std::move(stream));
-  }
+  for (auto& [stream, secure] : std::exchange(waiting_, {})) serve_(std::move(stream), secure);
 }
 
 void GateListener::Close() {
@@ -41,9 +40,9 @@ std::vector<std::string> GateListener::addresses() const {
   return all;
 }
 
-void GateListener::OnAccept(std::unique_ptr<io::Stream> stream) {
-  if (serve_ != nullptr) return serve_(std::move(stream));
-  if (waiting_.size() < max_waiting_) waiting_.push_back(std::move(stream));
+void GateListener::OnAccept(std::unique_ptr<io::Stream> stream, bool secure) {
+  if (serve_ != nullptr) return serve_(std::move(stream), secure);
+  if (waiting_.size() < max_waiting_) waiting_.emplace_back(std::move(stream), secure);
 }
 
 }  // namespace quorate::server

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -25,8 +26,10 @@ class GateListener {
   // so many may wait; what comes above that is closed.
   absl::Status Listen(io::Network* network, const std::vector<config::Url>& urls,
                       size_t max_waiting);
+  // Takes a connection, and whether its URL is one for TLS, which has not begun.
+  using ServeCallback = std::function<void(std::unique_ptr<io::Stream>, bool secure)>;
   // Hands over all that wait, and from now on every connection at once.
-  void Open(std::function<void(std::unique_ptr<io::Stream>)> serve);
+  void Open(ServeCallback serve);
   // Gives the ports back.
   void Close();
 
@@ -34,12 +37,12 @@ class GateListener {
   std::vector<std::string> addresses() const;
 
  private:
-  void OnAccept(std::unique_ptr<io::Stream> stream);
+  void OnAccept(std::unique_ptr<io::Stream> stream, bool secure);
 
   size_t max_waiting_ = 0;
   std::vector<std::unique_ptr<io::Listener>> listeners_;
-  std::vector<std::unique_ptr<io::Stream>> waiting_;
-  std::function<void(std::unique_ptr<io::Stream>)> serve_;
+  std::vector<std::pair<std::unique_ptr<io::Stream>, bool>> waiting_;
+  ServeCallback serve_;
 };
 
 }  // namespace quorate::server

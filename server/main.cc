@@ -1,24 +1,32 @@
 // The server binary: flags, the real world, signals, exit status.
 //
-// Exit status: 0 help or version; 1 settings that do not fit, or a server that cannot
-// start or go on; 2 an unknown flag or a malformed value. After SIGTERM or SIGINT the
-// server stops in order and the signal is raised again, as etcd does (143, 130); as
-// process 1, which its own signals do not end, it exits with 0.
+// Exit status: 0 help or version, or a member that was removed from its cluster; 1 settings that
+// do not fit, or a server that cannot start or go on; 2 an unknown flag or a malformed value.
+// After SIGTERM or SIGINT the server stops in order and the signal is raised again, as etcd does
+// (143, 130); as process 1, which its own signals do not end, it exits with 0. SIGUSR1 switches
+// the log to debug and back.
 #include <dirent.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "google/protobuf/stubs/logging.h"
 #include "io/uv/world.h"
@@ -78,6 +86,24 @@ void ShareOutDescriptors(config::Config* config) {
       std::min<uint64_t>(config->max_client_connections, all - ours - for_peers);
 }
 
+// Tells systemd, if it started us, how far we are (sd_notify(3)): one datagram to the socket
+// that the environment names. A name that begins with '@' is an abstract one.
+void NotifySystemd(absl::string_view state) {
+  const char* const path = std::getenv("NOTIFY_SOCKET");
+  sockaddr_un address = {};
+  if (path == nullptr || *path == '\0' || std::strlen(path) >= sizeof(address.sun_path)) return;
+  const int socket_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (socket_fd < 0) return;
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path, std::strlen(path));
+  if (address.sun_path[0] == '@') address.sun_path[0] = '\0';
+  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + std::strlen(path));
+  // Nobody is there to hear of a failure.
+  (void)!sendto(socket_fd, state.data(), state.size(), MSG_NOSIGNAL,
+                reinterpret_cast<const sockaddr*>(&address), size);
+  close(socket_fd);
+}
+
 // Runs until the server has stopped or failed; the signal that asked for it, or 0.
 int Serve(const config::Config& config, bool* failed) {
   int received = 0;
@@ -88,20 +114,65 @@ int Serve(const config::Config& config, bool* failed) {
     *failed = true;
     world.Stop();
   };
+  options.on_ready = [] { NotifySystemd("READY=1\n"); };
+  options.on_removed = [&] { world.Stop(); };
   options.process_stats = [start_time] { return ReadProcessStats(start_time); };
   {
     server::Server server(world.env(), config, std::move(options));
     const auto stop = [&](int signal_number) {
       if (received != 0) world.Stop();  // asked twice: at once
+      NotifySystemd("STOPPING=1\n");
       if (received == 0 && !*failed) server.Stop([&] { world.Stop(); });
       received = signal_number;
     };
     world.OnSignal(SIGTERM, [&] { stop(SIGTERM); });
     world.OnSignal(SIGINT, [&] { stop(SIGINT); });
+    world.OnSignal(SIGUSR1, [&] { server.ToggleDebugLog(); });
     server.Start();
     world.Run();
   }
   return received;
+}
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  constexpr size_t kMost = 1024 * 1024;
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return absl::FailedPreconditionError(absl::StrCat("open ", path, ": cannot be read"));
+  std::string text(kMost + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(file.gcount()));
+  if (text.size() > kMost) {
+    return absl::FailedPreconditionError(absl::StrCat(path, " is larger than ", kMost, " bytes"));
+  }
+  return text;
+}
+
+// What the user asked for besides serving; false if that is nothing.
+bool Show(const config::CommandLine& line) {
+  using Action = config::CommandLine::Action;
+  switch (line.action) {
+    case Action::kServe:
+      return false;
+    case Action::kShowHelp:
+      std::fputs(config::HelpText().c_str(), stdout);
+      return true;
+    case Action::kShowVersion:
+      std::fputs(config::VersionText().c_str(), stdout);
+      return true;
+    case Action::kShowFlagsPage:
+      std::fputs(config::FlagsPage().c_str(), stdout);
+      return true;
+    case Action::kPrintConfig:
+      std::fputs(config::ConfigText(line).c_str(), stdout);
+      return true;
+    case Action::kCheckConfig:
+      for (const std::string& notice : line.config.notices) {
+        std::fprintf(stdout, "warning: %s\n", notice.c_str());
+      }
+      std::fputs("the configuration is valid\n", stdout);
+      return true;
+  }
+  return false;
 }
 
 int Main(int argc, char** argv) {
@@ -111,21 +182,15 @@ int Main(int argc, char** argv) {
   const std::vector<absl::string_view> arguments(argv + 1, argv + argc);
   std::vector<absl::string_view> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
-  const absl::StatusOr<config::CommandLine> line = config::ParseCommandLine(arguments, environment);
+  const absl::StatusOr<config::CommandLine> line =
+      config::ParseCommandLine(arguments, environment, ReadFile);
   if (!line.ok()) {
     const bool bad_flag = absl::IsInvalidArgument(line.status());
     std::fprintf(stderr, "quorate: %s\n", std::string(line.status().message()).c_str());
     if (bad_flag) std::fprintf(stderr, "Run 'quorate --help' for the flags.\n");
     return bad_flag ? config::kExitBadFlag : config::kExitBadSetting;
   }
-  if (line->action == config::CommandLine::Action::kShowHelp) {
-    std::fputs(config::HelpText().c_str(), stdout);
-    return 0;
-  }
-  if (line->action == config::CommandLine::Action::kShowVersion) {
-    std::fputs(config::VersionText().c_str(), stdout);
-    return 0;
-  }
+  if (Show(*line)) return 0;
   config::Config config = line->config;
   ShareOutDescriptors(&config);
   bool failed = false;

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/status.h"
 #include "server/bootstrap.h"
 #include "server/client_port.h"
 #include "server/config/ids.h"
@@ -15,12 +16,15 @@
 #include "server/log/logger.h"
 #include "server/peer/rafthttp.h"
 #include "server/publisher.h"
+#include "server/secure_ports.h"
 
 namespace quorate::server {
 namespace {
 
 // How often the transport's peers are compared with the members that the node knows.
 constexpr Duration kMembersCheckInterval = Milliseconds(500);
+// Before a removed member ends, so that what it had to tell can leave (etcd's).
+constexpr Duration kRemovalDelay = Seconds(1);
 // How long clients may take to read their last answers when we stop.
 constexpr Duration kDrainTimeout = Milliseconds(500);
 constexpr Duration kDrainPollInterval = Milliseconds(10);
@@ -50,15 +54,20 @@ class Server::Impl {
         config_(std::move(config)),
         options_(std::move(options)),
         log_(env.log, env.loop, LevelOf(config_)),
+        secure_ports_(env, &log_, config_),
         members_timer_(env.loop->NewTimer([this] { CheckMembers(); })),
         stop_timer_(env.loop->NewTimer([this] { OnStopTimer(); })),
+        removal_timer_(env.loop->NewTimer([this] { EndRemoved(); })),
         self_(std::make_shared<Impl*>(this)) {}
 
   // What has handlers in others' hands goes first; services and node live until the
   // last call has ended.
   ~Impl() {
-    client_gate_.Close();
+    CloseClientGates();
     peer_gate_.Close();
+    client_acceptor_.reset();
+    metrics_acceptor_.reset();
+    peer_acceptor_.reset();
     version_monitor_.reset();
     publisher_.reset();
     client_port_.reset();
@@ -70,6 +79,11 @@ class Server::Impl {
   void Start();
   void Stop(std::function<void()> done);
 
+  void ToggleDebugLog() {
+    log_.set_level(log_.level() == log::Level::kDebug ? LevelOf(config_) : log::Level::kDebug);
+    LOG_WARN(&log_, "log level changed", {"log-level", log::LevelName(log_.level())});
+  }
+
   State state() const { return state_; }
   node::Node* node() { return node_.get(); }
   MemberId member_id() const { return member_id_; }
@@ -79,13 +93,26 @@ class Server::Impl {
  private:
   void OnOpened(absl::StatusOr<StartPoint> start);
   absl::Status TakePorts();
+  void OpenDirectory();
   void StartNode(StartPoint start);
   node::Options NodeOptions();
   void StartPeers();
+  void CheckMembersLater();
   void CheckMembers();
+  void OnRemoved(Duration delay);
+  void EndRemoved();
   void OnLeadershipChange();
   void OnPublished();
-  void AcceptClient(std::unique_ptr<io::Stream> stream);
+  void AcceptClient(std::unique_ptr<io::Stream> stream, bool secure);
+  void AcceptHttp(std::unique_ptr<io::Stream> stream, bool secure);
+  void AcceptMetrics(std::unique_ptr<io::Stream> stream, bool secure);
+  void AcceptPeer(std::unique_ptr<io::Stream> stream, bool secure);
+  size_t ClientConnections() const;
+  void CloseClientGates() {
+    client_gate_.Close();
+    http_gate_.Close();
+    metrics_gate_.Close();
+  }
   void Fail(const absl::Status& why);
   void OnStopTimer();
   bool TransferLeadership();
@@ -101,18 +128,29 @@ class Server::Impl {
 
   std::unique_ptr<io::DirectoryLock> directory_lock_;  // goes after the node
   std::unique_ptr<DataDirectory> data_directory_;      // while recovering
+  SecurePorts secure_ports_;                           // goes after whoever calls peers
   GateListener client_gate_;
+  GateListener http_gate_;     // --listen-client-http-urls
+  GateListener metrics_gate_;  // --listen-metrics-urls
   GateListener peer_gate_;
   std::unique_ptr<http1::Server> peer_http_;
   std::unique_ptr<peer::RaftHttp> rafthttp_;
   node::PeerTransport* transport_ = nullptr;  // rafthttp_ or the injected one
   std::unique_ptr<node::Node> node_;
   std::unique_ptr<ClientPort> client_port_;
+  std::unique_ptr<tls::Acceptor> client_acceptor_;
+  std::unique_ptr<tls::Acceptor> metrics_acceptor_;
+  std::unique_ptr<tls::Acceptor> peer_acceptor_;
   std::unique_ptr<AttributesPublisher> publisher_;
   std::unique_ptr<VersionMonitor> version_monitor_;
 
+  // Whom a member that joins listens to until it knows the others from its log.
+  std::vector<membership::Member> joined_members_;
+
   std::unique_ptr<io::Timer> members_timer_;
   std::unique_ptr<io::Timer> stop_timer_;
+  std::unique_ptr<io::Timer> removal_timer_;
+  bool removed_ = false;
   std::function<void()> stopped_;
   Instant stop_deadline_;
   Instant next_rejection_notice_;
@@ -134,14 +172,24 @@ void Server::Impl::Start() {
   for (const std::string& name : config_.environment_unknown) {
     LOG_WARN(&log_, "unrecognized environment variable", {"environment-variable", name});
   }
+  for (const std::string& notice : config_.notices) LOG_WARN(&log_, notice);
   if (static_cast<size_t>(config_.BcryptCost()) != config_.bcrypt_cost) {
     LOG_WARN(&log_, "use default bcrypt cost instead of the invalid given cost",
              {"given-cost", config_.bcrypt_cost}, {"default-cost", config_.BcryptCost()});
   }
   const absl::Status ports = TakePorts();
   if (!ports.ok()) return Fail(ports);
+  if (!secure_ports_.needed()) return OpenDirectory();
+  secure_ports_.Prepare([this](const absl::Status& status) {
+    if (state_ != State::kRecovering) return;  // stopped meanwhile
+    status.ok() ? OpenDirectory() : Fail(status);
+  });
+}
+
+void Server::Impl::OpenDirectory() {
   data_directory_ = std::make_unique<DataDirectory>(
-      env_, config_, &log_,
+      env_, secure_ports_.peer_network(), config_, &log_,
+      options_.join.has_value() ? &*options_.join : nullptr,
       [this](absl::StatusOr<StartPoint> start) { OnOpened(std::move(start)); });
 }
 
@@ -155,8 +203,12 @@ absl::Status Server::Impl::TakePorts() {
              {"listen-peer-urls", config::UrlStrings(config_.listen_peer_urls)});
   }
   if (!options_.listen_for_clients) return absl::OkStatus();
-  return client_gate_.Listen(env_.network, config_.listen_client_urls,
-                             config_.max_client_connections);
+  RETURN_IF_ERROR(client_gate_.Listen(env_.network, config_.listen_client_urls,
+                                      config_.max_client_connections));
+  RETURN_IF_ERROR(http_gate_.Listen(env_.network, config_.listen_client_http_urls,
+                                    config_.max_client_connections));
+  return metrics_gate_.Listen(env_.network, config_.listen_metrics_urls,
+                              config_.max_client_connections);
 }
 
 void Server::Impl::OnOpened(absl::StatusOr<StartPoint> start) {
@@ -167,12 +219,13 @@ void Server::Impl::OnOpened(absl::StatusOr<StartPoint> start) {
   member_id_ = start->member_id;
   cluster_id_ = start->cluster_id;
   LOG_INFO(
-      &log_, start->founded ? "starting local member" : "restarting local member",
+      &log_, start->founded || start->joins ? "starting local member" : "restarting local member",
       {"local-member-id", config::HexId(member_id_)}, {"cluster-id", config::HexId(cluster_id_)},
       {"commit-index", start->recovered.hard_state.commit.value()},
       {"checkpoint-index",
        start->recovered.checkpoint.has_value() ? start->recovered.checkpoint->index.value() : 0},
       {"entries", start->recovered.entries.size()});
+  joined_members_ = std::move(start->members);
   state_ = State::kJoining;
   StartPeers();
   StartNode(*std::move(start));
@@ -182,9 +235,7 @@ void Server::Impl::OnOpened(absl::StatusOr<StartPoint> start) {
                                                      [this] { OnPublished(); });
   publisher_->Start();
   // After the node's first turn, which applies the configuration that the log holds.
-  env_.loop->Defer([weak = std::weak_ptr<Impl*>(self_)] {
-    if (const std::shared_ptr<Impl*> self = weak.lock()) (*self)->CheckMembers();
-  });
+  CheckMembersLater();
 }
 
 void Server::Impl::StartPeers() {
@@ -197,13 +248,18 @@ void Server::Impl::StartPeers() {
   peer::Options options;
   options.dial_timeout = Seconds(1) + config_.election_timeout;
   rafthttp_ = std::make_unique<peer::RaftHttp>(env_, &log_, std::move(identity), options);
-  rafthttp_->set_on_removed([this](const absl::Status& why) { Fail(why); });
+  rafthttp_->set_secure_network(secure_ports_.peer_network());
+  rafthttp_->set_on_removed([this](const absl::Status&) { OnRemoved(Duration()); });
   transport_ = rafthttp_.get();
   http1::ServerOptions http_options;
   http_options.max_connections = config_.max_peer_connections;
   peer_http_ = std::make_unique<http1::Server>(env_.loop, http_options);
-  rafthttp_->AddRoutes(peer_http_.get(), {[this] { return node_->members(); },
-                                          [this] { return node_->cluster_version(); }});
+  peer_acceptor_ = secure_ports_.NewPeerAcceptor(
+      [this](tls::Accepted accepted) { peer_http_->Accept(std::move(accepted.stream)); });
+  rafthttp_->AddRoutes(
+      peer_http_.get(),
+      {[this] { return node_->members(); }, [this] { return node_->cluster_version(); },
+       [this](MemberId id) { return node_->replica().IsRemoved(id); }});
 }
 
 void Server::Impl::StartNode(StartPoint start) {
@@ -211,17 +267,26 @@ void Server::Impl::StartNode(StartPoint start) {
       std::make_unique<node::Node>(env_, NodeOptions(), std::move(start.recovered),
                                    std::move(start.wal), std::move(start.checkpoints), transport_);
   client_port_ =
-      std::make_unique<ClientPort>(env_, node_.get(), config_,
+      std::make_unique<ClientPort>(env_, &log_, node_.get(), config_,
                                    metrics::Sources{node_.get(), nullptr, rafthttp_.get(),
                                                     options_.process_stats, config_.QuotaBytes()});
+  client_acceptor_ = secure_ports_.NewClientAcceptor(
+      [this](tls::Accepted accepted) { client_port_->AcceptSecure(std::move(accepted)); });
+  metrics_acceptor_ = secure_ports_.NewClientAcceptor(
+      [this](tls::Accepted accepted) { client_port_->AcceptMetrics(std::move(accepted.stream)); });
   metrics::Histogram* fsync = client_port_->metrics()->wal_fsync();
   node_->wal()->SetSyncObserver([fsync](Duration time) { fsync->Observe(time); });
+  // From now on: who watches a member wants to know why it is not ready yet.
+  metrics_gate_.Open([this](std::unique_ptr<io::Stream> stream, bool secure) {
+    AcceptMetrics(std::move(stream), secure);
+  });
   if (rafthttp_ == nullptr) return;
   rafthttp_->set_on_round_trip([this](MemberId peer, Duration time) {
     client_port_->metrics()->ObservePeerRoundTrip(peer, time);
   });
-  peer_gate_.Open(
-      [this](std::unique_ptr<io::Stream> stream) { peer_http_->Accept(std::move(stream)); });
+  peer_gate_.Open([this](std::unique_ptr<io::Stream> stream, bool secure) {
+    AcceptPeer(std::move(stream), secure);
+  });
 }
 
 node::Options Server::Impl::NodeOptions() {
@@ -233,12 +298,18 @@ node::Options Server::Impl::NodeOptions() {
              {"data-dir", config_.DataDir()}, {why});
   };
   options.on_leadership_change = [this] { OnLeadershipChange(); };
+  options.on_members_change = [this] {
+    CheckMembersLater();
+    if (node_->removed()) OnRemoved(kRemovalDelay);
+  };
   engine::Config& replica = options.replica;
   replica.cluster_id = cluster_id_;
   replica.member_id = member_id_;
   replica.server_version = config::kServerVersion;
   replica.max_txn_ops = config_.max_txn_ops;
   replica.max_request_bytes = config_.max_request_bytes;
+  replica.strict_reconfig_check = config_.strict_reconfig_check;
+  replica.reconfig_health_window = config_.reconfig_health_window;
   replica.lease_checkpoint_interval = config_.lease_checkpoint_interval;
   replica.quota_bytes = config_.QuotaBytes();
   replica.min_lease_ttl = config_.MinLeaseTtl();
@@ -266,21 +337,64 @@ node::Options Server::Impl::NodeOptions() {
   return options;
 }
 
-// Tells the transport who the other members are, at first and whenever that has changed.
+// At the end of the turn: peers must not go while their messages are handed out.
+void Server::Impl::CheckMembersLater() {
+  env_.loop->Defer([weak = std::weak_ptr<Impl*>(self_)] {
+    if (const std::shared_ptr<Impl*> self = weak.lock()) (*self)->CheckMembers();
+  });
+}
+
+namespace {
+
+void AddPeer(MemberId id, const std::vector<std::string>& urls,
+             absl::btree_map<MemberId, peer::PeerAddresses>* peers) {
+  peer::PeerAddresses peer{id, {}};
+  for (const std::string& text : urls) {
+    const absl::StatusOr<config::Url> url = config::ParseUrl(text);
+    if (!url.ok()) continue;
+    peer.addresses.push_back(url->secure() ? url->ToString() : url->HostPort());
+  }
+  if (!peer.addresses.empty()) (*peers)[id] = std::move(peer);
+}
+
+}  // namespace
+
+// Tells the transport who the other members are. A log that does not know this member yet is
+// behind what the cluster told when this member joined.
 void Server::Impl::CheckMembers() {
   if (!node_->halted().ok() || rafthttp_ == nullptr) return;
-  std::vector<peer::PeerAddresses> peers;
-  for (const engine::MemberInfo& member : node_->members()) {
-    if (member.id == member_id_) continue;
-    peer::PeerAddresses peer{member.id, {}};
-    for (const std::string& text : member.peer_urls) {
-      const absl::StatusOr<config::Url> url = config::ParseUrl(text);
-      if (url.ok()) peer.addresses.push_back(url->HostPort());
-    }
-    if (!peer.addresses.empty()) peers.push_back(std::move(peer));
+  absl::btree_map<MemberId, peer::PeerAddresses> peers;
+  const std::vector<engine::MemberInfo> members = node_->members();
+  const bool known = std::any_of(members.begin(), members.end(),
+                                 [this](const auto& m) { return m.id == member_id_; });
+  if (known) joined_members_.clear();
+  for (const membership::Member& member : joined_members_) {
+    AddPeer(member.id, member.peer_urls, &peers);
   }
-  rafthttp_->SetPeers(peers);
+  for (const engine::MemberInfo& member : members) AddPeer(member.id, member.peer_urls, &peers);
+  peers.erase(member_id_);
+  std::vector<peer::PeerAddresses> list;
+  for (auto& [id, peer] : peers) list.push_back(std::move(peer));
+  rafthttp_->SetPeers(list);
   members_timer_->Set(env_.loop->Now() + kMembersCheckInterval);
+}
+
+void Server::Impl::OnRemoved(Duration delay) {
+  if (std::exchange(removed_, true) || state_ == State::kStopping) return;
+  removal_timer_->Set(env_.loop->Now() + delay);
+}
+
+// As after Stop, but nobody asked for it.
+void Server::Impl::EndRemoved() {
+  if (state_ != State::kJoining && state_ != State::kReady) return;
+  LOG_WARN(
+      &log_, "server error",
+      {absl::FailedPreconditionError("the member has been permanently removed from the cluster")});
+  LOG_WARN(&log_, "data-dir used by this member must be removed", {"data-dir", config_.DataDir()});
+  Stop([weak = std::weak_ptr<Impl*>(self_)] {
+    const std::shared_ptr<Impl*> self = weak.lock();
+    if (self != nullptr && (*self)->options_.on_removed != nullptr) (*self)->options_.on_removed();
+  });
 }
 
 void Server::Impl::OnLeadershipChange() {
@@ -301,24 +415,60 @@ void Server::Impl::OnPublished() {
            {"advertise-client-urls", config::UrlStrings(config_.advertise_client_urls)});
   state_ = State::kReady;
   LOG_INFO(&log_, "ready to serve client requests");
-  client_gate_.Open(
-      [this](std::unique_ptr<io::Stream> stream) { AcceptClient(std::move(stream)); });
-  for (const std::string& address : client_gate_.addresses()) {
-    LOG_INFO(&log_, "serving client traffic insecurely; this is strongly discouraged!",
-             {"traffic", "grpc+http"}, {"address", address});
+  client_gate_.Open([this](std::unique_ptr<io::Stream> stream, bool secure) {
+    AcceptClient(std::move(stream), secure);
+  });
+  http_gate_.Open([this](std::unique_ptr<io::Stream> stream, bool secure) {
+    AcceptHttp(std::move(stream), secure);
+  });
+  const std::vector<std::string> addresses = client_gate_.addresses();
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    LOG_INFO(&log_,
+             config_.listen_client_urls[i].secure()
+                 ? "serving client traffic securely"
+                 : "serving client traffic insecurely; this is strongly discouraged!",
+             {"traffic", "grpc+http"}, {"address", addresses[i]});
   }
   if (options_.on_ready != nullptr) options_.on_ready();
 }
 
-void Server::Impl::AcceptClient(std::unique_ptr<io::Stream> stream) {
-  if (client_port_->connections() < config_.max_client_connections) {
-    return client_port_->Accept(std::move(stream));
+size_t Server::Impl::ClientConnections() const {
+  return client_port_->connections() + client_acceptor_->connections();
+}
+
+void Server::Impl::AcceptPeer(std::unique_ptr<io::Stream> stream, bool secure) {
+  if (!secure) return peer_http_->Accept(std::move(stream));
+  // What peer_http_ itself bounds, with those that have not got so far yet.
+  if (peer_http_->connections() + peer_acceptor_->connections() < config_.max_peer_connections) {
+    peer_acceptor_->Accept(std::move(stream));
+  }
+}
+
+void Server::Impl::AcceptHttp(std::unique_ptr<io::Stream> stream, bool secure) {
+  if (!secure) return client_port_->AcceptHttp(std::move(stream));
+  if (ClientConnections() < config_.max_client_connections) {
+    client_acceptor_->Accept(std::move(stream));
+  }
+}
+
+void Server::Impl::AcceptMetrics(std::unique_ptr<io::Stream> stream, bool secure) {
+  if (!secure) return client_port_->AcceptMetrics(std::move(stream));
+  if (ClientConnections() < config_.max_client_connections) {
+    metrics_acceptor_->Accept(std::move(stream));
+  }
+}
+
+void Server::Impl::AcceptClient(std::unique_ptr<io::Stream> stream, bool secure) {
+  if (ClientConnections() < config_.max_client_connections) {
+    if (secure) return client_acceptor_->Accept(std::move(stream));
+    if (config_.listen_client_http_urls.empty()) return client_port_->Accept(std::move(stream));
+    return client_port_->AcceptGrpc(std::move(stream));
   }
   const Instant now = env_.loop->Now();
   if (now < next_rejection_notice_) return;
   next_rejection_notice_ = now + kRejectionNoticeInterval;
   LOG_WARN(&log_, "rejected connection on client endpoint", {"remote-addr", stream->peer_address()},
-           {"connections", client_port_->connections()}, {"error", "too many connections"});
+           {"connections", ClientConnections()}, {"error", "too many connections"});
 }
 
 void Server::Impl::Fail(const absl::Status& why) {
@@ -327,10 +477,11 @@ void Server::Impl::Fail(const absl::Status& why) {
   state_ = State::kFailed;
   QUORATE_LOG(&log_, log::Level::kFatal, "the server cannot go on", {"name", config_.name},
               {"data-dir", config_.DataDir()}, {why});
-  client_gate_.Close();
+  CloseClientGates();
   peer_gate_.Close();
   members_timer_->Cancel();
   stop_timer_->Cancel();
+  removal_timer_->Cancel();
   if (client_port_ != nullptr) client_port_->Drain();
   if (node_ != nullptr) node_->Stop(why);
   // Its owner may destroy this server from there.
@@ -343,8 +494,14 @@ void Server::Impl::Fail(const absl::Status& why) {
 }
 
 void Server::Impl::Stop(std::function<void()> done) {
-  CHECK(state_ != State::kStopping && state_ != State::kStopped);
+  // It may be on its way already, since it was removed from the cluster.
+  const bool ending = removed_ && (state_ == State::kStopping || state_ == State::kStopped);
+  CHECK(ending || (state_ != State::kStopping && state_ != State::kStopped));
   stopped_ = std::move(done);
+  if (ending) {
+    if (state_ == State::kStopped) stop_timer_->Set(env_.loop->Now());
+    return;
+  }
   if (state_ == State::kFailed || node_ == nullptr) {
     stop_deadline_ = env_.loop->Now();
     stop_timer_->Set(stop_deadline_);
@@ -382,7 +539,7 @@ void Server::Impl::OnStopTimer() {
     LOG_INFO(&log_, done ? "leadership transfer completed" : "leadership transfer timed out",
              {"leader", config::HexId(status.leader)});
   }
-  client_gate_.Close();
+  CloseClientGates();
   if (node_ == nullptr || state_ != State::kStopping) return FinishStop();
   if (node_->halted().ok()) {
     node_->Stop(absl::CancelledError("the server was asked to stop"));
@@ -397,6 +554,7 @@ void Server::Impl::FinishStop() {
   peer_gate_.Close();
   members_timer_->Cancel();
   stop_timer_->Cancel();
+  removal_timer_->Cancel();
   if (state_ == State::kStopping) state_ = State::kStopped;
   LOG_INFO(&log_, "stopped the server", {"name", config_.name});
   // Last: its owner may destroy this server from there.
@@ -411,6 +569,7 @@ Server::Server(const io::Env& env, config::Config config, Options options)
 Server::~Server() = default;
 void Server::Start() { impl_->Start(); }
 void Server::Stop(std::function<void()> done) { impl_->Stop(std::move(done)); }
+void Server::ToggleDebugLog() { impl_->ToggleDebugLog(); }
 State Server::state() const { return impl_->state(); }
 node::Node* Server::node() { return impl_->node(); }
 MemberId Server::member_id() const { return impl_->member_id(); }

@@ -17,12 +17,14 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "base/strong_int.h"
 #include "io/env.h"
 #include "server/config/config.h"
+#include "server/join.h"
 #include "server/metrics/server_metrics.h"
 #include "server/node/node.h"
 #include "server/node/peer_transport.h"
@@ -34,11 +36,16 @@ enum class State { kNew, kRecovering, kJoining, kReady, kStopping, kStopped, kFa
 struct Options {
   // Member attributes are applied and clients are served. Called once.
   std::function<void()> on_ready;
+  // The member has been removed from the cluster, and has stopped. Called once, on the loop,
+  // from no call of ours.
+  std::function<void()> on_removed;
   // The server cannot start or go on. Called once, on the loop, from no call of ours.
   std::function<void(const absl::Status&)> on_failure;
   // Borrowed; used instead of etcd's peer protocol, and no peer URL is listened on. Its
   // owner delivers to node() (null until recovery is done: drop messages then).
   node::PeerTransport* peer_transport = nullptr;
+  // For a member that joins a running cluster: what it would ask the others for.
+  std::optional<JoinPoint> join;
   // False: no client URL is listened on; clients call node().
   bool listen_for_clients = true;
   // For process_* metrics; empty: none.
@@ -58,6 +65,9 @@ class Server {
   // Graceful: hands over leadership (waits up to one election timeout), says GOAWAY to
   // clients, ends calls, then calls `done`. Called at most once.
   void Stop(std::function<void()> done);
+
+  // Switches the log between its configured level and debug.
+  void ToggleDebugLog();
 
   State state() const;
   // Null until recovery is done, and after a failed one.

@@ -61,7 +61,8 @@ void Nemesis::RotBits() {
     }
   }
   context_.scheduler->After(Lasts(FaultClass::kBitRot), [this, victim] {
-    if (active_ && !cluster_->running(victim)) cluster_->Start(victim);
+    if (!active_ || cluster_->running(victim) || !cluster_->IsActive(victim)) return;
+    cluster_->Start(victim);
   });
   UndoLater(FaultClass::kBitRot, [this] { RepairRot(); });
 }

@@ -19,6 +19,7 @@ namespace quorate::sim {
 namespace {
 
 constexpr TraceKind kReady("ready", "incarnation");
+constexpr TraceKind kRemoved("removed", "incarnation");
 constexpr TraceKind kFailed("failed", "incarnation");
 constexpr TraceKind kLeads("leads", "term");
 constexpr TraceKind kChecksum("frame-checksum-mismatch", "bytes");
@@ -132,11 +133,19 @@ Cluster::Cluster(const Context& context, Network* network, const Options& option
       restart_prng_(NamedDraw(context.seed, HashName("cluster"), HashName("restart"), 0)),
       judge_(judge) {
   std::vector<MemberId> ids;
-  for (size_t m = 1; m <= options.members; ++m) {
+  for (size_t m = 1; m <= options.members + options.spares; ++m) {
     auto member = std::make_unique<Member>();
     member->number = m;
     member->config = ConfigOf(m, options.members, options);
-    member->id = server::FoundationOf(member->config).member_id;
+    if (m <= options.members) {
+      const server::Foundation foundation = server::FoundationOf(member->config);
+      member->id = foundation.member_id;
+      cluster_id_ = foundation.cluster_id;
+      active_.push_back(m);
+      configured_.insert(m);
+    } else {
+      member->config.initial_cluster_state = config::ClusterState::kExisting;
+    }
     HostOptions host;
     host.turns = options.turns;
     host.disk = options.disk;
@@ -144,7 +153,8 @@ Cluster::Cluster(const Context& context, Network* network, const Options& option
     ids.push_back(member->id);
     members_.push_back(std::move(member));
   }
-  oracle_ = std::make_unique<RaftOracle>(judge, std::move(ids), std::move(on_commit));
+  oracle_ =
+      std::make_unique<RaftOracle>(judge, std::move(ids), options.members, std::move(on_commit));
 }
 
 Cluster::~Cluster() {
@@ -184,6 +194,8 @@ config::Config Cluster::ConfigOf(size_t member, size_t members, const Options& o
   config.watch_progress_notify_interval = options.watch_progress_interval;
   if (options.lease_reads) config.lease_read_clock_drift = ClockDriftBound(options);
   config.lease_checkpoint_interval = options.lease_checkpoint_interval;
+  config.strict_reconfig_check = options.strict_reconfig_check;
+  config.reconfig_health_window = options.reconfig_health_window;
   config.log_level = "error";
   return config;
 }
@@ -193,12 +205,24 @@ void Cluster::Start(size_t number) {
   CHECK(!running(number));
   context_.scheduler->Cancel(member.restart);
   const io::Env env = member.host->Boot();
+  member.heard.clear();
   server::Options options;
+  if (member.config.initial_cluster_state == config::ClusterState::kExisting) {
+    Join(&member, &options);
+  }
   const uint64_t incarnation = member.host->incarnation();
   options.on_ready = [this, host = member.host->id(), incarnation] {
     context_.Record(host, kReady, incarnation);
   };
   options.on_failure = [this, number](const absl::Status& why) { OnFailure(number, why); };
+  options.on_removed = [this, number, host = member.host->id(), incarnation] {
+    context_.Record(host, kRemoved, incarnation);
+    context_.scheduler->After(Nanoseconds(0), [this, number, incarnation] {
+      if (running(number) && this->incarnation(number) == incarnation) {
+        Crash(number, CrashKind::kKill, Duration::Infinite());
+      }
+    });
+  };
   if (!streams_) {
     member.transport = std::make_unique<Transport>(this, number);
     options.peer_transport = member.transport.get();
@@ -208,9 +232,78 @@ void Cluster::Start(size_t number) {
   member.host->Run([server = member.server.get()] { server->Start(); });
 }
 
+// What its administrator tells a new member: who is in the cluster now.
+void Cluster::Join(Member* member, server::Options* options) {
+  member->config.initial_cluster.clear();
+  server::JoinPoint point{member->id, cluster_id_, {}};
+  for (const size_t m : configured_) {
+    const std::vector<config::Url>& urls = peer_urls(m);
+    member->config.initial_cluster.push_back({HostName(m), urls});
+    point.members.push_back({At(m).id, HostName(m), config::UrlStrings(urls), {}, false});
+  }
+  // Over streams it asks the others.
+  if (!streams_) options->join = std::move(point);
+}
+
+bool Cluster::IsActive(size_t member) const {
+  return std::binary_search(active_.begin(), active_.end(), member);
+}
+
+size_t Cluster::FindSpare() const {
+  for (const auto& member : members_) {
+    if (member->id == MemberId(0)) return member->number;
+  }
+  return 0;
+}
+
+void Cluster::Admit(size_t number, MemberId id) {
+  Member& member = At(number);
+  CHECK(member.id == MemberId(0));
+  member.id = id;
+  oracle_->SetId(number, id);
+  configured_.insert(number);
+  active_.insert(std::upper_bound(active_.begin(), active_.end(), number), number);
+  Start(number);
+}
+
+void Cluster::Lose(size_t number) {
+  Member& member = At(number);
+  if (std::exchange(member.retired, true)) return;
+  active_.erase(std::find(active_.begin(), active_.end(), number));
+  CHECK(!active_.empty());
+  context_.scheduler->Cancel(member.restart);
+  Crash(number, CrashKind::kPowerLoss, Duration::Infinite());
+}
+
+void Cluster::Retire(size_t number, Duration after) {
+  configured_.erase(number);
+  Member& member = At(number);
+  if (std::exchange(member.retired, true)) return;
+  active_.erase(std::find(active_.begin(), active_.end(), number));
+  CHECK(!active_.empty());
+  context_.scheduler->Cancel(member.restart);
+  context_.scheduler->After(
+      after, [this, number] { Crash(number, CrashKind::kKill, Duration::Infinite()); });
+}
+
+void Cluster::RestartInOrder(size_t number, Duration downtime) {
+  Member& member = At(number);
+  const uint64_t incarnation = member.host->incarnation();
+  member.host->Run([this, &member, number, incarnation, downtime] {
+    member.server->Stop([this, number, incarnation, downtime] {
+      context_.scheduler->After(Nanoseconds(0), [this, number, incarnation, downtime] {
+        if (running(number) && this->incarnation(number) == incarnation) {
+          Crash(number, CrashKind::kKill, downtime);
+        }
+      });
+    });
+  });
+}
+
 void Cluster::StartAll() {
   for (size_t m = 1; m <= size(); ++m) {
-    if (!running(m)) Start(m);
+    if (At(m).retired && running(m)) Crash(m, CrashKind::kKill, Duration::Infinite());
+    if (IsActive(m) && !running(m)) Start(m);
   }
 }
 
@@ -221,8 +314,19 @@ void Cluster::Crash(size_t number, CrashKind kind, Duration downtime) {
   member.host->Crash(kind);
   member.server.reset();
   member.transport.reset();
-  if (downtime == Duration::Infinite()) return;
+  if (!streams_) Disconnect(number);
+  if (downtime == Duration::Infinite() || member.retired) return;
   member.restart = context_.scheduler->After(downtime, [this, number] { Start(number); });
+}
+
+// The others notice that its connections are gone.
+void Cluster::Disconnect(size_t number) {
+  for (const auto& other : members_) {
+    if (other->heard.erase(At(number).id) == 0 || other->server == nullptr) continue;
+    other->host->Run([this, number, to = other->number] {
+      if (node::Node* const n = node(to)) n->OnPeerConnected(At(number).id, false);
+    });
+  }
 }
 
 // The member stopped by itself (a disk that failed, above all). Whoever runs it starts
@@ -475,6 +579,7 @@ void Cluster::Deliver(size_t to, uint64_t number, const Bytes& frame) {
     return;
   }
   if (message->type == raft::MessageType::kProp && !At(to).proposals.insert(number).second) return;
+  if (At(to).heard.insert(message->from).second) n->OnPeerConnected(message->from, true);
   n->OnPeerMessage(*std::move(message));
 }
 

@@ -37,7 +37,8 @@ namespace quorate::sim {
 inline constexpr uint16_t kClientPort = 2379;
 inline constexpr uint16_t kPeerPort = 2380;
 
-// Members are numbered 1 .. size().
+// Members are numbered 1 .. size(): the founders first, then spare hosts, which may become
+// members while the cluster runs. Those that are members now are active.
 class Cluster {
  public:
   // All borrowed. `on_commit` as in RaftOracle.
@@ -49,6 +50,10 @@ class Cluster {
   ~Cluster();
 
   size_t size() const { return members_.size(); }
+  // In ascending order; never empty.
+  const std::vector<size_t>& active() const { return active_; }
+  bool IsActive(size_t member) const;
+  size_t PickActive(Prng* prng) const { return active_[prng->Below(active_.size())]; }
   static std::string HostName(size_t member);
   HostId host_id(size_t member) const { return At(member).host->id(); }
   Host& host(size_t member) { return *At(member).host; }
@@ -57,7 +62,9 @@ class Cluster {
   // The process or machine dies now, and starts again after `downtime` (never, if
   // infinite). From an event of the world only. Nothing happens to one that is down.
   void Crash(size_t member, CrashKind kind, Duration downtime);
-  // Starts whoever is down.
+  // The process is asked to stop, as by SIGTERM, and starts again when it has.
+  void RestartInOrder(size_t member, Duration downtime);
+  // Starts whoever is active and down, and ends whoever is not active any more.
   void StartAll();
 
   bool running(size_t member) const { return At(member).server != nullptr; }
@@ -78,6 +85,21 @@ class Cluster {
   void SetCorruption(uint32_t ppm) { corrupt_ppm_ = ppm; }
   // Tells the leader, if there is one, to hand over to a member.
   void TransferLeadership(size_t to);
+
+  // --- For the operator ---
+  // A host that was never a member; 0 if there is none.
+  size_t FindSpare() const;
+  MemberId id(size_t member) const { return At(member).id; }
+  const std::vector<config::Url>& peer_urls(size_t member) const {
+    return At(member).config.initial_advertise_peer_urls;
+  }
+  // The members have taken this one in, under this id: it starts, and joins them.
+  void Admit(size_t member, MemberId id);
+  // The member dies and never comes back, though it is still one of the configuration.
+  void Lose(size_t member);
+  // It is in the configuration no longer: its process may go on for a while, and never comes
+  // back.
+  void Retire(size_t member, Duration after);
 
   const RaftOracle& oracle() const { return *oracle_; }
   // Of all members and all their lives.
@@ -105,6 +127,9 @@ class Cluster {
     uint64_t turns_seen = 0;
     uint64_t incarnation_seen = 0;
     EventId restart;
+    bool retired = false;
+    // Whom this process has heard of, as a connection would tell it.
+    std::set<MemberId> heard;
     // Forwarded proposals that arrived: those that are carried twice are taken once, as
     // over a stream. (All other messages may come twice.)
     std::set<uint64_t> proposals;
@@ -118,6 +143,8 @@ class Cluster {
   const Member& At(size_t member) const { return *members_[member - 1]; }
   config::Config ConfigOf(size_t member, size_t members, const Options& options) const;
   void ObserveNow(Member* member);
+  void Join(Member* member, server::Options* options);
+  void Disconnect(size_t member);
   void OnFailure(size_t member, const absl::Status& why);
   void Send(size_t from, absl::Span<raft::Message> messages);
   // The message with number frames_, for the story.
@@ -136,6 +163,9 @@ class Cluster {
   Network* const network_;
   const bool streams_;
   std::vector<std::unique_ptr<Member>> members_;
+  std::vector<size_t> active_;
+  std::set<size_t> configured_;  // those, and who is lost but not yet removed
+  ClusterId cluster_id_;
   std::unique_ptr<RaftOracle> oracle_;
   uint32_t corrupt_ppm_ = 0;
   Prng corrupt_prng_;

@@ -62,8 +62,14 @@ enum class Fault : uint8_t {
   // Operator.
   kLeaderTransfer,  // a leader was told to hand over
   kLeaderUsurped,   // a leader was cut off until another one led, and then let in again
+  kMemberAdd,       // a new voter was added
+  kLearnerAdd,      // a learner was
+  kMemberPromote,   // and became a voter
+  kMemberRemove,    // a member was removed
+  kMemberReplace,   // a member was lost with its disk, and another took its place
+  kRollingRestart,  // all members were stopped in order, one after another
 };
-inline constexpr size_t kFaultKinds = static_cast<size_t>(Fault::kLeaderUsurped) + 1;
+inline constexpr size_t kFaultKinds = static_cast<size_t>(Fault::kRollingRestart) + 1;
 
 // "stream-reset"; stable, used in reports and traces.
 absl::string_view FaultName(Fault fault);

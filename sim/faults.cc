@@ -1,6 +1,7 @@
 #include "sim/faults.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 
@@ -26,11 +27,12 @@ bool IsWeather(FaultClass c) {
 
 }  // namespace
 
-Nemesis::Nemesis(const Context& context, Cluster* cluster, Network* network, const Options& options,
-                 std::vector<HostId> clients)
+Nemesis::Nemesis(const Context& context, Cluster* cluster, Network* network, Operator* membership,
+                 const Options& options, std::vector<HostId> clients)
     : context_(context),
       cluster_(cluster),
       network_(network),
+      membership_(membership),
       options_(options),
       clients_(std::move(clients)),
       hosts_(network->hosts() + 1) {
@@ -121,6 +123,10 @@ void Nemesis::Act(FaultClass c) {
       return DropTypes();
     case FaultClass::kBitRot:
       return RotBits();
+    case FaultClass::kMembership:
+      return membership_->Begin(prng(c).Next());
+    case FaultClass::kRolling:
+      return RestartAll();
     default:
       UNREACHABLE("every class acts");
   }
@@ -128,7 +134,7 @@ void Nemesis::Act(FaultClass c) {
 
 size_t Nemesis::Victim(FaultClass c) {
   const bool leader = prng(c).Chance(plan(c).ppm, kMillion);
-  const auto any = static_cast<size_t>(prng(c).Below(cluster_->size())) + 1;
+  const size_t any = cluster_->PickActive(&prng(c));
   const size_t leads = cluster_->Leader();
   return leader && leads != 0 ? leads : any;
 }
@@ -285,7 +291,7 @@ void Nemesis::Pause() {
 
 void Nemesis::SkewClock() {
   Prng& draw = prng(FaultClass::kClock);
-  const auto victim = static_cast<size_t>(draw.Below(cluster_->size())) + 1;
+  const size_t victim = cluster_->PickActive(&draw);
   const auto most = static_cast<int64_t>(plan(FaultClass::kClock).ppm);
   const int64_t drift = draw.Between(-most, most);
   const Duration jump = draw.Between(Seconds(-3600), Seconds(3600));
@@ -331,7 +337,7 @@ void Nemesis::FailSync() {
 
 void Nemesis::ResetStreams() {
   Prng& draw = prng(FaultClass::kStreamReset);
-  const size_t victim = static_cast<size_t>(draw.Below(cluster_->size())) + 1;
+  const size_t victim = cluster_->PickActive(&draw);
   for (uint32_t other = 1; other < hosts_; ++other) {
     const HostId host(other);
     if (host != cluster_->host_id(victim) && draw.Chance(1, 2)) {
@@ -360,7 +366,28 @@ void Nemesis::DropTypes() {
 
 void Nemesis::Transfer() {
   Prng& draw = prng(FaultClass::kTransfer);
-  cluster_->TransferLeadership(static_cast<size_t>(draw.Below(cluster_->size())) + 1);
+  cluster_->TransferLeadership(cluster_->PickActive(&draw));
+}
+
+void Nemesis::RestartAll() {
+  if (std::exchange(rolling_, true)) return;
+  context_.Inject(Fault::kRollingRestart, HostId(0), cluster_->active().size());
+  RestartNext(cluster_->active(), 0);
+}
+
+// The next one once the last serves again, as a careful operator does it.
+void Nemesis::RestartNext(std::vector<size_t> rest, size_t last) {
+  constexpr Duration kAskAgain = Milliseconds(50);
+  const bool back = last == 0 || !cluster_->IsActive(last) || cluster_->ready(last);
+  rolling_ = active_ && !(back && rest.empty());
+  if (!rolling_) return;
+  if (back) {
+    last = rest.back();
+    rest.pop_back();
+    if (cluster_->ready(last)) cluster_->RestartInOrder(last, Lasts(FaultClass::kRolling));
+  }
+  context_.scheduler->After(kAskAgain,
+                            [this, last, rest = std::move(rest)] { RestartNext(rest, last); });
 }
 
 }  // namespace quorate::sim

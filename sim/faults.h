@@ -22,6 +22,7 @@
 #include "sim/cluster.h"
 #include "sim/fault.h"
 #include "sim/network.h"
+#include "sim/operator.h"
 #include "sim/swarm.h"
 
 namespace quorate::sim {
@@ -30,8 +31,8 @@ class Nemesis {
  public:
   // All borrowed. Clients' links are `clients` x members; they share the members'
   // weather but nothing on them is duplicated or corrupted.
-  Nemesis(const Context& context, Cluster* cluster, Network* network, const Options& options,
-          std::vector<HostId> clients);
+  Nemesis(const Context& context, Cluster* cluster, Network* network, Operator* membership,
+          const Options& options, std::vector<HostId> clients);
   Nemesis(const Nemesis&) = delete;
   Nemesis& operator=(const Nemesis&) = delete;
   ~Nemesis();
@@ -83,10 +84,13 @@ class Nemesis {
   void Mute(bool on);
   void CutOffLeader(uint64_t hops, Edges before);
   void AwaitSuccessor(size_t leader, uint64_t hops, Edges cut, VirtualTime deadline);
+  void RestartAll();
+  void RestartNext(std::vector<size_t> rest, size_t last);
 
   const Context context_;
   Cluster* const cluster_;
   Network* const network_;
+  Operator* const membership_;
   const Options options_;
   const std::vector<HostId> clients_;
   std::vector<Prng> prngs_;
@@ -96,6 +100,7 @@ class Nemesis {
   std::vector<uint32_t> cuts_;
   size_t hosts_;
   bool active_ = false;
+  bool rolling_ = false;
   uint64_t storms_ = 0;
   // A bit that is wrong now.
   struct Rot {

@@ -4,6 +4,7 @@
 //   quorate-sim replay --seed 17
 //   quorate-sim shrink --seed 17 --out FILE
 //   quorate-sim explore --members 3 --terms 2 --entries 1
+//   quorate-sim study election --timeout 150-155,150-300
 //
 // Exit status: 0 clean, 1 a violation (or a campaign that injected too little), 2 wrong
 // usage, 3 a bound reached before the end, 4 a schedule that this build does not repeat.
@@ -32,6 +33,7 @@
 #include "sim/replay.h"
 #include "sim/report.h"
 #include "sim/speed.h"
+#include "sim/study/command.h"
 #include "sim/swarm.h"
 #include "sim/workers.h"
 #include "sim/world.h"
@@ -343,6 +345,15 @@ void AddShrink(CLI::App* app, ShrinkArguments* arguments) {
       ->capture_default_str();
 }
 
+int Study(const CLI::App& app, const study::CommandOptions& options, int argc, char** argv) {
+  std::string command = "quorate-sim";
+  for (int i = 1; i < argc; ++i) absl::StrAppend(&command, " ", argv[i]);
+  const absl::StatusOr<bool> agrees = study::Run(app, options, command, Now);
+  if (agrees.ok()) return *agrees ? kClean : kFoundViolation;
+  const int status = UsageError(std::string(agrees.status().message()));
+  return absl::IsInternal(agrees.status()) ? kFoundViolation : status;
+}
+
 void AddRun(CLI::App* app, Arguments* arguments) {
   app->add_option("--seeds", arguments->seeds, "A..B, or one seed")->capture_default_str();
   app->add_option("--shard", arguments->shard, "I/N: every N-th of the seeds, from the I-th on");
@@ -382,6 +393,10 @@ int Main(int argc, char** argv) {
   CLI::App* const speed = app.add_subcommand("speed", "measure how fast worlds run on one core");
   uint64_t speed_seeds = 20;
   speed->add_option("--seeds", speed_seeds, "worlds of each kind")->capture_default_str();
+  CLI::App* const studies =
+      app.add_subcommand("study", "experiments on elections, partitions, quorums, memberships");
+  study::CommandOptions study_options;
+  study::AddOptions(studies, &study_options);
   CLI::App* const profiles = app.add_subcommand("profiles", "list the profiles");
   for (CLI::App* const command : {run, digest}) {
     command->add_option("--profile", arguments.profile, "see `quorate-sim profiles`")
@@ -402,6 +417,7 @@ int Main(int argc, char** argv) {
   if (speed->parsed()) return MeasureSpeed(speed_seeds, Now);
   if (shrink->parsed()) return Shrink(shrink_arguments, Now);
   if (exploration->parsed()) return Explore(*exploration, explore_options);
+  if (studies->parsed()) return Study(*studies, study_options, argc, argv);
   const absl::StatusOr<Options> options = DrawOptions(arguments.profile, 1);
   if (!options.ok()) return UsageError(std::string(options.status().message()));
   if (digest->parsed()) return PrintDigests(arguments);

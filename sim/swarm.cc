@@ -13,6 +13,8 @@ namespace quorate::sim {
 namespace {
 
 constexpr uint32_t kMillion = 1'000'000;
+// Hosts beyond the founders', where the membership changes.
+constexpr size_t kSpares = 6;
 
 // Chances, in percent, that a class is on, in the order of the enum, and which sizes
 // and modes a profile draws from.
@@ -91,6 +93,17 @@ std::vector<Profile> MakeProfiles() {
                        {FaultClass::kPause, 80},
                        {FaultClass::kDelay, 50},
                        {FaultClass::kPartition, 30}})});
+  Profile membership{"membership", "members come and go, with crashes and partitions meanwhile",
+                     Only({{FaultClass::kMembership, 100},
+                           {FaultClass::kPartition, 40},
+                           {FaultClass::kKill, 40},
+                           {FaultClass::kPowerLoss, 40},
+                           {FaultClass::kDelay, 40},
+                           {FaultClass::kTransfer, 40},
+                           {FaultClass::kRolling, 30}})};
+  membership.tempo_percent = 200;
+  membership.sizes = {1, 2, 3, 3, 4, 5};
+  out.push_back(membership);
   Profile stale{"stale-messages", "messages late by several elections, and twice",
                 Only({{FaultClass::kDelay, 100},
                       {FaultClass::kDuplicate, 100},
@@ -108,8 +121,8 @@ std::vector<Profile> MakeProfiles() {
 
 // What "default" mixes, with weights.
 constexpr std::pair<const char*, uint32_t> kDefaultMix[] = {
-    {"swarm", 60},         {"uniform", 8}, {"leader-kill", 10}, {"partitions", 6},
-    {"stale-messages", 6}, {"disk", 6},    {"usurpers", 10},    {"quiet", 4},
+    {"swarm", 60}, {"uniform", 8},   {"leader-kill", 10}, {"partitions", 6}, {"stale-messages", 6},
+    {"disk", 6},   {"usurpers", 10}, {"quiet", 4},        {"membership", 5},
 };
 
 // Draws of one seed, each by name.
@@ -254,6 +267,15 @@ void DrawFaults(const Draw& draw, const Profile& profile, Options* out) {
       case FaultClass::kTypeDrop:
         if (out->members < 2 || out->streams) plan.on = false;
         break;
+      case FaultClass::kMembership:
+        out->spares = kSpares;
+        out->strict_reconfig_check = draw.Percent("strict-reconfig-check", 70);
+        out->reconfig_health_window =
+            Milliseconds(draw.OneOf("health-window", std::vector<int64_t>{100, 1000, 5000}));
+        break;
+      case FaultClass::kRolling:
+        plan.interval = plan.interval * 2;
+        break;
       case FaultClass::kDuplicate:
       case FaultClass::kCorruption:
         // TCP delivers once, and its checksum is all that etcd's protocols rely on.
@@ -318,9 +340,9 @@ const char* DefaultProfileOf(const Draw& draw) {
 
 absl::string_view FaultClassName(FaultClass fault_class) {
   static constexpr const char* kNames[] = {
-      "loss",         "duplicate", "delay",      "corruption", "partition", "one-way",
-      "stream-reset", "kill",      "power-loss", "pause",      "clock",     "slow-disk",
-      "sync-failure", "transfer",  "usurp",      "type-drop",  "bit-rot"};
+      "loss",  "duplicate",  "delay",   "corruption", "partition", "one-way",      "stream-reset",
+      "kill",  "power-loss", "pause",   "clock",      "slow-disk", "sync-failure", "transfer",
+      "usurp", "type-drop",  "bit-rot", "membership", "rolling"};
   static_assert(std::size(kNames) == kFaultClasses);
   return kNames[static_cast<size_t>(fault_class)];
 }
@@ -389,6 +411,13 @@ std::vector<Fault> FaultsOf(FaultClass fault_class, bool streams, bool datagrams
     case FaultClass::kBitRot:
       add(true, {Fault::kDiskBitRot});
       break;
+    case FaultClass::kMembership:
+      add(true, {Fault::kMemberAdd, Fault::kLearnerAdd, Fault::kMemberPromote, Fault::kMemberRemove,
+                 Fault::kMemberReplace});
+      break;
+    case FaultClass::kRolling:
+      add(true, {Fault::kRollingRestart});
+      break;
   }
   return out;
 }
@@ -448,12 +477,15 @@ std::string Describe(const Options& options) {
       "ms segment=", options.wal_segment_bytes, " checkpoint=", options.snapshot_count, "+",
       options.snapshot_catchup_entries, "/", options.checkpoint_interval.millis(),
       "ms packs=", options.checkpoint_pack_bytes, "/", options.store_segment_bytes,
-      options.pre_vote ? "" : " no-pre-vote", " clients=", w.clients, " rate=", w.rate,
-      " keys=", w.groups, "x", w.keys, " timeout=", w.request_timeout.millis(),
-      "ms watchers=", w.watchers, " leases=", w.lease, "/", w.lease_ttl_max, "s/",
-      options.lease_checkpoint_interval.millis(), "ms", w.administrator ? " administrator" : "",
-      " workloads=", w.kinds_percent, "%[", absl::StrJoin(kinds, ", "), "] faults=[",
-      absl::StrJoin(faults, ", "), "]");
+      options.pre_vote ? "" : " no-pre-vote",
+      options.spares == 0             ? ""
+      : options.strict_reconfig_check ? " strict-reconfig"
+                                      : " lax-reconfig",
+      " clients=", w.clients, " rate=", w.rate, " keys=", w.groups, "x", w.keys,
+      " timeout=", w.request_timeout.millis(), "ms watchers=", w.watchers, " leases=", w.lease, "/",
+      w.lease_ttl_max, "s/", options.lease_checkpoint_interval.millis(), "ms",
+      w.administrator ? " administrator" : "", " workloads=", w.kinds_percent, "%[",
+      absl::StrJoin(kinds, ", "), "] faults=[", absl::StrJoin(faults, ", "), "]");
 }
 
 }  // namespace quorate::sim

@@ -46,8 +46,10 @@ enum class FaultClass : uint8_t {
   kUsurp,        // leaders cut off until another one leads, let in as that one is cut off, ...
   kTypeDrop,     // messages of some types only are lost on some edges
   kBitRot,       // a bit of a file is wrong until somebody restores the sector
+  kMembership,   // an operator adds, promotes, removes and replaces members
+  kRolling,      // an operator restarts all members in order, one after another
 };
-inline constexpr size_t kFaultClasses = static_cast<size_t>(FaultClass::kBitRot) + 1;
+inline constexpr size_t kFaultClasses = static_cast<size_t>(FaultClass::kRolling) + 1;
 
 // "power-loss"; stable.
 absl::string_view FaultClassName(FaultClass fault_class);
@@ -120,6 +122,10 @@ struct Options {
   uint64_t seed = 0;
   std::string profile;
   size_t members = 3;
+  // Hosts that may become members later.
+  size_t spares = 0;
+  bool strict_reconfig_check = true;
+  Duration reconfig_health_window = Seconds(1);
   // True: clients speak gRPC and members speak etcd's peer protocol over byte streams.
   // False: requests are function calls, raft messages are datagrams.
   bool streams = false;

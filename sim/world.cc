@@ -30,6 +30,9 @@ constexpr int64_t kAnswerTimeouts = 20;
 constexpr int64_t kConvergeTimeouts = 10;
 // For a leader, and what it adds to the time of every lease.
 constexpr int64_t kLeaseTimeouts = 12;
+// The members must have been connected for a while, a learner must have caught up, and a new
+// member must have got its state.
+constexpr Duration kOperatorPatience = Seconds(30);
 // What a world with short timeouts needs besides: to read its disk at a start, and, on
 // streams, to notice dead connections and to make new ones.
 constexpr Duration kTypedSlack = Seconds(3);
@@ -123,8 +126,9 @@ void World::MakeClients() {
     }
   }
   if (options_.workload.administrator) MakeAdministrator(&ids);
-  nemesis_ =
-      std::make_unique<Nemesis>(context_, cluster_.get(), network_.get(), options_, std::move(ids));
+  operator_ = std::make_unique<Operator>(context_, cluster_.get());
+  nemesis_ = std::make_unique<Nemesis>(context_, cluster_.get(), network_.get(), operator_.get(),
+                                       options_, std::move(ids));
 }
 
 void World::MakeAdministrator(std::vector<HostId>* ids) {
@@ -173,7 +177,7 @@ void World::SafetyPhase() {
 bool World::HasLeader() {
   const size_t leader = cluster_->Leader();
   if (leader == 0) return false;
-  for (size_t m = 1; m <= cluster_->size(); ++m) {
+  for (const size_t m : cluster_->active()) {
     node::Node* const node = cluster_->node(m);
     if (node == nullptr) return false;
     if (node->replica().inspector().leader() != cluster_->node(leader)->member_id()) return false;
@@ -183,7 +187,7 @@ bool World::HasLeader() {
 
 bool World::Converged() {
   const LogIndex committed = cluster_->oracle().committed();
-  for (size_t m = 1; m <= cluster_->size(); ++m) {
+  for (const size_t m : cluster_->active()) {
     node::Node* const node = cluster_->node(m);
     if (node == nullptr || !cluster_->ready(m)) return false;
     const engine::ReplicaInspector& inspector = node->replica().inspector();
@@ -199,8 +203,8 @@ bool World::WatchersAtHead() const {
 // How things stand, for a liveness report.
 std::string World::Standing() {
   std::string out;
-  for (size_t m = 1; m <= cluster_->size(); ++m) {
-    absl::StrAppend(&out, m == 1 ? "" : "; ", "member ", m, " ");
+  for (const size_t m : cluster_->active()) {
+    absl::StrAppend(&out, out.empty() ? "" : "; ", "member ", m, " ");
     node::Node* const node = cluster_->node(m);
     if (node == nullptr) {
       absl::StrAppend(&out, cluster_->running(m) ? "is recovering" : "is down");
@@ -237,10 +241,14 @@ void World::LivenessPhase() {
   };
   Expect(timeout * kLeaderTimeouts + slack, "no leader was followed by all members",
          [this] { return HasLeader(); });
+  Expect(kOperatorPatience + slack, "a change of the membership was not made",
+         [this] { return operator_->idle(); });
+  Expect(timeout * kLeaderTimeouts + slack, "no leader was followed by all members",
+         [this] { return HasLeader(); });
   for (const auto& client : clients_) client->BeginProbe();
   // A client asks one thing at a time and may have to wait for a lost answer.
-  const Duration patience =
-      options_.workload.request_timeout * 2 + Seconds(1) * static_cast<int64_t>(cluster_->size());
+  const Duration patience = options_.workload.request_timeout * 2 +
+                            Seconds(1) * static_cast<int64_t>(cluster_->active().size());
   Expect(timeout * kAnswerTimeouts + slack + patience, "not every member acknowledged a write",
          [this] {
            return std::all_of(clients_.begin(), clients_.end(),
@@ -267,23 +275,25 @@ void World::LivenessPhase() {
 }
 
 void World::CheckEqualState() {
-  const engine::Replica& first = cluster_->node(1)->replica();
+  const size_t one = cluster_->active().front();
+  const engine::Replica& first = cluster_->node(one)->replica();
   const uint64_t digest = first.StateDigest();
   const auto hash = first.HashKv(Revision(0));
   judge_.Checked(Rule::kEqualState);
-  for (size_t m = 2; m <= cluster_->size(); ++m) {
+  for (const size_t m : cluster_->active()) {
+    if (m == one) continue;
     const engine::Replica& other = cluster_->node(m)->replica();
     judge_.Checked(Rule::kEqualState);
     if (other.StateDigest() != digest) {
       judge_.Report(
           Rule::kEqualState, scheduler_.now(),
-          absl::StrCat("members 1 and ", m, " have applied the same log up to index ",
+          absl::StrCat("members ", one, " and ", m, " have applied the same log up to index ",
                        first.status().applied.value(), " but their states are different"));
     }
     const auto other_hash = other.HashKv(Revision(0));
     if (hash.ok() != other_hash.ok() || (hash.ok() && hash->hash != other_hash->hash)) {
       judge_.Report(Rule::kEqualState, scheduler_.now(),
-                    absl::StrCat("members 1 and ", m, " have different HashKV at revision ",
+                    absl::StrCat("members ", one, " and ", m, " have different HashKV at revision ",
                                  first.status().revision.value()));
     }
   }
@@ -304,7 +314,7 @@ void World::CheckFinalContents() {
   all.success[0].range_end = std::string("\0", 1);
   const Result expected = kv_->model().ReadAt(all, kv_->model().revision());
   size_t compared = 0;
-  for (size_t m = 1; m <= cluster_->size(); ++m) {
+  for (const size_t m : cluster_->active()) {
     cluster_->host(m).Run([this, m, &all, &expected, &compared] {
       cluster_->node(m)->Call(
           engine::RequestKind::kRange, EncodeRequest(all), Seconds(5),
@@ -323,13 +333,13 @@ void World::CheckFinalContents() {
     });
   }
   Expect(Seconds(10), "a local read was not answered",
-         [this, &compared] { return compared == cluster_->size(); });
+         [this, &compared] { return compared == cluster_->active().size(); });
 }
 
 void World::CheckFinalUsers() {
   if (administrator_ == nullptr) return;
   size_t answered = 0;
-  for (size_t m = 1; m <= cluster_->size(); ++m) {
+  for (const size_t m : cluster_->active()) {
     cluster_->host(m).Run([this, m, &answered] {
       cluster_->node(m)->Call(engine::RequestKind::kAuthUserList, Bytes(), Seconds(5),
                               [this, m, &answered](const absl::Status& status, const Bytes& body) {
@@ -340,7 +350,7 @@ void World::CheckFinalUsers() {
     });
   }
   Expect(Seconds(10), "a list of users was not answered",
-         [this, &answered] { return answered == cluster_->size(); });
+         [this, &answered] { return answered == cluster_->active().size(); });
 }
 
 // Some groups of keys again, by search and without revisions.

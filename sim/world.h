@@ -26,6 +26,7 @@
 #include "sim/faults.h"
 #include "sim/history.h"
 #include "sim/network.h"
+#include "sim/operator.h"
 #include "sim/oracle/judge.h"
 #include "sim/oracle/kv.h"
 #include "sim/oracle/lease.h"
@@ -138,6 +139,7 @@ class World {
   std::vector<std::unique_ptr<Client>> clients_;
   std::vector<std::unique_ptr<Watcher>> watchers_;
   std::unique_ptr<Administrator> administrator_;  // may be null
+  std::unique_ptr<Operator> operator_;
   std::unique_ptr<Nemesis> nemesis_;
   bool bound_reached_ = false;
   VirtualTime healed_;

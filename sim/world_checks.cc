@@ -23,7 +23,7 @@ constexpr Duration kRecoverySlack = Seconds(15);
 
 void World::CheckNothingPiledUp() {
   judge_.Checked(Rule::kBounded);
-  for (size_t m = 1; m <= cluster_->size(); ++m) {
+  for (const size_t m : cluster_->active()) {
     node::Node* const node = cluster_->node(m);
     const uint64_t proposals = node->status().proposals_pending;
     const size_t unsynced = node->wal()->unsynced_bytes();
@@ -42,7 +42,7 @@ void World::CheckNothingPiledUp() {
 void World::CheckRecovery() {
   if (Broken()) return;
   judge_.Checked(Rule::kRecovery);
-  const engine::Replica& replica = cluster_->node(1)->replica();
+  const engine::Replica& replica = cluster_->node(cluster_->active().front())->replica();
   const uint64_t digest = replica.StateDigest();
   const int64_t revision = replica.status().revision.value();
   for (size_t m = 1; m <= cluster_->size(); ++m) {
@@ -53,7 +53,7 @@ void World::CheckRecovery() {
          "after a loss of all power the members did not come back to one state",
          [this] { return HasLeader() && Converged(); });
   if (Broken()) return;
-  for (size_t m = 1; m <= cluster_->size(); ++m) {
+  for (const size_t m : cluster_->active()) {
     const engine::Replica& back = cluster_->node(m)->replica();
     if (back.StateDigest() == digest) continue;
     judge_.Report(

@@ -72,8 +72,12 @@ def wait_until(condition, timeout, what):
 class Member:
     """One server process with its own ports, data directory and log file."""
 
-    def __init__(self, binary, name, client_port, peer_port, directory):
+    def __init__(self, binary, name, client_port, peer_port, directory, tls=None,
+                 peer_scheme="http"):
+        """tls: an ssl.SSLContext for health checks; the client port is https then."""
         self.binary = binary
+        self.tls = tls
+        self.peer_scheme = peer_scheme
         self.name = name
         self.client_port = client_port
         self.peer_port = peer_port
@@ -87,15 +91,18 @@ class Member:
 
     @property
     def peer_url(self):
-        return f"http://127.0.0.1:{self.peer_port}"
+        return f"{self.peer_scheme}://127.0.0.1:{self.peer_port}"
+
+    @property
+    def client_url(self):
+        return f"{'https' if self.tls else 'http'}://{self.endpoint}"
 
     def start(self, initial_cluster, token, state="new", extra=()):
         for port in (self.client_port, self.peer_port):
             check_port_free(port)
-        client_url = "http://" + self.endpoint
         arguments = [
             self.binary, "--name", self.name, "--data-dir", self.data_dir,
-            "--listen-client-urls", client_url, "--advertise-client-urls", client_url,
+            "--listen-client-urls", self.client_url, "--advertise-client-urls", self.client_url,
             "--listen-peer-urls", self.peer_url, "--initial-advertise-peer-urls", self.peer_url,
             "--initial-cluster", initial_cluster, "--initial-cluster-token", token,
             "--initial-cluster-state", state, *extra]
@@ -127,7 +134,8 @@ class Member:
             raise ClusterError(f"{self.name} is not running (exit status {status}); "
                                f"the end of {self.log_path}:\n{self.log_tail()}")
         try:
-            with urllib.request.urlopen(f"http://{self.endpoint}/health", timeout=2) as reply:
+            with urllib.request.urlopen(f"{self.client_url}/health", timeout=2,
+                                        context=self.tls) as reply:
                 return json.load(reply).get("health") == "true"
         except (OSError, ValueError, urllib.error.URLError):
             return False
@@ -162,13 +170,13 @@ class Member:
 class Cluster:
     """A few members that know each other. Use as a context manager: leaving stops them."""
 
-    def __init__(self, binary, ports, directory, token="quorate-local", extra=()):
-        """ports: (client, peer) pairs, one for each member."""
+    def __init__(self, binary, ports, directory, token="quorate-local", extra=(), **member):
+        """ports: (client, peer) pairs, one for each member; `member`: Member's options."""
         os.makedirs(directory, exist_ok=True)
         self.token = token
         self.extra = list(extra)
         self.members = [
-            Member(binary, f"m{i + 1}", client, peer, directory)
+            Member(binary, f"m{i + 1}", client, peer, directory, **member)
             for i, (client, peer) in enumerate(ports)]
         self.initial_cluster = ",".join(f"{m.name}={m.peer_url}" for m in self.members)
 
@@ -220,12 +228,14 @@ class Cluster:
 class Etcdctl:
     """Runs the real etcdctl against some endpoints."""
 
-    def __init__(self, endpoints, binary="etcdctl"):
+    def __init__(self, endpoints, binary="etcdctl", flags=()):
+        """flags: before every command (--cacert and the like)."""
         self.endpoints = endpoints
         self.binary = binary
+        self.flags = list(flags)
 
     def _command(self, arguments, endpoints):
-        return [self.binary, "--endpoints", endpoints or self.endpoints, *arguments]
+        return [self.binary, "--endpoints", endpoints or self.endpoints, *self.flags, *arguments]
 
     @staticmethod
     def _environment():

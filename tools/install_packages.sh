@@ -5,11 +5,12 @@ set -euo pipefail
 
 build=(bazel-bootstrap bazel-rules-java bazel-rules-proto bazel-skylib bazel-platforms
   g++ git libabsl-dev libprotobuf-dev protobuf-compiler libuv1-dev libnghttp2-dev
-  libssl-dev libcrypt-dev libisal-dev libboost-dev libcli11-dev nlohmann-json3-dev libfmt-dev
+  libssl-dev libcrypt-dev libisal-dev libboost-dev libcli11-dev nlohmann-json3-dev libfmt-dev libyaml-cpp-dev
   librapidcheck-dev libgtest-dev libgmock-dev libbenchmark-dev libraft-dev)
 run=(etcd-client curl python3)
-test=(clang-format-14 shellcheck binutils)
-full=(clang-14 clang-tidy-14 libclang-rt-14-dev llvm-14)
+test=(clang-format-14 shellcheck binutils chromium openssl)
+full=(clang-14 clang-tidy-14 libclang-rt-14-dev llvm-14
+  jupyter-nbconvert python3-ipykernel python3-matplotlib)
 
 wanted=("${build[@]}")
 with_etcd=""

@@ -7,6 +7,7 @@ docs/TEST_RESULTS.md.
 """
 import argparse
 import glob
+import json
 import os
 import random
 import re
@@ -227,12 +228,21 @@ def once_failing_seeds(report):
 
 
 def digests(config):
-    """Digest by seed as this build's replay prints it."""
+    """Digest by seed as this build's replay prints it, and rows of studies."""
     if run(["bazel", "build", f"--config={config}", "//sim:quorate-sim"]) != 0:
         return None
     out = subprocess.run([SIM, "digest", "--seeds", DIGEST_SEEDS], cwd=ROOT,
                          stdout=subprocess.PIPE, text=True, check=False)
-    return out.stdout if out.returncode == 0 and out.stdout else None
+    if out.returncode != 0 or not out.stdout:
+        return None
+    rows = "/tmp/quorate-study-digest.csv"
+    for study in ("figure16", "table6.4", "table6.6", "membership"):
+        if run([SIM, "study", study, "--trials", "2", "--csv", rows],
+               stdout=subprocess.DEVNULL) != 0:
+            return None
+        with open(rows, encoding="utf-8") as f:
+            out.stdout += f.read()
+    return out.stdout
 
 
 def digest_comparison(report):
@@ -255,6 +265,39 @@ def differential(report):
            "--etcd", "module", "--requests", "100000", "--seed", DIFFERENTIAL_SEEDS])
 
 
+def notebook(report):
+    """The notebook of docs/ over a fresh CSV."""
+    csv = "/tmp/quorate-study.csv"
+    if not check(report, "study figure16", [SIM, "study", "figure16", "--check", "--csv", csv]):
+        return
+    check(report, "notebook docs/studies.ipynb",
+          ["/usr/bin/python3", "-m", "nbconvert", "--to", "html", "--execute",
+           "--output-dir", "/tmp", "--output", "quorate-studies", "docs/studies.ipynb"],
+          env={**os.environ, "QUORATE_STUDY_CSV": csv})
+
+
+def real_clients(report, *arguments):
+    """Real client libraries; what cannot be installed here is skipped loudly."""
+    counts = "/tmp/quorate-clients.json"
+    if os.path.exists(counts):
+        os.remove(counts)
+    print(f"=== real clients {' '.join(arguments)}", flush=True)
+    start = time.monotonic()
+    run(["bazel", "build", "--config=opt", "//server:quorate"])
+    status = run([sys.executable, "tests/clients/run", "--json", counts, *arguments])
+    rows = {}
+    if os.path.exists(counts):
+        with open(counts, encoding="utf-8") as f:
+            rows = json.load(f)
+    passed, failed, skipped = (sum(column) for column in zip(*rows.values(), (0, 0, 0)))
+    if status != 0 and failed == 0:
+        failed = 1
+    detail = ", ".join(f"{name} {p}/{p + f}" + (f" and {s} skipped" if s else "")
+                       for name, (p, f, s) in sorted(rows.items()))
+    report.add("real clients", passed, failed, time.monotonic() - start,
+               detail + (f"; {skipped} SKIPPED in all" if skipped else ""))
+
+
 def full(report):
     bazel_tests(report, "asan", ["//tests/..."])
     bazel_tests(report, "tsan", ["//tests/io/...", "//tests/base/..."])
@@ -263,7 +306,9 @@ def full(report):
     check(report, "planted bugs", [sys.executable, "tests/mutants/run"])
     run(["bazel", "build", "--config=opt", "//sim:quorate-sim"])
     simulate(report, FULL_SEEDS)
+    notebook(report)
     differential(report)
+    real_clients(report)
     check(report, "clang-tidy", ["tools/clang_tidy.sh"])
 
 
@@ -306,6 +351,8 @@ def main():
         check(report, "a cluster through etcdctl, its leader killed",
               [sys.executable, "tools/run_cluster.py", "--binary", "bazel-bin/server/quorate",
                "--check", "--ports", ports])
+        if not options.full:  # the one that Debian has; all of them in the full run
+            real_clients(report, "--offline", "etcdctl-3.4")
         if options.full:
             full(report)
             write_results(report, time.monotonic() - start, tree)

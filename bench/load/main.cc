@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
@@ -16,6 +17,10 @@
 #include "absl/time/time.h"
 #include "bench/load/generator.h"
 #include "io/uv/world.h"
+#include "server/log/logger.h"
+#include "server/tls/handshake_queue.h"
+#include "server/tls/network.h"
+#include "server/tls/source.h"
 
 namespace quorate::load {
 namespace {
@@ -55,6 +60,7 @@ struct Flags {
   std::string operation = "put";
   std::string duration = "10s";
   std::string warmup = "1s";
+  bool tls = false;
   bool json = false;
 };
 
@@ -74,8 +80,24 @@ void Describe(CLI::App* app, Flags* flags) {
   app->add_option("--value-size", o.value_size, "bytes")->check(CLI::Range(0, 1500000));
   app->add_option("--keys", o.keys, "distinct keys")->check(CLI::PositiveNumber);
   app->add_option("--seed", o.seed, "of the order of keys");
+  app->add_flag("--tls", flags->tls, "over TLS; whatever certificate the server shows is taken");
   app->add_flag("--json", flags->json, "one line of JSON");
 }
+
+// A network whose connections are encrypted, as those of a client that does not ask whom it
+// talks to.
+struct Encryption {
+  explicit Encryption(const io::Env& env)
+      : log(env.log, env.loop),
+        queue(env.compute, 2),
+        source(env, &log, tls::Role::kPeerClient, {.auto_tls = true}, {"h2"}),
+        network(env.loop, env.network, &source, &queue) {}
+
+  log::Logger log;
+  tls::HandshakeQueue queue;
+  tls::Source source;
+  tls::Network network;
+};
 
 nlohmann::ordered_json ToJson(const Flags& flags, const Report& report, double cpu_seconds) {
   const double seconds = static_cast<double>(report.measured.nanos()) * 1e-9;
@@ -85,6 +107,7 @@ nlohmann::ordered_json ToJson(const Flags& flags, const Report& report, double c
   out["clients"] = flags.options.clients;
   out["connections"] = flags.options.connections;
   out["rate"] = flags.options.rate;
+  out["tls"] = flags.tls;
   out["value_size"] = flags.options.value_size;
   out["seconds"] = seconds;
   out["operations"] = report.operations;
@@ -136,7 +159,13 @@ int Main(int argc, char** argv) {
   }
 
   io::uv::World world;
-  Generator generator(world.env(), options);
+  io::Env env = world.env();
+  std::unique_ptr<Encryption> encryption;
+  if (flags.tls) {
+    encryption = std::make_unique<Encryption>(env);
+    env.network = &encryption->network;
+  }
+  Generator generator(env, options);
   double cpu_began = 0;
   double cpu = 0;
   generator.set_on_measure(

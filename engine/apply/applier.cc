@@ -124,9 +124,8 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
       RETURN_IF_ERROR(mvcc::Decode(command.body, &request));
       if (!AlarmsAllow(/*adds=*/true, outcome)) return absl::OkStatus();
       if (!Permits(command, request, outcome)) return absl::OkStatus();
-      Respond(respond, outcome, [&](BytesBuilder* out) {
-        return mvcc::ApplyPut(&store_, request, identity, out);
-      });
+      Respond(respond, outcome,
+              [&](BytesBuilder* out) { return mvcc::ApplyPut(&store_, request, identity, out); });
       return absl::OkStatus();
     }
     case Operation::kDeleteRange: {
@@ -144,9 +143,8 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
       RETURN_IF_ERROR(mvcc::Decode(command.body, &request));
       if (!AlarmsAllow(/*adds=*/Cost(request) > 0, outcome)) return absl::OkStatus();
       if (!Permits(command, request, outcome)) return absl::OkStatus();
-      Respond(respond, outcome, [&](BytesBuilder* out) {
-        return mvcc::ApplyTxn(&store_, request, identity, out);
-      });
+      Respond(respond, outcome,
+              [&](BytesBuilder* out) { return mvcc::ApplyTxn(&store_, request, identity, out); });
       return absl::OkStatus();
     }
     case Operation::kCompaction:

@@ -65,9 +65,8 @@ bool ImageLoader::AttachKeys(size_t max_keys) {
     const LeaseId lease = mvcc::Decode(store.log().Get(newest).bytes).lease;
     if (lease == LeaseId()) continue;
     if (!applier_->leases_.Exists(lease)) {
-      status_ = absl::DataLossError(
-          absl::StrCat("state image: a key is attached to lease ", lease.value(),
-                       ", which does not exist"));
+      status_ = absl::DataLossError(absl::StrCat("state image: a key is attached to lease ",
+                                                 lease.value(), ", which does not exist"));
       return true;
     }
     applier_->leases_.Move(c.key(), LeaseId(), lease);

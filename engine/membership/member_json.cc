@@ -18,15 +18,30 @@ class Reader {
 
   absl::Status Object(MemberContext* out) {
     RETURN_IF_ERROR(Expect('{'));
-    if (Take('}')) return End();
+    if (Take('}')) return absl::OkStatus();
     do {
       std::string name;
       RETURN_IF_ERROR(String(&name));
       RETURN_IF_ERROR(Expect(':'));
       RETURN_IF_ERROR(Field(name, out));
     } while (Take(','));
-    RETURN_IF_ERROR(Expect('}'));
-    return End();
+    return Expect('}');
+  }
+
+  absl::Status Objects(std::vector<Member>* out) {
+    RETURN_IF_ERROR(Expect('['));
+    if (Take(']')) return absl::OkStatus();
+    do {
+      MemberContext context;
+      RETURN_IF_ERROR(Object(&context));
+      out->push_back(std::move(context.member));
+    } while (Take(','));
+    return Expect(']');
+  }
+
+  absl::Status End() {
+    SkipSpace();
+    return at_ == json_.size() ? absl::OkStatus() : Malformed("something after the end");
   }
 
  private:
@@ -200,10 +215,6 @@ class Reader {
   absl::Status Expect(char c) {
     return Take(c) ? absl::OkStatus() : Malformed(absl::StrCat("no '", std::string(1, c), "'"));
   }
-  absl::Status End() {
-    SkipSpace();
-    return at_ == json_.size() ? absl::OkStatus() : Malformed("something after the object");
-  }
   absl::Status Malformed(absl::string_view what) const {
     return absl::InvalidArgumentError(absl::StrCat("member JSON: ", what, " at byte ", at_));
   }
@@ -244,8 +255,18 @@ void AppendStrings(const std::vector<std::string>& list, std::string* out) {
 
 absl::StatusOr<MemberContext> ParseMemberJson(absl::string_view json) {
   MemberContext context;
-  RETURN_IF_ERROR(Reader(json).Object(&context));
+  Reader reader(json);
+  RETURN_IF_ERROR(reader.Object(&context));
+  RETURN_IF_ERROR(reader.End());
   return context;
+}
+
+absl::StatusOr<std::vector<Member>> ParseMembersJson(absl::string_view json) {
+  std::vector<Member> members;
+  Reader reader(json);
+  RETURN_IF_ERROR(reader.Objects(&members));
+  RETURN_IF_ERROR(reader.End());
+  return members;
 }
 
 std::string EncodeMemberJson(const Member& member) {
@@ -262,6 +283,20 @@ std::string EncodeMemberJson(const Member& member) {
   }
   out.push_back('}');
   return out;
+}
+
+std::string EncodeMembersJson(const std::vector<Member>& members) {
+  std::string out = "[";
+  for (const Member& member : members) {
+    if (out.size() > 1) out.push_back(',');
+    out += EncodeMemberJson(member);
+  }
+  out.push_back(']');
+  return out;
+}
+
+std::string EncodePromotionJson(MemberId id) {
+  return absl::StrCat("{\"id\":", id.value(), ",\"peerURLs\":null,\"isPromote\":true}");
 }
 
 }  // namespace quorate::membership

@@ -7,6 +7,7 @@
 #define QUORATE_ENGINE_MEMBERSHIP_MEMBER_JSON_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -22,9 +23,14 @@ struct MemberContext {
 // Unknown fields are skipped; a missing or null one is empty. InvalidArgument with the
 // position if it is no JSON object or a known field has another type.
 absl::StatusOr<MemberContext> ParseMemberJson(absl::string_view json);
+// A list of such objects, as the members of a cluster tell each other at /members.
+absl::StatusOr<std::vector<Member>> ParseMembersJson(absl::string_view json);
 
 // As etcd writes it: id, peerURLs, then what is not empty of isLearner, name, clientURLs.
 std::string EncodeMemberJson(const Member& member);
+std::string EncodeMembersJson(const std::vector<Member>& members);
+// The context of a promotion.
+std::string EncodePromotionJson(MemberId id);
 
 }  // namespace quorate::membership
 

@@ -37,6 +37,7 @@ Need NeedOf(RequestKind kind) {
     case RequestKind::kAuthenticate:
     case RequestKind::kPeerLeaseKeepAlive:
     case RequestKind::kPeerLeaseTimeToLive:
+    case RequestKind::kPeerMemberPromote:
       return Need::kNothing;
     case RequestKind::kMemberList:
     case RequestKind::kStatus:
@@ -49,6 +50,12 @@ Need NeedOf(RequestKind kind) {
       return Need::kSomebody;
     case RequestKind::kCompact:
     case RequestKind::kHashKv:
+    case RequestKind::kAdminStatus:
+    case RequestKind::kMemberAdd:
+    case RequestKind::kMemberRemove:
+    case RequestKind::kMemberUpdate:
+    case RequestKind::kMemberPromote:
+    case RequestKind::kMoveLeader:
       return Need::kAdmin;
     default:
       return Need::kSound;

@@ -29,6 +29,8 @@ Replica::Impl::Start Replica::Impl::MakeStart(const Config& config, Recovered re
   start.raft.id = config.member_id;
   start.raft.async_storage_writes = true;
   start.raft.applied = LogIndex(0);
+  // One that was removed answers nobody any more: the others need not wait for its silence.
+  start.raft.step_down_on_removal = true;
   if (recovered.checkpoint.has_value()) {
     absl::StatusOr<ImageMeta> meta = DecodeImageMeta(*recovered.checkpoint);
     if (!meta.ok()) {
@@ -222,6 +224,7 @@ void Replica::Impl::Install() {
   applied_ = handed_out_ = arriving_->meta.snapshot.index;
   applied_chain_ = arriving_->meta.applied_chain;
   applied_term_ = arriving_->meta.snapshot.term;
+  ++members_version_;
   AnswerOvertaken();
   bytes_since_checkpoint_ = 0;
   checkpointed_at_ = now_;

@@ -76,6 +76,7 @@ void Replica::Impl::Step(Input&& input, Output* out) {
     NoticeLeadTerm();
     NoticeLeader();
     if (now_ >= lease_calls_.next_retry()) RetryLeaseCalls();
+    if (now_ >= member_changes_.next_promotion()) RetryPromotions(now_);
     if (!snapshots_under_way_.empty()) WatchOverSnapshots();
     if (now_ >= watches_.next_tick()) watches_.Tick(now_);
     ReleaseTokenWaits();
@@ -97,15 +98,21 @@ void Replica::Impl::FinishStep() {
   wake = std::min({wake, lease_calls_.next_retry(), LeaseWorkDue()});
   wake = std::min(wake, token_waits_.next_deadline());
   if (!proposals_.queued().empty()) wake = std::min(wake, propose_again_);
+  // Without a leader in reach they wait for a sign of one, not for a moment.
+  if (member_changes_.HasUnproposed() && raft_.leader() != raft::kNobody && !leader_unreachable_) {
+    wake = std::min(wake, std::max(propose_again_, change_again_));
+  }
+  wake = std::min(wake, member_changes_.next_promotion());
   wake = std::min({wake, next_checkpoint(), next_snapshot_deadline()});
   out_->next_wake = wake;
 }
 
 bool Replica::Impl::WantsTurnEnd() const {
   const bool can_propose = !proposals_.queued().empty() && now_ >= propose_again_;
-  return can_propose || reads_.CanStartRound() || now_ >= reads_.next_retry() || raft_.HasReady() ||
-         applied_ < handed_out_ || reads_.HasReady(applied_) || watches_.HasWork() ||
-         applier_.compactor().busy() || now_ >= next_checkpoint() || now_ >= LeaseWorkDue() ||
+  return can_propose || CanProposeMemberChange() || reads_.CanStartRound() ||
+         now_ >= reads_.next_retry() || raft_.HasReady() || applied_ < handed_out_ ||
+         reads_.HasReady(applied_) || watches_.HasWork() || applier_.compactor().busy() ||
+         now_ >= next_checkpoint() || now_ >= LeaseWorkDue() ||
          (arriving_.has_value() && !arriving_->accepted);
 }
 
@@ -120,6 +127,8 @@ void Replica::Impl::NoticeLeader() {
   propose_again_ = now_;
   reads_.RetryAll(now_);
   DispatchUnsettledCalls();
+  RetryPromotions(Instant::Infinite());
+  AnswerMoves(leader);
 }
 
 // ---- inputs ----
@@ -130,6 +139,7 @@ void Replica::Impl::On(const AbandonRequest& request) {
     ++proposals_failed_;
     return;
   }
+  if (member_changes_.Abandon(request.token) || moves_.erase(request.token) > 0) return;
   if (reads_.Abandon(request.token) || token_waits_.Abandon(request.token)) return;
   awaiting_compaction_.erase(request.token);
 }
@@ -149,7 +159,9 @@ bool Replica::Impl::AcceptsFromPeer(const raft::Message& message,
   if (message.type != raft::MessageType::kProp) return true;
   const auto acceptable = [grants](const raft::Entry& entry) {
     if (entry.type != raft::EntryType::kNormal) {
-      return entry.type == raft::EntryType::kConfChange && raft::DecodeConfChange(entry.data).ok();
+      if (entry.type != raft::EntryType::kConfChange) return false;
+      const absl::StatusOr<raft::ConfChange> change = raft::DecodeConfChange(entry.data);
+      return change.ok() && MembershipChange(*change).ok();
     }
     const absl::StatusOr<apply::Command> command = apply::DecodeCommand(entry.data);
     if (!command.ok() || !apply::Applier::Check(*command).ok()) return false;

@@ -1,6 +1,6 @@
 // The replica's insides. Step() dispatches (impl.cc); requests.cc takes what clients ask
-// and answers reads; leases.cc is about leases; turn.cc does the work of a TurnEnd:
-// proposals, raft's Ready, the disk units, application.
+// and answers reads; leases.cc is about leases, membership.cc about members; turn.cc does the work
+// of a TurnEnd: proposals, raft's Ready, the disk units, application.
 #ifndef QUORATE_ENGINE_REPLICA_IMPL_H_
 #define QUORATE_ENGINE_REPLICA_IMPL_H_
 
@@ -23,6 +23,8 @@
 #include "engine/replica/image_meta.h"
 #include "engine/replica/inspector.h"
 #include "engine/replica/lease_calls.h"
+#include "engine/replica/member_changes.h"
+#include "engine/replica/membership_change.h"
 #include "engine/replica/proposals.h"
 #include "engine/replica/reads.h"
 #include "engine/replica/replica.h"
@@ -43,6 +45,8 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
 
   ReplicaStatus status() const;
   std::vector<MemberInfo> members() const;
+  uint64_t members_version() const { return members_version_; }
+  bool IsRemoved(MemberId id) const { return applier_.membership().IsRemoved(id); }
   std::vector<alarm::Alarm> alarms() const;
   const LeaseTtls& lease_ttls() const { return lease_ttls_; }
   const std::string& cluster_version() const { return applier_.membership().cluster_version(); }
@@ -79,6 +83,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void On(const WatchWritable& event);
   void On(const WatchClose& event);
   void On(PeerMessage& event);
+  void On(const PeerConnected& event);
   void On(const PeerUnreachable& event);
   void On(const SnapshotSent& event);
   void On(SnapshotReceived& event);
@@ -94,9 +99,9 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
 
   // ---- requests.cc: clients ----
   // Read: answered from the state; whether a quorum is asked first is in `linearizable`.
-  // Lease: by the leader, see leases.cc.
+  // Lease: by the leader, see leases.cc. Membership: see membership.cc.
   struct Plan {
-    enum class Kind : uint8_t { kRead, kPropose, kLease } kind = Kind::kRead;
+    enum class Kind : uint8_t { kRead, kPropose, kLease, kMembership } kind = Kind::kRead;
     bool linearizable = false;
     apply::Operation operation = apply::Operation::kNone;
     int64_t cost = 0;  // against the quota
@@ -106,7 +111,6 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void Propose(const ClientRequest& request, const Plan& plan);
   void AnswerRead(const ClientRequest& request);
   absl::StatusOr<Bytes> Read(const ClientRequest& request, const auth::Subject& subject);
-  absl::StatusOr<Bytes> MemberList() const;
   absl::StatusOr<Bytes> Status() const;
   absl::StatusOr<Bytes> HashKvResponse(const Bytes& body) const;
   void Answer(RequestToken token, absl::Status status, Bytes body = Bytes());
@@ -139,6 +143,32 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void RevokeExpired();
   void ProposeCheckpoints();
 
+  // ---- membership.cc ----
+  struct Voters {
+    size_t all = 0;
+    size_t started = 0;
+  };
+  Voters CountVoters(MemberId except) const;
+  size_t ConnectedVoters() const;
+  absl::Status MayAdd(bool learner) const;
+  absl::Status MayRemove(MemberId id) const;
+  absl::Status MayPromote(MemberId id) const;
+  absl::StatusOr<membership::Change> PlanMemberChange(const ClientRequest& request) const;
+  void OnMembershipRequest(const ClientRequest& request);
+  void AddMemberChange(const ClientRequest& request);
+  bool CanProposeMemberChange() const;
+  void ProposeMemberChanges();
+  absl::Status ApplyConfChange(const raft::Entry& entry);
+  template <typename Response>
+  void FillMembers(Response* response) const;
+  absl::StatusOr<Bytes> MemberList() const;
+  Bytes MemberChangeResponse(RequestKind kind, MemberId id) const;
+  void DispatchPromotion(RequestToken token);
+  void OnPromotionForwarded(const Forwarded& event, Promotion* promotion);
+  void RetryPromotions(Instant due);
+  void OnMoveLeader(const ClientRequest& request);
+  void AnswerMoves(MemberId leader);
+
   // ---- quota.cc ----
   int64_t bytes_in_use() const;
   absl::Status CheckQuota(int64_t cost);
@@ -169,7 +199,6 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void ApplyCommitted();
   absl::Status ApplyEntry(const raft::Entry& entry);
   absl::Status ApplyNormal(const raft::Entry& entry);
-  absl::Status ApplyConfChange(const raft::Entry& entry);
   void NoteApplied(const raft::Entry& entry);
   void AnswerOvertaken();
   void StandIfAlone();
@@ -214,6 +243,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   Reads reads_;
   lease::Lessor lessor_;
   LeaseCalls lease_calls_;
+  MemberChanges member_changes_;
   auth::Tokens tokens_;
   TokenWaits token_waits_;
   absl::btree_map<StreamToken, Credentials> watch_credentials_;
@@ -253,6 +283,13 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   Instant revoke_until_;
   // No proposal about leases before this.
   Instant lease_again_;
+  // No change of the membership is offered to raft before this.
+  Instant change_again_ = Instant();
+  // Since when the transport is connected with each peer.
+  absl::btree_map<MemberId, Instant> connected_since_;
+  // Who is to lead before the request is answered.
+  absl::btree_map<RequestToken, MemberId> moves_;
+  uint64_t members_version_ = 0;
   // Something that may have added to the store was applied since the quota was looked at.
   bool applied_additions_ = false;
   // No alarm is raised before this.

@@ -36,7 +36,18 @@ enum class RequestKind : uint8_t {
   kTxn,          // TxnRequest -> TxnResponse
   kCompact,      // CompactionRequest -> CompactionResponse
   kMemberList,   // MemberListRequest -> MemberListResponse
+  // Changes of the membership. The new member of kMemberAdd comes with its id, which is a
+  // hash that no engine computes.
+  kMemberAdd,      // Member -> MemberAddResponse
+  kMemberRemove,   // MemberRemoveRequest -> MemberRemoveResponse
+  kMemberUpdate,   // MemberUpdateRequest -> MemberUpdateResponse
+  kMemberPromote,  // MemberPromoteRequest -> MemberPromoteResponse, decided by the leader
+  // The last from another member that took us for the leader. If we are not,
+  // FailedPrecondition.
+  kPeerMemberPromote,
+  kMoveLeader,   // MoveLeaderRequest -> MoveLeaderResponse, of the leader alone
   kStatus,       // StatusRequest -> StatusResponse (local, no quorum)
+  kAdminStatus,  // the same, for an administrator only
   kHashKv,       // HashKVRequest -> HashKVResponse (local)
   kLeaseGrant,   // LeaseGrantRequest -> LeaseGrantResponse
   kLeaseRevoke,  // LeaseRevokeRequest -> LeaseRevokeResponse
@@ -106,8 +117,10 @@ struct PasswordHash {
   static PasswordHash Decode(absl::string_view bytes);  // of what Encode gave
 };
 
-// What kLeaseKeepAlive and kLeaseTimeToLive become at the member they are passed on to.
+// What kLeaseKeepAlive, kLeaseTimeToLive and kMemberPromote become at the member they are
+// passed on to.
 constexpr RequestKind PeerKindOf(RequestKind kind) {
+  if (kind == RequestKind::kMemberPromote) return RequestKind::kPeerMemberPromote;
   return kind == RequestKind::kLeaseKeepAlive ? RequestKind::kPeerLeaseKeepAlive
                                               : RequestKind::kPeerLeaseTimeToLive;
 }
@@ -151,6 +164,12 @@ struct WatchClose {
 // refused where the protocol says so.
 struct PeerMessage {
   raft::Message message;
+};
+
+// The transport is connected with this peer from now on, or no longer is.
+struct PeerConnected {
+  MemberId peer;
+  bool up = true;
 };
 
 // The transport could not deliver something to this peer lately.
@@ -211,7 +230,7 @@ struct Input {
   Instant now;
   WallTime wall;
   std::variant<TimePassed, TurnEnd, ClientRequest, AbandonRequest, WatchOpen, WatchRequestBytes,
-               WatchWritable, WatchClose, PeerMessage, PeerUnreachable, SnapshotSent,
+               WatchWritable, WatchClose, PeerMessage, PeerConnected, PeerUnreachable, SnapshotSent,
                SnapshotReceived, Checkpointed, Persisted, Forwarded, TransferLeadership>
       event;
 };

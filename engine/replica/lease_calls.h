@@ -29,8 +29,8 @@ struct LeaseCall {
 
   RequestKind kind = RequestKind::kLeaseKeepAlive;
   LeaseId lease;
-  bool keys = false;  // kLeaseTimeToLive: tell the attached keys too
-  Bytes body;         // as it came
+  bool keys = false;           // kLeaseTimeToLive: tell the attached keys too
+  Bytes body;                  // as it came
   uint64_t auth_revision = 0;  // at which the client was found to be permitted
   // The store's revision when it arrived: what a keep-alive's answer names, since the lease
   // was there at that revision or later.

@@ -174,6 +174,9 @@ void Replica::Impl::RetryLeaseCalls() {
 // What the leader says counts whenever it was asked; that it could not be asked, only if
 // nobody else was asked since.
 void Replica::Impl::On(const Forwarded& event) {
+  if (Promotion* const promotion = member_changes_.FindPromotion(event.token)) {
+    return OnPromotionForwarded(event, promotion);
+  }
   LeaseCall* const call = lease_calls_.Find(event.token);
   if (call == nullptr || call->state != LeaseCall::State::kForwarded) return;
   if (absl::IsNotFound(event.status)) return FinishLeaseCall(event.token, LeaseTime{});
@@ -341,9 +344,8 @@ void Replica::Impl::RevokeExpired() {
       revoke_until_, std::min(kRevokeLeases, config_.max_expiring_leases - under_way));
   std::vector<Bytes> payloads;
   for (const LeaseId id : expired) {
-    payloads.push_back(
-        apply::EncodeCommand(Operation::kLeaseRevoke, RevokeBody(id), proposals_.TakeId(),
-                             OwnSubject()));
+    payloads.push_back(apply::EncodeCommand(Operation::kLeaseRevoke, RevokeBody(id),
+                                            proposals_.TakeId(), OwnSubject()));
   }
   if (payloads.empty() || !raft_.Propose(payloads, now_).ok()) {
     lease_again_ = now_ + kLeaseRetryInterval;

@@ -51,9 +51,9 @@ struct WatchReply {
   Bytes events;
 };
 
-// A client's lease request that only the leader can answer: to be asked of `to` as
+// A client's request that only the leader can answer: to be asked of `to` as
 // PeerKindOf(kind). What it says comes back as Forwarded, with this attempt's number; if
-// nothing comes the replica asks again after a while.
+// nothing comes the replica asks about a lease again after a while.
 struct Forward {
   RequestToken token;
   uint64_t attempt = 0;

@@ -43,6 +43,8 @@ Replica::~Replica() = default;
 void Replica::Step(Input&& input, Output* out) { impl_->Step(std::move(input), out); }
 ReplicaStatus Replica::status() const { return impl_->status(); }
 std::vector<MemberInfo> Replica::members() const { return impl_->members(); }
+uint64_t Replica::members_version() const { return impl_->members_version(); }
+bool Replica::IsRemoved(MemberId id) const { return impl_->IsRemoved(id); }
 std::vector<alarm::Alarm> Replica::alarms() const { return impl_->alarms(); }
 const LeaseTtls& Replica::lease_ttls() const { return impl_->lease_ttls(); }
 std::string Replica::cluster_version() const { return impl_->cluster_version(); }

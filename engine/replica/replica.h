@@ -73,6 +73,11 @@ struct Config {
   // Between the progress notes that idle watchers get on request (etcd's default); each
   // stream adds up to a tenth.
   Duration watch_progress_interval = Seconds(600);
+  // etcd's --strict-reconfig-check: no change of the membership that the voters which have
+  // started, or those that this member is connected with, might not survive.
+  bool strict_reconfig_check = true;
+  // For how long a connection must have stood to count there.
+  Duration reconfig_health_window = Seconds(5);
   // How long a simple token lasts after its last use, as etcd's --auth-token-ttl.
   Duration auth_token_ttl = Seconds(300);
   // How long a request waits for the command that gave out its token to be applied here;
@@ -184,6 +189,10 @@ class Replica {
   ReplicaStatus status() const;
   // Members in ascending id, voters and learners.
   std::vector<MemberInfo> members() const;
+  // Counts up with every change of what members() gives.
+  uint64_t members_version() const;
+  // Whether the member was one once and is not any more; for ever.
+  bool IsRemoved(MemberId id) const;
   // Alarms that stand, by type and member.
   std::vector<alarm::Alarm> alarms() const;
   const LeaseTtls& lease_ttls() const;

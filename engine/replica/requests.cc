@@ -65,6 +65,8 @@ void Replica::Impl::Serve(ClientRequest& request) {
     Propose(request, *plan);
   } else if (plan->kind == Plan::Kind::kLease) {
     OnLeaseCall(request);
+  } else if (plan->kind == Plan::Kind::kMembership) {
+    OnMembershipRequest(request);
   } else if (plan->linearizable) {
     reads_.Add(std::move(request));
   } else {
@@ -89,6 +91,8 @@ absl::StatusOr<Replica::Impl::Plan> Replica::Impl::MakePlan(const ClientRequest&
     case RequestKind::kPeerLeaseKeepAlive:
     case RequestKind::kPeerLeaseTimeToLive:
       return Plan{Plan::Kind::kLease};
+    case RequestKind::kPeerMemberPromote:
+      return Plan{Plan::Kind::kMembership};
     case RequestKind::kMemberAttributes:
       return propose(Operation::kClusterMemberAttrSet);
     case RequestKind::kClusterVersion:
@@ -137,6 +141,12 @@ absl::StatusOr<Replica::Impl::Plan> Replica::Impl::MakePlan(const ClientRequest&
       ASSIGN_OR_RETURN(const auto list, Parse<etcdserverpb::MemberListRequest>(request.body));
       return Plan{Plan::Kind::kRead, list.linearizable(), Operation::kNone};
     }
+    case RequestKind::kMemberAdd:
+    case RequestKind::kMemberRemove:
+    case RequestKind::kMemberUpdate:
+    case RequestKind::kMemberPromote:
+    case RequestKind::kMoveLeader:
+      return Plan{Plan::Kind::kMembership};
     case RequestKind::kAuthPassword:
       return Plan{Plan::Kind::kRead, true, Operation::kNone};
     default:
@@ -208,6 +218,7 @@ absl::StatusOr<Bytes> Replica::Impl::Read(const ClientRequest& request,
     case RequestKind::kMemberList:
       return MemberList();
     case RequestKind::kStatus:
+    case RequestKind::kAdminStatus:
       return Status();
     case RequestKind::kHashKv:
       return HashKvResponse(request.body);
@@ -220,22 +231,6 @@ absl::StatusOr<Bytes> Replica::Impl::Read(const ClientRequest& request,
     default:
       return ReadAuth(request, subject);
   }
-}
-
-absl::StatusOr<Bytes> Replica::Impl::MemberList() const {
-  etcdserverpb::MemberListResponse response;
-  response.mutable_header()->set_cluster_id(config_.cluster_id.value());
-  response.mutable_header()->set_member_id(config_.member_id.value());
-  response.mutable_header()->set_raft_term(raft_.term().value());
-  for (const auto& [id, member] : applier_.membership().members()) {
-    etcdserverpb::Member* out = response.add_members();
-    out->set_id(id.value());
-    out->set_name(member.name);
-    for (const std::string& url : member.peer_urls) out->add_peerurls(url);
-    for (const std::string& url : member.client_urls) out->add_clienturls(url);
-    out->set_islearner(member.is_learner);
-  }
-  return Serialize(response);
 }
 
 absl::StatusOr<Bytes> Replica::Impl::Status() const {

@@ -10,9 +10,6 @@
 #include "base/crc32c.h"
 #include "base/prng.h"
 #include "base/status.h"
-#include "engine/membership/member_json.h"
-#include "engine/raft/codec.h"
-#include "engine/raft/conf_change.h"
 #include "engine/replica/impl.h"
 
 namespace quorate::engine {
@@ -27,6 +24,7 @@ constexpr size_t kCompactRecords = 1000;
 
 void Replica::Impl::On(const TurnEnd&) {
   ProposeGathered();
+  ProposeMemberChanges();
   WorkOnLeases();
   AskReadIndexes();
   LoadArriving();
@@ -157,6 +155,10 @@ void Replica::Impl::AnswerOvertaken() {
     }
     Answer(token, absl::UnavailableError("etcdserver: leader changed"));
   }
+  for (const RequestToken token : member_changes_.TakeOvertaken(applied_term_)) {
+    ++proposals_failed_;
+    Answer(token, absl::UnavailableError("etcdserver: leader changed"));
+  }
 }
 
 // The only voter has nobody to wait for: it need not sit out an election timeout after its
@@ -190,6 +192,7 @@ absl::Status Replica::Impl::ApplyNormal(const raft::Entry& entry) {
   const std::optional<RequestToken> token = proposals_.Take(command.id);
   apply::Outcome outcome;
   RETURN_IF_ERROR(applier_.Apply(command, identity(), token.has_value(), &outcome));
+  if (command.operation == apply::Operation::kClusterMemberAttrSet) ++members_version_;
   if (outcome.tokens != nullptr && entry.index > recovered_index_) {
     tokens_.Apply(*outcome.tokens, now_);
   }
@@ -208,51 +211,6 @@ absl::Status Replica::Impl::ApplyNormal(const raft::Entry& entry) {
     awaiting_compaction_[*token] = *outcome.awaits_compaction;
   } else {
     Answer(*token, std::move(outcome.status), std::move(outcome.body));
-  }
-  return absl::OkStatus();
-}
-
-namespace {
-
-absl::StatusOr<membership::Change> MembershipChange(const raft::ConfChange& change) {
-  membership::Change out;
-  if (change.type == raft::ConfChangeType::kRemoveNode) {
-    out.kind = membership::Change::Kind::kRemove;
-    out.member.id = change.node_id;
-    return out;
-  }
-  ASSIGN_OR_RETURN(const membership::MemberContext context,
-                   membership::ParseMemberJson(change.context));
-  out.member = context.member;
-  out.member.id = change.node_id;
-  switch (change.type) {
-    case raft::ConfChangeType::kAddNode:
-      out.kind =
-          context.is_promote ? membership::Change::Kind::kPromote : membership::Change::Kind::kAdd;
-      break;
-    case raft::ConfChangeType::kAddLearnerNode:
-      out.kind = membership::Change::Kind::kAddLearner;
-      break;
-    default:
-      out.kind = membership::Change::Kind::kUpdate;
-      break;
-  }
-  return out;
-}
-
-}  // namespace
-
-absl::Status Replica::Impl::ApplyConfChange(const raft::Entry& entry) {
-  ASSIGN_OR_RETURN(raft::ConfChange change, raft::DecodeConfChange(entry.data));
-  ASSIGN_OR_RETURN(const membership::Change member_change, MembershipChange(change));
-  apply::Outcome outcome;
-  applier_.ApplyMembershipChange(member_change, &outcome);
-  // A change that the members no longer allow counts as none, for raft too.
-  if (!outcome.status.ok()) change.node_id = raft::kNobody;
-  const auto config = raft_.ApplyConfChange(raft::ToV2(change), now_);
-  const std::optional<RequestToken> token = proposals_.Take(change.id);
-  if (token.has_value()) {
-    Answer(*token, outcome.status.ok() ? config.status() : outcome.status);
   }
   return absl::OkStatus();
 }

@@ -61,6 +61,18 @@ absl::Status CheckTimeouts(const Config& config) {
   return absl::OkStatus();
 }
 
+// An https URL needs a certificate to show, given or made.
+absl::Status CheckSecureUrls(const TlsSettings& tls, absl::string_view kind,
+                             const std::vector<Url>& urls) {
+  for (const Url& url : urls) {
+    if (!url.secure() || tls.has_certificate() || tls.auto_tls) continue;
+    return absl::FailedPreconditionError(absl::StrCat(
+        "TLS key/cert (--", tls.flag_prefix, "cert-file, --", tls.flag_prefix,
+        "key-file) must be provided for ", kind, " url ", url.ToString(), " with HTTPS scheme"));
+  }
+  return tls.Validate();
+}
+
 // "simple", and perhaps options of the form key=value, which it has no use for.
 absl::Status CheckAuthToken(absl::string_view text) {
   const std::vector<absl::string_view> parts = absl::StrSplit(text, ',');
@@ -99,6 +111,11 @@ absl::Status Config::Validate() const {
   RETURN_IF_ERROR(CheckBindUrls("listen-client-urls", listen_client_urls));
   RETURN_IF_ERROR(CheckAdvertisedUrls("initial-advertise-peer-urls", initial_advertise_peer_urls));
   RETURN_IF_ERROR(CheckAdvertisedUrls("advertise-client-urls", advertise_client_urls));
+  RETURN_IF_ERROR(CheckSecureUrls(client_tls, "client", listen_client_urls));
+  RETURN_IF_ERROR(CheckSecureUrls(peer_tls, "peer", listen_peer_urls));
+  if (self_signed_cert_validity == 0) {
+    return absl::FailedPreconditionError("--self-signed-cert-validity must be >0");
+  }
   RETURN_IF_ERROR(CheckTimeouts(*this));
   if (max_request_bytes == 0) {
     return absl::FailedPreconditionError("--max-request-bytes must be >0");

@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/strong_int.h"
 #include "base/time.h"
+#include "server/config/tls.h"
 #include "server/config/url.h"
 #include "server/config/version.h"
 
@@ -40,6 +41,9 @@ struct Config {
   Duration heartbeat_interval = Milliseconds(100);
   Duration election_timeout = Milliseconds(1000);
   bool pre_vote = true;
+  bool strict_reconfig_check = true;
+  // Not a flag: how long peers must have been connected to count as healthy there.
+  Duration reconfig_health_window = Seconds(5);
   size_t max_request_bytes = limits::kMaxRequestBytes;
   size_t max_txn_ops = limits::kMaxTxnOps;
   // Of what the store has in use; 0 = etcd's 2 GiB, negative = no bound.
@@ -48,6 +52,10 @@ struct Config {
   std::string auth_token = "simple";
   Duration auth_token_ttl = Seconds(300);
   size_t bcrypt_cost = 10;
+  TlsSettings client_tls;
+  TlsSettings peer_tls = {.flag_prefix = "peer-"};
+  // Years that a certificate of --auto-tls or --peer-auto-tls is valid.
+  size_t self_signed_cert_validity = 1;
   Duration watch_progress_notify_interval = Seconds(600);
   // Entries applied between two checkpoints, and entries that the log keeps behind one for
   // slow followers.
@@ -79,11 +87,32 @@ struct Config {
   // Not flags: the binary sets them so that files and calls to peers never lack descriptors.
   size_t max_client_connections = 20000;
   size_t max_peer_connections = 1000;
-  // debug, info, warn, error.
+  // The JSON gateway under /v3/.
+  bool enable_grpc_gateway = true;
+  // Further addresses that serve /metrics, /health, /livez and /readyz only.
+  std::vector<Url> listen_metrics_urls;
+  // If there are any: HTTP/1.1 is served there, and gRPC alone on listen_client_urls.
+  std::vector<Url> listen_client_http_urls;
+  // Origins that browsers may send requests from, and names that requests may be addressed
+  // to; empty or "*" = any.
+  std::vector<std::string> cors = {"*"};
+  std::vector<std::string> host_whitelist = {"*"};
+  // Requests in progress on one client's connection; above it they are refused.
+  size_t max_concurrent_streams = ~uint32_t{0};
+  // Clients that ping more often are disconnected; when we ping them, and how long they may
+  // take to answer (0 = we do not).
+  Duration grpc_keepalive_min_time = Seconds(5);
+  Duration grpc_keepalive_interval = Seconds(2 * 3600);
+  Duration grpc_keepalive_timeout = Seconds(20);
+  // A unary call that takes longer is logged (0 = none).
+  Duration warning_unary_request_duration = Milliseconds(300);
+  // debug, info, warn, error, panic, fatal.
   std::string log_level = "info";
   // What the environment gave: settings used, and names that mean nothing here.
   std::vector<std::string> environment_used;
   std::vector<std::string> environment_unknown;
+  // What is worth a warning in the settings: deprecated names, values without effect.
+  std::vector<std::string> notices;
 
   // The directory to use.
   std::string DataDir() const { return data_dir.empty() ? name + ".etcd" : data_dir; }

@@ -11,27 +11,34 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "base/status.h"
+#include "server/config/flag.h"
 
 namespace quorate::config {
-namespace {
-
-using Setter = std::function<absl::Status(absl::string_view, Config*)>;
-
-struct Flag {
-  absl::string_view group;
-  absl::string_view name;
-  absl::string_view fallback;
-  absl::string_view help;
-  Setter set;
-  bool is_bool = false;
-};
 
 Setter Text(std::string Config::*field) {
   return [field](absl::string_view value, Config* config) {
     config->*field = std::string(value);
+    return absl::OkStatus();
+  };
+}
+
+Setter OptionalUrls(std::vector<Url> Config::*field) {
+  return [field](absl::string_view value, Config* config) -> absl::Status {
+    (config->*field).clear();
+    if (!value.empty()) {
+      ASSIGN_OR_RETURN(config->*field, ParseUrls(value));
+    }
+    return absl::OkStatus();
+  };
+}
+
+Setter TextList(std::vector<std::string> Config::*field) {
+  return [field](absl::string_view value, Config* config) {
+    (config->*field) = absl::StrSplit(value, ',', absl::SkipWhitespace());
     return absl::OkStatus();
   };
 }
@@ -43,6 +50,8 @@ Setter Urls(std::vector<Url> Config::*field) {
   };
 }
 
+namespace {
+
 absl::StatusOr<uint64_t> ParseCount(absl::string_view value) {
   uint64_t number = 0;
   if (value.empty() || !absl::ascii_isdigit(value.front()) || !absl::SimpleAtoi(value, &number)) {
@@ -50,6 +59,28 @@ absl::StatusOr<uint64_t> ParseCount(absl::string_view value) {
   }
   return number;
 }
+
+}  // namespace
+
+Setter Count(size_t Config::*field) {
+  return [field](absl::string_view value, Config* config) -> absl::Status {
+    ASSIGN_OR_RETURN(config->*field, ParseCount(value));
+    return absl::OkStatus();
+  };
+}
+
+Setter Span(Duration Config::*field) {
+  return [field](absl::string_view value, Config* config) -> absl::Status {
+    absl::Duration parsed;
+    if (!absl::ParseDuration(value, &parsed) || parsed == absl::InfiniteDuration()) {
+      return absl::InvalidArgumentError("not a duration like 10m or 500ms");
+    }
+    config->*field = Nanoseconds(std::max<int64_t>(0, absl::ToInt64Nanoseconds(parsed)));
+    return absl::OkStatus();
+  };
+}
+
+namespace {
 
 Setter Millis(Duration Config::*field) {
   return [field](absl::string_view value, Config* config) -> absl::Status {
@@ -84,13 +115,6 @@ absl::Status SetProgressInterval(absl::string_view value, Config* config) {
   return absl::OkStatus();
 }
 
-Setter Count(size_t Config::*field) {
-  return [field](absl::string_view value, Config* config) -> absl::Status {
-    ASSIGN_OR_RETURN(config->*field, ParseCount(value));
-    return absl::OkStatus();
-  };
-}
-
 Setter Number(int64_t Config::*field) {
   return [field](absl::string_view value, Config* config) -> absl::Status {
     if (!absl::SimpleAtoi(value, &(config->*field))) {
@@ -100,22 +124,27 @@ Setter Number(int64_t Config::*field) {
   };
 }
 
+}  // namespace
+
 // Go's spellings of a boolean.
+absl::StatusOr<bool> ParseBoolean(absl::string_view value) {
+  for (const absl::string_view yes : {"1", "t", "T", "true", "TRUE", "True"}) {
+    if (value == yes) return true;
+  }
+  for (const absl::string_view no : {"0", "f", "F", "false", "FALSE", "False"}) {
+    if (value == no) return false;
+  }
+  return absl::InvalidArgumentError("not a boolean");
+}
+
 Setter Boolean(bool Config::*field) {
-  return [field](absl::string_view value, Config* config) {
-    for (const absl::string_view yes : {"1", "t", "T", "true", "TRUE", "True"}) {
-      if (value != yes) continue;
-      config->*field = true;
-      return absl::OkStatus();
-    }
-    for (const absl::string_view no : {"0", "f", "F", "false", "FALSE", "False"}) {
-      if (value != no) continue;
-      config->*field = false;
-      return absl::OkStatus();
-    }
-    return absl::InvalidArgumentError("not a boolean");
+  return [field](absl::string_view value, Config* config) -> absl::Status {
+    ASSIGN_OR_RETURN(config->*field, ParseBoolean(value));
+    return absl::OkStatus();
   };
 }
+
+namespace {
 
 absl::Status SetInitialCluster(absl::string_view value, Config* config) {
   ASSIGN_OR_RETURN(config->initial_cluster, ParseInitialCluster(value));
@@ -134,12 +163,56 @@ absl::Status SetClusterState(absl::string_view value, Config* config) {
 }
 
 absl::Status SetLogLevel(absl::string_view value, Config* config) {
-  for (const absl::string_view level : {"debug", "info", "warn", "error"}) {
+  for (const absl::string_view level : {"debug", "info", "warn", "error", "panic", "fatal"}) {
     if (value != level) continue;
     config->log_level = std::string(value);
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError("must be debug, info, warn or error");
+  return absl::InvalidArgumentError("must be debug, info, warn, error, panic or fatal");
+}
+
+// A field of one port's security settings.
+Setter TlsText(TlsSettings Config::*port, std::string TlsSettings::*field) {
+  return [port, field](absl::string_view value, Config* config) {
+    (config->*port).*field = std::string(value);
+    return absl::OkStatus();
+  };
+}
+
+Setter TlsBoolean(TlsSettings Config::*port, bool TlsSettings::*field) {
+  return [port, field](absl::string_view value, Config* config) -> absl::Status {
+    ASSIGN_OR_RETURN((config->*port).*field, ParseBoolean(value));
+    return absl::OkStatus();
+  };
+}
+
+// Comma-separated.
+Setter TlsList(TlsSettings Config::*port, std::vector<std::string> TlsSettings::*field) {
+  return [port, field](absl::string_view value, Config* config) {
+    (config->*port).*field = absl::StrSplit(value, ',', absl::SkipEmpty());
+    return absl::OkStatus();
+  };
+}
+
+absl::Status SetCipherSuites(absl::string_view value, Config* config) {
+  config->client_tls.cipher_suites = absl::StrSplit(value, ',', absl::SkipEmpty());
+  config->peer_tls.cipher_suites = config->client_tls.cipher_suites;
+  return absl::OkStatus();
+}
+
+// Empty stands for the default.
+Setter SetTlsVersion(TlsVersion TlsSettings::*field, TlsVersion fallback) {
+  return [field, fallback](absl::string_view value, Config* config) {
+    TlsVersion version = fallback;
+    if (value == "TLS1.2") version = TlsVersion::kTls12;
+    if (value == "TLS1.3") version = TlsVersion::kTls13;
+    if (version == fallback && !value.empty() && value != "TLS1.2" && value != "TLS1.3") {
+      return absl::InvalidArgumentError("unexpected TLS version; possible values: TLS1.2, TLS1.3");
+    }
+    config->client_tls.*field = version;
+    config->peer_tls.*field = version;
+    return absl::OkStatus();
+  };
 }
 
 std::vector<Flag> MemberFlags() {
@@ -166,15 +239,13 @@ std::vector<Flag> MemberFlags() {
        "Number of entries for a slow follower to catch up after compacting the raft storage "
        "entries.",
        Count(&Config::snapshot_catchup_entries)},
-      {group, "experimental-snapshot-catchup-entries", "5000",
-       "Deprecated name of --snapshot-catchup-entries.", Count(&Config::snapshot_catchup_entries)},
       {group, "max-request-bytes", "1572864",
        "Maximum client request size in bytes the server will accept.",
        Count(&Config::max_request_bytes)},
       {group, "max-txn-ops", "128", "Maximum number of operations permitted in a transaction.",
        Count(&Config::max_txn_ops)},
       {group, "watch-progress-notify-interval", "10m",
-       "Duration of periodic watch progress notifications.", SetProgressInterval},
+       "Duration of periodic watch progress notifications.", SetProgressInterval, false, true},
   };
 }
 
@@ -196,6 +267,9 @@ std::vector<Flag> ClusteringFlags() {
        Text(&Config::initial_cluster_token)},
       {group, "pre-vote", "true", "Enable to run an additional Raft election phase.",
        Boolean(&Config::pre_vote), true},
+      {group, "strict-reconfig-check", "true",
+       "Reject reconfiguration requests that would cause quorum loss.",
+       Boolean(&Config::strict_reconfig_check), true},
   };
 }
 
@@ -212,116 +286,120 @@ std::vector<Flag> AuthFlags() {
   };
 }
 
-std::vector<Flag> LoggingFlags() {
+// One port's share, the flags of the other port differing in their prefix.
+std::vector<Flag> ClientTlsFlags() {
+  const absl::string_view group = "Security";
+  constexpr auto kPort = &Config::client_tls;
+  using Tls = TlsSettings;
   return {
-      {"Logging", "log-level", "info", "Log level: debug, info, warn or error.", SetLogLevel},
+      {group, "cert-file", "", "Path to the client server TLS cert file.",
+       TlsText(kPort, &Tls::cert_file)},
+      {group, "key-file", "", "Path to the client server TLS key file.",
+       TlsText(kPort, &Tls::key_file)},
+      {group, "client-cert-file", "",
+       "Accepted; the server calls nobody on the client port, so nothing shows it.",
+       TlsText(kPort, &Tls::client_cert_file)},
+      {group, "client-key-file", "", "The key of --client-cert-file.",
+       TlsText(kPort, &Tls::client_key_file)},
+      {group, "client-cert-auth", "false", "Enable client cert authentication.",
+       TlsBoolean(kPort, &Tls::client_cert_auth), true},
+      {group, "client-crl-file", "", "Path to the client certificate revocation list file.",
+       TlsText(kPort, &Tls::crl_file)},
+      {group, "client-cert-allowed-hostname", "",
+       "Allowed TLS hostnames for client cert authentication, comma-separated.",
+       TlsList(kPort, &Tls::allowed_hostnames)},
+      {group, "trusted-ca-file", "", "Path to the client server TLS trusted CA cert file.",
+       TlsText(kPort, &Tls::trusted_ca_file)},
+      {group, "auto-tls", "false", "Client TLS using generated certificates.",
+       TlsBoolean(kPort, &Tls::auto_tls), true},
   };
 }
 
-// The one table of flags: parsing and --help come from it.
-std::vector<Flag> AllFlags() {
+std::vector<Flag> PeerTlsFlags() {
+  const absl::string_view group = "Security";
+  constexpr auto kPort = &Config::peer_tls;
+  using Tls = TlsSettings;
+  return {
+      {group, "peer-cert-file", "", "Path to the peer server TLS cert file.",
+       TlsText(kPort, &Tls::cert_file)},
+      {group, "peer-key-file", "", "Path to the peer server TLS key file.",
+       TlsText(kPort, &Tls::key_file)},
+      {group, "peer-client-cert-file", "",
+       "Path to the cert file to show to other members, if it is not --peer-cert-file.",
+       TlsText(kPort, &Tls::client_cert_file)},
+      {group, "peer-client-key-file", "", "The key of --peer-client-cert-file.",
+       TlsText(kPort, &Tls::client_key_file)},
+      {group, "peer-client-cert-auth", "false", "Enable peer client cert authentication.",
+       TlsBoolean(kPort, &Tls::client_cert_auth), true},
+      {group, "peer-trusted-ca-file", "", "Path to the peer server TLS trusted CA file.",
+       TlsText(kPort, &Tls::trusted_ca_file)},
+      {group, "peer-cert-allowed-cn", "",
+       "Required CNs for client certs connecting to the peer endpoint, comma-separated.",
+       TlsList(kPort, &Tls::allowed_cns)},
+      {group, "peer-cert-allowed-hostname", "",
+       "Allowed TLS hostnames for inter peer authentication, comma-separated.",
+       TlsList(kPort, &Tls::allowed_hostnames)},
+      {group, "peer-skip-client-san-verification", "false",
+       "Skip verification of the SAN field in client certificates for peer connections.",
+       TlsBoolean(kPort, &Tls::skip_client_san_verification), true},
+      {group, "peer-auto-tls", "false", "Peer TLS using self-generated certificates.",
+       TlsBoolean(kPort, &Tls::auto_tls), true},
+      {group, "peer-crl-file", "", "Path to the peer certificate revocation list file.",
+       TlsText(kPort, &Tls::crl_file)},
+  };
+}
+
+std::vector<Flag> CommonTlsFlags() {
+  const absl::string_view group = "Security";
+  return {
+      {group, "self-signed-cert-validity", "1",
+       "The validity period, in years, of the certificates of --auto-tls and --peer-auto-tls.",
+       Count(&Config::self_signed_cert_validity)},
+      {group, "cipher-suites", "",
+       "Comma-separated list of supported TLS cipher suites between client/server and peers (empty "
+       "leaves the choice to the library).",
+       SetCipherSuites},
+      {group, "tls-min-version", "TLS1.2",
+       "Minimum TLS version supported. Possible values: TLS1.2, TLS1.3.",
+       SetTlsVersion(&TlsSettings::min_version, TlsVersion::kTls12)},
+      {group, "tls-max-version", "",
+       "Maximum TLS version supported. Possible values: TLS1.2, TLS1.3 (empty: no bound).",
+       SetTlsVersion(&TlsSettings::max_version, TlsVersion::kAny)},
+  };
+}
+
+std::vector<Flag> LoggingFlags() {
+  return {
+      {"Logging", "log-level", "info", "Log level: debug, info, warn, error, panic or fatal.",
+       SetLogLevel},
+  };
+}
+
+// The one table of flags: parsing, --help and the page of flags come from it.
+std::vector<Flag> EveryFlag() {
   std::vector<Flag> flags = MemberFlags();
-  for (const std::vector<Flag>& more : {ClusteringFlags(), AuthFlags(), LoggingFlags()}) {
+  for (const std::vector<Flag>& more :
+       {ClusteringFlags(), ClientTlsFlags(), PeerTlsFlags(), CommonTlsFlags(), AuthFlags(),
+        LoggingFlags(), ServingFlags()}) {
     flags.insert(flags.end(), more.begin(), more.end());
   }
-  return flags;
-}
-
-// One argument, apart.
-struct Argument {
-  absl::string_view name;
-  absl::string_view value;
-  bool has_value = false;
-};
-
-absl::StatusOr<Argument> SplitArgument(absl::string_view text) {
-  Argument argument;
-  argument.name = text;
-  if (!absl::ConsumePrefix(&argument.name, "--")) absl::ConsumePrefix(&argument.name, "-");
-  if (argument.name.empty() || argument.name.front() == '-' || argument.name.front() == '=') {
-    return absl::InvalidArgumentError(absl::StrCat("bad flag syntax: ", text));
+  for (Flag& flag : AcceptedFlags()) {
+    const bool has_effect =
+        std::any_of(flags.begin(), flags.end(), [&](const Flag& f) { return f.name == flag.name; });
+    if (!has_effect) flags.push_back(std::move(flag));
   }
-  const size_t equals = argument.name.find('=');
-  if (equals != absl::string_view::npos) {
-    argument.value = argument.name.substr(equals + 1);
-    argument.name = argument.name.substr(0, equals);
-    argument.has_value = true;
-  }
-  return argument;
-}
-
-absl::Status SetFlag(const Flag& flag, absl::string_view value, Config* config) {
-  absl::Status status = flag.set(value, config);
-  if (status.ok()) return status;
-  return absl::InvalidArgumentError(
-      absl::StrCat("invalid value \"", value, "\" for flag --", flag.name, ": ", status.message()));
-}
-
-const Flag* FindFlag(const std::vector<Flag>& flags, absl::string_view name) {
+  std::vector<absl::string_view> groups;
   for (const Flag& flag : flags) {
-    if (flag.name == name) return &flag;
+    if (std::find(groups.begin(), groups.end(), flag.group) == groups.end()) {
+      groups.push_back(flag.group);
+    }
   }
-  return nullptr;
-}
-
-std::string VariableOf(const Flag& flag) {
-  return absl::StrCat("ETCD_", absl::AsciiStrToUpper(absl::StrReplaceAll(flag.name, {{"-", "_"}})));
-}
-
-// One "NAME=value" of the environment whose name begins with ETCD_.
-absl::Status UseVariable(const std::vector<Flag>& flags, absl::string_view name,
-                         absl::string_view value, absl::btree_set<absl::string_view>* given,
-                         Config* config) {
-  if (name == "ETCD_CONFIG_FILE") {  // going on without it would be another server
-    return absl::FailedPreconditionError(
-        "ETCD_CONFIG_FILE: configuration files are not "
-        "supported yet; use flags or variables");
-  }
-  const auto flag = std::find_if(flags.begin(), flags.end(),
-                                 [&](const Flag& f) { return VariableOf(f) == name; });
-  if (flag == flags.end()) {
-    config->environment_unknown.emplace_back(name);
-    return absl::OkStatus();
-  }
-  if (given->contains(flag->name)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("conflicting environment variable \"", name,
-                     "\" is shadowed by corresponding command-line flag --", flag->name,
-                     " (either unset environment variable or disable flag)"));
-  }
-  const absl::Status status = flag->set(value, config);
-  if (!status.ok()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("invalid value \"", value, "\" for ", name, ": ", status.message()));
-  }
-  config->environment_used.emplace_back(name);
-  given->insert(flag->name);
-  return absl::OkStatus();
-}
-
-// In the order of names: the environment's own order tells nothing.
-absl::Status UseEnvironment(const std::vector<Flag>& flags,
-                            absl::Span<const absl::string_view> environment,
-                            absl::btree_set<absl::string_view>* given, Config* config) {
-  std::vector<absl::string_view> entries(environment.begin(), environment.end());
-  std::sort(entries.begin(), entries.end());
-  for (const absl::string_view entry : entries) {
-    const size_t equals = entry.find('=');
-    if (!absl::StartsWith(entry, "ETCD_") || equals == absl::string_view::npos) continue;
-    const absl::string_view value = entry.substr(equals + 1);
-    if (value.empty()) continue;  // as if it were not set
-    RETURN_IF_ERROR(UseVariable(flags, entry.substr(0, equals), value, given, config));
-  }
-  return absl::OkStatus();
-}
-
-// What can only be judged once all flags are known.
-absl::Status Complete(const absl::btree_set<absl::string_view>& given, CommandLine* line) {
-  if (given.contains("listen-client-urls") && !given.contains("advertise-client-urls")) {
-    return absl::FailedPreconditionError(
-        "--advertise-client-urls is required when --listen-client-urls is set explicitly");
-  }
-  return line->config.Validate();
+  const auto rank = [&](const Flag& flag) {
+    return std::find(groups.begin(), groups.end(), flag.group) - groups.begin();
+  };
+  std::stable_sort(flags.begin(), flags.end(),
+                   [&](const Flag& a, const Flag& b) { return rank(a) < rank(b); });
+  return flags;
 }
 
 constexpr char kArchitecture[] =
@@ -333,44 +411,18 @@ constexpr char kArchitecture[] =
 
 }  // namespace
 
-absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const absl::string_view> arguments,
-                                             absl::Span<const absl::string_view> environment) {
-  const std::vector<Flag> flags = AllFlags();
-  CommandLine line;
-  absl::btree_set<absl::string_view> given;
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    const absl::string_view text = arguments[i];
-    if (text.size() < 2 || text.front() != '-') {
-      return absl::InvalidArgumentError(absl::StrCat("'", text, "' is not a valid flag"));
-    }
-    ASSIGN_OR_RETURN(Argument argument, SplitArgument(text));
-    if (argument.name == "help" || argument.name == "h") {
-      line.action = CommandLine::Action::kShowHelp;
-      return line;
-    }
-    if (argument.name == "version") {
-      line.action = CommandLine::Action::kShowVersion;
-      return line;
-    }
-    const Flag* flag = FindFlag(flags, argument.name);
-    if (flag == nullptr) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("flag provided but not defined: --", argument.name));
-    }
-    if (!argument.has_value && flag->is_bool) {
-      argument.value = "true";
-    } else if (!argument.has_value) {
-      if (i + 1 == arguments.size()) {
-        return absl::InvalidArgumentError(absl::StrCat("flag needs an argument: --", flag->name));
-      }
-      argument.value = arguments[++i];
-    }
-    RETURN_IF_ERROR(SetFlag(*flag, argument.value, &line.config));
-    given.insert(flag->name);
+const std::vector<Flag>& AllFlags() {
+  static const std::vector<Flag>* const flags = new std::vector<Flag>(EveryFlag());
+  return *flags;
+}
+
+const Flag* FindFlag(absl::string_view name) {
+  const Alias alias = AliasOf(name);
+  if (!alias.name.empty()) name = alias.name;
+  for (const Flag& flag : AllFlags()) {
+    if (flag.name == name) return &flag;
   }
-  RETURN_IF_ERROR(UseEnvironment(flags, environment, &given, &line.config));
-  RETURN_IF_ERROR(Complete(given, &line));
-  return line;
+  return nullptr;
 }
 
 std::string HelpText() {
@@ -378,6 +430,10 @@ std::string HelpText() {
       "Usage:\n\n  quorate [flags]\n    Start a Quorate server.\n\n"
       "  quorate --version\n    Show the version.\n\n"
       "  quorate -h | --help\n    Show the help information.\n\n"
+      "  quorate --config-file FILE\n    Take all settings from a YAML file; flags and environment "
+      "are then ignored.\n\n"
+      "  quorate --config-check [flags]\n    Say whether the settings fit together, and end.\n\n"
+      "  quorate --print-config [flags]\n    Print each setting with its origin, and end.\n\n"
       "A flag can also be set by the environment: ETCD_ and its name in capitals, with _ for -\n"
       "(ETCD_DATA_DIR for --data-dir).\n";
   absl::string_view group;
@@ -387,6 +443,55 @@ std::string HelpText() {
       absl::StrAppend(&text, "\n", group, ":\n");
     }
     absl::StrAppend(&text, "  --", flag.name, " '", flag.fallback, "'\n    ", flag.help, "\n");
+    if (!flag.no_effect.empty()) {
+      absl::StrAppend(&text, "    Accepted without effect: ", flag.no_effect, ".\n");
+    }
+  }
+  return text;
+}
+
+std::string FlagsPage() {
+  std::string page = absl::StrCat(
+      "# Settings\n\nThis page is what `quorate --print-flags-page` prints; a test keeps it so.\n\n"
+      "Each setting is a flag (`-x` and `--x`), a variable of the environment (`ETCD_`, the name "
+      "in\n"
+      "capitals, `_` for `-`) and a key of the file that `--config-file` names. With a file, "
+      "flags\n"
+      "and environment are ignored, as etcd does. In a file a duration may be a number of\n"
+      "nanoseconds, and a list a YAML list. `--experimental-NAME` is taken for `--NAME`, or for\n"
+      "the feature gate that it became, with a warning.\n\n"
+      "`--config-check` says whether the settings fit together and ends; `--print-config` prints\n"
+      "each setting with its origin and ends.\n");
+  absl::string_view group;
+  for (const Flag& flag : AllFlags()) {
+    if (flag.group != group) {
+      group = flag.group;
+      absl::StrAppend(&page, "\n## ", group,
+                      "\n\n| setting | default | what it does |\n|---|---|---|\n");
+    }
+    absl::StrAppend(&page, "| `", flag.name, "` | ",
+                    flag.fallback.empty() ? "" : absl::StrCat("`", flag.fallback, "`"), " | ",
+                    absl::StrReplaceAll(flag.help, {{"|", "\\|"}}));
+    if (!flag.no_effect.empty()) {
+      absl::StrAppend(&page, " Accepted without effect: ", flag.no_effect, ".");
+    }
+    absl::StrAppend(&page, " |\n");
+  }
+  return page;
+}
+
+std::string ConfigText(const CommandLine& line) {
+  std::string text;
+  for (const Flag& flag : AllFlags()) {
+    if (!flag.no_effect.empty()) continue;
+    const auto set = line.settings.find(std::string(flag.name));
+    const bool is_set = set != line.settings.end();
+    // What nobody set is a comment, so that the whole is a configuration file again.
+    absl::StrAppend(
+        &text, is_set ? "" : "# ", flag.name, ": \"",
+        absl::StrReplaceAll(is_set ? absl::string_view(set->second.value) : flag.fallback,
+                            {{"\\", "\\\\"}, {"\"", "\\\""}}),
+        "\"  # ", is_set ? set->second.origin : "default", "\n");
   }
   return text;
 }

@@ -4,6 +4,8 @@
 #ifndef QUORATE_SERVER_CONFIG_FLAGS_H_
 #define QUORATE_SERVER_CONFIG_FLAGS_H_
 
+#include <functional>
+#include <map>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -13,25 +15,57 @@
 
 namespace quorate::config {
 
+// What one setting was given as, and by whom: "flag", a variable's name, or "file:line".
+struct Setting {
+  std::string value;
+  std::string origin;
+};
+
 struct CommandLine {
-  enum class Action { kServe, kShowHelp, kShowVersion };
+  enum class Action {
+    kServe,
+    kShowHelp,
+    kShowVersion,
+    kShowFlagsPage,
+    kCheckConfig,  // the settings are sound
+    kPrintConfig,
+  };
   Action action = Action::kServe;
   Config config;
+  // By flag; those that nobody gave are not here.
+  std::map<std::string, Setting> settings;
+
+  // What comes after the argument does not matter.
+  bool ends_parsing() const {
+    return action == Action::kShowHelp || action == Action::kShowVersion ||
+           action == Action::kShowFlagsPage;
+  }
 };
+
+// Reads a whole file; the error names it.
+using FileReader = std::function<absl::StatusOr<std::string>(const std::string& path)>;
 
 // Exit statuses of a refused command line, as etcd's.
 inline constexpr int kExitBadSetting = 1;  // understood, but the settings do not fit
 inline constexpr int kExitBadFlag = 2;     // unknown flag or malformed value
 
+// A configuration file (--config-file, ETCD_CONFIG_FILE) replaces flags and environment
+// altogether, as etcd's does; its keys are the flags' names.
+//
 // `arguments` without the program's name; `environment` as "NAME=value", of which only names
 // that begin with ETCD_ count. InvalidArgument for an unknown flag or a malformed value
 // (names flag and value), FailedPrecondition for settings that contradict each other, also
 // if a flag and a variable set the same, and for a malformed value of a variable.
 absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const absl::string_view> arguments,
-                                             absl::Span<const absl::string_view> environment = {});
+                                             absl::Span<const absl::string_view> environment = {},
+                                             const FileReader& read = {});
 
 // What --help prints.
 std::string HelpText();
+// docs/FLAGS.md.
+std::string FlagsPage();
+// What --print-config prints: YAML, each value with its origin.
+std::string ConfigText(const CommandLine& line);
 // What --version prints: etcd's four lines, then our own.
 std::string VersionText();
 

@@ -31,6 +31,10 @@ MemberId FounderId(const std::vector<Url>& peer_urls, absl::string_view token) {
   return MemberId(HashPrefix(data));
 }
 
+MemberId AddedMemberId(const std::vector<Url>& peer_urls, int64_t unix_seconds) {
+  return FounderId(peer_urls, absl::StrCat(unix_seconds));
+}
+
 ClusterId FoundedClusterId(std::vector<MemberId> members) {
   std::sort(members.begin(), members.end());
   std::string data(members.size() * 8, '\0');

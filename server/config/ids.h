@@ -3,6 +3,7 @@
 #ifndef QUORATE_SERVER_CONFIG_IDS_H_
 #define QUORATE_SERVER_CONFIG_IDS_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,10 @@ namespace quorate::config {
 // A founding member's id: the first 8 bytes, big-endian, of the SHA-1 of its sorted peer
 // URLs, without separators, followed by the cluster's token.
 MemberId FounderId(const std::vector<Url>& peer_urls, absl::string_view token);
+
+// The id of a member that is added to a running cluster: the same without a token, followed
+// by the moment in decimal seconds since 1970.
+MemberId AddedMemberId(const std::vector<Url>& peer_urls, int64_t unix_seconds);
 
 // The cluster's id: the same of all founders' ids, ascending, 8 bytes big-endian each.
 ClusterId FoundedClusterId(std::vector<MemberId> members);

@@ -54,11 +54,11 @@ absl::StatusOr<Url> ParseUrl(absl::string_view text) {
   }
   Url url;
   url.scheme = absl::AsciiStrToLower(whole.substr(0, mark));
-  if (url.scheme == "https" || url.scheme == "unix" || url.scheme == "unixs") {
-    return Malformed(absl::StrCat("URL scheme ", url.scheme, " is not supported yet, use http"),
-                     whole);
+  if (url.scheme == "unix" || url.scheme == "unixs") {
+    return Malformed(
+        absl::StrCat("URL scheme ", url.scheme, " is not supported yet, use http or https"), whole);
   }
-  if (url.scheme != "http") {
+  if (url.scheme != "http" && url.scheme != "https") {
     return Malformed("URL scheme must be http, https, unix, or unixs", whole);
   }
   const absl::string_view rest = whole.substr(mark + 3);

@@ -21,6 +21,8 @@ struct Url {
   std::string ToString() const;
   // "host:port", as io::Network wants it.
   std::string HostPort() const;
+  // Spoken over TLS.
+  bool secure() const { return scheme == "https"; }
 
   friend auto operator<=>(const Url&, const Url&) = default;
 };

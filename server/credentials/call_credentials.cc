@@ -18,7 +18,11 @@ constexpr size_t kUnfair = 256 / kLetters.size() * kLetters.size();
 engine::Credentials CredentialsOf(const grpc::Call& call) {
   std::optional<absl::string_view> token = call.Metadata("token");
   if (!token.has_value()) token = call.Metadata("authorization");
-  if (!token.has_value()) return {};
+  if (!token.has_value()) {
+    const bool gateway = call.Metadata("grpcgateway-accept").has_value();
+    if (call.peer_name().empty() || gateway) return {};
+    return {engine::Credentials::Kind::kName, call.peer_name()};
+  }
   absl::ConsumePrefix(&*token, "Bearer ");
   return {engine::Credentials::Kind::kToken, std::string(*token)};
 }

@@ -11,8 +11,9 @@
 namespace quorate::credentials {
 
 // The token in the call's metadata: "token", else "authorization", of either without a
-// leading "Bearer ". None without such metadata. (A verified client certificate's name
-// goes here once there is TLS; a token has precedence over it.)
+// leading "Bearer ". Without such metadata the name that the call's connection proves (a
+// client certificate's, under --client-cert-auth), but not that of an HTTP gateway, which
+// calls for others; else none.
 engine::Credentials CredentialsOf(const grpc::Call& call);
 
 // The random part of a simple token: 16 letters, each as likely as any other.

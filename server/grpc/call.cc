@@ -34,6 +34,7 @@ absl::Status Quoted(absl::StatusCode code, absl::string_view text, absl::string_
 
 }  // namespace
 
+const std::string& Call::peer_name() const { return connection_->peer_name(); }
 const std::string& Call::peer() const { return connection_->peer_address(); }
 
 // --- The request's header block ---
@@ -394,6 +395,10 @@ void Call::OnWritable() {
 void Call::End(const absl::Status& status) {
   const auto code = static_cast<size_t>(status.code());
   ++method_->stats.handled[code < method_->stats.handled.size() ? code : 2];
+  if (server_->on_slow_ && method_->kind == MethodKind::kUnary) {
+    const Duration took = server_->loop_->Now() - start_;
+    if (took >= server_->slow_threshold_) server_->on_slow_(*this, took, status);
+  }
   server_->CloseCall(this);
   Charge(0);
   held_.clear();

@@ -61,8 +61,12 @@ class Call final : private http2::Stream {
   const Method& method() const { return *method_; }
   // The client's address, for logs.
   const std::string& peer() const;
+  // Who the client's connection proves it to be (Server::Accept's); empty: nobody.
+  const std::string& peer_name() const;
   // From grpc-timeout; Instant::Infinite() without one.
   Instant deadline() const { return deadline_; }
+  // Bytes of the request message that are counted against the connection.
+  size_t request_bytes() const { return charged_; }
   // When the request's header fields had come.
   Instant start() const { return start_; }
 

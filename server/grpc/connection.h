@@ -15,7 +15,8 @@ namespace quorate::grpc {
 
 class Connection final : public http2::Session::Owner {
  public:
-  Connection(Server* server, uint64_t id, std::unique_ptr<io::Stream> stream);
+  Connection(Server* server, uint64_t id, std::unique_ptr<io::Stream> stream,
+             std::string peer_name);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
   ~Connection() override;
@@ -23,6 +24,7 @@ class Connection final : public http2::Session::Owner {
   void Start() { session_->Start(); }
   void Shutdown() { session_->Shutdown(); }
   const std::string& peer_address() const { return session_->peer_address(); }
+  const std::string& peer_name() const { return peer_name_; }
 
   // Request bytes of this connection's calls in memory.
   size_t request_bytes = 0;
@@ -33,6 +35,7 @@ class Connection final : public http2::Session::Owner {
 
   Server* const server_;
   const uint64_t id_;
+  const std::string peer_name_;
   std::unique_ptr<http2::Session> session_;
 };
 

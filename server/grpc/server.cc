@@ -15,9 +15,11 @@ constexpr uint64_t kSlotMask = (uint64_t{1} << kSlotBits) - 1;
 
 }  // namespace
 
-Connection::Connection(Server* server, uint64_t id, std::unique_ptr<io::Stream> stream)
+Connection::Connection(Server* server, uint64_t id, std::unique_ptr<io::Stream> stream,
+                       std::string peer_name)
     : server_(server),
       id_(id),
+      peer_name_(std::move(peer_name)),
       session_(std::make_unique<http2::Session>(http2::Side::kServer, server->loop_,
                                                 &server->flush_queue_, std::move(stream),
                                                 server->options_.http2, this)) {}
@@ -86,12 +88,12 @@ bool Server::HasService(absl::string_view service) const {
   return false;
 }
 
-void Server::Accept(std::unique_ptr<io::Stream> stream) {
+void Server::Accept(std::unique_ptr<io::Stream> stream, std::string peer_name) {
   if (draining_ || connections_.size() >= options_.max_connections) return;
   ++stats_.connections_accepted;
   const uint64_t id = next_connection_id_++;
-  const auto added =
-      connections_.emplace(id, std::make_unique<Connection>(this, id, std::move(stream)));
+  const auto added = connections_.emplace(
+      id, std::make_unique<Connection>(this, id, std::move(stream), std::move(peer_name)));
   added.first->second->Start();
 }
 

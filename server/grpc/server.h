@@ -98,8 +98,17 @@ class Server {
   // Asked before each handler (with the call's metadata in place); an error ends the call.
   void set_gate(std::function<absl::Status(const Call&)> gate) { gate_ = std::move(gate); }
 
-  // Serves a fresh stream until it ends.
-  void Accept(std::unique_ptr<io::Stream> stream);
+  // Told of unary calls that took at least `threshold` from their header fields to their
+  // answer.
+  using SlowCallback = std::function<void(const Call&, Duration took, const absl::Status&)>;
+  void set_on_slow(Duration threshold, SlowCallback callback) {
+    slow_threshold_ = threshold;
+    on_slow_ = std::move(callback);
+  }
+
+  // Serves a fresh stream until it ends. `peer_name`: what the connection itself proves of
+  // the client's identity, such as the name in its certificate.
+  void Accept(std::unique_ptr<io::Stream> stream, std::string peer_name = "");
 
   // The call with that id while it is open; null once it ended. O(1).
   Call* Find(uint64_t id);
@@ -138,6 +147,8 @@ class Server {
   absl::btree_map<std::string, std::unique_ptr<Method>> methods_;
   absl::flat_hash_map<absl::string_view, Method*> by_path_;  // lookup only
   std::function<absl::Status(const Call&)> gate_;
+  Duration slow_threshold_ = Duration::Infinite();
+  SlowCallback on_slow_;
   bool draining_ = false;
 
   uint64_t next_connection_id_ = 0;

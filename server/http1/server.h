@@ -50,6 +50,11 @@ class Exchange {
   const Request& request() const { return request_; }
   Request& mutable_request() { return request_; }
 
+  // A header field that goes with the answer whoever gives it (Server::set_filter).
+  void AddField(std::string name, std::string value) {
+    fields_.Add(std::move(name), std::move(value));
+  }
+
   // The whole answer. The next pipelined request is handled after it.
   void Respond(Response response);
 
@@ -90,6 +95,7 @@ class Exchange {
   friend class ServerConnection;
 
   Request request_;
+  Fields fields_;                           // of AddField
   ServerConnection* connection_ = nullptr;  // null once closed
   bool streaming_ = false;
   std::function<void()> on_close_;
@@ -123,6 +129,8 @@ struct RouteOptions {
   // True: the handler is called as soon as the header fields are there, and gets the
   // body through set_on_body, without a limit unless max_body_bytes is set.
   bool stream_body = false;
+  // The client may pause for as long as it wants between two pieces of the body.
+  bool endless_body = false;
 };
 
 class Server {
@@ -152,6 +160,9 @@ class Server {
   // Answers what no route takes; without one: 404 "404 page not found\n".
   void set_fallback(Handler handler) { fallback_ = std::move(handler); }
 
+  // Sees each request before its route does. False: it has answered.
+  void set_filter(std::function<bool(const ExchangePtr&)> filter) { filter_ = std::move(filter); }
+
   // Serves a fresh stream until it ends.
   void Accept(std::unique_ptr<io::Stream> stream);
 
@@ -180,6 +191,7 @@ class Server {
   absl::btree_map<std::string, RouteEntry> exact_;
   absl::btree_map<std::string, RouteEntry> prefixes_;
   Handler fallback_;
+  std::function<bool(const ExchangePtr&)> filter_;
   bool draining_ = false;
   size_t body_bytes_ = 0;
   uint64_t next_connection_id_ = 0;

@@ -121,7 +121,8 @@ bool ServerConnection::ParseSome(absl::string_view* input) {
   if (parser_->done()) {
     RequestComplete();
   } else if (parser_->head_done()) {
-    SetDeadline(server_->options_.body_timeout);
+    const bool endless = route_ != nullptr && route_->options.endless_body;
+    SetDeadline(endless ? Duration::Infinite() : server_->options_.body_timeout);
   }
   return true;
 }
@@ -220,6 +221,7 @@ void ServerConnection::RequestComplete() {
 
 void ServerConnection::Dispatch() {
   const ExchangePtr exchange = exchange_;  // outlives the handler
+  if (server_->filter_ && !server_->filter_(exchange)) return;
   if (route_ != nullptr && route_->Allows(head_.method)) return route_->handler(exchange);
   if (route_ != nullptr) {
     Response response = Response::Text(405, "Method Not Allowed\n");
@@ -248,6 +250,9 @@ void ServerConnection::AppendHead(int status, const Fields& fields, std::string*
   Fields kept;
   for (const auto& [name, value] : fields) {
     if (!IsOurs(name)) kept.Add(name, value);
+  }
+  if (exchange_ != nullptr) {
+    for (const auto& [name, value] : exchange_->fields_) kept.Add(name, value);
   }
   AppendFields(kept, out);
   if (!keep_alive_) {

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/config/ids.h"
 #include "server/config/version.h"
+#include "server/metrics/quiet_metrics.h"
 
 namespace quorate::metrics {
 namespace {
@@ -48,6 +49,7 @@ ServerMetrics::ServerMetrics(Registry* registry, Sources sources)
   AddStore();
   AddLeases();
   AddDisk();
+  AddQuietMetrics(registry_);
   if (sources_.process != nullptr) AddProcess();
   registry_->OnScrape([this] {
     RefreshStatus();
@@ -185,6 +187,11 @@ void ServerMetrics::RefreshGrpc() {
 
 void ServerMetrics::RefreshPeers() {
   const std::string local = config::HexId(sources_.node->member_id());
+  // A member counts itself.
+  registry_
+      ->AddGauge("etcd_network_known_peers", "The current number of known peers.",
+                 {{"Local", local}, {"Remote", local}})
+      ->Set(1);
   for (const auto& [id, peer] : sources_.peers->peers()) {
     const std::string remote = config::HexId(id);
     PeerRoundTrip(id);
@@ -200,6 +207,10 @@ void ServerMetrics::RefreshPeers() {
           "To", stats.sent_failures);
     count("etcd_network_peer_received_failures_total",
           "The total number of receive failures from peers.", "From", stats.received_failures);
+    registry_
+        ->AddGauge("etcd_network_known_peers", "The current number of known peers.",
+                   {{"Local", local}, {"Remote", remote}})
+        ->Set(1);
     registry_
         ->AddGauge("etcd_network_active_peers", "The current number of active peer connections.",
                    {{"Local", local}, {"Remote", remote}})
@@ -229,6 +240,8 @@ void ServerMetrics::AddProcess() {
   Gauge* open = registry_->AddGauge("process_open_fds", "Number of open file descriptors.");
   Gauge* max_open =
       registry_->AddGauge("process_max_fds", "Maximum number of open file descriptors.");
+  Gauge* used = registry_->AddGauge("os_fd_used", "The number of used file descriptors.");
+  Gauge* limit = registry_->AddGauge("os_fd_limit", "The file descriptor limit.");
   registry_->OnScrape([=, this] {
     const ProcessStats stats = sources_.process();
     cpu->Set(stats.cpu_seconds);
@@ -237,6 +250,8 @@ void ServerMetrics::AddProcess() {
     virtual_memory->Set(static_cast<double>(stats.virtual_bytes));
     open->Set(static_cast<double>(stats.open_files));
     max_open->Set(static_cast<double>(stats.max_open_files));
+    used->Set(static_cast<double>(stats.open_files));
+    limit->Set(static_cast<double>(stats.max_open_files));
   });
 }
 

@@ -112,6 +112,8 @@ void Node::OnSnapshot(raft::Message message, engine::StateImage image) {
   StepEvent(engine::SnapshotReceived{std::move(message), std::move(image)});
 }
 
+void Node::OnPeerConnected(MemberId peer, bool up) { StepEvent(engine::PeerConnected{peer, up}); }
+
 void Node::ReportUnreachable(MemberId peer) { StepEvent(engine::PeerUnreachable{peer}); }
 
 void Node::ReportSnapshotSent(MemberId peer, bool ok) { StepEvent(engine::SnapshotSent{peer, ok}); }
@@ -163,6 +165,7 @@ void Node::RunTurn() {
   if (out_.turn_end_wanted) continue_timer_->Set(env_.loop->Now());
   ArmWake(out_.next_wake);
   NoticeLeadership();
+  NoticeMembers();
 }
 
 // The one place where effects happen, in the order that engine/replica/output.h asks for:
@@ -318,6 +321,13 @@ void Node::NoticeLeadership() {
   seen_term_ = now.term;
   seen_role_ = now.role;
   options_.on_leadership_change();
+}
+
+void Node::NoticeMembers() {
+  const uint64_t version = replica_.members_version();
+  if (version == seen_members_) return;
+  seen_members_ = version;
+  if (options_.on_members_change != nullptr) options_.on_members_change();
 }
 
 void Node::Halt(const absl::Status& why) {

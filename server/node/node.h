@@ -97,6 +97,8 @@ struct Options {
   std::function<void(const absl::Status&)> on_checkpoint_failure;
   // Called at the end of a turn in which leader, role or term changed.
   std::function<void()> on_leadership_change;
+  // Called at the end of a turn in which members() changed.
+  std::function<void()> on_members_change;
 };
 
 // Counters of the shell itself, for metrics.
@@ -140,6 +142,7 @@ class Node final : public PeerSink {
 
   void OnPeerMessage(raft::Message message) override;
   void OnSnapshot(raft::Message message, engine::StateImage image) override;
+  void OnPeerConnected(MemberId peer, bool up) override;
   void ReportUnreachable(MemberId peer) override;
   void ReportSnapshotSent(MemberId peer, bool ok) override;
   void OnForwarded(RequestKind kind, Bytes body, Duration timeout, ForwardCallback done) override;
@@ -152,6 +155,8 @@ class Node final : public PeerSink {
 
   engine::ReplicaStatus status() const { return replica_.status(); }
   std::vector<engine::MemberInfo> members() const { return replica_.members(); }
+  // Whether this member is one of the cluster's no longer.
+  bool removed() const { return replica_.IsRemoved(member_id()); }
   std::vector<alarm::Alarm> alarms() const { return replica_.alarms(); }
   std::string cluster_version() const { return replica_.cluster_version(); }
   // OK while the node runs; else why it does not.
@@ -190,6 +195,7 @@ class Node final : public PeerSink {
   void OnWake();
   void OnCallTimeout();
   void NoticeLeadership();
+  void NoticeMembers();
   void Halt(const absl::Status& why);
   void EndService();
 
@@ -221,6 +227,7 @@ class Node final : public PeerSink {
   MemberId seen_leader_;
   Term seen_term_;
   engine::Role seen_role_ = engine::Role::kFollower;
+  uint64_t seen_members_ = 0;
 
   absl::Status halted_;
   NodeCounters counters_;

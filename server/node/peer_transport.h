@@ -30,6 +30,8 @@ class PeerSink {
   virtual void OnPeerMessage(raft::Message message) = 0;
   // A snapshot and the state that goes with it, whole.
   virtual void OnSnapshot(raft::Message message, engine::StateImage image) = 0;
+  // The transport receives from this peer from now on, or no longer does.
+  virtual void OnPeerConnected(MemberId peer, bool up) = 0;
   // Something for this peer was dropped or could not be delivered lately.
   virtual void ReportUnreachable(MemberId peer) = 0;
   // The outcome of sending a snapshot to this peer.
@@ -50,9 +52,10 @@ class PeerTransport {
   // PeerSink::ReportUnreachable later.
   virtual void Send(absl::Span<raft::Message> messages) = 0;
 
-  // Passes a client's request (kLeaseKeepAlive, kLeaseTimeToLive) on to a member that should
-  // answer it. `done` is called at most once, later, never from inside; with NotFound if
-  // that member knows no such lease, with another error if it could not be asked. What is
+  // Passes a client's request (kLeaseKeepAlive, kLeaseTimeToLive, kMemberPromote) on to a
+  // member that should answer it. `done` is called at most once, later, never from inside;
+  // with NotFound if that member knows no such lease or member, with FailedPrecondition if
+  // it refuses a promotion, with another error if it could not be asked. What is
   // lost on the way may stay without an answer.
   virtual void Forward(MemberId to, engine::RequestKind kind, const Bytes& body,
                        ForwardCallback done) = 0;

@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/check.h"
 #include "base/status.h"
 #include "engine/raft/codec.h"
 #include "server/config/ids.h"
@@ -32,6 +34,18 @@ bool IsLocal(raft::MessageType type) {
 }
 
 }  // namespace
+
+std::unique_ptr<http1::Client> NewClient(const Context& context, const std::string& address,
+                                         const http1::ClientOptions& options) {
+  absl::string_view host_port = address;
+  io::Network* network = context.env.network;
+  if (absl::ConsumePrefix(&host_port, "https://")) {
+    network = context.secure_network;
+    CHECK_MSG(network != nullptr, "a peer's address asks for TLS, which was not set up");
+  }
+  return std::make_unique<http1::Client>(context.env.loop, network, std::string(host_port),
+                                         options);
+}
 
 absl::Status Deliver(const Context& context, MemberId peer, const Bytes& encoded,
                      PeerStats* stats) {

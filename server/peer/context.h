@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
@@ -13,6 +14,7 @@
 #include "base/strong_int.h"
 #include "base/time.h"
 #include "io/env.h"
+#include "server/http1/client.h"
 #include "server/log/logger.h"
 #include "server/node/peer_transport.h"
 #include "server/peer/headers.h"
@@ -41,6 +43,11 @@ struct Options {
   size_t max_forwards = 16;
   size_t max_queued_forwards = 10000;
   Duration forward_timeout = Seconds(1);
+  // A promotion waits for its entry to be applied.
+  Duration promote_timeout = Seconds(7);
+  // Senders of this cluster that are no members, as far as this one knows: those of a later
+  // configuration, whom one that is behind must hear to learn of it.
+  size_t max_remotes = 16;
   // A lease's keys may be many.
   size_t max_forward_answer_bytes = 512 * limits::kMiB;
   // A snapshot leaves no faster than this, whatever the network could take.
@@ -62,6 +69,8 @@ struct Context {
   log::Logger* log = nullptr;
   Identity self;
   Options options;
+  // For addresses that ask for TLS; null if there are none. Borrowed.
+  io::Network* secure_network = nullptr;
   // Set by RaftHttp::Start; null before it.
   node::PeerSink* sink = nullptr;
   // A peer says that this member has been removed from the cluster.
@@ -69,6 +78,10 @@ struct Context {
   // A round trip to a peer was measured; for metrics.
   std::function<void(MemberId, Duration)> on_round_trip;
 };
+
+// Requests to one of a peer's addresses: "host:port", or "https://host:port" for TLS.
+std::unique_ptr<http1::Client> NewClient(const Context& context, const std::string& address,
+                                         const http1::ClientOptions& options);
 
 // Decodes a message of `peer` (0: of whoever it says) and hands it to the sink.
 // InvalidArgument if it cannot be decoded or is not from that peer to this member. A

@@ -2,9 +2,14 @@
 
 #include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "api/lease.pb.h"
+#include "api/rpc.pb.h"
 #include "base/check.h"
+#include "base/status.h"
+#include "engine/membership/member_json.h"
 
 namespace quorate::peer {
 namespace {
@@ -28,7 +33,39 @@ absl::StatusOr<Bytes> Unwrapped(const std::string& body) {
   return Bytes::Copy(response.leasetimetoliveresponse().SerializeAsString());
 }
 
+// etcd answers a promotion with the JSON of all members, or with the text of the error.
+absl::StatusOr<Bytes> Promoted(const http1::Client::WholeResponse& answer) {
+  const absl::string_view text = absl::StripAsciiWhitespace(answer.body);
+  if (answer.head.status == 404) return absl::NotFoundError("etcdserver: member not found");
+  if (answer.head.status == 412) {
+    const bool unsynced = absl::StrContains(text, "in sync with leader");
+    const bool voter = absl::StrContains(text, "can only promote a learner");
+    if (!unsynced && !voter) {
+      return absl::UnavailableError(absl::StrCat("member promote: ", text));
+    }
+    return absl::FailedPreconditionError(
+        absl::StrCat("etcdserver: can only promote a learner member",
+                     unsynced ? " which is in sync with leader" : ""));
+  }
+  if (answer.head.status != 200) {
+    return absl::UnavailableError(absl::StrCat("HTTP status ", answer.head.status, ": ", text));
+  }
+  ASSIGN_OR_RETURN(const std::vector<membership::Member> members,
+                   membership::ParseMembersJson(text));
+  etcdserverpb::MemberPromoteResponse response;
+  for (const membership::Member& member : members) {
+    etcdserverpb::Member* const out = response.add_members();
+    out->set_id(member.id.value());
+    out->set_name(member.name);
+    for (const std::string& url : member.peer_urls) out->add_peerurls(url);
+    for (const std::string& url : member.client_urls) out->add_clienturls(url);
+    out->set_islearner(member.is_learner);
+  }
+  return Bytes::Copy(response.SerializeAsString());
+}
+
 absl::StatusOr<Bytes> Answered(RequestKind kind, const http1::Client::WholeResponse& answer) {
+  if (kind == RequestKind::kMemberPromote) return Promoted(answer);
   switch (answer.head.status) {
     case 200:
       if (kind == RequestKind::kLeaseKeepAlive) return Bytes::Copy(answer.body);
@@ -52,13 +89,25 @@ Forwarder::Forwarder(const Context* context, const std::vector<std::string>& add
   options.read_timeout = options.response_timeout;
   options.max_idle_connections = context->options.max_forwards;
   for (const std::string& address : addresses) {
-    clients_.push_back(
-        std::make_unique<http1::Client>(context->env.loop, context->env.network, address, options));
+    clients_.push_back(NewClient(*context, address, options));
+  }
+  options.response_timeout = context->options.promote_timeout;
+  options.read_timeout = options.response_timeout;
+  options.max_idle_connections = 0;
+  for (const std::string& address : addresses) {
+    promotion_clients_.push_back(NewClient(*context, address, options));
   }
 }
 
 void Forwarder::Send(RequestKind kind, const Bytes& body, node::ForwardCallback done) {
   if (queue_.size() >= context_->options.max_queued_forwards) return;
+  if (kind == RequestKind::kMemberPromote) {
+    etcdserverpb::MemberPromoteRequest request;
+    const bool parsed = request.ParseFromArray(body.data(), static_cast<int>(body.size()));
+    CHECK_MSG(parsed, "the replica forwarded a malformed request");
+    queue_.push_back({absl::StrCat(kPromotePrefix, request.id()), Bytes(), kind, std::move(done)});
+    return SendQueued();
+  }
   const bool keep_alive = kind == RequestKind::kLeaseKeepAlive;
   queue_.push_back({keep_alive ? kLeasePath : kLeaseInternalPath, keep_alive ? body : Wrapped(body),
                     kind, std::move(done)});
@@ -76,12 +125,14 @@ void Forwarder::SendQueued() {
     request.target = post.item.target;
     request.fields = RequestFields(context_->self);
     request.fields.Add("Content-Type", "application/protobuf");
-    request.body = {post.item.body};
-    post.exchange = clients_[next_client_]->Fetch(
-        std::move(request), context_->options.max_forward_answer_bytes,
-        [this, id](const absl::StatusOr<http1::Client::WholeResponse>& answer) {
-          OnAnswer(id, answer);
-        });
+    const bool promotes = post.item.kind == RequestKind::kMemberPromote;
+    if (!promotes) request.body = {post.item.body};
+    http1::Client& client = *(promotes ? promotion_clients_ : clients_)[next_client_];
+    post.exchange =
+        client.Fetch(std::move(request), context_->options.max_forward_answer_bytes,
+                     [this, id](const absl::StatusOr<http1::Client::WholeResponse>& answer) {
+                       OnAnswer(id, answer);
+                     });
   }
 }
 

@@ -1,5 +1,5 @@
-// Lease requests to a peer that leads, by POST /leases and /leases/internal, as etcd's
-// members ask each other (etcd-formats, section 8).
+// Requests to a peer that leads, as etcd's members ask each other (etcd-formats, section 8):
+// about leases by POST /leases and /leases/internal, promotions by POST /members/promote/ID.
 #ifndef QUORATE_SERVER_PEER_FORWARDER_H_
 #define QUORATE_SERVER_PEER_FORWARDER_H_
 
@@ -20,6 +20,7 @@ namespace quorate::peer {
 
 inline constexpr char kLeasePath[] = "/leases";
 inline constexpr char kLeaseInternalPath[] = "/leases/internal";
+inline constexpr char kPromotePrefix[] = "/members/promote/";  // and a decimal id
 
 class Forwarder {
  public:
@@ -28,8 +29,8 @@ class Forwarder {
   Forwarder(const Forwarder&) = delete;
   Forwarder& operator=(const Forwarder&) = delete;
 
-  // `kind` is kLeaseKeepAlive or kLeaseTimeToLive. What does not fit into the queue is
-  // dropped, and `done` is never called: whoever asks has patience of its own.
+  // `kind` is kLeaseKeepAlive, kLeaseTimeToLive or kMemberPromote. What does not fit into the queue
+  // is dropped, and `done` is never called: whoever asks has patience of its own.
   void Send(engine::RequestKind kind, const Bytes& body, node::ForwardCallback done);
 
  private:
@@ -49,6 +50,7 @@ class Forwarder {
 
   const Context* const context_;
   std::vector<std::unique_ptr<http1::Client>> clients_;
+  std::vector<std::unique_ptr<http1::Client>> promotion_clients_;  // more patient
   size_t next_client_ = 0;
   std::deque<Item> queue_;
   uint64_t last_id_ = 0;

@@ -9,7 +9,8 @@ namespace quorate::peer {
 
 Peer::Peer(const Context* context, MemberId id, const std::vector<std::string>& addresses,
            std::function<void(MemberId)> on_unreachable,
-           std::function<void(MemberId, bool)> on_snapshot_sent)
+           std::function<void(MemberId, bool)> on_snapshot_sent,
+           std::function<void(MemberId, bool)> on_connected)
     : context_(context),
       id_(id),
       addresses_(addresses),
@@ -19,7 +20,9 @@ Peer::Peer(const Context* context, MemberId id, const std::vector<std::string>& 
       forwarder_(context, addresses),
       prober_(context, id, addresses.front()),
       snapshots_(context, id, addresses, &stats_,
-                 [id, report = std::move(on_snapshot_sent)](bool ok) { report(id, ok); }) {}
+                 [id, report = std::move(on_snapshot_sent)](bool ok) { report(id, ok); }) {
+  dialer_.set_on_connected([id, report = std::move(on_connected)](bool up) { report(id, up); });
+}
 
 Peer::~Peer() { Detach(); }
 

@@ -24,10 +24,12 @@ namespace quorate::peer {
 
 class Peer {
  public:
-  // `on_unreachable` is called, from anywhere, when something for the peer was lost.
+  // `on_unreachable` is called, from anywhere, when something for the peer was lost;
+  // `on_connected` when we begin to receive from it, and when that ends by itself.
   Peer(const Context* context, MemberId id, const std::vector<std::string>& addresses,
        std::function<void(MemberId)> on_unreachable,
-       std::function<void(MemberId, bool)> on_snapshot_sent);
+       std::function<void(MemberId, bool)> on_snapshot_sent,
+       std::function<void(MemberId, bool)> on_connected);
   Peer(const Peer&) = delete;
   Peer& operator=(const Peer&) = delete;
   ~Peer();

@@ -23,8 +23,7 @@ Pipeline::Pipeline(const Context* context, const std::vector<std::string>& addre
   options.read_timeout = context->options.silence_timeout;
   options.max_idle_connections = context->options.max_posts;
   for (const std::string& address : addresses) {
-    clients_.push_back(
-        std::make_unique<http1::Client>(context->env.loop, context->env.network, address, options));
+    clients_.push_back(NewClient(*context, address, options));
   }
 }
 

@@ -23,7 +23,7 @@ http1::ClientOptions ClientOptionsOf(const Options& options) {
 Prober::Prober(const Context* context, MemberId peer, const std::string& address)
     : context_(context),
       peer_(peer),
-      client_(context->env.loop, context->env.network, address, ClientOptionsOf(context->options)),
+      client_(NewClient(*context, address, ClientOptionsOf(context->options))),
       timer_(context->env.loop->NewTimer([this] { Probe(); })) {
   timer_->Set(context_->env.loop->Now() + context_->options.probe_interval);
 }
@@ -32,7 +32,7 @@ void Prober::Probe() {
   http1::ClientRequest request;
   request.target = "/raft/probing";
   asked_at_ = context_->env.loop->Now();
-  exchange_ = client_.Fetch(
+  exchange_ = client_->Fetch(
       std::move(request), kMaxAnswerBytes,
       [this](const absl::StatusOr<http1::Client::WholeResponse>& answer) { OnAnswer(answer); });
 }

@@ -26,7 +26,7 @@ class Prober {
 
   const Context* const context_;
   const MemberId peer_;
-  http1::Client client_;
+  const std::unique_ptr<http1::Client> client_;
   std::unique_ptr<http1::ClientExchange> exchange_;
   Instant asked_at_;
   std::unique_ptr<io::Timer> timer_;

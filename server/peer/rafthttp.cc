@@ -4,11 +4,15 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "api/lease.pb.h"
+#include "api/rpc.pb.h"
 #include "base/check.h"
+#include "engine/membership/member_json.h"
 #include "server/config/ids.h"
+#include "server/config/url.h"
 #include "server/config/version.h"
 
 namespace quorate::peer {
@@ -18,29 +22,20 @@ constexpr char kStreamPrefix[] = "/raft/stream/message/";
 // A lease's id and a flag.
 constexpr size_t kMaxLeaseRequestBytes = 64 * limits::kKiB;
 
-void AppendStrings(const std::vector<std::string>& texts, std::string* json) {
-  *json += "[";
-  for (size_t i = 0; i < texts.size(); ++i) {
-    if (i > 0) *json += ",";
-    log::AppendJsonString(texts[i], json);
-  }
-  *json += "]";
+membership::Member MemberOf(const engine::MemberInfo& info) {
+  return {info.id, info.name, info.peer_urls, info.client_urls, info.is_learner};
 }
 
-// The JSON of a member as etcd writes it: empty name, URLs and false are left out.
-void AppendMember(const engine::MemberInfo& member, std::string* json) {
-  absl::StrAppend(json, "{\"id\":", member.id.value(), ",\"peerURLs\":");
-  AppendStrings(member.peer_urls, json);
-  if (member.is_learner) *json += ",\"isLearner\":true";
-  if (!member.name.empty()) {
-    *json += ",\"name\":";
-    log::AppendJsonString(member.name, json);
-  }
-  if (!member.client_urls.empty()) {
-    *json += ",\"clientURLs\":";
-    AppendStrings(member.client_urls, json);
-  }
-  *json += "}";
+http1::Response MembersResponse(const std::vector<membership::Member>& members) {
+  return http1::Response::Json(200, membership::EncodeMembersJson(members) + "\n");
+}
+
+// What a refused promotion is to etcd's members.
+http1::Response PromotionRefused(const absl::Status& status) {
+  const int code = absl::IsNotFound(status)                                 ? 404
+                   : status.code() == absl::StatusCode::kFailedPrecondition ? 412
+                                                                            : 500;
+  return http1::Response::Text(code, absl::StrCat(status.message(), "\n"));
 }
 
 http1::Response WithFields(http1::Response response, const http1::Fields& fields) {
@@ -67,25 +62,58 @@ void RaftHttp::Start(node::PeerSink* sink) {
   OnHeartbeatTimer();
 }
 
+std::unique_ptr<Peer> RaftHttp::NewPeer(const PeerAddresses& addresses) {
+  auto peer = std::make_unique<Peer>(
+      &context_, addresses.id, addresses.addresses, [this](MemberId id) { ReportLater(id); },
+      [this](MemberId id, bool ok) { context_.sink->ReportSnapshotSent(id, ok); },
+      [this](MemberId id, bool up) { context_.sink->OnPeerConnected(id, up); });
+  peer->StartDialing();
+  return peer;
+}
+
 void RaftHttp::SetPeers(const std::vector<PeerAddresses>& peers) {
   CHECK(context_.sink != nullptr);
   absl::btree_map<MemberId, std::unique_ptr<Peer>> old = std::exchange(peers_, {});
   for (const PeerAddresses& wanted : peers) {
     CHECK(wanted.id != context_.self.member);
+    remotes_.erase(wanted.id);
     const auto at = old.find(wanted.id);
     if (at != old.end() && at->second->addresses() == wanted.addresses) {
       peers_[wanted.id] = std::move(at->second);
-      continue;
+    } else {
+      peers_[wanted.id] = NewPeer(wanted);
     }
-    std::unique_ptr<Peer>& peer = peers_[wanted.id];
-    peer = std::make_unique<Peer>(
-        &context_, wanted.id, wanted.addresses, [this](MemberId id) { ReportLater(id); },
-        [this](MemberId id, bool ok) { context_.sink->ReportSnapshotSent(id, ok); });
-    peer->StartDialing();
+  }
+  for (auto at = remotes_.begin(); at != remotes_.end();) {
+    if (IsRemoved(*at)) {
+      at = remotes_.erase(at);
+    } else {
+      peers_[*at] = std::move(old[*at]);
+      ++at;
+    }
   }
   for (const auto& [id, peer] : old) {
-    if (peer != nullptr && peer->sending_snapshot()) ReportSnapshotLost(id);
+    if (peer == nullptr) continue;
+    if (peer->sending_snapshot()) ReportSnapshotLost(id);
+    if (peer->receiving()) context_.sink->OnPeerConnected(id, false);
   }
+}
+
+bool RaftHttp::IsRemoved(MemberId id) const {
+  return information_.is_removed != nullptr && information_.is_removed(id);
+}
+
+// A member that is behind may be the last to learn who the others are by now: one of them
+// that calls is answered, and dialled in its turn.
+void RaftHttp::NoteRemote(MemberId id, absl::string_view peer_urls) {
+  if (context_.sink == nullptr || id == MemberId(0) || id == context_.self.member) return;
+  if (FindPeer(id) != nullptr || remotes_.size() >= context_.options.max_remotes) return;
+  const absl::StatusOr<std::vector<config::Url>> urls = config::ParseUrls(peer_urls);
+  if (!urls.ok()) return;
+  PeerAddresses addresses{id, {}};
+  for (const config::Url& url : *urls) addresses.addresses.push_back(url.HostPort());
+  remotes_.insert(id);
+  peers_[id] = NewPeer(addresses);
 }
 
 void RaftHttp::AddRoutes(http1::Server* server, Information information) {
@@ -115,6 +143,8 @@ void RaftHttp::AddRoutes(http1::Server* server, Information information) {
     e->Respond(http1::Response::Json(200, config::VersionJson(information_.cluster_version())));
   });
   server->Route({"GET"}, "/members", [this](const http1::ExchangePtr& e) { AnswerMembers(e); });
+  server->RoutePrefix({"POST"}, kPromotePrefix,
+                      [this](const http1::ExchangePtr& e) { OnPromote(e); });
 }
 
 void RaftHttp::Send(absl::Span<raft::Message> messages) {
@@ -181,8 +211,12 @@ void RaftHttp::OnStreamRequest(const http1::ExchangePtr& exchange) {
   if (!absl::ConsumePrefix(&hex, kStreamPrefix) || !config::ParseHexId(hex, &id)) {
     return Refuse(exchange, 404, "invalid path");
   }
+  if (IsRemoved(MemberId(id))) return Refuse(exchange, 410, "removed member");
   Peer* peer = FindPeer(MemberId(id));
-  if (peer == nullptr) return Refuse(exchange, 404, "error sender not found");
+  if (peer == nullptr) {
+    NoteRemote(MemberId(id), request.fields.Get("X-PeerURLs"));
+    return Refuse(exchange, 404, "error sender not found");
+  }
   if (request.fields.Get("X-Raft-To") != config::HexId(context_.self.member)) {
     return Refuse(exchange, 412, "to field mismatch");
   }
@@ -196,6 +230,15 @@ void RaftHttp::OnPost(const http1::ExchangePtr& exchange) {
   if (!Admit(exchange)) return;
   const http1::Request& request = exchange->request();
   const MemberId sender = SenderOf(request.fields);
+  if (IsRemoved(sender)) {
+    LOG_WARN(context_.log, "rejected Raft message from removed member",
+             {"local-member-id", config::HexId(context_.self.member)},
+             {"removed-member-id", config::HexId(sender)});
+    return exchange->Respond(WithFields(
+        http1::Response::Json(403, "{\"message\":\"cannot process message from removed member\"}"),
+        ResponseFields(context_.self)));
+  }
+  NoteRemote(sender, request.fields.Get("X-PeerURLs"));
   Peer* peer = FindPeer(sender);
   PeerStats* stats = peer == nullptr ? &unknown_peers_ : peer->mutable_stats();
   stats->received_bytes += request.body.size();
@@ -289,13 +332,42 @@ void RaftHttp::OnSnapshotChunk(const http1::ExchangePtr& exchange) {
 }
 
 void RaftHttp::AnswerMembers(const http1::ExchangePtr& exchange) {
-  std::string json = "[";
-  for (const engine::MemberInfo& member : information_.members()) {
-    if (json.size() > 1) json += ",";
-    AppendMember(member, &json);
+  std::vector<membership::Member> members;
+  for (const engine::MemberInfo& info : information_.members()) members.push_back(MemberOf(info));
+  exchange->Respond(WithFields(MembersResponse(members), ResponseFields(context_.self)));
+}
+
+void RaftHttp::OnPromote(const http1::ExchangePtr& exchange) {
+  absl::string_view text = exchange->request().path;
+  uint64_t id = 0;
+  if (!absl::ConsumePrefix(&text, kPromotePrefix) || !absl::SimpleAtoi(text, &id)) {
+    return Refuse(exchange, 404, absl::StrCat("member ", text, " not found in cluster"));
   }
-  json += "]\n";
-  exchange->Respond(WithFields(http1::Response::Json(200, json), ResponseFields(context_.self)));
+  if (context_.sink == nullptr) return Refuse(exchange, 503, "not ready");
+  etcdserverpb::MemberPromoteRequest request;
+  request.set_id(id);
+  const auto answer = [this, exchange, id](const absl::Status& status, const Bytes& body) {
+    if (!status.ok()) {
+      LOG_WARN(context_.log, "failed to promote a member", {"member-id", config::HexId(id)},
+               {status});
+      return exchange->Respond(WithFields(PromotionRefused(status), ResponseFields(context_.self)));
+    }
+    etcdserverpb::MemberPromoteResponse response;
+    const bool parsed = response.ParseFromArray(body.data(), static_cast<int>(body.size()));
+    CHECK_MSG(parsed, "the replica answered with a malformed message");
+    std::vector<membership::Member> members;
+    for (const etcdserverpb::Member& m : response.members()) {
+      members.push_back({MemberId(m.id()),
+                         m.name(),
+                         {m.peerurls().begin(), m.peerurls().end()},
+                         {m.clienturls().begin(), m.clienturls().end()},
+                         m.islearner()});
+    }
+    exchange->Respond(WithFields(MembersResponse(members), ResponseFields(context_.self)));
+  };
+  context_.sink->OnForwarded(engine::RequestKind::kPeerMemberPromote,
+                             Bytes::Copy(request.SerializeAsString()),
+                             context_.options.promote_timeout, answer);
 }
 
 void RaftHttp::ReportLater(MemberId peer) {

@@ -32,11 +32,13 @@ namespace quorate::peer {
 struct Information {
   std::function<std::vector<engine::MemberInfo>()> members;
   std::function<std::string()> cluster_version;
+  // Whether somebody was a member once and is none any more.
+  std::function<bool(MemberId)> is_removed;
 };
 
 struct PeerAddresses {
   MemberId id;
-  std::vector<std::string> addresses;  // "host:port", at least one
+  std::vector<std::string> addresses;  // as NewClient takes them, at least one
 };
 
 class RaftHttp final : public node::PeerTransport {
@@ -47,12 +49,14 @@ class RaftHttp final : public node::PeerTransport {
   RaftHttp& operator=(const RaftHttp&) = delete;
 
   // /raft, /raft/stream/message/, /raft/probing, /leases, /leases/internal, /version,
-  // /members. Once this object is gone the server may only be destroyed.
+  // /members, /members/promote/. Once this object is gone the server may only be destroyed.
   void AddRoutes(http1::Server* server, Information information);
   // Called when a peer says that this member was removed from the cluster.
   void set_on_removed(std::function<void(const absl::Status&)> callback) {
     context_.on_removed = std::move(callback);
   }
+  // Used for addresses that ask for TLS. Borrowed; before SetPeers.
+  void set_secure_network(io::Network* network) { context_.secure_network = network; }
   // Called with each measured round trip to a peer.
   void set_on_round_trip(std::function<void(MemberId, Duration)> callback) {
     context_.on_round_trip = std::move(callback);
@@ -76,12 +80,16 @@ class RaftHttp final : public node::PeerTransport {
 
  private:
   Peer* FindPeer(MemberId id) const;
+  std::unique_ptr<Peer> NewPeer(const PeerAddresses& addresses);
+  void NoteRemote(MemberId id, absl::string_view peer_urls);
+  bool IsRemoved(MemberId id) const;
   void OnStreamRequest(const http1::ExchangePtr& exchange);
   void OnPost(const http1::ExchangePtr& exchange);
   void OnLeasePost(const http1::ExchangePtr& exchange);
   void OnLeaseInternalPost(const http1::ExchangePtr& exchange);
   void AnswerLease(const http1::ExchangePtr& exchange, engine::RequestKind kind, Bytes body);
   void OnSnapshotChunk(const http1::ExchangePtr& exchange);
+  void OnPromote(const http1::ExchangePtr& exchange);
   void AnswerMembers(const http1::ExchangePtr& exchange);
   // The headers' checks; answers and gives false when they fail.
   bool Admit(const http1::ExchangePtr& exchange);
@@ -96,6 +104,8 @@ class RaftHttp final : public node::PeerTransport {
   Context context_;
   Information information_;
   absl::btree_map<MemberId, std::unique_ptr<Peer>> peers_;
+  // Of those, the ones that are no members (Options::max_remotes).
+  absl::btree_set<MemberId> remotes_;
   absl::btree_set<MemberId> unreachable_;
   absl::btree_set<MemberId> lost_snapshots_;  // to be reported, like those
   std::unique_ptr<io::Timer> heartbeat_timer_;

@@ -30,8 +30,7 @@ SnapshotSender::SnapshotSender(const Context* context, MemberId peer,
   options.read_timeout = context->options.silence_timeout;
   options.max_idle_connections = 1;
   for (const std::string& address : addresses) {
-    clients_.push_back(
-        std::make_unique<http1::Client>(context->env.loop, context->env.network, address, options));
+    clients_.push_back(NewClient(*context, address, options));
   }
 }
 

@@ -23,8 +23,7 @@ StreamDialer::StreamDialer(const Context* context, MemberId peer,
   options.read_timeout = context->options.silence_timeout;
   options.max_idle_connections = 0;
   for (const std::string& address : addresses) {
-    clients_.push_back(
-        std::make_unique<http1::Client>(context->env.loop, context->env.network, address, options));
+    clients_.push_back(NewClient(*context, address, options));
   }
 }
 
@@ -49,6 +48,7 @@ void StreamDialer::OnResponse(const http1::ResponseHead& head) {
            {"stream-reader-type", "stream Message"},
            {"local-member-id", config::HexId(context_->self.member)},
            {"remote-peer-id", config::HexId(peer_)}, {"remote-peer-version", peer_version_});
+  if (on_connected_ != nullptr) on_connected_(true);
 }
 
 absl::Status StreamDialer::CheckResponse(const http1::ResponseHead& head) {
@@ -102,7 +102,7 @@ void StreamDialer::GiveUp(const absl::Status& why) {
              {"address", clients_[next_client_]->address()}, {why});
   }
   failure_logged_ = true;
-  connected_ = false;
+  if (std::exchange(connected_, false) && on_connected_ != nullptr) on_connected_(false);
   next_client_ = (next_client_ + 1) % clients_.size();
   redial_timer_->Set(context_->env.loop->Now() + redial_delay_);
   redial_delay_ = std::min(redial_delay_ * 2, context_->options.redial_max);

@@ -4,8 +4,10 @@
 #define QUORATE_SERVER_PEER_STREAM_DIALER_H_
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -26,6 +28,11 @@ class StreamDialer final : private http1::ResponseHandler {
                PeerStats* stats);
   ~StreamDialer() override;
 
+  // `on_connected` is called when a stream begins and when it ends, but not at the
+  // destruction of this object.
+  void set_on_connected(std::function<void(bool)> on_connected) {
+    on_connected_ = std::move(on_connected);
+  }
   void Start() { Dial(); }
 
   bool connected() const { return connected_; }
@@ -51,6 +58,7 @@ class StreamDialer final : private http1::ResponseHandler {
   std::unique_ptr<http1::ClientExchange> exchange_;
   std::unique_ptr<io::Timer> redial_timer_;
   Duration redial_delay_;
+  std::function<void(bool)> on_connected_;
   bool connected_ = false;
   bool failure_logged_ = false;
   std::string peer_version_;

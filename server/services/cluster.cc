@@ -1,15 +1,83 @@
 #include "server/services/cluster.h"
 
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "api/rpc.pb.h"
+#include "server/config/ids.h"
+#include "server/config/url.h"
 #include "server/services/forward.h"
 
 namespace quorate::services {
+namespace {
 
-void AddCluster(grpc::Server* server, node::Node* node) {
-  AddForward(server, node, "/etcdserverpb.Cluster/MemberList", engine::RequestKind::kMemberList);
-  AddUnimplemented(server, "/etcdserverpb.Cluster/MemberAdd");
-  AddUnimplemented(server, "/etcdserverpb.Cluster/MemberRemove");
-  AddUnimplemented(server, "/etcdserverpb.Cluster/MemberUpdate");
-  AddUnimplemented(server, "/etcdserverpb.Cluster/MemberPromote");
+using engine::RequestKind;
+
+absl::Status Malformed() {
+  return absl::InternalError("grpc: error unmarshalling request: malformed membership request");
+}
+
+// As etcd keeps a member's URLs: at least one, sorted.
+absl::StatusOr<std::vector<config::Url>> ParsePeerUrls(
+    const google::protobuf::RepeatedPtrField<std::string>& texts) {
+  std::vector<config::Url> urls;
+  for (const std::string& text : texts) {
+    absl::StatusOr<config::Url> url = config::ParseUrl(absl::StripAsciiWhitespace(text));
+    if (!url.ok()) break;
+    urls.push_back(*std::move(url));
+  }
+  if (urls.empty() || static_cast<int>(urls.size()) != texts.size()) {
+    return absl::InvalidArgumentError("etcdserver: given member URLs are invalid");
+  }
+  std::sort(urls.begin(), urls.end(),
+            [](const auto& a, const auto& b) { return a.ToString() < b.ToString(); });
+  return urls;
+}
+
+// The new member gets its id here: it is a hash of its URLs and of the moment.
+void MemberAdd(grpc::Server* server, node::Node* node, io::Loop* loop, grpc::Call* call,
+               const Bytes& body) {
+  etcdserverpb::MemberAddRequest request;
+  if (!request.ParseFromArray(body.data(), static_cast<int>(body.size()))) {
+    return call->Finish(Malformed());
+  }
+  const absl::StatusOr<std::vector<config::Url>> urls = ParsePeerUrls(request.peerurls());
+  if (!urls.ok()) return call->Finish(urls.status());
+  etcdserverpb::Member member;
+  const int64_t now = loop->WallNow().unix_millis() / 1000;
+  member.set_id(config::AddedMemberId(*urls, now).value());
+  for (const config::Url& url : *urls) member.add_peerurls(url.ToString());
+  member.set_islearner(request.islearner());
+  Forward(server, node, call, RequestKind::kMemberAdd, Bytes::Copy(member.SerializeAsString()));
+}
+
+// etcd takes any text for a URL here and is brought down by it.
+void MemberUpdate(grpc::Server* server, node::Node* node, grpc::Call* call, Bytes body) {
+  etcdserverpb::MemberUpdateRequest request;
+  if (!request.ParseFromArray(body.data(), static_cast<int>(body.size()))) {
+    return call->Finish(Malformed());
+  }
+  const absl::StatusOr<std::vector<config::Url>> urls = ParsePeerUrls(request.peerurls());
+  if (!urls.ok()) return call->Finish(urls.status());
+  Forward(server, node, call, RequestKind::kMemberUpdate, std::move(body));
+}
+
+}  // namespace
+
+void AddCluster(grpc::Server* server, node::Node* node, io::Loop* loop) {
+  AddForward(server, node, "/etcdserverpb.Cluster/MemberList", RequestKind::kMemberList);
+  AddForward(server, node, "/etcdserverpb.Cluster/MemberRemove", RequestKind::kMemberRemove);
+  AddForward(server, node, "/etcdserverpb.Cluster/MemberPromote", RequestKind::kMemberPromote);
+  server->AddUnary("/etcdserverpb.Cluster/MemberAdd",
+                   [server, node, loop](grpc::Call* call, const Bytes& body) {
+                     MemberAdd(server, node, loop, call, body);
+                   });
+  server->AddUnary("/etcdserverpb.Cluster/MemberUpdate",
+                   [server, node](grpc::Call* call, Bytes body) {
+                     MemberUpdate(server, node, call, std::move(body));
+                   });
 }
 
 }  // namespace quorate::services

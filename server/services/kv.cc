@@ -1,6 +1,7 @@
 #include "server/services/kv.h"
 
 #include "server/services/forward.h"
+#include "server/services/range_stream.h"
 
 namespace quorate::services {
 
@@ -12,7 +13,7 @@ void AddKv(grpc::Server* server, node::Node* node) {
   AddForward(server, node, "/etcdserverpb.KV/DeleteRange", RequestKind::kDeleteRange);
   AddForward(server, node, "/etcdserverpb.KV/Txn", RequestKind::kTxn);
   AddForward(server, node, "/etcdserverpb.KV/Compact", RequestKind::kCompact);
-  AddUnimplemented(server, "/etcdserverpb.KV/RangeStream", grpc::MethodKind::kServerStream);
+  AddRangeStream(server, node);
 }
 
 }  // namespace quorate::services

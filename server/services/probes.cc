@@ -21,14 +21,6 @@ Bytes ReadRequest(bool serializable) {
   return Bytes::Copy(request.SerializeAsString());
 }
 
-http1::Response HealthResponse(absl::string_view failure) {
-  std::string json =
-      failure.empty() ? "{\"health\":\"true\",\"reason\":" : "{\"health\":\"false\",\"reason\":";
-  log::AppendJsonString(failure, &json);
-  json += "}";
-  return http1::Response::Json(failure.empty() ? 200 : 503, json);
-}
-
 }  // namespace
 
 // The checks of one request, run one after another.
@@ -38,40 +30,93 @@ struct Probes::Run {
   size_t next = 0;
   bool failed = false;
   std::string lines;
-
-  void Note(absl::string_view name, const absl::Status& status) {
-    if (status.ok()) {
-      absl::StrAppend(&lines, "[+]", name, " ok\n");
-    } else {
-      failed = true;
-      absl::StrAppend(&lines, "[-]", name, " failed: ", status.message(), "\n");
-    }
-  }
 };
 
-Probes::Probes(http1::Server* server, node::Node* node, metrics::Registry* metrics) : node_(node) {
+Probes::Probes(node::Node* node, metrics::Registry* metrics)
+    : node_(node),
+      metrics_(metrics),
+      health_successes_(metrics->AddCounter("etcd_server_health_success",
+                                            "The total number of successful health checks")),
+      health_failures_(metrics->AddCounter("etcd_server_health_failures",
+                                           "The total number of failed health checks")),
+      scrapes_(metrics->AddCounter("promhttp_metric_handler_requests_total",
+                                   "Total number of scrapes by HTTP status code.",
+                                   {{"code", "200"}})) {
+  // Of the scrape that asks.
+  metrics
+      ->AddGauge("promhttp_metric_handler_requests_in_flight",
+                 "Current number of scrapes being served.")
+      ->Set(1);
+}
+
+void Probes::AddCheckMetrics(const NamedCheck& check) {
+  const std::string name(check.name);
+  const std::string type(check.type);
+  CheckMetrics& of = check_metrics_[{check.type, check.name}];
+  of.healthy =
+      metrics_->AddGauge("etcd_server_healthcheck", "The result of each kind of healthcheck.",
+                         {{"name", name}, {"type", type}});
+  const auto count = [&](const char* status) {
+    return metrics_->AddCounter("etcd_server_healthchecks_total",
+                                "The total number of each kind of healthcheck.",
+                                {{"name", name}, {"status", status}, {"type", type}});
+  };
+  of.successes = count("success");
+  of.errors = count("error");
+}
+
+void Probes::Note(const NamedCheck& check, const absl::Status& status, Run* run) {
+  const CheckMetrics& of = check_metrics_.at({check.type, check.name});
+  of.healthy->Set(status.ok() ? 1 : 0);
+  (status.ok() ? of.successes : of.errors)->Add();
+  if (status.ok()) {
+    absl::StrAppend(&run->lines, "[+]", check.name, " ok\n");
+  } else {
+    run->failed = true;
+    absl::StrAppend(&run->lines, "[-]", check.name, " failed: ", status.message(), "\n");
+  }
+}
+
+http1::Response Probes::HealthResponse(absl::string_view failure) {
+  (failure.empty() ? health_successes_ : health_failures_)->Add();
+  std::string json =
+      failure.empty() ? "{\"health\":\"true\",\"reason\":" : "{\"health\":\"false\",\"reason\":";
+  log::AppendJsonString(failure, &json);
+  json += "}";
+  return http1::Response::Json(failure.empty() ? 200 : 503, json);
+}
+
+void Probes::AddProbes(http1::Server* server) {
   server->Route({"GET"}, "/health",
                 [this](const http1::ExchangePtr& exchange) { AnswerHealth(exchange); });
-  AddChecks(server, "/livez", {{"serializable_read", Check::kSerializableRead}});
+  AddChecks(server, "/livez", {{"serializable_read", Check::kSerializableRead, "livez"}});
   AddChecks(server, "/readyz",
-            {{"data_corruption", Check::kDataCorruption},
-             {"serializable_read", Check::kSerializableRead},
-             {"linearizable_read", Check::kLinearizableRead},
-             {"non_learner", Check::kNonLearner}});
-  server->Route({"GET"}, "/version", [node](const http1::ExchangePtr& exchange) {
+            {{"data_corruption", Check::kDataCorruption, "readyz"},
+             {"serializable_read", Check::kSerializableRead, "readyz"},
+             {"linearizable_read", Check::kLinearizableRead, "readyz"},
+             {"non_learner", Check::kNonLearner, "readyz"}});
+  server->Route({"GET"}, "/metrics",
+                [this](const http1::ExchangePtr& exchange) { AnswerMetrics(exchange); });
+}
+
+void Probes::AnswerMetrics(const http1::ExchangePtr& exchange) {
+  http1::Response response;
+  response.fields.Add("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+  response.body.push_back(Bytes::Copy(metrics_->Text()));
+  scrapes_->Add();
+  exchange->Respond(std::move(response));
+}
+
+void Probes::AddVersion(http1::Server* server) {
+  server->Route({"GET"}, "/version", [node = node_](const http1::ExchangePtr& exchange) {
     exchange->Respond(http1::Response::Json(200, config::VersionJson(node->cluster_version())));
-  });
-  server->Route({"GET"}, "/metrics", [metrics](const http1::ExchangePtr& exchange) {
-    http1::Response response;
-    response.fields.Add("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
-    response.body.push_back(Bytes::Copy(metrics->Text()));
-    exchange->Respond(std::move(response));
   });
 }
 
 void Probes::AddChecks(http1::Server* server, const std::string& path,
                        std::vector<NamedCheck> checks) {
   for (const NamedCheck& check : checks) {
+    AddCheckMetrics(check);
     server->Route(
         {"GET"}, absl::StrCat(path, "/", check.name),
         [this, check](const http1::ExchangePtr& exchange) { AnswerChecks(exchange, {check}); });
@@ -97,7 +142,7 @@ void Probes::AnswerHealth(const http1::ExchangePtr& exchange) {
     exchange->Respond(HealthResponse("RAFT NO LEADER"));
     return;
   }
-  Read(exchange, serializable, [exchange](const absl::Status& status) {
+  Read(exchange, serializable, [this, exchange](const absl::Status& status) {
     exchange->Respond(
         HealthResponse(status.ok() ? "" : absl::StrCat("RANGE ERROR:", status.message())));
   });
@@ -120,19 +165,21 @@ void Probes::NextCheck(const std::shared_ptr<Run>& run) {
     const NamedCheck& check = run->checks[run->next++];
     switch (check.check) {
       case Check::kDataCorruption:
-        run->Note(check.name, HasCorruptAlarm() ? absl::DataLossError("alarm activated: CORRUPT")
-                                                : absl::OkStatus());
+        Note(check,
+             HasCorruptAlarm() ? absl::DataLossError("alarm activated: CORRUPT") : absl::OkStatus(),
+             run.get());
         break;
       case Check::kNonLearner:
-        run->Note(check.name, node_->status().is_learner
-                                  ? absl::FailedPreconditionError("not supported for learner")
-                                  : absl::OkStatus());
+        Note(check,
+             node_->status().is_learner ? absl::FailedPreconditionError("not supported for learner")
+                                        : absl::OkStatus(),
+             run.get());
         break;
       case Check::kSerializableRead:
       case Check::kLinearizableRead:
         return Read(run->exchange, check.check == Check::kSerializableRead,
-                    [this, run, name = check.name](const absl::Status& status) {
-                      run->Note(name, status);
+                    [this, run, check](const absl::Status& status) {
+                      Note(check, status, run.get());
                       NextCheck(run);
                     });
     }

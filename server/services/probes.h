@@ -3,8 +3,10 @@
 #ifndef QUORATE_SERVER_SERVICES_PROBES_H_
 #define QUORATE_SERVER_SERVICES_PROBES_H_
 
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -16,10 +18,14 @@ namespace quorate::services {
 
 class Probes {
  public:
-  // Adds the routes; everything borrowed outlives the server's last exchange.
-  Probes(http1::Server* server, node::Node* node, metrics::Registry* metrics);
+  // Both are borrowed, and outlive the last exchange of every server, as this does.
+  Probes(node::Node* node, metrics::Registry* metrics);
   Probes(const Probes&) = delete;
   Probes& operator=(const Probes&) = delete;
+
+  // Adds /health, /livez, /readyz and /metrics.
+  void AddProbes(http1::Server* server);
+  void AddVersion(http1::Server* server);
 
  private:
   // One named condition of /livez or /readyz.
@@ -27,9 +33,21 @@ class Probes {
   struct NamedCheck {
     absl::string_view name;
     Check check;
+    absl::string_view type;  // "livez" or "readyz"
   };
   struct Run;
 
+  // Metrics of one check: the last outcome, and how often it was so.
+  struct CheckMetrics {
+    metrics::Gauge* healthy = nullptr;
+    metrics::Counter* successes = nullptr;
+    metrics::Counter* errors = nullptr;
+  };
+
+  void AddCheckMetrics(const NamedCheck& check);
+  void Note(const NamedCheck& check, const absl::Status& status, Run* run);
+  http1::Response HealthResponse(absl::string_view failure);
+  void AnswerMetrics(const http1::ExchangePtr& exchange);
   void AnswerHealth(const http1::ExchangePtr& exchange);
   void AnswerChecks(const http1::ExchangePtr& exchange, std::vector<NamedCheck> checks);
   void AddChecks(http1::Server* server, const std::string& path, std::vector<NamedCheck> checks);
@@ -40,6 +58,11 @@ class Probes {
             std::function<void(const absl::Status&)> done);
 
   node::Node* const node_;
+  metrics::Registry* const metrics_;
+  metrics::Counter* const health_successes_;
+  metrics::Counter* const health_failures_;
+  metrics::Counter* const scrapes_;
+  std::map<std::pair<absl::string_view, absl::string_view>, CheckMetrics> check_metrics_;
 };
 
 }  // namespace quorate::services

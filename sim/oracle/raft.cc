@@ -7,6 +7,9 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/prng.h"
+#include "engine/raft/codec.h"
+#include "engine/raft/conf_change.h"
+#include "engine/replica/membership_change.h"
 #include "sim/history.h"
 
 namespace quorate::sim {
@@ -37,8 +40,12 @@ uint64_t ChainOf(uint64_t before, const raft::Entry& entry) {
 
 }  // namespace
 
-RaftOracle::RaftOracle(Judge* judge, std::vector<MemberId> ids, CommitSink on_commit)
-    : judge_(judge), on_commit_(std::move(on_commit)), members_(ids.size() + 1) {
+RaftOracle::RaftOracle(Judge* judge, std::vector<MemberId> ids, size_t founders,
+                       CommitSink on_commit)
+    : judge_(judge),
+      on_commit_(std::move(on_commit)),
+      members_(ids.size() + 1),
+      founders_(founders) {
   for (size_t i = 0; i < ids.size(); ++i) members_[i + 1].id = ids[i];
   for (Member& member : members_) member.log.push_back(Link{Term(0), kChainStart});
   canonical_.push_back(Committed{Link{Term(0), kChainStart}, Term(0), 0, VirtualTime()});
@@ -71,6 +78,7 @@ void RaftOracle::Observe(VirtualTime when, size_t member, uint64_t incarnation,
   if (applied > m.applied) {
     m.applied = applied;
     CheckAppliedChain(when, member, applied, inspector.applied_chain());
+    if (ConfigAt(applied) != m.config_seen) CheckConfig(when, member, inspector);
   }
 }
 
@@ -121,6 +129,7 @@ void RaftOracle::Restarted(VirtualTime when, size_t member,
   m.term = Term(0);
   m.commit = LogIndex(0);
   m.applied = LogIndex(0);
+  m.config_seen = 0;
   m.leads = false;
   m.led_term = Term(0);
   m.cuts.clear();
@@ -170,16 +179,12 @@ void RaftOracle::CheckPromises(VirtualTime when, size_t member,
 void RaftOracle::CheckQuorumHolds(VirtualTime when, size_t member) {
   const Committed& last = canonical_.back();
   const LogIndex index(canonical_.size() - 1);
-  if (index.value() < members_.size()) return;  // what the founders write by themselves
-  size_t holders = 0;
-  for (size_t m = 1; m < members_.size(); ++m) {
-    if (Holds(members_[m], index, last.link.chain)) ++holders;
-  }
-  if (holders > (members_.size() - 1) / 2) return;
+  if (index.value() <= founders_) return;  // what the founders write by themselves
+  if (IsQuorum(index, [&](const Member& m) { return Holds(m, index, last.link.chain); })) return;
   judge_->Report(Rule::kCommitDurability, when,
                  absl::StrCat("entry ", index.value(), " (term ", last.link.term.value(),
-                              ") was committed, but after the restart of ", Name(member), " only ",
-                              holders, " of ", members_.size() - 1, " members hold it"),
+                              ") was committed, but after the restart of ", Name(member),
+                              " no majority of the voters holds it"),
                  {absl::StrCat(Describe(last.when), " ", Name(last.member), " committed index ",
                                index.value())});
 }
@@ -360,14 +365,60 @@ void RaftOracle::AdvanceCommit(VirtualTime when, size_t member, LogIndex commit,
   CheckCommitted(when, member, LogIndex(known));
   for (size_t i = canonical_.size(); i <= commit.value(); ++i) {
     canonical_.push_back(Committed{m.log[i], m.term, member, when});
-    if (on_commit_ == nullptr) continue;
     const std::optional<raft::Entry> entry = inspector.EntryAt(LogIndex(i));
-    if (entry.has_value()) on_commit_(when, *entry);
+    if (!entry.has_value()) continue;
+    if (entry->type == raft::EntryType::kConfChange) FollowConfig(*entry);
+    if (on_commit_ != nullptr) on_commit_(when, *entry);
   }
-  if (commit.value() > known) {
-    CheckQuorumAcknowledged(when, member, commit, inspector.conf_state());
-  }
+  if (commit.value() > known) CheckQuorumAcknowledged(when, member, commit);
   m.commit = commit;
+}
+
+// What the entry makes of the configuration: nothing, if the members do not allow it.
+void RaftOracle::FollowConfig(const raft::Entry& entry) {
+  const absl::StatusOr<raft::ConfChange> change = raft::DecodeConfChange(entry.data);
+  if (!change.ok()) return;
+  const absl::StatusOr<membership::Change> asked = engine::MembershipChange(*change);
+  if (!asked.ok() || !membership_.Check(*asked).ok()) return;
+  absl::StatusOr<raft::ChangedConfig> changed =
+      raft::ApplyChange(configs_.back().state, raft::ToV2(*change));
+  if (!changed.ok()) return;
+  membership_.Apply(*asked);
+  configs_.push_back({entry.index, std::move(changed->config)});
+}
+
+size_t RaftOracle::ConfigAt(LogIndex index) const {
+  size_t at = configs_.size() - 1;
+  while (at > 0 && configs_[at].index > index) --at;
+  return at;
+}
+
+// A leader counts by the configuration that it has applied: the last one, or that before,
+// since only one change may be on its way.
+bool RaftOracle::IsQuorum(LogIndex index, const std::function<bool(const Member&)>& holds) const {
+  const size_t last = ConfigAt(index);
+  for (const size_t at : {last, last == 0 ? last : last - 1}) {
+    const std::vector<MemberId>& voters = configs_[at].state.voters;
+    const auto holders = std::count_if(members_.begin() + 1, members_.end(), [&](const Member& m) {
+      return std::find(voters.begin(), voters.end(), m.id) != voters.end() && holds(m);
+    });
+    if (static_cast<size_t>(holders) > voters.size() / 2) return true;
+  }
+  return false;
+}
+
+// Members that applied the same entries count by the same configuration.
+void RaftOracle::CheckConfig(VirtualTime when, size_t member,
+                             const engine::ReplicaInspector& inspector) {
+  Member& m = members_[member];
+  m.config_seen = ConfigAt(m.applied);
+  judge_->Checked(Rule::kStateMachineSafety);
+  if (inspector.conf_state() == configs_[m.config_seen].state) return;
+  judge_->Report(
+      Rule::kStateMachineSafety, when,
+      absl::StrCat(Name(member), " has applied index ", m.applied.value(),
+                   " and works with configuration ", raft::Describe(inspector.conf_state()),
+                   ", but the log makes ", raft::Describe(configs_[m.config_seen].state)));
 }
 
 // R5, by the chain: one comparison covers everything up to the index.
@@ -392,29 +443,21 @@ void RaftOracle::CheckCommitted(VirtualTime when, size_t member, LogIndex index)
 
 // R6: an entry becomes committed only once a quorum holds it, and, where messages are
 // seen, once a quorum has acknowledged it (the committing leader counts for itself).
-void RaftOracle::CheckQuorumAcknowledged(VirtualTime when, size_t member, LogIndex index,
-                                         const raft::ConfState& configuration) {
+void RaftOracle::CheckQuorumAcknowledged(VirtualTime when, size_t member, LogIndex index) {
   judge_->Checked(Rule::kCommitDurability);
-  const uint64_t chain = canonical_[index.value()].link.chain;
-  const auto count = [&](const std::vector<MemberId>& voters) {
-    size_t holders = 0;
-    for (size_t m = 1; m < members_.size(); ++m) {
-      const Member& other = members_[m];
-      if (std::find(voters.begin(), voters.end(), other.id) == voters.end()) continue;
-      const bool acknowledged = !saw_sends_ || other.acknowledged >= index || m == member;
-      if (acknowledged && Holds(other, index, chain)) ++holders;
-    }
-    return holders;
-  };
   // The founders' entries are committed before anybody else has started.
-  if (index.value() < members_.size()) return;
-  const size_t holders = count(configuration.voters);
-  if (holders > configuration.voters.size() / 2) return;
+  if (index.value() <= founders_) return;
+  const uint64_t chain = canonical_[index.value()].link.chain;
+  const Member* const self = &members_[member];
+  const auto holds = [&](const Member& m) {
+    const bool acknowledged = !saw_sends_ || m.acknowledged >= index || &m == self;
+    return acknowledged && Holds(m, index, chain);
+  };
+  if (IsQuorum(index, holds)) return;
   judge_->Report(Rule::kCommitDurability, when,
                  absl::StrCat(Name(member), " committed index ", index.value(), " of term ",
-                              canonical_[index.value()].link.term.value(), " while only ", holders,
-                              " of ", configuration.voters.size(),
-                              " voters had acknowledged it: that is no majority"));
+                              canonical_[index.value()].link.term.value(),
+                              " while no majority of the voters had acknowledged it"));
 }
 
 void RaftOracle::CheckAppliedChain(VirtualTime when, size_t member, LogIndex applied,

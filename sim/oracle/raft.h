@@ -19,6 +19,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "base/strong_int.h"
+#include "engine/membership/membership.h"
 #include "engine/raft/message.h"
 #include "engine/raft/types.h"
 #include "engine/replica/inspector.h"
@@ -33,8 +34,12 @@ class RaftOracle {
   // committed it.
   using CommitSink = std::function<void(VirtualTime when, const raft::Entry& entry)>;
 
-  // Members are 1 .. ids.size(), with these identities.
-  RaftOracle(Judge* judge, std::vector<MemberId> ids, CommitSink on_commit);
+  // Members are 1 .. ids.size(), with these identities; 0 = not known yet. The first
+  // `founders` of them write the first entries of the log, each by itself.
+  RaftOracle(Judge* judge, std::vector<MemberId> ids, size_t founders, CommitSink on_commit);
+
+  // Before the member's first start.
+  void SetId(size_t member, MemberId id) { members_[member].id = id; }
 
   // A member as it is now. The first call with a new incarnation is a restart: the log
   // is what its disk gave back.
@@ -71,6 +76,7 @@ class RaftOracle {
     Term term;
     LogIndex commit;
     LogIndex applied;
+    size_t config_seen = 0;  // in configs_, the one that was compared last
     bool leads = false;
     Term led_term;
     // What the member promised to others, over all its lives.
@@ -98,8 +104,13 @@ class RaftOracle {
   void AdvanceCommit(VirtualTime when, size_t member, LogIndex commit,
                      const engine::ReplicaInspector& inspector);
   void CheckCommitted(VirtualTime when, size_t member, LogIndex index);
-  void CheckQuorumAcknowledged(VirtualTime when, size_t member, LogIndex index,
-                               const raft::ConfState& configuration);
+  void CheckQuorumAcknowledged(VirtualTime when, size_t member, LogIndex index);
+  // The configuration that the entry at `index` and those after it are subject to.
+  size_t ConfigAt(LogIndex index) const;
+  // Whether a majority of the voters that decided about `index` is among the holders.
+  bool IsQuorum(LogIndex index, const std::function<bool(const Member&)>& holds) const;
+  void FollowConfig(const raft::Entry& entry);
+  void CheckConfig(VirtualTime when, size_t member, const engine::ReplicaInspector& inspector);
   void CheckAppliedChain(VirtualTime when, size_t member, LogIndex applied, uint64_t chain);
   bool Holds(const Member& member, LogIndex index, uint64_t chain) const;
   void Vote(VirtualTime when, size_t member, Term term, MemberId candidate);
@@ -108,6 +119,14 @@ class RaftOracle {
   const CommitSink on_commit_;
   std::vector<Member> members_;       // [0] unused
   std::vector<Committed> canonical_;  // [index]
+  const size_t founders_;
+  // Raft's configuration after each committed entry that changed it; [0]: before the first.
+  struct Config {
+    LogIndex index;
+    raft::ConfState state;
+  };
+  std::vector<Config> configs_ = std::vector<Config>(1);
+  membership::Membership membership_;  // that those entries make
   std::map<Term, Leader> leaders_;
   absl::flat_hash_map<std::pair<LogIndex, Term>, uint64_t> chains_;            // lookup only
   absl::flat_hash_map<LogIndex, std::pair<uint64_t, size_t>> applied_chains_;  // lookup only

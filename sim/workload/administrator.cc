@@ -27,7 +27,7 @@ Administrator::Administrator(const Context& context, HostId host, const io::Env&
 void Administrator::PlanNext() { timer_->Set(loop_->Now() + prng_.Exponential(kMeanPause)); }
 
 void Administrator::Next() {
-  const auto member = static_cast<size_t>(prng_.Below(cluster_->size())) + 1;
+  const size_t member = cluster_->PickActive(&prng_);
   if (prng_.Chance(1, 2)) {
     AddUser(member);
   } else {

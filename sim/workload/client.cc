@@ -55,13 +55,14 @@ Client::Client(const Context& context, uint32_t number, HostId host, const io::E
       timeout_timer_(env.loop->NewTimer([this] { OnTimeout(); })),
       generator_(context.seed, number, options.workload),
       prng_(NamedDraw(context.seed, HashName("client"), HashName("choices"), number)) {
-  member_ = static_cast<size_t>(prng_.Below(cluster->size())) + 1;
+  member_ = cluster->PickActive(&prng_);
 }
 
 void Client::Start() { PlanNext(); }
 
 void Client::BeginProbe() {
-  for (size_t m = 1; m <= cluster_->size(); ++m) unproven_.insert(m);
+  const std::vector<size_t>& members = cluster_->active();
+  unproven_.insert(members.begin(), members.end());
 }
 
 void Client::PlanNext() {
@@ -97,7 +98,7 @@ void Client::AskFresh() {
   prng_ = Prng(Mix64(stream ^ number));
   workload_ = nullptr;
   if (!reduction_.Keeps(number_, number)) return PlanNext();
-  if (prng_.Chance(1, 20)) member_ = static_cast<size_t>(prng_.Below(cluster_->size())) + 1;
+  if (prng_.Chance(1, 20)) member_ = cluster_->PickActive(&prng_);
   if (!workloads_.empty() && prng_.Chance(options_.kinds_percent, 100)) {
     workload_ = workloads_[prng_.Below(workloads_.size())];
     return Ask(workload_->Next(number_, &prng_));
@@ -170,7 +171,7 @@ void Client::End(Outcome outcome, Result result, std::string error) {
                        prng_.Chance(options_.retry_percent, 100);
     if (again) retry_ = call.request;
     if (outcome == Outcome::kUnknown) ++unknown_;
-    member_ = static_cast<size_t>(prng_.Below(cluster_->size())) + 1;
+    member_ = cluster_->PickActive(&prng_);
   }
   PlanNext();
 }

@@ -38,7 +38,7 @@ void Watcher::Open() {
   heard_ = false;
   if (historian_ && wanders_) BeginElsewhere();
   oracle_->OnOpen();
-  const auto member = static_cast<size_t>(prng_.Below(cluster_->size())) + 1;
+  const size_t member = cluster_->PickActive(&prng_);
   context_.Record(host_, kOpen, member, static_cast<uint64_t>(oracle_->next_revision()));
   const bool notify = prng_.Chance(1, 2);
   port_->OpenWatch(member, EncodeWatchCreate(key_, range_end_, oracle_->next_revision(), notify),

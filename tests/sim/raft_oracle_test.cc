@@ -51,12 +51,15 @@ class FakeMember final : public engine::ReplicaInspector {
 class RaftOracleTest : public testing::Test {
  protected:
   RaftOracleTest()
-      : oracle_(&judge_, {MemberId(1), MemberId(2), MemberId(3)},
+      : oracle_(&judge_, {MemberId(1), MemberId(2), MemberId(3)}, /*founders=*/3,
                 [this](VirtualTime, const raft::Entry& entry) { committed_.push_back(entry); }) {
     for (size_t m = 1; m <= 3; ++m) {
       FakeMember& member = members_[m];
       member.configuration.voters = {MemberId(1), MemberId(2), MemberId(3)};
-      for (int i = 0; i < 3; ++i) member.Append(1, "founders");
+      member.log = engine::Replica::Bootstrap({{MemberId(1), "m1", {"http://m1:1"}},
+                                               {MemberId(2), "m2", {"http://m2:1"}},
+                                               {MemberId(3), "m3", {"http://m3:1"}}})
+                       .entries;
       member.state.term = Term(1);
       member.state.commit = LogIndex(3);
       See(m);
@@ -314,6 +317,16 @@ TEST_F(RaftOracleTest, MembersApplyTheSame) {
   See(1);
   members_[2].applied_index = LogIndex(3);
   members_[2].chain = 18;
+  See(2);
+  EXPECT_EQ(Verdict(), Rule::kStateMachineSafety);
+}
+
+TEST_F(RaftOracleTest, AMemberCountsByTheConfigurationThatItsEntriesMake) {
+  members_[1].applied_index = LogIndex(3);
+  See(1);
+  EXPECT_TRUE(judge_.clean());
+  members_[2].applied_index = LogIndex(3);
+  members_[2].configuration.voters = {MemberId(1), MemberId(2)};
   See(2);
   EXPECT_EQ(Verdict(), Rule::kStateMachineSafety);
 }

@@ -422,10 +422,8 @@ TEST_F(ReplicaAuthTest, ALeaseIsForThoseWhoMayHaveItsKeys) {
 // The leader needs nobody's permission to end a lease.
 TEST_F(ReplicaAuthTest, LeasesExpireAllTheSame) {
   const Credentials alice = LogIn("alice");
-  ASSERT_TRUE(
-      cluster_.Call(1, RequestKind::kLeaseGrant, engine::Grant(7, 3), alice).status.ok());
-  ASSERT_TRUE(
-      cluster_.Call(1, RequestKind::kPut, PutWithLease("a1", "v", 7), alice).status.ok());
+  ASSERT_TRUE(cluster_.Call(1, RequestKind::kLeaseGrant, engine::Grant(7, 3), alice).status.ok());
+  ASSERT_TRUE(cluster_.Call(1, RequestKind::kPut, PutWithLease("a1", "v", 7), alice).status.ok());
   cluster_.Run(Milliseconds(3500));
   EXPECT_EQ(cluster_[1].status().leases, 0u);
   EXPECT_EQ(cluster_[1].status().keys, 0u);
@@ -439,8 +437,8 @@ TEST_F(ReplicaAuthTest, AnybodyMaySeeAlarmsAndRootRaisesThem) {
   const Credentials alice = LogIn("alice");
   EXPECT_EQ(status({}), UserEmptyError());
   EXPECT_TRUE(status(alice).ok());
-  for (const auto action : {etcdserverpb::AlarmRequest::ACTIVATE,
-                            etcdserverpb::AlarmRequest::DEACTIVATE}) {
+  for (const auto action :
+       {etcdserverpb::AlarmRequest::ACTIVATE, etcdserverpb::AlarmRequest::DEACTIVATE}) {
     alarm.set_action(action);
     alarm.set_alarm(etcdserverpb::NOSPACE);
     EXPECT_EQ(status(alice), PermissionDeniedError());

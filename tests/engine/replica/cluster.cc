@@ -29,7 +29,7 @@ Cluster::Cluster(int size, std::function<void(Config*)> configure)
 }
 
 void Cluster::Start(int member) {
-  Node& node = nodes_.at(member);
+  Node& node = nodes_[member];
   Config config;
   config.cluster_id = ClusterId(77);
   config.member_id = MemberId(static_cast<uint64_t>(member));
@@ -148,7 +148,7 @@ bool Cluster::PassOn() {
     const auto [from, forward] = std::move(forwards_.front());
     forwards_.pop_front();
     const int to = static_cast<int>(forward.to.value());
-    if (nodes_.at(from).isolated || nodes_.at(to).isolated || !alive(to)) continue;
+    if (Apart(from, to)) continue;
     const RequestToken token(++last_token_);
     passed_[token] = {from, forward.token, forward.attempt};
     Step(to, ClientRequest{token, PeerKindOf(forward.kind), forward.body});
@@ -173,7 +173,7 @@ void Cluster::Settle() {
       busy = true;
       const int from = static_cast<int>(message.from.value());
       const int to = static_cast<int>(message.to.value());
-      if (nodes_.at(from).isolated || nodes_.at(to).isolated || !alive(to)) continue;
+      if (Apart(from, to)) continue;
       Step(to, PeerMessage{message});
     }
     busy |= Carry();
@@ -189,7 +189,7 @@ bool Cluster::Carry() {
   snapshots_.pop_front();
   const int from = static_cast<int>(snapshot.message.from.value());
   const int to = static_cast<int>(snapshot.message.to.value());
-  const bool ok = !nodes_.at(from).isolated && !nodes_.at(to).isolated && alive(to);
+  const bool ok = !Apart(from, to);
   if (ok) Step(to, SnapshotReceived{std::move(snapshot.message), std::move(snapshot.image)});
   if (alive(from)) Step(from, SnapshotSent{MemberId(static_cast<uint64_t>(to)), ok});
   return true;
@@ -280,6 +280,14 @@ void Cluster::Crash(int member) {
 }
 
 void Cluster::Restart(int member) { Start(member); }
+void Cluster::Join(int member) { Start(member); }
+void Cluster::Forget(int member) { nodes_.erase(member); }
+bool Cluster::Apart(int from, int to) const {
+  const auto a = nodes_.find(from);
+  const auto b = nodes_.find(to);
+  if (a == nodes_.end() || b == nodes_.end()) return true;
+  return a->second.isolated || b->second.isolated || b->second.replica == nullptr;
+}
 void Cluster::HoldDisk(int member, bool held) { nodes_.at(member).disk_held = held; }
 void Cluster::Isolate(int member, bool isolated) { nodes_.at(member).isolated = isolated; }
 

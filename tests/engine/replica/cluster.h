@@ -54,6 +54,8 @@ class Cluster {
   void Step(int member, decltype(Input::event) event);
   void Crash(int member);    // loses what is not durable
   void Restart(int member);  // from its disk
+  void Join(int member);     // a new one, with an empty disk
+  void Forget(int member);   // it is gone for good
   void HoldDisk(int member, bool held);
   void Isolate(int member, bool isolated);
   // While held, checkpoints are not finished; then they succeed or fail.
@@ -92,6 +94,7 @@ class Cluster {
   };
 
   void Start(int member);
+  bool Apart(int from, int to) const;
   bool WorkOnce(int member);
   bool PassOn();
   void Collect(int member);

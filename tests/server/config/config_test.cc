@@ -52,7 +52,13 @@ TEST(UrlTest, ErrorsNameTheText) {
                           "http://::1:2379", "http://[::1:2379", "http://a:99999999999999999999"}) {
     EXPECT_THAT(UrlError(bad), HasSubstr("host:port")) << bad;
   }
-  EXPECT_THAT(UrlError("https://a:1"), HasSubstr("not supported yet"));
+  EXPECT_THAT(UrlError("unixs://a:1"), HasSubstr("not supported yet"));
+}
+
+TEST(UrlTest, HttpsIsSecure) {
+  EXPECT_TRUE(ParseUrl("HTTPS://a:1")->secure());
+  EXPECT_EQ(ParseUrl("https://[::1]:2")->ToString(), "https://[::1]:2");
+  EXPECT_FALSE(ParseUrl("http://a:1")->secure());
 }
 
 TEST(UrlTest, ListsAreSortedAndNeverEmpty) {
@@ -215,7 +221,6 @@ TEST(EnvironmentTest, ContradictionsAreRefused) {
             "invalid value \"soon\" for ETCD_HEARTBEAT_INTERVAL: not a whole number");
   EXPECT_THAT(error({}, {"ETCD_LISTEN_CLIENT_URLS=http://127.0.0.1:1"}),
               HasSubstr("--advertise-client-urls is required"));
-  EXPECT_THAT(error({}, {"ETCD_CONFIG_FILE=/etc/etcd.yml"}), HasSubstr("ETCD_CONFIG_FILE"));
 }
 
 TEST(FlagsTest, Auth) {
@@ -241,6 +246,49 @@ TEST(FlagsTest, Auth) {
   EXPECT_THAT(ErrorOf({"--bcrypt-cost=-1"}), HasSubstr("--bcrypt-cost"));
 }
 
+TEST(FlagsTest, Tls) {
+  // As kubeadm writes them.
+  const auto line = Parse(
+      {"--cert-file=/pki/server.crt", "--key-file=/pki/server.key", "--client-cert-auth=true",
+       "--trusted-ca-file=/pki/ca.crt", "--peer-cert-file=/pki/peer.crt",
+       "--peer-key-file=/pki/peer.key", "--peer-client-cert-auth=true",
+       "--peer-trusted-ca-file=/pki/ca.crt", "--listen-client-urls=https://127.0.0.1:2379",
+       "--advertise-client-urls=https://127.0.0.1:2379", "--cipher-suites=A,B",
+       "--tls-max-version=TLS1.3", "--peer-cert-allowed-cn=m1,m2", "--client-crl-file=/pki/crl"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  const TlsSettings& client = line->config.client_tls;
+  EXPECT_EQ(client.cert_file, "/pki/server.crt");
+  EXPECT_EQ(client.trusted_ca_file, "/pki/ca.crt");
+  EXPECT_EQ(client.crl_file, "/pki/crl");
+  EXPECT_TRUE(client.client_cert_auth);
+  EXPECT_THAT(client.cipher_suites, ElementsAre("A", "B"));
+  EXPECT_EQ(client.min_version, TlsVersion::kTls12);
+  EXPECT_EQ(client.max_version, TlsVersion::kTls13);
+  const TlsSettings& peer = line->config.peer_tls;
+  EXPECT_EQ(peer.cert_file, "/pki/peer.crt");
+  EXPECT_TRUE(peer.client_cert_auth);
+  EXPECT_THAT(peer.allowed_cns, ElementsAre("m1", "m2"));
+  EXPECT_THAT(peer.cipher_suites, ElementsAre("A", "B"));
+}
+
+TEST(FlagsTest, TlsSettingsThatContradictEachOther) {
+  EXPECT_THAT(ErrorOf({"--key-file=k"}),
+              HasSubstr("--cert-file and --key-file must both be present"));
+  EXPECT_THAT(ErrorOf({"--peer-cert-file=c"}), HasSubstr("--peer-key-file must both be present"));
+  EXPECT_THAT(ErrorOf({"--peer-client-cert-file=c"}), HasSubstr("both be present or both absent"));
+  EXPECT_THAT(ErrorOf({"--listen-peer-urls=https://127.0.0.1:1"}),
+              HasSubstr("--peer-cert-file, --peer-key-file) must be provided for peer url"));
+  EXPECT_EQ(ErrorOf({"--listen-peer-urls=https://127.0.0.1:1", "--peer-auto-tls"}), "no error");
+  EXPECT_THAT(ErrorOf({"--peer-cert-allowed-cn=a", "--peer-cert-allowed-hostname=b"}),
+              HasSubstr("mutually exclusive"));
+  EXPECT_THAT(ErrorOf({"--tls-min-version=TLS1.3", "--tls-max-version=TLS1.2"}),
+              HasSubstr("--tls-min-version"));
+  EXPECT_THAT(ErrorOf({"--tls-min-version=TLS1.3", "--cipher-suites=A"}),
+              HasSubstr("cipher-suites cannot be configured"));
+  EXPECT_THAT(ErrorOf({"--tls-min-version=TLS1.1"}), HasSubstr("TLS1.2, TLS1.3"));
+  EXPECT_THAT(ErrorOf({"--self-signed-cert-validity=0"}), HasSubstr("must be >0"));
+}
+
 TEST(FlagsTest, HelpAndVersionWinOverWhatFollows) {
   EXPECT_EQ(Parse({"--help", "--bogus"})->action, CommandLine::Action::kShowHelp);
   EXPECT_EQ(Parse({"-h"})->action, CommandLine::Action::kShowHelp);
@@ -260,7 +308,7 @@ TEST(FlagsTest, HelpListsEveryFlag) {
        {"--name", "--data-dir", "--listen-client-urls", "--advertise-client-urls",
         "--listen-peer-urls", "--initial-advertise-peer-urls", "--initial-cluster ",
         "--initial-cluster-token", "--initial-cluster-state", "--heartbeat-interval",
-        "--election-timeout"}) {
+        "--election-timeout", "--wal-dir", "--cors", "--config-file", "--print-config"}) {
     EXPECT_THAT(HelpText(), HasSubstr(flag));
   }
 }

@@ -92,7 +92,8 @@ TEST_F(ProbesTest, MetricsAreThereFromTheFirstScrape) {
   const Answer page = Get("/metrics");
   ASSERT_EQ(page.first, 200);
   for (const char* line :
-       {"etcd_server_has_leader 1\n", "# TYPE etcd_server_proposals_committed_total gauge\n",
+       {"etcd_server_has_leader 1\n",
+        "# TYPE etcd_server_proposals_committed_total gauge\n",
         "# TYPE etcd_server_leader_changes_seen_total counter\n",
         "etcd_disk_wal_fsync_duration_seconds_bucket{le=\"0.001\"} ",
         "etcd_disk_wal_fsync_duration_seconds_bucket{le=\"8.192\"} ",
@@ -100,15 +101,42 @@ TEST_F(ProbesTest, MetricsAreThereFromTheFirstScrape) {
         "grpc_service=\"etcdserverpb.KV\",grpc_type=\"unary\"} 0\n",
         "grpc_server_started_total{grpc_method=\"Watch\",grpc_service=\"etcdserverpb.Watch\","
         "grpc_type=\"bidi_stream\"} 0\n",
-        "etcd_network_peer_sent_bytes_total{To=\"", "etcd_mvcc_db_total_size_in_bytes ",
+        "etcd_network_peer_sent_bytes_total{To=\"",
+        "etcd_mvcc_db_total_size_in_bytes ",
         "etcd_server_version{server_version=\"3.7.1\"} 1\n",
         "etcd_cluster_version{cluster_version=\"3.7\"} 1\n",
-        "etcd_server_quota_backend_bytes 2147483648\n", "etcd_debugging_lease_granted_total 0\n",
-        "etcd_debugging_lease_revoked_total 0\n", "etcd_debugging_lease_renewed_total 0\n",
+        "etcd_server_quota_backend_bytes 2147483648\n",
+        "etcd_debugging_lease_granted_total 0\n",
+        "etcd_debugging_lease_revoked_total 0\n",
+        "etcd_debugging_lease_renewed_total 0\n",
         "etcd_debugging_server_lease_expired_total 0\n",
+        "etcd_disk_backend_commit_duration_seconds_bucket{le=\"8.192\"} 0\n",
+        "etcd_disk_defrag_inflight 0\n",
+        "etcd_server_health_success 0\n",
+        "etcd_server_healthchecks_total{name=\"linearizable_read\",status=\"success\",type="
+        "\"readyz\"} 0\n",
+        "promhttp_metric_handler_requests_total{code=\"200\"} 0\n",
         "etcd_debugging_lease_ttl_total_bucket{le=\"1\"} 0\n",
         "etcd_debugging_lease_ttl_total_bucket{le=\"8388608\"} 0\n"}) {
     EXPECT_THAT(page.second, HasSubstr(line));
+  }
+}
+
+TEST_F(ProbesTest, ChecksAreCounted) {
+  Get("/health");
+  Get("/readyz");
+  Get("/livez/serializable_read");
+  const std::string page = Get("/metrics").second;
+  for (const char* line :
+       {"etcd_server_health_success 1\n", "etcd_server_health_failures 0\n",
+        "etcd_server_healthcheck{name=\"non_learner\",type=\"readyz\"} 1\n",
+        "etcd_server_healthchecks_total{name=\"serializable_read\",status=\"success\","
+        "type=\"readyz\"} 1\n",
+        "etcd_server_healthchecks_total{name=\"serializable_read\",status=\"success\","
+        "type=\"livez\"} 1\n",
+        "etcd_server_healthchecks_total{name=\"serializable_read\",status=\"error\","
+        "type=\"livez\"} 0\n"}) {
+    EXPECT_THAT(page, HasSubstr(line));
   }
 }
 

@@ -269,14 +269,6 @@ TEST(ServerTest, ATakenPortIsNamedAndNothingIsWritten) {
   taken->reset();
 }
 
-TEST(ServerTest, JoiningARunningClusterIsNotThereYet) {
-  TestCluster cluster(1, 1, [](int, config::Config* config) {
-    config->initial_cluster_state = config::ClusterState::kExisting;
-  });
-  cluster.StartAll();
-  EXPECT_THAT(FailureOf(&cluster, 1), HasSubstr("not implemented yet"));
-}
-
 // A short life with a crash; the digest of all that happened in the world.
 uint64_t DigestOfALife(uint64_t seed) {
   TestCluster cluster(3, seed);

@@ -63,7 +63,8 @@ void TestCluster::Start(int number) {
   CHECK(member.server == nullptr);
   member.ready = false;
   member.failure = absl::OkStatus();
-  const io::Env env = member.host->Boot();
+  member.env = member.host->Boot();
+  const io::Env env = member.env;
   server::Options options;
   options.on_ready = [&member] { member.ready = true; };
   options.on_failure = [&member](const absl::Status& why) { member.failure = why; };

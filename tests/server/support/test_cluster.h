@@ -50,6 +50,8 @@ class TestCluster {
   server::Server* server(int member) { return At(member).server.get(); }
   node::Node* node(int member) { return server(member)->node(); }
   sim::Host& host(int member) { return *At(member).host; }
+  // Of its process since the last Start.
+  const io::Env& env(int member) { return At(member).env; }
   config::Config& config(int member) { return At(member).config; }
   bool ready(int member) { return At(member).ready; }
   // Why the server failed; OK if it did not.
@@ -79,6 +81,7 @@ class TestCluster {
   struct Member {
     config::Config config;
     std::unique_ptr<sim::Host> host;
+    io::Env env;
     std::unique_ptr<server::Server> server;
     bool ready = false;
     absl::Status failure;

@@ -1,0 +1,201 @@
+#include <algorithm>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "server/config/flag.h"
+
+namespace quorate::config {
+namespace {
+
+constexpr absl::string_view kOtherStorage = "the storage works otherwise";
+constexpr absl::string_view kAlwaysSafe = "there is no such trade here";
+constexpr absl::string_view kNotThere = "not there yet";
+
+absl::Status Ignore(absl::string_view value, Config* config) {
+  (void)value;
+  (void)config;
+  return absl::OkStatus();
+}
+
+// A setting whose effect cannot be left out in silence: only these values are taken.
+Setter Only(std::vector<absl::string_view> values, absl::string_view why) {
+  return [values = std::move(values), why](absl::string_view value, Config* config) {
+    (void)config;
+    if (std::find(values.begin(), values.end(), value) != values.end()) return absl::OkStatus();
+    return absl::InvalidArgumentError(why);
+  };
+}
+
+Flag Ignored(absl::string_view group, absl::string_view name, absl::string_view fallback,
+             absl::string_view help, absl::string_view why, bool is_bool = false) {
+  return {group, name, fallback, help, Ignore, is_bool, false, why};
+}
+
+std::vector<Flag> MemberRows() {
+  const absl::string_view group = "Member";
+  return {
+      Ignored(group, "wal-dir", "", "Directory of the log.",
+              "the log is kept in the data directory"),
+      Ignored(group, "initial-election-tick-advance", "true", "Fast-forward initial ticks.",
+              "deadlines are continuous", true),
+      Ignored(group, "max-snapshots", "5", "Snapshot files to retain.", kOtherStorage),
+      Ignored(group, "max-wals", "5", "Log files to retain.", kOtherStorage),
+      Ignored(group, "memory-mlock", "false", "Keep pages in memory.", kNotThere, true),
+      Ignored(group, "backend-bbolt-freelist-type", "map", "Type of bbolt's freelist.",
+              kOtherStorage),
+      Ignored(group, "backend-batch-interval", "", "Longest time between backend commits.",
+              kOtherStorage),
+      Ignored(group, "backend-batch-limit", "0", "Most operations between backend commits.",
+              kOtherStorage),
+      Ignored(group, "socket-reuse-port", "false", "Set SO_REUSEPORT on listeners.", kNotThere,
+              true),
+      Ignored(group, "socket-reuse-address", "false", "Set SO_REUSEADDR on listeners.",
+              "it is always set", true),
+      Ignored(group, "raft-read-timeout", "5s", "Read time-out of connections between members.",
+              "heartbeats decide"),
+      Ignored(group, "raft-write-timeout", "5s", "Write time-out of connections between members.",
+              "heartbeats decide"),
+  };
+}
+
+std::vector<Flag> ClusteringRows() {
+  const absl::string_view group = "Clustering";
+  constexpr absl::string_view kNoDiscovery =
+      "discovery is not supported yet; name the members in --initial-cluster";
+  std::vector<Flag> rows = {
+      Ignored(group, "strict-reconfig-check", "true",
+              "Reject reconfigurations that would cause quorum loss.", "the checks are always made",
+              true),
+      Ignored(group, "v2-deprecation", "gone", "Phase of the v2 store's deprecation.",
+              "there is no v2 store"),
+      {group, "discovery-fallback", "exit", "What to do when discovery fails.",
+       Only({"exit"}, "must be exit"), false, false, "there is no discovery"},
+  };
+  for (const absl::string_view name :
+       {"discovery", "discovery-token", "discovery-endpoints", "discovery-srv"}) {
+    rows.push_back({group, name, "", "Find the initial members by discovery; refused if set.",
+                    Only({""}, kNoDiscovery)});
+  }
+  for (const absl::string_view name :
+       {"discovery-srv-name", "discovery-proxy", "discovery-dial-timeout",
+        "discovery-request-timeout", "discovery-keepalive-time", "discovery-keepalive-timeout",
+        "discovery-cert", "discovery-key", "discovery-cacert", "discovery-user",
+        "discovery-password"}) {
+    rows.push_back(Ignored(group, name, "", "A detail of discovery.", "there is no discovery"));
+  }
+  for (const absl::string_view name :
+       {"discovery-insecure-transport", "discovery-insecure-skip-tls-verify"}) {
+    rows.push_back(
+        Ignored(group, name, "", "A detail of discovery.", "there is no discovery", true));
+  }
+  return rows;
+}
+
+std::vector<Flag> MonitoringRows() {
+  const absl::string_view monitoring = "Profiling and Monitoring";
+  const absl::string_view logging = "Logging";
+  const absl::string_view tracing = "Distributed tracing";
+  constexpr absl::string_view kNoTracing = "there is no distributed tracing yet";
+  return {
+      Ignored(monitoring, "enable-pprof", "false", "Serve profiles of the Go runtime.",
+              "there is no Go runtime", true),
+      {logging, "logger", "zap", "Kind of logger; the lines have zap's shape.",
+       Only({"zap"}, "must be zap"), false, false, "there is one kind"},
+      Ignored(logging, "log-outputs", "default", "Where the log goes.", "it goes to stderr"),
+      Ignored(logging, "log-format", "json", "Shape of the log: json or console.", "it is JSON"),
+      Ignored(logging, "enable-log-rotation", "false", "Rotate log files.",
+              "the log goes to stderr", true),
+      Ignored(logging, "log-rotation-config-json", "", "How log files are rotated.",
+              "the log goes to stderr"),
+      Ignored(tracing, "enable-distributed-tracing", "false", "Send traces.", kNoTracing, true),
+      Ignored(tracing, "distributed-tracing-address", "localhost:4317", "Where traces go.",
+              kNoTracing),
+      Ignored(tracing, "distributed-tracing-service-name", "etcd", "Name of the service in traces.",
+              kNoTracing),
+      Ignored(tracing, "distributed-tracing-instance-id", "", "Name of the member in traces.",
+              kNoTracing),
+      Ignored(tracing, "distributed-tracing-sampling-rate", "0", "Samples in a million spans.",
+              kNoTracing),
+  };
+}
+
+std::vector<Flag> FeatureRows() {
+  const absl::string_view group = "Features";
+  return {
+      Ignored(group, "corrupt-check-time", "0s", "Duration between checks of the members' data.",
+              kNotThere),
+      Ignored(group, "compact-hash-check-time", "1m",
+              "Duration between checks of the members' hashes after compactions.", kNotThere),
+      Ignored(group, "compaction-batch-limit", "1000", "Most revisions in one compaction step.",
+              "compaction goes in steps of its own"),
+      Ignored(group, "compaction-sleep-interval", "10ms", "Pause between compaction steps.",
+              "compaction goes in steps of its own"),
+      Ignored(group, "warning-apply-duration", "100ms",
+              "Duration after which a warning is logged if applying takes longer.", kNotThere),
+      Ignored(group, "bootstrap-defrag-threshold-megabytes", "0", "Defragment at the start.",
+              "there is nothing to defragment"),
+      Ignored(group, "max-learners", "1", "Most learners in the cluster.", kNotThere),
+      Ignored(group, "downgrade-check-time", "5s", "Duration between checks of a downgrade.",
+              "there are no downgrades"),
+      {"Unsafe feature", "force-new-cluster", "false",
+       "Force to create a new one-member cluster; refused.",
+       Only({"false"}, "forcing a new cluster is not supported yet"), true},
+      Ignored("Unsafe feature", "unsafe-no-fsync", "false", "Disable fsync.", kAlwaysSafe, true),
+  };
+}
+
+// Names that etcd itself accepts and ignores.
+std::vector<Flag> DeadRows() {
+  std::vector<Flag> rows;
+  for (const absl::string_view name :
+       {"cluster-active-size", "cluster-remove-delay", "cluster-sync-interval", "config", "force",
+        "max-result-buffer", "max-retry-attempts", "peer-heartbeat-interval",
+        "peer-election-timeout", "retry-interval", "snapshot", "v", "vv",
+        "experimental-enable-v2v3", "experimental-wait-cluster-ready-timeout"}) {
+    // That one has a value; the others are taken alone, as etcd takes them.
+    const bool is_bool = name != "experimental-wait-cluster-ready-timeout";
+    rows.push_back(Ignored("Gone", name, "", "A flag of long ago.", "it is long gone", is_bool));
+  }
+  return rows;
+}
+
+struct Renamed {
+  absl::string_view old;
+  Alias now;
+};
+
+// Where a name is not simply what follows "experimental-".
+constexpr Renamed kRenamed[] = {
+    {"initial-corrupt-check", {"feature-gates", "InitialCorruptCheck"}},
+    {"compact-hash-check-enabled", {"feature-gates", "CompactHashCheck"}},
+    {"enable-lease-checkpoint", {"feature-gates", "LeaseCheckpoint"}},
+    {"enable-lease-checkpoint-persist", {"feature-gates", "LeaseCheckpointPersist"}},
+    {"txn-mode-write-with-shared-buffer", {"feature-gates", "TxnModeWriteWithSharedBuffer"}},
+    {"stop-grpc-service-on-defrag", {"feature-gates", "StopGRPCServiceOnDefrag"}},
+    {"set-member-localaddr", {"feature-gates", "SetMemberLocalAddr"}},
+};
+
+}  // namespace
+
+std::vector<Flag> AcceptedFlags() {
+  std::vector<Flag> rows = MemberRows();
+  for (const std::vector<Flag>& more :
+       {ClusteringRows(), MonitoringRows(), FeatureRows(), DeadRows()}) {
+    rows.insert(rows.end(), more.begin(), more.end());
+  }
+  return rows;
+}
+
+Alias AliasOf(absl::string_view name) {
+  if (!absl::ConsumePrefix(&name, "experimental-")) return {};
+  for (const Renamed& renamed : kRenamed) {
+    if (renamed.old == name) return renamed.now;
+  }
+  const std::vector<Flag>& flags = AllFlags();
+  const auto flag =
+      std::find_if(flags.begin(), flags.end(), [&](const Flag& f) { return f.name == name; });
+  return flag == flags.end() ? Alias{} : Alias{flag->name, {}};
+}
+
+}  // namespace quorate::config

@@ -1,0 +1,82 @@
+#include "server/services/http_rules.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+
+namespace quorate::services {
+namespace {
+
+// Of the v2 API's codes, the general one for what is the server's fault: none of those that
+// say something of a key, which a client might act on.
+constexpr absl::string_view kV2Error =
+    R"({"errorCode":300,"message":"this server speaks only the v3 API; use etcdctl with )"
+    R"(ETCDCTL_API=3","cause":"/v2","index":0})";
+
+bool AllowsAll(const std::vector<std::string>& list) {
+  return list.empty() || std::find(list.begin(), list.end(), "*") != list.end();
+}
+
+bool Contains(const std::vector<std::string>& list, absl::string_view wanted) {
+  return std::any_of(list.begin(), list.end(), [&](const std::string& entry) {
+    return absl::EqualsIgnoreCase(entry, wanted);
+  });
+}
+
+// "example.com" of "example.com:2379", "::1" of "[::1]:2379".
+absl::string_view HostOf(absl::string_view field) {
+  if (absl::StartsWith(field, "[")) return field.substr(1, field.find(']') - 1);
+  return field.substr(0, field.find(':'));
+}
+
+bool ServesHost(const config::Config& config, const http1::Request& request) {
+  if (AllowsAll(config.host_whitelist)) return true;
+  const absl::string_view host = HostOf(request.fields.Get("host"));
+  return host.empty() || Contains(config.host_whitelist, host);
+}
+
+void AddCorsFields(const config::Config& config, http1::Exchange* exchange) {
+  std::string origin = "*";
+  if (!AllowsAll(config.cors)) {
+    origin = std::string(exchange->request().fields.Get("origin"));
+    if (origin.empty() || !Contains(config.cors, origin)) return;
+    exchange->AddField("Vary", "Origin");
+  }
+  exchange->AddField("Access-Control-Allow-Headers", "accept, content-type, authorization");
+  exchange->AddField("Access-Control-Allow-Methods", "POST, GET, OPTIONS, PUT, DELETE");
+  exchange->AddField("Access-Control-Allow-Origin", origin);
+}
+
+}  // namespace
+
+void AddHttpRules(http1::Server* server, const config::Config* config, bool check_hosts) {
+  server->set_filter([config, check_hosts](const http1::ExchangePtr& exchange) {
+    if (check_hosts && !ServesHost(*config, exchange->request())) {
+      exchange->Respond(http1::Response::Text(
+          421, absl::StrCat("host ", HostOf(exchange->request().fields.Get("host")),
+                            " is not on the --host-whitelist of this server\n")));
+      return false;
+    }
+    AddCorsFields(*config, exchange.get());
+    if (exchange->request().method != "OPTIONS") return true;
+    exchange->Respond(http1::Response());
+    return false;
+  });
+}
+
+void AddV2Explanation(http1::Server* server) {
+  const auto explain = [](const http1::ExchangePtr& exchange) {
+    http1::Response response = http1::Response::Json(404, kV2Error);
+    response.fields.Add("X-Etcd-Index", "0");
+    exchange->Respond(std::move(response));
+  };
+  server->RoutePrefix({}, "/v2/", explain);
+  server->Route({}, "/v2", explain);
+}
+
+}  // namespace quorate::services

@@ -1,0 +1,162 @@
+#include "sim/operator.h"
+
+#include <utility>
+#include <vector>
+
+#include "api/rpc.pb.h"
+#include "base/check.h"
+#include "server/config/ids.h"
+
+namespace quorate::sim {
+namespace {
+
+using engine::RequestKind;
+
+// etcd supports seven voters and no more.
+constexpr size_t kMaxVoters = 7;
+constexpr Duration kTimeout = Seconds(2);
+constexpr Duration kPause = Milliseconds(150);
+// Who does not answer is gone, as far as the operator knows.
+constexpr Duration kPatience = Milliseconds(2500);
+// A member that was removed is left alone for a while: it must do no harm.
+constexpr Duration kMeanAfterlife = Seconds(2);
+
+RequestKind KindOf(Fault step) {
+  switch (step) {
+    case Fault::kMemberAdd:
+    case Fault::kLearnerAdd:
+      return RequestKind::kMemberAdd;
+    case Fault::kMemberPromote:
+      return RequestKind::kMemberPromote;
+    default:
+      return RequestKind::kMemberRemove;
+  }
+}
+
+}  // namespace
+
+Operator::Operator(const Context& context, Cluster* cluster)
+    : context_(context), cluster_(cluster) {}
+
+Operator::~Operator() { context_.scheduler->Cancel(next_try_); }
+
+void Operator::Begin(uint64_t draws) {
+  if (!idle()) return;
+  prng_ = Prng(draws);
+  const size_t voters = cluster_->active().size();
+  std::vector<Fault> possible;
+  if (cluster_->FindSpare() != 0 && voters < kMaxVoters) {
+    possible.push_back(Fault::kMemberAdd);
+    possible.push_back(Fault::kLearnerAdd);
+    // The others must be a majority without the one that is lost.
+    if (voters >= 3) possible.push_back(Fault::kMemberReplace);
+  }
+  if (voters >= 2) possible.push_back(Fault::kMemberRemove);
+  if (possible.empty()) return;
+  Plan(possible[prng_.Below(possible.size())]);
+  Try();
+}
+
+void Operator::Plan(Fault change) {
+  const bool by_learner = prng_.Chance(1, 2);
+  if (change == Fault::kMemberRemove) {
+    const size_t leaving = VoterToLose();
+    steps_.push_back({Fault::kMemberRemove, leaving, cluster_->id(leaving)});
+    return;
+  }
+  if (change == Fault::kMemberReplace) {
+    const size_t leaving = VoterToLose();
+    // It never comes back: what it had acknowledged is lost with its disk.
+    cluster_->Lose(leaving);
+    steps_.push_back({Fault::kMemberReplace, leaving, cluster_->id(leaving)});
+  }
+  const size_t joining = cluster_->FindSpare();
+  const int64_t seconds =
+      1'700'000'000 + static_cast<int64_t>(context_.now().nanos() / 1'000'000'000);
+  const MemberId id = config::AddedMemberId(cluster_->peer_urls(joining), seconds);
+  const bool learner =
+      change == Fault::kLearnerAdd || (change == Fault::kMemberReplace && by_learner);
+  steps_.push_back({learner ? Fault::kLearnerAdd : Fault::kMemberAdd, joining, id});
+  if (learner) steps_.push_back({Fault::kMemberPromote, joining, id});
+}
+
+size_t Operator::VoterToLose() {
+  const size_t leader = cluster_->Leader();
+  const bool that = prng_.Chance(1, 3);
+  const size_t any = cluster_->PickActive(&prng_);
+  return that && cluster_->IsActive(leader) ? leader : any;
+}
+
+void Operator::TryAgainAfter(Duration wait) {
+  context_.scheduler->Cancel(next_try_);
+  next_try_ = context_.scheduler->After(wait, [this] { Try(); });
+}
+
+void Operator::Try() {
+  if (idle()) return;
+  const Step& step = steps_.front();
+  ++attempt_;
+  const size_t asked = cluster_->PickActive(&prng_);
+  node::Node* const node = cluster_->ready(asked) ? cluster_->node(asked) : nullptr;
+  if (node == nullptr || (asked == step.member && step.fault != Fault::kMemberRemove)) {
+    return TryAgainAfter(kPause);
+  }
+  TryAgainAfter(kPatience);
+  // Removals and promotions only have the id.
+  etcdserverpb::Member request;
+  request.set_id(step.id.value());
+  if (KindOf(step.fault) == RequestKind::kMemberAdd) {
+    for (const config::Url& url : cluster_->peer_urls(step.member)) {
+      request.add_peerurls(url.ToString());
+    }
+    request.set_islearner(step.fault == Fault::kLearnerAdd);
+  }
+  cluster_->host(asked).Run([this, node, kind = KindOf(step.fault), attempt = attempt_,
+                             body = Bytes::Copy(request.SerializeAsString())] {
+    node->Call(kind, body, kTimeout, [this, attempt](const absl::Status& status, const Bytes&) {
+      if (attempt == attempt_ && !idle()) OnAnswer(status);
+    });
+  });
+}
+
+bool Operator::Made(const absl::Status& status) const {
+  if (status.ok()) return true;
+  switch (steps_.front().fault) {
+    case Fault::kMemberAdd:
+    case Fault::kLearnerAdd:
+      return status.message() == "etcdserver: member ID already exist";
+    case Fault::kMemberPromote:
+      return status.message() == "etcdserver: can only promote a learner member";
+    default:
+      return absl::IsNotFound(status);
+  }
+}
+
+void Operator::OnAnswer(const absl::Status& status) {
+  if (!Made(status)) return TryAgainAfter(kPause + prng_.Exponential(kPause));
+  // From an event of the world: members may have to be stopped.
+  ++attempt_;
+  context_.scheduler->Cancel(next_try_);
+  next_try_ = context_.scheduler->After(Nanoseconds(0), [this] { Complete(); });
+}
+
+void Operator::Complete() {
+  const Step step = steps_.front();
+  steps_.pop_front();
+  context_.Inject(step.fault, cluster_->host_id(step.member), step.id.value());
+  switch (step.fault) {
+    case Fault::kMemberAdd:
+    case Fault::kLearnerAdd:
+      cluster_->Admit(step.member, step.id);
+      break;
+    case Fault::kMemberReplace:
+    case Fault::kMemberRemove:
+      cluster_->Retire(step.member, prng_.Exponential(kMeanAfterlife));
+      break;
+    default:
+      break;
+  }
+  if (!idle()) TryAgainAfter(kPause);
+}
+
+}  // namespace quorate::sim

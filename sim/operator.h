@@ -1,0 +1,63 @@
+// An operator who changes the membership: adds voters, adds learners and promotes them,
+// removes members, and replaces one that was lost with its disk. One change at a time, each
+// repeated until it is known to have been made, as somebody with a run book does.
+//
+// What a repetition finds already done counts as done: ids are never used twice, so that a
+// request which comes late changes nothing.
+#ifndef QUORATE_SIM_OPERATOR_H_
+#define QUORATE_SIM_OPERATOR_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+
+#include "absl/status/status.h"
+#include "base/bytes.h"
+#include "base/prng.h"
+#include "base/strong_int.h"
+#include "engine/replica/input.h"
+#include "sim/cluster.h"
+#include "sim/fault.h"
+
+namespace quorate::sim {
+
+class Operator {
+ public:
+  // All borrowed.
+  Operator(const Context& context, Cluster* cluster);
+  Operator(const Operator&) = delete;
+  Operator& operator=(const Operator&) = delete;
+  ~Operator();
+
+  // Begins a change, unless one is under way or none is possible; `draws` says which one, and
+  // how.
+  void Begin(uint64_t draws);
+  bool idle() const { return steps_.empty(); }
+
+ private:
+  struct Step {
+    Fault fault = Fault::kMemberAdd;  // its name, and what is counted once it is made
+    size_t member = 0;
+    MemberId id;
+  };
+
+  void Plan(Fault change);
+  // Asks some member for the first step, now and again until it is made.
+  void Try();
+  void TryAgainAfter(Duration wait);
+  void OnAnswer(const absl::Status& status);
+  bool Made(const absl::Status& status) const;
+  void Complete();
+  size_t VoterToLose();
+
+  const Context context_;
+  Cluster* const cluster_;
+  Prng prng_{0};
+  std::deque<Step> steps_;
+  uint64_t attempt_ = 0;
+  EventId next_try_;
+};
+
+}  // namespace quorate::sim
+
+#endif  // QUORATE_SIM_OPERATOR_H_

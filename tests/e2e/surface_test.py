@@ -1,0 +1,235 @@
+#!/usr/bin/env python3
+"""One real server under the name `etcd`, as an operator and his probes, scripts and old
+clients meet it: configuration file, JSON by plain HTTP, metrics, systemd, signals."""
+import base64
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+sys.path.insert(0, os.path.join(HERE, "..", "..", "tools"))
+import cluster as local  # noqa: E402
+import junit  # noqa: E402
+
+WORK = tempfile.mkdtemp(prefix="quorate-surface-")
+# A binary of that name, as in a manifest's `command: etcd`.
+ETCD = os.path.join(WORK, "etcd")
+
+# The file of etcd's own documentation, word for word but for the directory.
+CONFIG = """name: my-etcd
+data-dir: {data_dir}
+listen-client-urls: http://localhost:2379
+advertise-client-urls: http://localhost:2379
+initial-advertise-peer-urls: http://localhost:2380
+listen-peer-urls: http://localhost:2380
+initial-cluster-token: my-etcd-token
+initial-cluster: my-etcd=http://localhost:2380
+initial-cluster-state: new
+"""
+
+
+def skip_loudly(what):
+    print(f"SKIPPED: {what}", file=sys.stderr)
+    raise unittest.SkipTest(what)
+
+
+def b64(text):
+    return base64.b64encode(text.encode()).decode()
+
+
+def run(*arguments, env=None, timeout=20):
+    return subprocess.run([ETCD, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=timeout, check=False,
+                          env={**os.environ, **(env or {})})
+
+
+def write(name, text):
+    path = os.path.join(WORK, name)
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+    return path
+
+
+class Settings(unittest.TestCase):
+    """What ends without serving."""
+
+    def test_config_check(self):
+        good = run("--config-file", write("good.yml", CONFIG.format(data_dir=WORK)),
+                   "--config-check")
+        self.assertEqual((good.returncode, good.stderr), (0, ""))
+        self.assertIn("the configuration is valid", good.stdout)
+        path = write("bad.yml", "name: x\nsnapshot-count: many\n")
+        bad = run("--config-file", path, "--config-check")
+        self.assertEqual(bad.returncode, 1)
+        self.assertIn(f'{path}: invalid value "many" for snapshot-count in line 2', bad.stderr)
+        missing = run("--config-file", os.path.join(WORK, "nothing.yml"))
+        self.assertEqual(missing.returncode, 1)
+        self.assertIn("nothing.yml", missing.stderr)
+
+    def test_print_config_with_origins(self):
+        shown = run("--print-config", "--name=m1", env={"ETCD_MAX_TXN_OPS": "7"})
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        self.assertIn('name: "m1"  # flag\n', shown.stdout)
+        self.assertIn('max-txn-ops: "7"  # ETCD_MAX_TXN_OPS\n', shown.stdout)
+        # What it prints is a configuration file.
+        again = run("--config-file", write("printed.yml", shown.stdout), "--print-config")
+        self.assertEqual(again.returncode, 0, again.stderr)
+        self.assertIn('name: "m1"  # ', again.stdout)
+
+    def test_an_old_manifest(self):
+        shown = run("--print-config", "--experimental-initial-corrupt-check=true",
+                    "--experimental-watch-progress-notify-interval=5s", "--wal-dir=/w",
+                    "--max-wals=9", "--unsafe-no-fsync")
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        self.assertIn('watch-progress-notify-interval: "5s"  # flag', shown.stdout)
+
+
+class MyEtcd(unittest.TestCase):
+    """The server that etcd's own configuration file describes."""
+
+    @classmethod
+    def setUpClass(cls):
+        for port in (2379, 2380):
+            try:
+                local.check_port_free(port)
+            except local.ClusterError as e:
+                skip_loudly(f"etcd's standard ports: {e}")
+        notify = os.path.join(WORK, "notify")
+        cls.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        cls.notify.bind(notify)
+        cls.notify.settimeout(30)
+        cls.data_dir = os.path.join(WORK, "my-etcd.data")
+        cls.log_path = os.path.join(WORK, "my-etcd.log")
+        with open(cls.log_path, "wb") as log:
+            cls.process = subprocess.Popen(
+                [ETCD, "--config-file", write("etcd.conf", CONFIG.format(data_dir=cls.data_dir))],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                env={**os.environ, "NOTIFY_SOCKET": notify})
+        assert cls.notify.recv(100) == b"READY=1\n"
+        cls.ctl = local.Etcdctl("127.0.0.1:2379")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.process.send_signal(signal.SIGTERM)
+        status = cls.process.wait(timeout=20)
+        assert status == -signal.SIGTERM, f"ended with {status}"
+        assert cls.notify.recv(100) == b"STOPPING=1\n"
+
+    def log_lines(self):
+        with open(self.log_path, encoding="utf-8") as f:
+            return [json.loads(line) for line in f if line.startswith("{")]
+
+    def request(self, method, path, body=None, headers=None):
+        connection = http.client.HTTPConnection("127.0.0.1", 2379, timeout=20)
+        connection.request(method, path, body, headers or {})
+        reply = connection.getresponse()
+        answer = reply.status, reply.read().decode()
+        connection.close()
+        return answer
+
+    def post(self, path, message, headers=None):
+        status, text = self.request("POST", path, json.dumps(message), headers)
+        return status, json.loads(text)
+
+    def test_etcdctl_and_json_see_the_same(self):
+        self.ctl("put", "shared", "from etcdctl")
+        status, answer = self.post("/v3/kv/range", {"key": b64("shared")})
+        self.assertEqual(status, 200)
+        self.assertEqual(answer["kvs"][0]["value"], b64("from etcdctl"))
+        self.post("/v3/kv/put", {"key": b64("shared"), "value": b64("from JSON")})
+        self.assertEqual(self.ctl("get", "shared", "--print-value-only").strip(), "from JSON")
+
+    def test_a_watch_as_pythons_clients_read_it(self):
+        """One JSON document in each chunk: they parse chunks."""
+        connection = http.client.HTTPConnection("127.0.0.1", 2379, timeout=20)
+        connection.request("POST", "/v3/watch", json.dumps(
+            {"create_request": {"key": b64("seen/"), "range_end": b64("seen0")}}))
+        reply = connection.getresponse()
+        self.assertTrue(json.loads(reply.readline())["result"]["created"])
+        for i in range(3):
+            self.post("/v3/kv/put", {"key": b64(f"seen/{i}"), "value": b64("v")})
+            event = json.loads(reply.readline())["result"]["events"][0]
+            self.assertEqual(event["kv"]["key"], b64(f"seen/{i}"))
+        connection.close()
+
+    def test_patronis_way(self):
+        """What Patroni does: version, lease, a leader lock by create revision, keep-alive."""
+        version = json.loads(self.request("GET", "/version")[1])
+        self.assertGreaterEqual(tuple(map(int, version["etcdcluster"].split("."))), (3, 4))
+        members = self.post("/v3/cluster/member/list", {})[1]["members"]
+        self.assertEqual(members[0]["clientURLs"], ["http://localhost:2379"])
+        lease = self.post("/v3/lease/grant", {"TTL": 30})[1]["ID"]
+        self.assertIsInstance(lease, str)
+        lock = {"compare": [{"key": b64("leader"), "target": "CREATE", "create_revision": "0"}],
+                "success": [{"request_put": {"key": b64("leader"), "value": b64("a"),
+                                             "lease": lease}}]}
+        self.assertTrue(self.post("/v3/kv/txn", lock)[1]["succeeded"])
+        self.assertNotIn("succeeded", self.post("/v3/kv/txn", lock)[1])
+        held = self.post("/v3/kv/range", {"key": b64("leader"), "serializable": True})[1]
+        self.assertEqual(held["kvs"][0]["lease"], lease)
+        kept = self.post("/v3/lease/keepalive", {"ID": lease})[1]
+        self.assertEqual(kept["result"]["TTL"], "30")
+        self.assertEqual(self.post("/v3/lease/revoke", {"ID": lease})[0], 200)
+        self.assertNotIn("kvs", self.post("/v3/kv/range", {"key": b64("leader")})[1])
+
+    def test_the_second_version_of_etcdctl_is_told(self):
+        if not shutil.which("etcdctl"):
+            skip_loudly("etcdctl is not installed")
+        old = {**os.environ, "ETCDCTL_API": "2", "ETCDCTL_ENDPOINTS": "http://127.0.0.1:2379"}
+        for command in (["ls", "--recursive"], ["mkdir", "/a"], ["rmdir", "/a"]):
+            done = subprocess.run(["etcdctl", *command], env=old, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, timeout=20, check=False)
+            if "No help topic" in done.stdout or "unknown command" in done.stdout:
+                skip_loudly("this etcdctl knows no v2")
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn("ETCDCTL_API=3", done.stdout)
+
+    def test_locks_and_elections_of_the_server(self):
+        status, held = self.post("/v3/lock/lock", {"name": b64("l")})
+        self.assertEqual(status, 200)
+        self.assertEqual(self.post("/v3/lock/unlock", {"key": held["key"]})[0], 200)
+        won = self.post("/v3/election/campaign", {"name": b64("e"), "value": b64("me")})[1]
+        seen = self.post("/v3/election/leader", {"name": b64("e")})[1]
+        self.assertEqual(seen["kv"]["value"], b64("me"))
+        self.assertEqual(self.post("/v3/election/resign", {"leader": won["leader"]})[0], 200)
+
+    def test_etcdctls_lock_and_defrag(self):
+        done = self.ctl("lock", "job", "echo", "held")
+        self.assertIn("held", done)
+        self.assertIn("Finished defragmenting", self.ctl("defrag"))
+
+    def test_metrics_are_clean(self):
+        page = self.request("GET", "/metrics")[1]
+        promtool = shutil.which("promtool")
+        if not promtool:
+            skip_loudly("promtool (Debian's package prometheus) is not installed")
+        done = subprocess.run([promtool, "check", "metrics"], input=page, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        # It also has opinions on names, and the names are etcd's.
+        wrong = [line for line in done.stdout.splitlines() if "error" in line.lower()]
+        self.assertEqual(wrong, [])
+        self.assertNotEqual(done.returncode, 1, done.stdout)
+
+    def test_the_log_level_changes_at_run_time(self):
+        self.process.send_signal(signal.SIGUSR1)
+        local.wait_until(lambda: any(r.get("log-level") == "debug" for r in self.log_lines()), 20,
+                         "the log says that it is at debug")
+        self.process.send_signal(signal.SIGUSR1)
+        local.wait_until(lambda: any(r.get("log-level") == "info" for r in self.log_lines()), 20,
+                         "the log says that it is at info")
+
+
+if __name__ == "__main__":
+    os.symlink(os.path.abspath(sys.argv[1]), ETCD)
+    try:
+        junit.main(sys.modules[__name__])
+    finally:
+        shutil.rmtree(WORK, ignore_errors=True)

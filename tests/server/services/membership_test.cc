@@ -1,0 +1,171 @@
+// Whole servers that join a running cluster, and leave it.
+#include "engine/membership/membership.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "api/rpc.pb.h"
+#include "server/join.h"
+#include "server/server.h"
+#include "tests/server/support/test_cluster.h"
+
+namespace quorate {
+namespace {
+
+using server::State;
+using ::testing::HasSubstr;
+
+std::string PeerUrl(int member) { return "http://m" + std::to_string(member) + ":2380"; }
+
+template <typename Response>
+Response Parse(const grpc::Result& result) {
+  EXPECT_TRUE(result.status.ok()) << result.status;
+  Response response;
+  EXPECT_TRUE(response.ParseFromString(std::string(result.message.view())));
+  return response;
+}
+
+// m1 founds the cluster alone; the others are to join it, one after another.
+class ServerMembershipTest : public ::testing::Test {
+ protected:
+  ServerMembershipTest() : cluster_(3, 1, Adjust) {
+    cluster_.Start(1);
+    EXPECT_TRUE(cluster_.world().RunUntil([this] { return cluster_.ready(1); }));
+  }
+
+  static void Adjust(int member, config::Config* config) {
+    config->initial_cluster.resize(static_cast<size_t>(member));
+    if (member > 1) config->initial_cluster_state = config::ClusterState::kExisting;
+    config->strict_reconfig_check = false;
+  }
+  grpc::Result Add(const std::vector<std::string>& urls, bool learner = false) {
+    etcdserverpb::MemberAddRequest request;
+    for (const std::string& url : urls) request.add_peerurls(url);
+    request.set_islearner(learner);
+    return cluster_.Call(1, "/etcdserverpb.Cluster/MemberAdd", request.SerializeAsString());
+  }
+  grpc::Result Remove(int asked, uint64_t id) {
+    etcdserverpb::MemberRemoveRequest request;
+    request.set_id(id);
+    return cluster_.Call(asked, "/etcdserverpb.Cluster/MemberRemove", request.SerializeAsString());
+  }
+  grpc::Result Put(int member) {
+    etcdserverpb::PutRequest request;
+    request.set_key("a");
+    return cluster_.Call(member, "/etcdserverpb.KV/Put", request.SerializeAsString());
+  }
+  bool RunUntilReady(int member) {
+    return cluster_.world().RunUntil([=, this] { return cluster_.ready(member); });
+  }
+  std::string FailureOf(int member) {
+    EXPECT_TRUE(cluster_.world().RunUntil([=, this] { return !cluster_.failure(member).ok(); }));
+    return std::string(cluster_.failure(member).message());
+  }
+
+  TestCluster cluster_;
+};
+
+TEST_F(ServerMembershipTest, JoinsServesAndEndsWhenItIsRemoved) {
+  const auto added = Parse<etcdserverpb::MemberAddResponse>(Add({PeerUrl(2)}));
+  cluster_.Start(2);
+  ASSERT_TRUE(RunUntilReady(2));
+  EXPECT_EQ(cluster_.server(2)->member_id(), MemberId(added.member().id()));
+  EXPECT_EQ(cluster_.server(2)->cluster_id(), cluster_.server(1)->cluster_id());
+  EXPECT_TRUE(Put(2).status.ok());
+  EXPECT_TRUE(Remove(1, added.member().id()).status.ok());
+  EXPECT_TRUE(
+      cluster_.world().RunUntil([this] { return cluster_.server(2)->state() == State::kStopped; }));
+  EXPECT_TRUE(cluster_.failure(2).ok());
+  EXPECT_TRUE(cluster_.Logged(2, "the member has been permanently removed from the cluster"));
+  EXPECT_TRUE(Put(1).status.ok());
+  // Whoever asks it to stop then gets an answer all the same.
+  bool stopped = false;
+  cluster_.host(2).Run([&] { cluster_.server(2)->Stop([&] { stopped = true; }); });
+  EXPECT_TRUE(cluster_.world().RunUntil([&] { return stopped; }));
+}
+
+// As they are once somebody has written the new member into everybody's flags.
+TEST_F(ServerMembershipTest, AFounderStartsAgainWithFlagsThatNameTheNewMember) {
+  Parse<etcdserverpb::MemberAddResponse>(Add({PeerUrl(2)}));
+  cluster_.Start(2);
+  ASSERT_TRUE(RunUntilReady(2));
+  cluster_.Crash(1);
+  cluster_.config(1).initial_cluster = cluster_.config(2).initial_cluster;
+  cluster_.Start(1);
+  EXPECT_TRUE(RunUntilReady(1));
+  EXPECT_TRUE(cluster_.failure(1).ok()) << cluster_.failure(1);
+}
+
+TEST_F(ServerMembershipTest, ALeaderThatIsRemovedEndsAndTheRestGoesOn) {
+  Parse<etcdserverpb::MemberAddResponse>(Add({PeerUrl(2)}));
+  cluster_.Start(2);
+  ASSERT_TRUE(RunUntilReady(2));
+  EXPECT_TRUE(Remove(1, cluster_.server(1)->member_id().value()).status.ok());
+  EXPECT_TRUE(
+      cluster_.world().RunUntil([this] { return cluster_.server(1)->state() == State::kStopped; }));
+  cluster_.world().RunFor(Seconds(5));
+  EXPECT_TRUE(Put(2).status.ok());
+}
+
+TEST_F(ServerMembershipTest, ACrashBeforeItHasHeardAnythingDoesNotKeepItOut) {
+  Parse<etcdserverpb::MemberAddResponse>(Add({PeerUrl(2)}, /*learner=*/true));
+  for (const int64_t millis : {1, 3, 5, 10, 20, 50, 100, 300}) {
+    cluster_.Start(2);
+    cluster_.world().RunFor(Milliseconds(millis));
+    cluster_.Crash(2);
+  }
+  cluster_.Start(2);
+  EXPECT_TRUE(RunUntilReady(2));
+}
+
+TEST_F(ServerMembershipTest, WhoWasNotAddedIsRefused) {
+  cluster_.Start(2);
+  EXPECT_THAT(FailureOf(2), HasSubstr("member count is unequal"));
+  Parse<etcdserverpb::MemberAddResponse>(Add({"http://elsewhere:1"}, /*learner=*/true));
+  cluster_.Crash(2);
+  cluster_.Start(2);
+  EXPECT_THAT(FailureOf(2), HasSubstr("no match found for existing member"));
+}
+
+TEST_F(ServerMembershipTest, WithoutAnAnswerFromTheClusterNothingIsBegun) {
+  Parse<etcdserverpb::MemberAddResponse>(Add({PeerUrl(2)}, /*learner=*/true));
+  cluster_.Crash(1);
+  cluster_.Start(2);
+  EXPECT_THAT(FailureOf(2), HasSubstr("could not retrieve cluster information"));
+}
+
+TEST_F(ServerMembershipTest, UrlsOfMembersMustBeUrls) {
+  const absl::Status refusal =
+      absl::InvalidArgumentError("etcdserver: given member URLs are invalid");
+  EXPECT_EQ(Add({}).status, refusal);
+  EXPECT_EQ(Add({"m2:2380"}).status, refusal);
+  EXPECT_EQ(Add({PeerUrl(2), "ftp://m2:1"}).status, refusal);
+  etcdserverpb::MemberUpdateRequest request;
+  request.set_id(cluster_.server(1)->member_id().value());
+  request.add_peerurls("nonsense");
+  const std::string path = "/etcdserverpb.Cluster/MemberUpdate";
+  EXPECT_EQ(cluster_.Call(1, path, request.SerializeAsString()).status, refusal);
+}
+
+TEST(FindSelfTest, MembersAreMatchedByAllOfTheirUrls) {
+  config::Config config;
+  config.name = "b";
+  config.initial_cluster = {{"a", {{"http", "h1", 1}}},
+                            {"b", {{"http", "h2", 1}, {"http", "h2", 2}}}};
+  std::vector<membership::Member> members(2);
+  members[0].id = MemberId(7);
+  members[0].peer_urls = {"http://h2:2", "http://h2:1"};
+  members[1].id = MemberId(8);
+  members[1].peer_urls = {"http://h1:1"};
+  const auto self = server::FindSelf(config, members);
+  ASSERT_TRUE(self.ok()) << self.status();
+  EXPECT_EQ(*self, MemberId(7));
+  members[0].peer_urls.pop_back();
+  EXPECT_FALSE(server::FindSelf(config, members).ok());
+}
+
+}  // namespace
+}  // namespace quorate

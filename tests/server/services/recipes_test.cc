@@ -1,0 +1,351 @@
+// Lock, Election, RangeStream and the small calls of Maintenance, through simulated
+// connections to whole servers.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "api/election.pb.h"
+#include "api/lock.pb.h"
+#include "api/rpc.pb.h"
+#include "server/grpc/channel.h"
+#include "tests/server/support/test_cluster.h"
+
+namespace quorate {
+namespace {
+
+template <typename Message>
+Message Parse(const Bytes& bytes) {
+  Message message;
+  EXPECT_TRUE(message.ParseFromString(std::string(bytes.view())));
+  return message;
+}
+
+// A unary call that may take its time.
+class PendingCall {
+ public:
+  PendingCall(TestCluster* cluster, int member, const std::string& path, const std::string& request)
+      : cluster_(cluster) {
+    channel_ = cluster->channel(member);
+    cluster->client_host().Run([this, path, request] {
+      id_ = channel_->Unary(path, Bytes::Copy(request), {}, [this](grpc::Result answer) {
+        result = std::move(answer);
+        done = true;
+      });
+    });
+  }
+  bool Wait() {
+    return cluster_->world().RunUntil([this] { return done; });
+  }
+  void Cancel() {
+    cluster_->client_host().Run([this] { channel_->Cancel(id_); });
+  }
+
+  bool done = false;
+  grpc::Result result;
+
+ private:
+  TestCluster* const cluster_;
+  grpc::Channel* channel_ = nullptr;
+  uint64_t id_ = 0;
+};
+
+// A stream of answers to one request.
+class AnswerStream final : private grpc::ClientStreamHandler {
+ public:
+  AnswerStream(TestCluster* cluster, int member, const std::string& path,
+               const std::string& request) {
+    grpc::Channel* const channel = cluster->channel(member);
+    cluster->client_host().Run([this, channel, path, request] {
+      stream_ = channel->Stream(path, {}, this);
+      stream_->Send(Bytes::Copy(request));
+      stream_->HalfClose();
+    });
+  }
+  std::vector<Bytes> messages;
+  bool finished = false;
+  absl::Status status;
+
+ private:
+  void OnMessage(Bytes message) override { messages.push_back(std::move(message)); }
+  void OnFinish(const absl::Status& why) override {
+    finished = true;
+    status = why;
+  }
+  std::unique_ptr<grpc::ClientStream> stream_;
+};
+
+class RecipesTest : public ::testing::Test {
+ protected:
+  RecipesTest() : cluster_(3) {
+    cluster_.StartAll();
+    EXPECT_TRUE(cluster_.RunUntilReady());
+  }
+
+  template <typename Response, typename Request>
+  Response Call(const std::string& path, const Request& request) {
+    const grpc::Result result = cluster_.Call(1, path, request.SerializeAsString());
+    EXPECT_TRUE(result.status.ok()) << path << ": " << result.status;
+    return Parse<Response>(result.message);
+  }
+  int64_t Grant(int64_t seconds) {
+    etcdserverpb::LeaseGrantRequest request;
+    request.set_ttl(seconds);
+    return Call<etcdserverpb::LeaseGrantResponse>("/etcdserverpb.Lease/LeaseGrant", request).id();
+  }
+  void Revoke(int64_t lease) {
+    etcdserverpb::LeaseRevokeRequest request;
+    request.set_id(lease);
+    Call<etcdserverpb::LeaseRevokeResponse>("/etcdserverpb.Lease/LeaseRevoke", request);
+  }
+  static std::string LockRequest(const std::string& name, int64_t lease) {
+    v3lockpb::LockRequest request;
+    request.set_name(name);
+    request.set_lease(lease);
+    return request.SerializeAsString();
+  }
+  static std::string Campaign(const std::string& name, int64_t lease, const std::string& value) {
+    v3electionpb::CampaignRequest request;
+    request.set_name(name);
+    request.set_lease(lease);
+    request.set_value(value);
+    return request.SerializeAsString();
+  }
+  etcdserverpb::RangeResponse Prefix(const std::string& from, const std::string& end) {
+    etcdserverpb::RangeRequest request;
+    request.set_key(from);
+    request.set_range_end(end);
+    return Call<etcdserverpb::RangeResponse>("/etcdserverpb.KV/Range", request);
+  }
+  void Put(const std::string& key, const std::string& value) {
+    etcdserverpb::PutRequest request;
+    request.set_key(key);
+    request.set_value(value);
+    Call<etcdserverpb::PutResponse>("/etcdserverpb.KV/Put", request);
+  }
+
+  TestCluster cluster_;
+};
+
+constexpr char kLock[] = "/v3lockpb.Lock/Lock";
+constexpr char kUnlock[] = "/v3lockpb.Lock/Unlock";
+constexpr char kElection[] = "/v3electionpb.Election/";
+
+TEST_F(RecipesTest, ALockPassesFromOwnerToOwnerInOrder) {
+  const int64_t first = Grant(100);
+  const int64_t second = Grant(100);
+  PendingCall a(&cluster_, 1, kLock, LockRequest("my", first));
+  ASSERT_TRUE(a.Wait());
+  const std::string key = Parse<v3lockpb::LockResponse>(a.result.message).key();
+  EXPECT_EQ(key, absl::StrCat("my/", absl::Hex(first))) << "as the concurrency package names it";
+  PendingCall b(&cluster_, 2, kLock, LockRequest("my", second));
+  PendingCall c(&cluster_, 3, kLock, LockRequest("my", 0));
+  cluster_.world().RunFor(Seconds(10));
+  EXPECT_FALSE(b.done || c.done);
+  v3lockpb::UnlockRequest unlock;
+  unlock.set_key(key);
+  Call<v3lockpb::UnlockResponse>(kUnlock, unlock);
+  ASSERT_TRUE(cluster_.world().RunUntil([&] { return b.done || c.done; }));
+  cluster_.world().RunFor(Seconds(10));
+  EXPECT_NE(b.done, c.done) << "one owner at a time";
+  const PendingCall& held = b.done ? b : c;
+  unlock.set_key(Parse<v3lockpb::LockResponse>(held.result.message).key());
+  Call<v3lockpb::UnlockResponse>(kUnlock, unlock);
+  ASSERT_TRUE(b.Wait() && c.Wait());
+}
+
+TEST_F(RecipesTest, ALockGoesWithItsLease) {
+  const int64_t first = Grant(100);
+  PendingCall a(&cluster_, 1, kLock, LockRequest("my", first));
+  ASSERT_TRUE(a.Wait());
+  PendingCall b(&cluster_, 2, kLock, LockRequest("my", 0));
+  cluster_.world().RunFor(Seconds(1));
+  EXPECT_FALSE(b.done);
+  Revoke(first);
+  EXPECT_TRUE(b.Wait());
+}
+
+TEST_F(RecipesTest, AskingAgainForAHeldLockIsNoWait) {
+  const int64_t lease = Grant(100);
+  PendingCall a(&cluster_, 1, kLock, LockRequest("my", lease));
+  ASSERT_TRUE(a.Wait());
+  PendingCall again(&cluster_, 2, kLock, LockRequest("my", lease));
+  ASSERT_TRUE(again.Wait());
+  EXPECT_EQ(Parse<v3lockpb::LockResponse>(again.result.message).key(),
+            Parse<v3lockpb::LockResponse>(a.result.message).key());
+}
+
+TEST_F(RecipesTest, WhoGivesUpLeavesTheQueue) {
+  PendingCall a(&cluster_, 1, kLock, LockRequest("my", Grant(100)));
+  ASSERT_TRUE(a.Wait());
+  PendingCall b(&cluster_, 2, kLock, LockRequest("my", Grant(100)));
+  cluster_.world().RunFor(Seconds(1));
+  EXPECT_EQ(Prefix("my/", "my0").kvs_size(), 2);
+  b.Cancel();
+  EXPECT_TRUE(cluster_.world().RunUntil([&] { return Prefix("my/", "my0").kvs_size() == 1; }));
+}
+
+TEST_F(RecipesTest, AWaitersLeaseIsKeptAlive) {
+  const int64_t lease = Grant(5);
+  PendingCall a(&cluster_, 1, kLock, LockRequest("my", Grant(1000)));
+  ASSERT_TRUE(a.Wait());
+  PendingCall b(&cluster_, 2, kLock, LockRequest("my", lease));
+  cluster_.world().RunFor(Seconds(60));
+  EXPECT_FALSE(b.done);
+  EXPECT_EQ(Prefix("my/", "my0").kvs_size(), 2) << "twelve times its life";
+}
+
+TEST_F(RecipesTest, ALockNeedsALivingLease) {
+  const grpc::Result gone = cluster_.Call(1, kLock, LockRequest("my", 4711));
+  EXPECT_EQ(gone.status, absl::NotFoundError("etcdserver: requested lease not found"));
+}
+
+TEST_F(RecipesTest, AnElectionFromCampaignToResignation) {
+  const std::string service = kElection;
+  PendingCall a(&cluster_, 1, service + "Campaign", Campaign("job", Grant(100), "A"));
+  ASSERT_TRUE(a.Wait());
+  const auto won = Parse<v3electionpb::CampaignResponse>(a.result.message).leader();
+  EXPECT_EQ(won.name(), "job");
+  PendingCall b(&cluster_, 2, service + "Campaign", Campaign("job", Grant(100), "B"));
+  v3electionpb::LeaderRequest name;
+  name.set_name("job");
+  AnswerStream observed(&cluster_, 3, service + "Observe", name.SerializeAsString());
+  ASSERT_TRUE(cluster_.world().RunUntil([&] { return observed.messages.size() == 1; }));
+  EXPECT_EQ(Call<v3electionpb::LeaderResponse>(service + "Leader", name).kv().value(), "A");
+  v3electionpb::ProclaimRequest proclaim;
+  *proclaim.mutable_leader() = won;
+  proclaim.set_value("A2");
+  Call<v3electionpb::ProclaimResponse>(service + "Proclaim", proclaim);
+  ASSERT_TRUE(cluster_.world().RunUntil([&] { return observed.messages.size() == 2; }));
+  EXPECT_FALSE(b.done);
+  v3electionpb::ResignRequest resign;
+  *resign.mutable_leader() = won;
+  Call<v3electionpb::ResignResponse>(service + "Resign", resign);
+  ASSERT_TRUE(b.Wait());
+  ASSERT_TRUE(cluster_.world().RunUntil([&] { return observed.messages.size() == 3; }));
+  std::vector<std::string> values;
+  for (const Bytes& message : observed.messages) {
+    values.push_back(Parse<v3electionpb::LeaderResponse>(message).kv().value());
+  }
+  EXPECT_THAT(values, ::testing::ElementsAre("A", "A2", "B"));
+  // Somebody who leads no more proclaims nothing.
+  const grpc::Result late = cluster_.Call(1, service + "Proclaim", proclaim.SerializeAsString());
+  EXPECT_EQ(late.status, absl::UnknownError("election: not leader"));
+  EXPECT_EQ(Call<v3electionpb::LeaderResponse>(service + "Leader", name).kv().value(), "B");
+}
+
+TEST_F(RecipesTest, ElectionsWithoutALeader) {
+  const std::string service = kElection;
+  v3electionpb::LeaderRequest name;
+  name.set_name("job");
+  EXPECT_EQ(cluster_.Call(1, service + "Leader", name.SerializeAsString()).status,
+            absl::UnknownError("election: no leader"));
+  EXPECT_EQ(cluster_.Call(1, service + "Resign", "").status,
+            absl::UnknownError("\"leader\" field must be provided"));
+  AnswerStream observed(&cluster_, 3, service + "Observe", name.SerializeAsString());
+  cluster_.world().RunFor(Seconds(5));
+  EXPECT_TRUE(observed.messages.empty());
+  PendingCall a(&cluster_, 1, service + "Campaign", Campaign("job", 0, "first"));
+  ASSERT_TRUE(a.Wait());
+  ASSERT_TRUE(cluster_.world().RunUntil([&] { return observed.messages.size() == 1; }));
+}
+
+TEST_F(RecipesTest, ARangeInPiecesIsOneRangeAtOneRevision) {
+  const std::string value(10'000, 'v');
+  for (int i = 0; i < 300; ++i) Put(absl::StrCat("k", 1000 + i), value);
+  etcdserverpb::RangeRequest request;
+  request.set_key("k");
+  request.set_range_end("l");
+  AnswerStream stream(&cluster_, 2, "/etcdserverpb.KV/RangeStream", request.SerializeAsString());
+  Put("k0", "written meanwhile, or before");
+  ASSERT_TRUE(cluster_.world().RunUntil([&] { return stream.finished; }));
+  EXPECT_TRUE(stream.status.ok()) << stream.status;
+  ASSERT_GT(stream.messages.size(), 3u);
+  std::vector<std::string> keys;
+  for (size_t i = 0; i < stream.messages.size(); ++i) {
+    EXPECT_LT(stream.messages[i].size(), 2u << 20);
+    const auto page = Parse<etcdserverpb::RangeStreamResponse>(stream.messages[i]).range_response();
+    for (const auto& kv : page.kvs()) keys.push_back(kv.key());
+    const bool last = i + 1 == stream.messages.size();
+    EXPECT_EQ(page.has_header(), last);
+    EXPECT_EQ(page.count() != 0, last);
+    EXPECT_FALSE(page.more());
+    if (!last) continue;
+    EXPECT_EQ(page.count(), static_cast<int64_t>(keys.size()));
+  }
+  EXPECT_TRUE(std::is_sorted(keys.begin(), keys.end()));
+  EXPECT_GE(keys.size(), 300u);
+}
+
+TEST_F(RecipesTest, ARangeInPiecesHasTheLimitsAndOrdersOfARange) {
+  for (int i = 0; i < 200; ++i) Put(absl::StrCat("k", 1000 + i), "v");
+  const auto ask = [&](etcdserverpb::RangeRequest request) {
+    request.set_key("k");
+    request.set_range_end("l");
+    AnswerStream stream(&cluster_, 2, "/etcdserverpb.KV/RangeStream", request.SerializeAsString());
+    EXPECT_TRUE(cluster_.world().RunUntil([&] { return stream.finished; }));
+    etcdserverpb::RangeResponse all;
+    for (const Bytes& message : stream.messages) {
+      all.MergeFrom(Parse<etcdserverpb::RangeStreamResponse>(message).range_response());
+    }
+    const auto one = Call<etcdserverpb::RangeResponse>("/etcdserverpb.KV/Range", request);
+    all.clear_header();
+    auto expected = one;
+    expected.clear_header();
+    EXPECT_EQ(all.SerializeAsString(), expected.SerializeAsString()) << request.ShortDebugString();
+  };
+  etcdserverpb::RangeRequest request;
+  ask(request);
+  for (const int64_t limit : {1, 64, 65, 100, 199, 200, 201}) {
+    request.set_limit(limit);
+    ask(request);
+  }
+  request.set_sort_order(etcdserverpb::RangeRequest::DESCEND);
+  ask(request);
+  request.set_limit(0);
+  request.set_min_mod_revision(100);
+  ask(request);
+  request.set_count_only(true);
+  ask(request);
+  AnswerStream bad(&cluster_, 1, "/etcdserverpb.KV/RangeStream", "");
+  ASSERT_TRUE(cluster_.world().RunUntil([&] { return bad.finished; }));
+  EXPECT_EQ(bad.status, absl::InvalidArgumentError("etcdserver: key is not provided"));
+}
+
+TEST_F(RecipesTest, SmallCallsOfMaintenance) {
+  const std::string service = "/etcdserverpb.Maintenance/";
+  Put("a", "b");
+  const grpc::Result defragmented = cluster_.Call(1, service + "Defragment", "");
+  EXPECT_TRUE(defragmented.status.ok());
+  EXPECT_TRUE(defragmented.message.empty()) << "etcd leaves the header out";
+  ASSERT_TRUE(cluster_.world().RunUntil(
+      [&] { return cluster_.node(3)->status().applied == cluster_.node(1)->status().applied; }));
+  const auto hash = [&](int member) {
+    return Parse<etcdserverpb::HashResponse>(cluster_.Call(member, service + "Hash", "").message)
+        .hash();
+  };
+  EXPECT_EQ(hash(1), hash(3));
+  using Request = etcdserverpb::DowngradeRequest;
+  const auto downgrade = [&](Request::DowngradeAction action, const std::string& version) {
+    Request request;
+    request.set_action(action);
+    request.set_version(version);
+    return cluster_.Call(1, service + "Downgrade", request.SerializeAsString());
+  };
+  const grpc::Result valid = downgrade(Request::VALIDATE, "3.6");
+  ASSERT_TRUE(valid.status.ok()) << valid.status;
+  EXPECT_EQ(Parse<etcdserverpb::DowngradeResponse>(valid.message).version(), "3.7");
+  EXPECT_EQ(downgrade(Request::VALIDATE, "3.5").status,
+            absl::InvalidArgumentError("etcdserver: invalid downgrade target version"));
+  EXPECT_EQ(downgrade(Request::VALIDATE, "soon").status,
+            absl::InvalidArgumentError("etcdserver: wrong downgrade target version format"));
+  EXPECT_TRUE(downgrade(Request::CANCEL, "").status.ok()) << "as etcd, which has none either";
+  EXPECT_EQ(downgrade(Request::ENABLE, "3.6").status.code(), absl::StatusCode::kUnimplemented);
+}
+
+}  // namespace
+}  // namespace quorate
