@@ -26,6 +26,7 @@ uint64_t UsedBytes(const Disk& disk, const std::string& path) {
 absl::StatusOr<std::string> SectorOf(const Disk& disk, const std::string& path, uint64_t offset) {
   absl::StatusOr<std::string> bytes = disk.Peek(path);
   if (!bytes.ok()) return bytes;
+  if (offset >= bytes->size()) return absl::OutOfRangeError("the file has become shorter");
   return bytes->substr(offset - offset % kSectorBytes, kSectorBytes);
 }
 
@@ -50,7 +51,8 @@ void Nemesis::RotBits() {
   Prng& draw = prng(FaultClass::kBitRot);
   const size_t victim = Victim(FaultClass::kBitRot);
   if (!cluster_->running(victim)) return;
-  cluster_->Crash(victim, CrashKind::kKill, Duration::Infinite());
+  // Of power, so that what is damaged is what the disk holds, and not what it has yet to write.
+  cluster_->Crash(victim, CrashKind::kPowerLoss, Duration::Infinite());
   Disk& disk = cluster_->host(victim).disk();
   const std::string path = FileToDamage(disk);
   if (!path.empty()) {
@@ -67,15 +69,29 @@ void Nemesis::RotBits() {
   UndoLater(FaultClass::kBitRot, [this] { RepairRot(); });
 }
 
-// Only if nobody has written there since.
 void Nemesis::RepairRot() {
   if (!rot_.has_value()) return;
-  Disk& disk = cluster_->host(rot_->member).disk();
-  const absl::StatusOr<std::string> now = SectorOf(disk, rot_->path, rot_->offset);
-  if (now.ok() && *now == rot_->sector) {
-    disk.FlipBit(rot_->path, rot_->offset, rot_->bit).IgnoreError();
-  }
+  if (!Restore(*rot_)) unrepaired_.push_back(*std::move(rot_));
   rot_.reset();
+}
+
+void Nemesis::RepairAllRot() {
+  RepairRot();
+  for (const Rot& rot : unrepaired_) Restore(rot);
+  unrepaired_.clear();
+}
+
+// Only if nobody has written there since: but what was written over it may be lost again with
+// the power. The file may have another name by now: segments of the log are recycled.
+bool Nemesis::Restore(const Rot& rot) {
+  Disk& disk = cluster_->host(rot.member).disk();
+  std::vector<std::string> paths = disk.Files();
+  paths.insert(paths.begin(), rot.path);
+  for (const std::string& path : paths) {
+    const absl::StatusOr<std::string> now = SectorOf(disk, path, rot.offset);
+    if (now.ok() && *now == rot.sector) return disk.FlipBit(path, rot.offset, rot.bit).ok();
+  }
+  return false;
 }
 
 }  // namespace quorate::sim

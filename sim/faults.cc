@@ -66,7 +66,7 @@ void Nemesis::Heal() {
     }
   }
   cluster_->SetCorruption(0);
-  RepairRot();
+  RepairAllRot();
   for (size_t m = 1; m <= cluster_->size(); ++m) {
     Host& host = cluster_->host(m);
     host.disk().SetSlowdownPercent(100);

@@ -45,6 +45,15 @@ class Nemesis {
   uint64_t actions(FaultClass c) const { return actions_[static_cast<size_t>(c)]; }
 
  private:
+  // A bit that is wrong.
+  struct Rot {
+    size_t member = 0;
+    std::string path;
+    uint64_t offset = 0;
+    int bit = 0;
+    std::string sector;  // with it
+  };
+
   using Edges = std::vector<std::pair<HostId, HostId>>;
 
   const FaultPlan& plan(FaultClass c) const { return options_.plan(c); }
@@ -77,6 +86,9 @@ class Nemesis {
   // bit_rot.cc.
   void RotBits();
   void RepairRot();
+  // At the end of all faults: what could not be repaired in its time, too.
+  void RepairAllRot();
+  bool Restore(const Rot& rot);
   std::string FileToDamage(const Disk& disk);
   // usurpers.cc. Cuts off whoever leads now, `hops` times, each time as soon as the one
   // before has a successor; then restores what is cut last.
@@ -102,15 +114,8 @@ class Nemesis {
   bool active_ = false;
   bool rolling_ = false;
   uint64_t storms_ = 0;
-  // A bit that is wrong now.
-  struct Rot {
-    size_t member = 0;
-    std::string path;
-    uint64_t offset = 0;
-    int bit = 0;
-    std::string sector;  // with it
-  };
-  std::optional<Rot> rot_;
+  std::optional<Rot> rot_;  // the bit that is wrong now
+  std::vector<Rot> unrepaired_;
   bool usurping_ = false;
   bool muted_ = false;
   Prng usurper_prng_{0};

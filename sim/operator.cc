@@ -121,6 +121,7 @@ void Operator::Try() {
 
 bool Operator::Made(const absl::Status& status) const {
   if (status.ok()) return true;
+  if (IsListed()) return true;
   switch (steps_.front().fault) {
     case Fault::kMemberAdd:
     case Fault::kLearnerAdd:
@@ -130,6 +131,21 @@ bool Operator::Made(const absl::Status& status) const {
     default:
       return absl::IsNotFound(status);
   }
+}
+
+// As in a list of the members: an addition whose answer was lost is refused when it is repeated,
+// because one member has not started yet.
+bool Operator::IsListed() const {
+  const Step& step = steps_.front();
+  if (KindOf(step.fault) != RequestKind::kMemberAdd) return false;
+  for (const size_t m : cluster_->active()) {
+    node::Node* const node = cluster_->node(m);
+    if (node == nullptr) continue;
+    for (const engine::MemberInfo& member : node->members()) {
+      if (member.id == step.id) return true;
+    }
+  }
+  return false;
 }
 
 void Operator::OnAnswer(const absl::Status& status) {

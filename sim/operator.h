@@ -47,6 +47,7 @@ class Operator {
   void TryAgainAfter(Duration wait);
   void OnAnswer(const absl::Status& status);
   bool Made(const absl::Status& status) const;
+  bool IsListed() const;
   void Complete();
   size_t VoterToLose();
 

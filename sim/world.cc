@@ -246,9 +246,14 @@ void World::LivenessPhase() {
   Expect(timeout * kLeaderTimeouts + slack, "no leader was followed by all members",
          [this] { return HasLeader(); });
   for (const auto& client : clients_) client->BeginProbe();
-  // A client asks one thing at a time and may have to wait for a lost answer.
-  const Duration patience = options_.workload.request_timeout * 2 +
-                            Seconds(1) * static_cast<int64_t>(cluster_->active().size());
+  // A client asks one thing at a time, every second time of one that it has not tried yet, and
+  // may have to wait for a lost answer. Many clients with a low rate together pause for long.
+  const WorkloadOptions& w = options_.workload;
+  const Duration pause =
+      Seconds(1) * static_cast<int64_t>(w.clients) / static_cast<int64_t>(w.rate);
+  const Duration patience =
+      w.request_timeout * 2 +
+      (Seconds(1) + pause * 4) * static_cast<int64_t>(cluster_->active().size());
   Expect(timeout * kAnswerTimeouts + slack + patience, "not every member acknowledged a write",
          [this] {
            return std::all_of(clients_.begin(), clients_.end(),
