@@ -320,6 +320,11 @@ node::Options Server::Impl::NodeOptions() {
   replica.raft.pre_vote = config_.pre_vote;
   replica.raft.max_append_bytes = config_.max_append_bytes;
   replica.max_apply_entries = config_.max_apply_entries;
+  replica.max_watch_reply_bytes = config_.watch_reply_bytes;
+  if (config_.lease_read_clock_drift != Duration::Infinite()) {
+    replica.raft.read_only = raft::ReadOnlyMode::kLeaseBased;
+    replica.raft.max_clock_drift = config_.lease_read_clock_drift;
+  }
   replica.auth_token_ttl = config_.auth_token_ttl;
   replica.store_segment_bytes = config_.store_segment_bytes;
   // 0 stands for the default, as in etcd.

@@ -12,6 +12,7 @@
 #include "engine/raft/codec.h"
 #include "server/bootstrap.h"
 #include "server/peer/snapshot_chunks.h"
+#include "sim/story.h"
 #include "storage/wal.h"
 
 namespace quorate::sim {
@@ -34,6 +35,51 @@ constexpr DatagramType kForwardedType = 44;
 constexpr size_t kForwardOverheadBytes = 64;
 constexpr Duration kForwardTimeout = Seconds(1);
 
+const char* MessageName(raft::MessageType type) {
+  switch (type) {
+    case raft::MessageType::kApp:
+      return "append";
+    case raft::MessageType::kAppResp:
+      return "append answer";
+    case raft::MessageType::kVote:
+      return "vote request";
+    case raft::MessageType::kVoteResp:
+      return "vote";
+    case raft::MessageType::kPreVote:
+      return "pre-vote request";
+    case raft::MessageType::kPreVoteResp:
+      return "pre-vote";
+    case raft::MessageType::kSnap:
+      return "snapshot";
+    case raft::MessageType::kHeartbeat:
+      return "heartbeat";
+    case raft::MessageType::kHeartbeatResp:
+      return "heartbeat answer";
+    case raft::MessageType::kProp:
+      return "proposal";
+    case raft::MessageType::kReadIndex:
+      return "read index";
+    case raft::MessageType::kReadIndexResp:
+      return "read index answer";
+    case raft::MessageType::kTimeoutNow:
+      return "timeout now";
+    default:
+      return "other";
+  }
+}
+
+std::string DescribeMessage(const raft::Message& m) {
+  std::string out = absl::StrCat("term ", m.term.value(), " index ", m.index.value(), " log term ",
+                                 m.log_term.value(), " commit ", m.commit.value());
+  if (!m.entries.empty()) {
+    absl::StrAppend(&out, " entries ", m.entries.front().index.value(), "..",
+                    m.entries.back().index.value(), " of terms ", m.entries.front().term.value(),
+                    "..", m.entries.back().term.value());
+  }
+  if (m.reject) absl::StrAppend(&out, " REJECTED, hint ", m.reject_hint.value());
+  return out;
+}
+
 // checksum, message
 Bytes Frame(const raft::Message& message) {
   BytesBuilder out(kChecksumBytes + raft::EncodedSize(message));
@@ -41,6 +87,15 @@ Bytes Frame(const raft::Message& message) {
   raft::EncodeMessage(message, &out);
   StoreLe32(out.data(), Crc32c(out.view().substr(kChecksumBytes)));
   return std::move(out).Finish();
+}
+
+// How much later one member can see an election timeout end than another: one clock at the
+// slowest rate that the nemesis gives, the other at the fastest; and a bit for rounding.
+Duration ClockDriftBound(const Options& options) {
+  const FaultPlan& clocks = options.plan(FaultClass::kClock);
+  if (!clocks.on) return Microseconds(1);
+  const auto ppm = static_cast<int64_t>(clocks.ppm);
+  return options.election_timeout * (2 * ppm) / (1'000'000 + ppm) + Microseconds(1);
 }
 
 config::Url UrlOf(size_t member, uint16_t port) {
@@ -135,6 +190,9 @@ config::Config Cluster::ConfigOf(size_t member, size_t members, const Options& o
   config.checkpoint_pack_bytes = options.checkpoint_pack_bytes;
   config.max_append_bytes = options.max_append_bytes;
   config.max_apply_entries = options.max_apply_entries;
+  config.watch_reply_bytes = options.watch_reply_bytes;
+  config.watch_progress_notify_interval = options.watch_progress_interval;
+  if (options.lease_reads) config.lease_read_clock_drift = ClockDriftBound(options);
   config.lease_checkpoint_interval = options.lease_checkpoint_interval;
   config.strict_reconfig_check = options.strict_reconfig_check;
   config.reconfig_health_window = options.reconfig_health_window;
@@ -253,6 +311,7 @@ void Cluster::StartAll() {
 void Cluster::Crash(size_t number, CrashKind kind, Duration downtime) {
   Member& member = At(number);
   if (!running(number)) return;
+  CountRareEvents(&member);
   member.host->Crash(kind);
   member.server.reset();
   member.transport.reset();
@@ -344,6 +403,13 @@ void Cluster::ObserveNow(Member* member) {
   const engine::ReplicaInspector& inspector = n->replica().inspector();
   oracle_->Observe(context_.now(), member->number, member->incarnation_seen, inspector);
   CountCheckpoints(member, n);
+  if (context_.story != nullptr) {
+    const raft::HardState state = inspector.hard_state();
+    context_.story->OnState({context_.now(), member->host->id(),
+                             static_cast<uint32_t>(inspector.role()), state.term.value(),
+                             state.commit.value(), inspector.applied().value(),
+                             inspector.last_index().value()});
+  }
   if (oracle_->leaders_elected() != elections) {
     context_.Record(member->host->id(), kLeads, inspector.hard_state().term.value());
   }
@@ -363,6 +429,20 @@ void Cluster::CountCheckpoints(Member* member, const node::Node* n) {
   checkpoints_.segments_cut += cut - member->cut_seen;
   member->checkpoints_seen = now;
   member->cut_seen = cut;
+}
+
+// Once for each process, when it ends or the run does: nothing that every turn should pay for.
+void Cluster::CountRareEvents(Member* member) {
+  node::Node* const n = member->server == nullptr ? nullptr : member->server->node();
+  if (n == nullptr) return;
+  const SometimesCounts now = CountSometimes(*n);
+  for (size_t i = 0; i < kSometimes; ++i) sometimes_[i] += now[i];
+}
+
+SometimesCounts Cluster::Sometimes() {
+  SometimesCounts before = sometimes_;
+  for (const auto& member : members_) CountRareEvents(member.get());
+  return std::exchange(sometimes_, before);
 }
 
 size_t Cluster::NumberOf(MemberId id) const {
@@ -388,10 +468,24 @@ void Cluster::Send(size_t from, absl::Span<raft::Message> messages) {
       context_.Inject(Fault::kDatagramCorrupt, sender.host->id(), bit);
     }
     const size_t size = frame.size();
+    ++frames_;
+    Tell(from, to, message);
     network_->Send(
         sender.host->id(), At(to).host->id(), static_cast<DatagramType>(message.type), size,
-        [this, to, number = ++frames_, frame = std::move(frame)] { Deliver(to, number, frame); });
+        [this, to, number = frames_, frame = std::move(frame)] { Deliver(to, number, frame); });
   }
+}
+
+void Cluster::Tell(size_t from, size_t to, const raft::Message& message) {
+  if (context_.story == nullptr) return;
+  Story::Message told;
+  told.id = frames_;
+  told.from = At(from).host->id();
+  told.to = At(to).host->id();
+  told.sent = context_.now();
+  told.type = MessageName(message.type);
+  told.text = DescribeMessage(message);
+  context_.story->Sent(std::move(told));
 }
 
 // There and back as datagrams; what is lost stays without an answer.
@@ -421,7 +515,10 @@ void Cluster::SendSnapshot(size_t from, raft::Message message, engine::StateImag
   const size_t to = NumberOf(to_id);
   CHECK(to != 0);
   const size_t size = image.bytes();
-  peer::SnapshotChunker chunker(++frames_, std::move(message), std::move(image));
+  ++frames_;
+  Tell(from, to, message);
+  peer::SnapshotChunker chunker(frames_, std::move(message), std::move(image));
+  const uint64_t number = frames_;
   std::vector<Bytes> chunks;
   while (!chunker.done()) {
     BytesBuilder chunk;
@@ -434,6 +531,7 @@ void Cluster::SendSnapshot(size_t from, raft::Message message, engine::StateImag
   const HostId from_host = sender.host->id();
   const HostId to_host = At(to).host->id();
   network_->Send(from_host, to_host, kType, size, [=, this] {
+    if (context_.story != nullptr) context_.story->Arrived(number, context_.now());
     DeliverSnapshot(to, chunks);
     network_->Send(to_host, from_host, kType, 64, [=, this] {
       if (std::exchange(*reported, true) || this->incarnation(from) != incarnation) return;
@@ -466,6 +564,7 @@ void Cluster::ReportSnapshot(size_t from, uint64_t incarnation, MemberId to, boo
 }
 
 void Cluster::Deliver(size_t to, uint64_t number, const Bytes& frame) {
+  if (context_.story != nullptr) context_.story->Arrived(number, context_.now());
   node::Node* const n = node(to);
   if (n == nullptr) return;  // it is still reading its disk
   const Bytes body = frame.Slice(kChecksumBytes, frame.size() - kChecksumBytes);

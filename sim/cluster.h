@@ -27,6 +27,7 @@
 #include "sim/oracle/judge.h"
 #include "sim/oracle/raft.h"
 #include "sim/scheduler.h"
+#include "sim/sometimes.h"
 #include "sim/swarm.h"
 #include "storage/checkpoints.h"
 
@@ -109,6 +110,8 @@ class Cluster {
     uint64_t segments_cut = 0;  // of logs
   };
   const Checkpointing& checkpoints() const { return checkpoints_; }
+  // Of all members and all their lives so far.
+  SometimesCounts Sometimes();
   // Why members stopped by themselves, for the report.
   const std::vector<std::string>& failures() const { return failures_; }
 
@@ -144,6 +147,8 @@ class Cluster {
   void Disconnect(size_t member);
   void OnFailure(size_t member, const absl::Status& why);
   void Send(size_t from, absl::Span<raft::Message> messages);
+  // The message with number frames_, for the story.
+  void Tell(size_t from, size_t to, const raft::Message& message);
   void Deliver(size_t to, uint64_t number, const Bytes& frame);
   void Forward(size_t from, MemberId to, engine::RequestKind kind, const Bytes& body,
                node::ForwardCallback done);
@@ -151,6 +156,7 @@ class Cluster {
   void DeliverSnapshot(size_t to, const std::vector<Bytes>& chunks);
   void ReportSnapshot(size_t from, uint64_t incarnation, MemberId to, bool ok);
   void CountCheckpoints(Member* member, const node::Node* n);
+  void CountRareEvents(Member* member);
   size_t NumberOf(MemberId id) const;
 
   const Context context_;
@@ -167,6 +173,7 @@ class Cluster {
   Judge* const judge_;
   std::vector<std::string> failures_;
   Checkpointing checkpoints_;
+  SometimesCounts sometimes_ = {};  // of processes that have ended
   uint64_t frames_ = 0;
 };
 

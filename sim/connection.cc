@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "sim/network_impl.h"
+#include "sim/story.h"
 
 namespace quorate::sim {
 namespace {
@@ -180,6 +182,17 @@ void Network::Impl::Launch(Pipe* pipe, Edge* edge, EndRef writer, Segment segmen
   arrival = std::max(arrival, pipe->last_arrival + Nanoseconds(1));
   pipe->last_arrival = arrival;
   segment.arrival = arrival;
+  if (context.story != nullptr && segment.bytes > 0) {
+    Story::Message told{
+        ++segments_told,
+        from,
+        Find(writer)->ends[writer.side() ^ 1].host,
+        context.now(),
+        arrival,
+        "bytes",
+        absl::StrCat(segment.bytes, " bytes", segment.reset ? ", then a reset" : "")};
+    context.story->Sent(std::move(told));
+  }
   const bool reset = segment.reset;
   pipe->flying.push_back(std::move(segment));
   if (pipe->flying.size() == 1) ScheduleArrival(pipe, writer);

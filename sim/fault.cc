@@ -25,10 +25,10 @@ constexpr TraceKind kKinds[] = {
     TraceKind("clock-drift", "detail"),       TraceKind("clock-wall-jump", "detail"),
     TraceKind("process-pause", "detail"),     TraceKind("process-kill", "detail"),
     TraceKind("power-loss", "detail"),        TraceKind("restart", "detail"),
-    TraceKind("leader-transfer", "detail"),   TraceKind("member-add", "detail"),
-    TraceKind("learner-add", "detail"),       TraceKind("member-promote", "detail"),
-    TraceKind("member-remove", "detail"),     TraceKind("member-replace", "detail"),
-    TraceKind("rolling-restart", "detail"),
+    TraceKind("leader-transfer", "detail"),   TraceKind("leader-usurped", "detail"),
+    TraceKind("member-add", "detail"),        TraceKind("learner-add", "detail"),
+    TraceKind("member-promote", "detail"),    TraceKind("member-remove", "detail"),
+    TraceKind("member-replace", "detail"),    TraceKind("rolling-restart", "detail"),
 };
 static_assert(std::size(kKinds) == kFaultKinds);
 

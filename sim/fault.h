@@ -61,6 +61,7 @@ enum class Fault : uint8_t {
   kRestart,
   // Operator.
   kLeaderTransfer,  // a leader was told to hand over
+  kLeaderUsurped,   // a leader was cut off until another one led, and then let in again
   kMemberAdd,       // a new voter was added
   kLearnerAdd,      // a learner was
   kMemberPromote,   // and became a voter
@@ -83,12 +84,15 @@ class FaultCounters {
   std::array<uint64_t, kFaultKinds> counts_ = {};
 };
 
+class Story;
+
 // What every part of one simulated world shares. Borrowed; outlives the parts.
 struct Context {
   uint64_t seed = 0;
   Scheduler* scheduler = nullptr;
   Trace* trace = nullptr;
   FaultCounters* faults = nullptr;
+  Story* story = nullptr;  // null: nobody wants to be told
 
   VirtualTime now() const { return scheduler->now(); }
   void Record(HostId host, const TraceKind& kind, uint64_t a = 0, uint64_t b = 0) const {

@@ -8,6 +8,8 @@
 namespace quorate::sim {
 namespace {
 
+constexpr TraceKind kAction("nemesis", "class", "number");
+
 constexpr uint32_t kMillion = 1'000'000;
 // A storm's strength over that of ordinary weather.
 constexpr uint32_t kStormFactor = 8;
@@ -58,7 +60,13 @@ void Nemesis::Heal() {
   for (const EventId event : next_) context_.scheduler->Cancel(event);
   network_->UnblockAll();
   network_->SetAllLinks(options_.link);
+  for (size_t a = 1; a <= cluster_->size(); ++a) {
+    for (size_t b = 1; b <= cluster_->size(); ++b) {
+      network_->SetTypeFilter(cluster_->host_id(a), cluster_->host_id(b), 0);
+    }
+  }
   cluster_->SetCorruption(0);
+  RepairAllRot();
   for (size_t m = 1; m <= cluster_->size(); ++m) {
     Host& host = cluster_->host(m);
     host.disk().SetSlowdownPercent(100);
@@ -76,15 +84,20 @@ Duration Nemesis::Lasts(FaultClass c) {
 }
 
 void Nemesis::Plan(FaultClass c) {
-  const Duration wait = Milliseconds(50) + prng(c).Exponential(plan(c).interval);
+  Prng pause(NamedDraw(context_.seed, HashName("pause"), HashName(FaultClassName(c)), actions(c)));
+  const Duration wait = Milliseconds(50) + pause.Exponential(plan(c).interval);
   next_[static_cast<size_t>(c)] = context_.scheduler->After(wait, [this, c] {
-    Act(c);
+    const uint64_t number = ++actions_[static_cast<size_t>(c)];
+    const uint64_t stream =
+        NamedDraw(context_.seed, HashName("nemesis"), HashName(FaultClassName(c)), number);
+    prng(c) = Prng(stream);
+    if (options_.reduction.Keeps(c, number)) Act(c);
     Plan(c);
   });
 }
 
 void Nemesis::Act(FaultClass c) {
-  ++actions_[static_cast<size_t>(c)];
+  context_.Record(HostId(), kAction, static_cast<uint64_t>(c), actions(c));
   if (IsWeather(c)) return Storm(c);
   switch (c) {
     case FaultClass::kPartition:
@@ -104,8 +117,14 @@ void Nemesis::Act(FaultClass c) {
       return FailSync();
     case FaultClass::kTransfer:
       return Transfer();
+    case FaultClass::kUsurp:
+      return Usurp();
+    case FaultClass::kTypeDrop:
+      return DropTypes();
+    case FaultClass::kBitRot:
+      return RotBits();
     case FaultClass::kMembership:
-      return membership_->Begin();
+      return membership_->Begin(prng(c).Next());
     case FaultClass::kRolling:
       return RestartAll();
     default:
@@ -325,6 +344,24 @@ void Nemesis::ResetStreams() {
       network_->ResetStreams(cluster_->host_id(victim), host);
     }
   }
+}
+
+// Any half of raft's types, from some members to some.
+void Nemesis::DropTypes() {
+  Prng& draw = prng(FaultClass::kTypeDrop);
+  const uint64_t types = draw.Next();
+  Edges edges;
+  for (size_t a = 1; a <= cluster_->size(); ++a) {
+    for (size_t b = 1; b <= cluster_->size(); ++b) {
+      if (a != b && draw.Chance(1, 3)) {
+        edges.emplace_back(cluster_->host_id(a), cluster_->host_id(b));
+      }
+    }
+  }
+  for (const auto& [from, to] : edges) network_->SetTypeFilter(from, to, types);
+  UndoLater(FaultClass::kTypeDrop, [this, edges = std::move(edges)] {
+    for (const auto& [from, to] : edges) network_->SetTypeFilter(from, to, 0);
+  });
 }
 
 void Nemesis::Transfer() {

@@ -1,16 +1,19 @@
 // The nemesis: injects what a seed's plans allow while the safety phase lasts, and
 // takes everything back when it ends.
 //
-// Each class of faults is a process of its own with its own generator: it acts, waits
-// about plan.interval, acts again. What an action does ends by itself after a drawn
-// time. Nothing here goes beyond what the protocol promises to survive: any member or
-// all of them may be down, cut off, slow or amnesic about what they never synced.
+// Each class of faults is a process of its own: it waits about plan.interval, acts, waits,
+// acts again. Each action has draws of its own, and a reduction may leave it out. What an
+// action does ends by itself after a drawn time. Nothing here goes beyond what the protocol
+// promises to survive: any member or all of them may be down, cut off, slow or amnesic about what
+// they never synced.
 #ifndef QUORATE_SIM_FAULTS_H_
 #define QUORATE_SIM_FAULTS_H_
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -42,6 +45,15 @@ class Nemesis {
   uint64_t actions(FaultClass c) const { return actions_[static_cast<size_t>(c)]; }
 
  private:
+  // A bit that is wrong.
+  struct Rot {
+    size_t member = 0;
+    std::string path;
+    uint64_t offset = 0;
+    int bit = 0;
+    std::string sector;  // with it
+  };
+
   using Edges = std::vector<std::pair<HostId, HostId>>;
 
   const FaultPlan& plan(FaultClass c) const { return options_.plan(c); }
@@ -70,6 +82,20 @@ class Nemesis {
   void FailSync();
   void ResetStreams();
   void Transfer();
+  void DropTypes();
+  // bit_rot.cc.
+  void RotBits();
+  void RepairRot();
+  // At the end of all faults: what could not be repaired in its time, too.
+  void RepairAllRot();
+  bool Restore(const Rot& rot);
+  std::string FileToDamage(const Disk& disk);
+  // usurpers.cc. Cuts off whoever leads now, `hops` times, each time as soon as the one
+  // before has a successor; then restores what is cut last.
+  void Usurp();
+  void Mute(bool on);
+  void CutOffLeader(uint64_t hops, Edges before);
+  void AwaitSuccessor(size_t leader, uint64_t hops, Edges cut, VirtualTime deadline);
   void RestartAll();
   void RestartNext(std::vector<size_t> rest, size_t last);
 
@@ -88,6 +114,11 @@ class Nemesis {
   bool active_ = false;
   bool rolling_ = false;
   uint64_t storms_ = 0;
+  std::optional<Rot> rot_;  // the bit that is wrong now
+  std::vector<Rot> unrepaired_;
+  bool usurping_ = false;
+  bool muted_ = false;
+  Prng usurper_prng_{0};
 };
 
 }  // namespace quorate::sim

@@ -2,11 +2,12 @@
 //
 //   quorate-sim run --seeds 1..500
 //   quorate-sim replay --seed 17
+//   quorate-sim shrink --seed 17 --out FILE
 //   quorate-sim explore --members 3 --terms 2 --entries 1
 //   quorate-sim study election --timeout 150-155,150-300
 //
 // Exit status: 0 clean, 1 a violation (or a campaign that injected too little), 2 wrong
-// usage, 3 a bound reached before the end.
+// usage, 3 a bound reached before the end, 4 a schedule that this build does not repeat.
 #include <unistd.h>
 
 #include <chrono>
@@ -27,8 +28,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/check.h"
+#include "sim/exit_status.h"
 #include "sim/explore/command.h"
+#include "sim/replay.h"
 #include "sim/report.h"
+#include "sim/speed.h"
 #include "sim/study/command.h"
 #include "sim/swarm.h"
 #include "sim/workers.h"
@@ -36,8 +40,6 @@
 
 namespace quorate::sim {
 namespace {
-
-enum ExitStatus : int { kClean = 0, kFoundViolation = 1, kUsage = 2, kBound = 3 };
 
 // Campaigns below this size only warn about faults that never came up.
 constexpr uint64_t kSeedsForCoverage = 50;
@@ -47,7 +49,7 @@ constexpr uint64_t kSeedsForDeterminism = 16;
 
 struct Arguments {
   std::string seeds = "1..100";
-  uint64_t seed = 1;
+  std::string shard;
   std::string profile = "default";
   uint64_t jobs = 1;
   uint64_t minutes = 0;
@@ -55,8 +57,6 @@ struct Arguments {
   bool json = false;
   bool stop_at_first = false;
   bool verify_determinism = false;
-  bool no_trace = false;
-  bool history = false;
   std::string junit;
 };
 
@@ -77,6 +77,23 @@ std::optional<std::pair<uint64_t, uint64_t>> ParseSeeds(const std::string& text)
     return std::nullopt;
   }
   return std::make_pair(first, last);
+}
+
+// "I/N", I from 0 on: the I-th of N machines that share a campaign.
+struct Shard {
+  uint64_t number = 0;
+  uint64_t of = 1;
+};
+
+std::optional<Shard> ParseShard(const std::string& text) {
+  if (text.empty()) return Shard();
+  const size_t slash = text.find('/');
+  Shard shard;
+  if (slash == std::string::npos || !absl::SimpleAtoi(text.substr(0, slash), &shard.number) ||
+      !absl::SimpleAtoi(text.substr(slash + 1), &shard.of) || shard.number >= shard.of) {
+    return std::nullopt;
+  }
+  return shard;
 }
 
 int UsageError(const std::string& text) {
@@ -214,6 +231,15 @@ int RunCampaign(const Arguments& arguments) {
   if (!seeds.has_value()) {
     return UsageError(absl::StrCat("--seeds ", arguments.seeds, " is neither N nor A..B"));
   }
+  const std::optional<Shard> shard = ParseShard(arguments.shard);
+  if (!shard.has_value()) {
+    return UsageError(
+        absl::StrCat("--shard ", arguments.shard, " is not I/N with I from 0 to N-1"));
+  }
+  if (arguments.minutes == 0 && seeds->second - seeds->first < shard->number) {
+    return UsageError(
+        absl::StrCat("none of --seeds ", arguments.seeds, " is in --shard ", arguments.shard));
+  }
   // A file that cannot be written should not show after an hour.
   if (!arguments.junit.empty() && !std::ofstream(arguments.junit)) {
     return UsageError(absl::StrCat("cannot write ", arguments.junit));
@@ -223,11 +249,14 @@ int RunCampaign(const Arguments& arguments) {
   const Duration start = Now();
   Tally tally(arguments.profile);
   JUnit junit(arguments.profile);
-  Progress progress(endless ? 0 : last - seeds->first + 1, start);
+  // Every N-th seed is this machine's, by its place in the range.
+  const uint64_t first = seeds->first + shard->number;
+  Progress progress(endless ? 0 : (last - first) / shard->of + 1, start);
   const uint64_t seconds_max = endless ? arguments.minutes * 60 : arguments.max_seconds;
 
   WorkerOptions options;
   options.jobs = arguments.jobs;
+  options.stride = shard->of;
   options.run = [&](uint64_t seed) {
     const bool twice = arguments.verify_determinism || seed % kSeedsForDeterminism == 0;
     return RunSeed(arguments.profile, seed, twice);
@@ -246,7 +275,7 @@ int RunCampaign(const Arguments& arguments) {
     return seconds_max == 0 || Now() - start < Seconds(static_cast<int64_t>(seconds_max));
   };
   options.now = Now;
-  const bool complete = Workers(std::move(options), seeds->first, last).Run() || endless;
+  const bool complete = Workers(std::move(options), first, last).Run() || endless;
   progress.Clear();
 
   const Duration wall = Now() - start;
@@ -257,24 +286,6 @@ int RunCampaign(const Arguments& arguments) {
     return UsageError(absl::StrCat("cannot write ", arguments.junit));
   }
   return Verdict(tally, complete);
-}
-
-int Replay(const Arguments& arguments) {
-  const Options options = *DrawOptions(arguments.profile, arguments.seed);
-  std::cout << "# seed " << arguments.seed << " " << Describe(options) << "\n";
-  Trace::LineSink print;
-  if (!arguments.no_trace) print = [](absl::string_view line) { std::cout << line << '\n'; };
-  World world(options, std::move(print));
-  const SeedReport report = world.Run();
-  if (arguments.history) {
-    for (const Call& call : world.history().calls()) std::cout << "# " << Describe(call) << "\n";
-  }
-  std::cout << absl::StrFormat("# digest %016x over %d events\n", report.digest,
-                               report.trace_events)
-            << std::flush;
-  std::cerr << Explain(arguments.profile, report);
-  if (!report.violations.empty()) return kFoundViolation;
-  return report.bound_reached ? kBound : kClean;
 }
 
 int PrintDigests(const Arguments& arguments) {
@@ -311,6 +322,29 @@ int Explore(const CLI::App& app, const explore::CommandOptions& options) {
   UNREACHABLE("verdict");
 }
 
+void AddReplay(CLI::App* app, ReplayArguments* arguments) {
+  CLI::Option* const seed = app->add_option("--seed", arguments->seed, "which");
+  CLI::Option* const schedule =
+      app->add_option("--schedule", arguments->schedule, "a file that `shrink` made, instead");
+  schedule->excludes(seed);
+  app->add_option("--profile", arguments->profile, "see `quorate-sim profiles`")
+      ->capture_default_str();
+  app->add_flag("--no-trace", arguments->no_trace, "print the verdict and the digest only");
+  app->add_flag("--history", arguments->history, "also print what each client asked and saw");
+  app->add_option("--format", arguments->format,
+                  "explain the run instead: html (one page), text, jsonl, shiviz");
+  app->add_option("--out", arguments->out, "write the explanation to this file");
+}
+
+void AddShrink(CLI::App* app, ShrinkArguments* arguments) {
+  app->add_option("--seed", arguments->seed, "which")->required();
+  app->add_option("--profile", arguments->profile, "see `quorate-sim profiles`")
+      ->capture_default_str();
+  app->add_option("--out", arguments->out, "write the schedule to this file");
+  app->add_option("--max-seconds", arguments->max_seconds, "end with what there is by then")
+      ->capture_default_str();
+}
+
 int Study(const CLI::App& app, const study::CommandOptions& options, int argc, char** argv) {
   std::string command = "quorate-sim";
   for (int i = 1; i < argc; ++i) absl::StrAppend(&command, " ", argv[i]);
@@ -322,6 +356,7 @@ int Study(const CLI::App& app, const study::CommandOptions& options, int argc, c
 
 void AddRun(CLI::App* app, Arguments* arguments) {
   app->add_option("--seeds", arguments->seeds, "A..B, or one seed")->capture_default_str();
+  app->add_option("--shard", arguments->shard, "I/N: every N-th of the seeds, from the I-th on");
   app->add_option("--jobs", arguments->jobs, "processes to run seeds in")
       ->check(CLI::Range(uint64_t{1}, uint64_t{256}))
       ->capture_default_str();
@@ -343,21 +378,27 @@ int Main(int argc, char** argv) {
   CLI::App* const run = app.add_subcommand("run", "run many seeds and judge them");
   AddRun(run, &arguments);
   CLI::App* const replay = app.add_subcommand("replay", "run one seed and print its trace");
-  replay->add_option("--seed", arguments.seed, "which")->required();
-  replay->add_flag("--no-trace", arguments.no_trace, "print the verdict and the digest only");
-  replay->add_flag("--history", arguments.history, "also print what each client asked and saw");
+  ReplayArguments replay_arguments;
+  AddReplay(replay, &replay_arguments);
+  CLI::App* const shrink =
+      app.add_subcommand("shrink", "cut a failing seed down to a small schedule");
+  ShrinkArguments shrink_arguments;
+  AddShrink(shrink, &shrink_arguments);
   CLI::App* const digest = app.add_subcommand("digest", "print each seed's digest");
   digest->add_option("--seeds", arguments.seeds, "A..B, or one seed")->capture_default_str();
   CLI::App* const exploration =
       app.add_subcommand("explore", "walk every state of a small cluster, within bounds");
   explore::CommandOptions explore_options;
   explore::AddOptions(exploration, &explore_options);
+  CLI::App* const speed = app.add_subcommand("speed", "measure how fast worlds run on one core");
+  uint64_t speed_seeds = 20;
+  speed->add_option("--seeds", speed_seeds, "worlds of each kind")->capture_default_str();
   CLI::App* const studies =
       app.add_subcommand("study", "experiments on elections, partitions, quorums, memberships");
   study::CommandOptions study_options;
   study::AddOptions(studies, &study_options);
   CLI::App* const profiles = app.add_subcommand("profiles", "list the profiles");
-  for (CLI::App* const command : {run, replay, digest}) {
+  for (CLI::App* const command : {run, digest}) {
     command->add_option("--profile", arguments.profile, "see `quorate-sim profiles`")
         ->capture_default_str();
   }
@@ -367,11 +408,18 @@ int Main(int argc, char** argv) {
     return app.exit(e) == 0 ? kClean : kUsage;
   }
   if (profiles->parsed()) return PrintProfiles();
+  if (replay->parsed()) {
+    if (replay->count("--seed") + replay->count("--schedule") == 0) {
+      return UsageError("replay needs --seed N or --schedule FILE");
+    }
+    return Replay(replay_arguments);
+  }
+  if (speed->parsed()) return MeasureSpeed(speed_seeds, Now);
+  if (shrink->parsed()) return Shrink(shrink_arguments, Now);
   if (exploration->parsed()) return Explore(*exploration, explore_options);
   if (studies->parsed()) return Study(*studies, study_options, argc, argv);
   const absl::StatusOr<Options> options = DrawOptions(arguments.profile, 1);
   if (!options.ok()) return UsageError(std::string(options.status().message()));
-  if (replay->parsed()) return Replay(arguments);
   if (digest->parsed()) return PrintDigests(arguments);
   return RunCampaign(arguments);
 }

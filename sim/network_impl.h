@@ -154,6 +154,7 @@ struct Network::Impl {
 
   const Context context;
   const StreamOptions stream_options;
+  uint64_t segments_told = 0;  // for the story
   LinkOptions default_link;
   std::vector<HostState> hosts = std::vector<HostState>(1);  // [0] is nobody
   std::vector<std::vector<std::unique_ptr<Edge>>> edges;

@@ -1,6 +1,5 @@
 #include "sim/operator.h"
 
-#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -34,22 +33,16 @@ RequestKind KindOf(Fault step) {
   }
 }
 
-bool Lists(const node::Node& node, MemberId id) {
-  const std::vector<engine::MemberInfo> members = node.members();
-  return std::any_of(members.begin(), members.end(), [id](const auto& m) { return m.id == id; });
-}
-
 }  // namespace
 
 Operator::Operator(const Context& context, Cluster* cluster)
-    : context_(context),
-      cluster_(cluster),
-      prng_(NamedDraw(context.seed, HashName("operator"), HashName("choices"), 0)) {}
+    : context_(context), cluster_(cluster) {}
 
 Operator::~Operator() { context_.scheduler->Cancel(next_try_); }
 
-void Operator::Begin() {
+void Operator::Begin(uint64_t draws) {
   if (!idle()) return;
+  prng_ = Prng(draws);
   const size_t voters = cluster_->active().size();
   std::vector<Fault> possible;
   if (cluster_->FindSpare() != 0 && voters < kMaxVoters) {
@@ -110,9 +103,6 @@ void Operator::Try() {
   if (node == nullptr || (asked == step.member && step.fault != Fault::kMemberRemove)) {
     return TryAgainAfter(kPause);
   }
-  if (KindOf(step.fault) == RequestKind::kMemberAdd && Lists(*node, step.id)) {
-    return CompleteSoon();  // an attempt without an answer has made it
-  }
   TryAgainAfter(kPatience);
   // Removals and promotions only have the id.
   etcdserverpb::Member request;
@@ -133,6 +123,7 @@ void Operator::Try() {
 
 bool Operator::Made(const absl::Status& status) const {
   if (status.ok()) return true;
+  if (IsListed()) return true;
   switch (steps_.front().fault) {
     case Fault::kMemberAdd:
     case Fault::kLearnerAdd:
@@ -142,6 +133,21 @@ bool Operator::Made(const absl::Status& status) const {
     default:
       return absl::IsNotFound(status);
   }
+}
+
+// As in a list of the members: an addition whose answer was lost is refused when it is repeated,
+// because one member has not started yet.
+bool Operator::IsListed() const {
+  const Step& step = steps_.front();
+  if (KindOf(step.fault) != RequestKind::kMemberAdd) return false;
+  for (const size_t m : cluster_->active()) {
+    node::Node* const node = cluster_->node(m);
+    if (node == nullptr) continue;
+    for (const engine::MemberInfo& member : node->members()) {
+      if (member.id == step.id) return true;
+    }
+  }
+  return false;
 }
 
 void Operator::OnAnswer(const absl::Status& status) {

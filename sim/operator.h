@@ -29,8 +29,9 @@ class Operator {
   Operator& operator=(const Operator&) = delete;
   ~Operator();
 
-  // Begins a drawn change, unless one is under way or none is possible.
-  void Begin();
+  // Begins a change, unless one is under way or none is possible; `draws` says which one, and
+  // how.
+  void Begin(uint64_t draws);
   bool idle() const { return steps_.empty(); }
 
  private:
@@ -47,12 +48,13 @@ class Operator {
   void OnAnswer(const absl::Status& status);
   bool Made(const absl::Status& status) const;
   void CompleteSoon();
+  bool IsListed() const;
   void Complete();
   size_t VoterToLose();
 
   const Context context_;
   Cluster* const cluster_;
-  Prng prng_;
+  Prng prng_{0};
   std::deque<Step> steps_;
   uint64_t attempt_ = 0;
   EventId next_try_;

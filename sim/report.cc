@@ -54,11 +54,14 @@ SeedReport FromParsed(const Json& in) {
   out.answered = in.at("answered").get<uint64_t>();
   out.unknown = in.at("unknown").get<uint64_t>();
   out.retries = in.at("retries").get<uint64_t>();
+  out.actions = in.at("actions").get<std::array<uint64_t, kFaultClasses>>();
+  out.numbered = in.at("numbered").get<std::vector<uint64_t>>();
   out.acknowledged_writes = in.at("acknowledged_writes").get<uint64_t>();
   out.checked_reads = in.at("checked_reads").get<uint64_t>();
   out.watch_events = in.at("watch_events").get<uint64_t>();
   out.leases_expired = in.at("leases_expired").get<uint64_t>();
   out.searches_given_up = in.at("searches_given_up").get<uint64_t>();
+  out.sometimes = in.at("sometimes").get<SometimesCounts>();
   out.answered_after = in.at("answered_after").get<uint64_t>();
   out.converged_after = in.at("converged_after").get<uint64_t>();
   out.bound_reached = in.at("bound_reached").get<bool>();
@@ -91,6 +94,8 @@ std::string Ratio(uint64_t value, uint64_t per) {
 
 // Stream seeds that a class must be on in before its rarer faults are missed.
 constexpr uint64_t kSeedsForCoincidence = 8;
+// Seeds of a campaign that must come to every situation that is worth a mark.
+constexpr uint64_t kSeedsForSometimes = 200;
 
 constexpr uint64_t kNanosPerSecond = 1'000'000'000;
 
@@ -124,11 +129,14 @@ std::string ToJson(const SeedReport& report) {
                     {"answered", report.answered},
                     {"unknown", report.unknown},
                     {"retries", report.retries},
+                    {"actions", report.actions},
+                    {"numbered", report.numbered},
                     {"acknowledged_writes", report.acknowledged_writes},
                     {"checked_reads", report.checked_reads},
                     {"watch_events", report.watch_events},
                     {"leases_expired", report.leases_expired},
                     {"searches_given_up", report.searches_given_up},
+                    {"sometimes", report.sometimes},
                     {"answered_after", report.answered_after},
                     {"converged_after", report.converged_after},
                     {"bound_reached", report.bound_reached},
@@ -191,6 +199,7 @@ void Tally::Add(const SeedReport& report) {
   watch_events_ += report.watch_events;
   leases_expired_ += report.leases_expired;
   searches_given_up_ += report.searches_given_up;
+  for (size_t i = 0; i < kSometimes; ++i) sometimes_[i] += report.sometimes[i];
   self_stops_ += report.failures.size();
   converged_after_max_ = std::max(converged_after_max_, report.converged_after);
   ++sizes_[report.members];
@@ -232,27 +241,42 @@ std::vector<std::string> Tally::Missing() const {
                                  on_streams_[i] + on_datagrams_[i], " seeds)"));
     }
   }
+  if (seeds_ >= kSeedsForSometimes) {
+    for (size_t i = 0; i < kSometimes; ++i) {
+      if (sometimes_[i] == 0) out.push_back(absl::StrCat("sometimes: ", SometimesName(i)));
+    }
+  }
   for (size_t i = 0; i < static_cast<size_t>(Rule::kDeterminism); ++i) {
     if (checks_[i] == 0) out.push_back(absl::StrCat("checks of ", RuleName(static_cast<Rule>(i))));
   }
   return out;
 }
 
+// How fast, and of what mix: a faster campaign of less is no progress.
+std::string Tally::SpeedLines(Duration wall, uint64_t jobs) const {
+  const auto wall_nanos = static_cast<uint64_t>(std::max<int64_t>(1, wall.nanos()));
+  const auto simulated_nanos = static_cast<uint64_t>(simulated_.nanos());
+  uint64_t faults = 0;
+  for (const uint64_t count : faults_) faults += count;
+  const auto hit =
+      std::count_if(sometimes_.begin(), sometimes_.end(), [](uint64_t count) { return count > 0; });
+  return absl::StrCat(
+      "speed: ", Ratio(simulated_nanos, kNanosPerSecond), " s simulated in ",
+      Ratio(wall_nanos, kNanosPerSecond), " s by ", jobs, " process", jobs == 1 ? "" : "es", ": ",
+      Ratio(simulated_nanos, wall_nanos), " times real time, ", Thousands(PerSecond(events_, wall)),
+      " events a second (", Thousands(events_), "; ", Thousands(trace_events_), " in traces), ",
+      Ratio(60 * seeds_ * kNanosPerSecond, wall_nanos),
+      " seeds a minute\nmix: ", seeds_ == 0 ? 0 : stream_seeds_ * 100 / seeds_,
+      "% of the seeds on byte streams, ", Ratio(requests_ * kNanosPerSecond, simulated_nanos),
+      " requests and ", Ratio(faults * kNanosPerSecond, simulated_nanos),
+      " faults a simulated second, ", hit, " of ", kSometimes, " \"sometimes\" branches hit\n");
+}
+
 std::string Tally::Text(Duration wall, uint64_t jobs) const {
   std::string out = absl::StrCat("profile ", profile_, ": ", seeds_, " seeds (", stream_seeds_,
                                  " on byte streams), ", failed_.size(), " with violations, ",
                                  bounds_, " ended at a bound\n");
-  const auto wall_nanos = static_cast<uint64_t>(std::max<int64_t>(1, wall.nanos()));
-  const auto simulated_nanos = static_cast<uint64_t>(simulated_.nanos());
-  absl::StrAppend(&out, "simulated ", Ratio(simulated_nanos, kNanosPerSecond), " s in ",
-                  Ratio(wall_nanos, kNanosPerSecond), " s by ", jobs, " process",
-                  jobs == 1 ? "" : "es", ": ", Ratio(simulated_nanos, wall_nanos),
-                  " times real time\n");
-  absl::StrAppend(&out, Thousands(events_), " events, ", Thousands(PerSecond(events_, wall)),
-                  " a second; ", Thousands(trace_events_), " in traces; ",
-                  Ratio(seeds_ * kNanosPerSecond, wall_nanos), " seeds a second; ",
-                  Ratio(requests_ * kNanosPerSecond, simulated_nanos),
-                  " requests a simulated second\n");
+  absl::StrAppend(&out, SpeedLines(wall, jobs));
   absl::StrAppend(&out, "slowest convergence after the faults: ", Ratio(converged_after_max_, 100),
                   " election timeouts\n");
   absl::StrAppend(
@@ -264,6 +288,11 @@ std::string Tally::Text(Duration wall, uint64_t jobs) const {
   for (size_t i = 0; i < kFaultKinds; ++i) {
     absl::StrAppend(&out, absl::StrFormat("  %-32s %s\n", FaultName(static_cast<Fault>(i)),
                                           Thousands(faults_[i])));
+  }
+  absl::StrAppend(&out, "\nsometimes\n");
+  for (size_t i = 0; i < kSometimes; ++i) {
+    absl::StrAppend(&out,
+                    absl::StrFormat("  %-72s %s\n", SometimesName(i), Thousands(sometimes_[i])));
   }
   absl::StrAppend(&out, "\nseeds with the class on\n");
   for (size_t i = 0; i < kFaultClasses; ++i) {
@@ -307,6 +336,9 @@ std::string Tally::Json(Duration wall, uint64_t jobs) const {
   }
   for (size_t i = 0; i < kRules; ++i) {
     out["checks"][std::string(RuleName(static_cast<Rule>(i)))] = checks_[i];
+  }
+  for (size_t i = 0; i < kSometimes; ++i) {
+    out["sometimes"][std::string(SometimesName(i))] = sometimes_[i];
   }
   out["missing"] = Missing();
   out["failed"] = sim::Json::array();

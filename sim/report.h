@@ -45,6 +45,8 @@ class Tally {
 
   // The summary that ends a campaign; `wall` is what it took, `jobs` processes.
   std::string Text(Duration wall, uint64_t jobs) const;
+  // Of these, how fast it went and of what mix it was.
+  std::string SpeedLines(Duration wall, uint64_t jobs) const;
   std::string Json(Duration wall, uint64_t jobs) const;
 
  private:
@@ -81,6 +83,7 @@ class Tally {
   uint64_t watch_events_ = 0;
   uint64_t leases_expired_ = 0;
   uint64_t searches_given_up_ = 0;
+  SometimesCounts sometimes_ = {};
   uint64_t self_stops_ = 0;
   uint64_t converged_after_max_ = 0;
   std::map<uint64_t, uint64_t> sizes_;  // seeds by members of their cluster

@@ -68,6 +68,15 @@ std::vector<Profile> MakeProfiles() {
                            {FaultClass::kTransfer, 30}})};
   partitions.sizes = {3, 4, 5, 6, 7};
   out.push_back(partitions);
+  Profile usurpers{"usurpers", "leaders come and go by the half second, with tails nobody else has",
+                   Only({{FaultClass::kUsurp, 100},
+                         {FaultClass::kKill, 30},
+                         {FaultClass::kPowerLoss, 30},
+                         {FaultClass::kDelay, 30},
+                         {FaultClass::kPartition, 30}})};
+  usurpers.sizes = {3, 3, 4, 5, 5};
+  usurpers.tempo_percent = 300;
+  out.push_back(usurpers);
   out.push_back({"crashes", "kills, power losses and restarts, one member to all",
                  Only({{FaultClass::kKill, 70},
                        {FaultClass::kPowerLoss, 100},
@@ -77,6 +86,7 @@ std::vector<Profile> MakeProfiles() {
                  Only({{FaultClass::kSlowDisk, 80},
                        {FaultClass::kSyncFailure, 80},
                        {FaultClass::kPowerLoss, 80},
+                       {FaultClass::kBitRot, 60},
                        {FaultClass::kKill, 30}})});
   out.push_back({"clocks", "clocks at wrong rates, pauses, delays",
                  Only({{FaultClass::kClock, 100},
@@ -111,8 +121,8 @@ std::vector<Profile> MakeProfiles() {
 
 // What "default" mixes, with weights.
 constexpr std::pair<const char*, uint32_t> kDefaultMix[] = {
-    {"swarm", 55},         {"uniform", 8}, {"leader-kill", 10}, {"partitions", 6},
-    {"stale-messages", 6}, {"disk", 6},    {"quiet", 4},        {"membership", 5},
+    {"swarm", 60}, {"uniform", 8},   {"leader-kill", 10}, {"partitions", 6}, {"stale-messages", 6},
+    {"disk", 6},   {"usurpers", 10}, {"quiet", 4},        {"membership", 5},
 };
 
 // Draws of one seed, each by name.
@@ -151,7 +161,7 @@ void DrawCluster(const Draw& draw, const Profile& profile, Options* out) {
   out->wal_segment_bytes = draw.OneOf("segment", segments);
   out->wal_first_segment_bytes = draw.OneOf("first-segment", std::vector<uint64_t>{4096, 65'536});
   // Mostly so small that a seed takes many checkpoints, cuts logs and sends snapshots.
-  out->snapshot_count = draw.OneOf("snapshot-count", std::vector<size_t>{20, 50, 200, 10'000});
+  out->snapshot_count = draw.OneOf("snapshot-count", std::vector<size_t>{5, 20, 50, 200, 10'000});
   out->snapshot_catchup_entries =
       draw.OneOf("snapshot-catchup", std::vector<size_t>{0, 5, 50, 5'000});
   out->checkpoint_interval =
@@ -163,6 +173,10 @@ void DrawCluster(const Draw& draw, const Profile& profile, Options* out) {
   const std::vector<int64_t> checkpoints = {200, 700, 2000, 300'000};
   out->lease_checkpoint_interval = Milliseconds(draw.OneOf("lease-checkpoint", checkpoints));
   out->max_apply_entries = draw.OneOf("apply", std::vector<size_t>{1, 16, 4096});
+  out->watch_reply_bytes = draw.OneOf("watch-reply", std::vector<size_t>{1, 500, 1 << 20, 1 << 20});
+  out->watch_progress_interval =
+      Milliseconds(draw.OneOf("watch-progress", std::vector<int64_t>{200, 2000, 600'000}));
+  out->lease_reads = draw.Percent("lease-reads", 20);
   if (draw.Percent("busy", 50)) {
     out->turns.busy_min = Microseconds(2);
     out->turns.busy_max = Microseconds(draw.OneOf("busy-max", std::vector<int64_t>{20, 200, 2000}));
@@ -241,10 +255,17 @@ void DrawFaults(const Draw& draw, const Profile& profile, Options* out) {
       case FaultClass::kPause:
       case FaultClass::kSlowDisk:
       case FaultClass::kSyncFailure:
+      case FaultClass::kBitRot:
         plan.ppm = profile.leader_percent * (kMillion / 100);
         break;
       case FaultClass::kTransfer:
         if (out->members < 2) plan.on = false;
+        break;
+      case FaultClass::kUsurp:
+        if (out->members < 3) plan.on = false;
+        break;
+      case FaultClass::kTypeDrop:
+        if (out->members < 2 || out->streams) plan.on = false;
         break;
       case FaultClass::kMembership:
         out->spares = kSpares;
@@ -277,8 +298,10 @@ void DrawFaults(const Draw& draw, const Profile& profile, Options* out) {
 
 void DrawWorkload(const Draw& draw, Options* out) {
   WorkloadOptions& w = out->workload;
-  w.clients = draw.Between("clients", 3, 12);
-  w.rate = draw.OneOf("rate", std::vector<uint64_t>{60, 120, 120, 200});
+  // Each waits for its answers: only where there are many do logs grow tails while a leader
+  // is cut off.
+  w.clients = draw.Percent("many-clients", 25) ? 40 : draw.Between("clients", 3, 12);
+  w.rate = draw.OneOf("rate", std::vector<uint64_t>{60, 120, 120, 200, 400});
   w.groups = draw.Between("groups", 3, 10);
   w.keys = draw.Between("keys", 1, 6);
   w.value_bytes_max = draw.OneOf("value-bytes", std::vector<size_t>{16, 64, 64, 1000});
@@ -293,6 +316,11 @@ void DrawWorkload(const Draw& draw, Options* out) {
   if (draw.Percent("lease", 60)) w.lease = static_cast<uint32_t>(draw.Between("lease", 10, 60));
   w.lease_ttl_max = static_cast<int64_t>(draw.Between("lease-ttl", 1, 6));
   w.administrator = draw.Percent("administrator", 30);
+  w.kinds_percent = draw.OneOf("kinds-share", std::vector<uint32_t>{0, 30, 60, 90});
+  for (size_t i = 0; i < kWorkloadKinds; ++i) {
+    const std::string name(WorkloadName(static_cast<WorkloadKind>(i)));
+    w.kinds[i] = draw.Percent(absl::StrCat("kind-", name), 35);
+  }
 }
 
 const Profile* Find(const std::vector<Profile>& profiles, absl::string_view name) {
@@ -317,9 +345,9 @@ const char* DefaultProfileOf(const Draw& draw) {
 
 absl::string_view FaultClassName(FaultClass fault_class) {
   static constexpr const char* kNames[] = {
-      "loss",         "duplicate", "delay",      "corruption", "partition", "one-way",
-      "stream-reset", "kill",      "power-loss", "pause",      "clock",     "slow-disk",
-      "sync-failure", "transfer",  "membership", "rolling"};
+      "loss",  "duplicate",  "delay",   "corruption", "partition", "one-way",      "stream-reset",
+      "kill",  "power-loss", "pause",   "clock",      "slow-disk", "sync-failure", "transfer",
+      "usurp", "type-drop",  "bit-rot", "membership", "rolling"};
   static_assert(std::size(kNames) == kFaultClasses);
   return kNames[static_cast<size_t>(fault_class)];
 }
@@ -379,6 +407,15 @@ std::vector<Fault> FaultsOf(FaultClass fault_class, bool streams, bool datagrams
     case FaultClass::kTransfer:
       add(true, {Fault::kLeaderTransfer});
       break;
+    case FaultClass::kUsurp:
+      add(true, {Fault::kLeaderUsurped});
+      break;
+    case FaultClass::kTypeDrop:
+      add(datagrams, {Fault::kDatagramTypeDrop});
+      break;
+    case FaultClass::kBitRot:
+      add(true, {Fault::kDiskBitRot});
+      break;
     case FaultClass::kMembership:
       add(true, {Fault::kMemberAdd, Fault::kLearnerAdd, Fault::kMemberPromote, Fault::kMemberRemove,
                  Fault::kMemberReplace});
@@ -427,6 +464,10 @@ std::string Describe(const Options& options) {
                                   "ms"));
   }
   const WorkloadOptions& w = options.workload;
+  std::vector<std::string> kinds;
+  for (size_t i = 0; i < kWorkloadKinds; ++i) {
+    if (w.kinds[i]) kinds.emplace_back(WorkloadName(static_cast<WorkloadKind>(i)));
+  }
   return absl::StrCat(
       "profile=", options.profile, " members=", options.members,
       " mode=", options.streams ? "streams" : "typed",
@@ -436,17 +477,20 @@ std::string Describe(const Options& options) {
       "us sync=", options.disk.sync_min.micros(), "+", options.disk.sync_mean.micros(),
       "us busy=", options.turns.busy_max.micros(),
       "us late=", options.turns.timer_late_max.micros(), "us append=", options.max_append_bytes,
-      " apply=", options.max_apply_entries, " segment=", options.wal_segment_bytes,
-      " checkpoint=", options.snapshot_count, "+", options.snapshot_catchup_entries, "/",
-      options.checkpoint_interval.millis(), "ms packs=", options.checkpoint_pack_bytes, "/",
-      options.store_segment_bytes, options.pre_vote ? "" : " no-pre-vote",
+      " apply=", options.max_apply_entries, options.lease_reads ? " lease-reads" : "",
+      " watch=", options.watch_reply_bytes, "/", options.watch_progress_interval.millis(),
+      "ms segment=", options.wal_segment_bytes, " checkpoint=", options.snapshot_count, "+",
+      options.snapshot_catchup_entries, "/", options.checkpoint_interval.millis(),
+      "ms packs=", options.checkpoint_pack_bytes, "/", options.store_segment_bytes,
+      options.pre_vote ? "" : " no-pre-vote",
       options.spares == 0             ? ""
       : options.strict_reconfig_check ? " strict-reconfig"
                                       : " lax-reconfig",
       " clients=", w.clients, " rate=", w.rate, " keys=", w.groups, "x", w.keys,
       " timeout=", w.request_timeout.millis(), "ms watchers=", w.watchers, " leases=", w.lease, "/",
       w.lease_ttl_max, "s/", options.lease_checkpoint_interval.millis(), "ms",
-      w.administrator ? " administrator" : "", " faults=[", absl::StrJoin(faults, ", "), "]");
+      w.administrator ? " administrator" : "", " workloads=", w.kinds_percent, "%[",
+      absl::StrJoin(kinds, ", "), "] faults=[", absl::StrJoin(faults, ", "), "]");
 }
 
 }  // namespace quorate::sim

@@ -10,6 +10,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,6 +23,7 @@
 #include "sim/fault.h"
 #include "sim/loop.h"
 #include "sim/network.h"
+#include "sim/workload/kind.h"
 
 namespace quorate::sim {
 
@@ -39,6 +43,9 @@ enum class FaultClass : uint8_t {
   kSlowDisk,     // disks 10 or 100 times slower, or not answering for a while
   kSyncFailure,  // a sync fails, with Linux' semantics; the member must stop
   kTransfer,     // an operator moves leadership about
+  kUsurp,        // leaders cut off until another one leads, let in as that one is cut off, ...
+  kTypeDrop,     // messages of some types only are lost on some edges
+  kBitRot,       // a bit of a file is wrong until somebody restores the sector
   kMembership,   // an operator adds, promotes, removes and replaces members
   kRolling,      // an operator restarts all members in order, one after another
 };
@@ -87,6 +94,28 @@ struct WorkloadOptions {
   size_t watchers = 2;
   // Somebody manages users and roles meanwhile.
   bool administrator = false;
+  // Workloads with an invariant of their own that are on (sim/workload/workload.h), and the
+  // share of requests, in percent, that they make.
+  std::array<bool, kWorkloadKinds> kinds = {};
+  uint32_t kinds_percent = 0;
+};
+
+// What is left of a seed's run when not everything that it draws shall happen (sim/schedule).
+// Actions and requests are numbered from 1 as they come up; each has draws of its own, so that
+// leaving some out changes none of the others.
+struct Reduction {
+  std::array<std::optional<std::set<uint64_t>>, kFaultClasses> actions;  // nullopt: all
+  std::map<uint32_t, std::set<uint64_t>> requests;                       // not there: all
+
+  bool Keeps(FaultClass c, uint64_t number) const {
+    const auto& kept = actions[static_cast<size_t>(c)];
+    return !kept.has_value() || kept->count(number) > 0;
+  }
+  bool Keeps(uint32_t client, uint64_t number) const {
+    const auto kept = requests.find(client);
+    return kept == requests.end() || kept->second.count(number) > 0;
+  }
+  friend bool operator==(const Reduction&, const Reduction&) = default;
 };
 
 struct Options {
@@ -115,6 +144,10 @@ struct Options {
   uint64_t checkpoint_pack_bytes = 64 * 1024 * 1024;
   uint64_t max_append_bytes = 1024 * 1024;
   size_t max_apply_entries = 4096;
+  size_t watch_reply_bytes = 1024 * 1024;
+  Duration watch_progress_interval = Seconds(600);
+  // Reads by the leader's lease, with the drift that the seed's clocks can have as margin.
+  bool lease_reads = false;
   Duration lease_checkpoint_interval = Seconds(300);
   // The safety phase: anything may break.
   Duration duration = Seconds(30);
@@ -124,6 +157,7 @@ struct Options {
   StreamOptions stream;
   std::array<FaultPlan, kFaultClasses> faults;
   WorkloadOptions workload;
+  Reduction reduction;
 
   const FaultPlan& plan(FaultClass c) const { return faults[static_cast<size_t>(c)]; }
 };

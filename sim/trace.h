@@ -46,8 +46,14 @@ class Trace {
   Trace(const Trace&) = delete;
   Trace& operator=(const Trace&) = delete;
 
+  // Gets each event of the trace with its numbers.
+  using EventSink = std::function<void(VirtualTime when, HostId host, const TraceKind& kind,
+                                       uint64_t a, uint64_t b)>;
+
   // From now on also prints. Printing does not change the digest.
   void PrintTo(LineSink sink) { sink_ = std::move(sink); }
+  // The same for events as they are, but for those that are text.
+  void TellTo(EventSink sink) { events_sink_ = std::move(sink); }
 
   // "12.345678901 host 3 deliver bytes=345 from=1".
   void Append(VirtualTime when, HostId host, const TraceKind& kind, uint64_t a = 0,
@@ -58,6 +64,7 @@ class Trace {
     Fold(b);
     ++events_;
     if (sink_) Print(when, host, kind, a, b);
+    if (events_sink_) events_sink_(when, host, kind, a, b);
   }
   // The same with text: "12.345678901 host 3 log {...}". One line.
   void AppendText(VirtualTime when, HostId host, const TraceKind& kind, absl::string_view text);
@@ -76,6 +83,7 @@ class Trace {
   uint64_t digest_ = 0x51a7e0c4d9b3f682ULL;
   uint64_t events_ = 0;
   LineSink sink_;
+  EventSink events_sink_;
 };
 
 }  // namespace quorate::sim

@@ -398,12 +398,13 @@ absl::StatusOr<std::optional<Request>> DecodeCommand(absl::string_view data) {
 }
 
 Bytes EncodeWatchCreate(const std::string& key, const std::string& range_end,
-                        int64_t start_revision) {
+                        int64_t start_revision, bool notify) {
   pb::WatchRequest out;
   pb::WatchCreateRequest* create = out.mutable_create_request();
   create->set_key(key);
   create->set_range_end(range_end);
   create->set_start_revision(start_revision);
+  create->set_progress_notify(notify);
   return Encode(out);
 }
 

@@ -111,10 +111,10 @@ void Workers::GiveNext(Child* child) {
   child->seed.reset();
   if (exhausted_ || stopped_) return End(child);
   child->seed = next_;
-  if (next_ == last_) {
+  if (last_ - next_ < options_.stride) {
     exhausted_ = true;
   } else {
-    ++next_;
+    next_ += options_.stride;
   }
   child->since = options_.now();
   WriteAll(child->orders, absl::StrCat(*child->seed, "\n"));

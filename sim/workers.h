@@ -20,6 +20,8 @@ namespace quorate::sim {
 
 struct WorkerOptions {
   uint64_t jobs = 1;
+  // From one seed to the next.
+  uint64_t stride = 1;
   // A seed that takes longer on the wall is killed and counts as hung.
   Duration seed_timeout = Seconds(600);
   // Runs one seed in the child.
@@ -34,7 +36,7 @@ struct WorkerOptions {
 
 class Workers {
  public:
-  // Hands out `first`, first + 1, ... `last`.
+  // Hands out `first`, first + stride, ... up to `last`, which is at least `first`.
   Workers(WorkerOptions options, uint64_t first, uint64_t last);
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;

@@ -42,12 +42,14 @@ constexpr Duration kStreamSlack = Seconds(12);
 constexpr size_t kSearchCalls = 600;
 constexpr uint64_t kSearchSteps = 50'000;
 
-Context MakeContext(uint64_t seed, Scheduler* scheduler, Trace* trace, FaultCounters* faults) {
+Context MakeContext(uint64_t seed, Scheduler* scheduler, Trace* trace, FaultCounters* faults,
+                    Story* story) {
   Context context;
   context.seed = seed;
   context.scheduler = scheduler;
   context.trace = trace;
   context.faults = faults;
+  context.story = story;
   return context;
 }
 
@@ -58,11 +60,15 @@ std::string GroupOf(const Request& request) {
 
 }  // namespace
 
-World::World(const Options& options, Trace::LineSink print)
+World::World(const Options& options, Trace::LineSink print, Story* story)
     : options_(options),
       scheduler_(options.seed),
-      context_(MakeContext(options.seed, &scheduler_, &trace_, &faults_)) {
+      context_(MakeContext(options.seed, &scheduler_, &trace_, &faults_, story)) {
   trace_.PrintTo(std::move(print));
+  if (story != nullptr) {
+    trace_.TellTo([story](VirtualTime when, HostId host, const TraceKind& kind, uint64_t a,
+                          uint64_t b) { story->OnTrace(when, host, kind, a, b); });
+  }
   judge_.OnFirst([this] { scheduler_.RequestStop(); });
   kv_ = std::make_unique<KvOracle>(&judge_, &history_);
   const FaultPlan& clocks = options.plan(FaultClass::kClock);
@@ -85,6 +91,14 @@ World::~World() {
 
 void World::MakeClients() {
   const size_t count = options_.workload.clients + options_.workload.watchers;
+  const FaultPlan& clocks = options_.plan(FaultClass::kClock);
+  std::vector<Workload*> workloads;
+  for (size_t i = 0; i < kWorkloadKinds; ++i) {
+    if (!options_.workload.kinds[i] || options_.workload.kinds_percent == 0) continue;
+    workloads_.push_back(
+        NewWorkload(static_cast<WorkloadKind>(i), &judge_, clocks.on ? clocks.ppm : 0));
+    workloads.push_back(workloads_.back().get());
+  }
   std::vector<HostId> ids;
   for (size_t i = 0; i < count; ++i) {
     client_hosts_.push_back(
@@ -97,7 +111,7 @@ void World::MakeClients() {
     const auto number = static_cast<uint32_t>(i + 1);
     if (i < options_.workload.clients) {
       clients_.push_back(std::make_unique<Client>(
-          context_, number, host->id(), env, std::move(port), cluster_.get(), options_.workload,
+          context_, number, host->id(), env, std::move(port), cluster_.get(), options_, workloads,
           &judge_, &history_, kv_.get(), leases_.get()));
     } else {
       // The first watcher sees everything, the others a group each.
@@ -107,7 +121,8 @@ void World::MakeClients() {
       }
       watchers_.push_back(std::make_unique<Watcher>(context_, number, host->id(), env,
                                                     std::move(port), cluster_.get(), &judge_,
-                                                    &kv_->model(), key, PrefixEnd(key)));
+                                                    &kv_->model(), key, PrefixEnd(key),
+                                                    /*historian=*/i % 3 == 2));
     }
   }
   if (options_.workload.administrator) MakeAdministrator(&ids);
@@ -231,9 +246,14 @@ void World::LivenessPhase() {
   Expect(timeout * kLeaderTimeouts + slack, "no leader was followed by all members",
          [this] { return HasLeader(); });
   for (const auto& client : clients_) client->BeginProbe();
-  // A client asks one thing at a time and may have to wait for a lost answer.
-  const Duration patience = options_.workload.request_timeout * 2 +
-                            Seconds(1) * static_cast<int64_t>(cluster_->active().size());
+  // A client asks one thing at a time, every second time of one that it has not tried yet, and
+  // may have to wait for a lost answer. Many clients with a low rate together pause for long.
+  const WorkloadOptions& w = options_.workload;
+  const Duration pause =
+      Seconds(1) * static_cast<int64_t>(w.clients) / static_cast<int64_t>(w.rate);
+  const Duration patience =
+      w.request_timeout * 2 +
+      (Seconds(1) + pause * 4) * static_cast<int64_t>(cluster_->active().size());
   Expect(timeout * kAnswerTimeouts + slack + patience, "not every member acknowledged a write",
          [this] {
            return std::all_of(clients_.begin(), clients_.end(),
@@ -241,6 +261,7 @@ void World::LivenessPhase() {
          });
   answered_after_ = since_heal();
   for (const auto& client : clients_) client->Stop();
+  for (const auto& watcher : watchers_) watcher->Settle();
   if (administrator_ != nullptr) administrator_->Stop();
   Expect(std::max(options_.workload.request_timeout * 2, Seconds(3)),
          "some requests were not answered", [this] {
@@ -370,12 +391,15 @@ void World::SearchSample() {
 void World::FinalChecks() {
   if (Broken()) return;
   CheckEqualState();
+  CheckNothingPiledUp();
   CheckFinalContents();
   CheckFinalUsers();
   if (Broken()) return;
   for (const auto& watcher : watchers_) watcher->Finish();
   kv_->Finish(scheduler_.now());
+  for (const auto& workload : workloads_) workload->Finish(scheduler_.now(), kv_->model());
   SearchSample();
+  CheckRecovery();
 }
 
 SeedReport World::Run() {
@@ -388,10 +412,19 @@ SeedReport World::Run() {
   }
   SeedReport report = Report();
   trace_.PrintTo(nullptr);  // how the world is taken apart is no part of the run
+  trace_.TellTo(nullptr);
   return report;
 }
 
-SeedReport World::Report() const {
+std::vector<std::string> World::HostNames() const {
+  std::vector<std::string> names = {"world"};
+  for (uint32_t host = 1; host <= network_->hosts(); ++host) {
+    names.push_back(network_->host_name(HostId(host)));
+  }
+  return names;
+}
+
+SeedReport World::Report() {
   SeedReport out;
   out.seed = options_.seed;
   out.options = Describe(options_);
@@ -414,12 +447,17 @@ SeedReport World::Report() const {
     out.answered += client->answered();
     out.unknown += client->unknown();
     out.retries += client->retries();
+    out.numbered.push_back(client->numbered());
+  }
+  for (size_t i = 0; i < kFaultClasses; ++i) {
+    out.actions[i] = nemesis_->actions(static_cast<FaultClass>(i));
   }
   out.acknowledged_writes = kv_->acknowledged_writes();
   out.checked_reads = kv_->checked_reads();
   for (const auto& watcher : watchers_) out.watch_events += watcher->delivered();
   out.leases_expired = leases_->expired();
   out.searches_given_up = searches_given_up_;
+  out.sometimes = cluster_->Sometimes();
   out.answered_after = answered_after_;
   out.converged_after = converged_after_;
   out.bound_reached = bound_reached_;

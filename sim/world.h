@@ -31,6 +31,7 @@
 #include "sim/oracle/kv.h"
 #include "sim/oracle/lease.h"
 #include "sim/scheduler.h"
+#include "sim/story.h"
 #include "sim/swarm.h"
 #include "sim/trace.h"
 #include "sim/workload/administrator.h"
@@ -61,11 +62,16 @@ struct SeedReport {
   uint64_t answered = 0;
   uint64_t unknown = 0;
   uint64_t retries = 0;
+  // Actions of the nemesis and requests of each client that came up, whether or not the
+  // reduction left them out.
+  std::array<uint64_t, kFaultClasses> actions = {};
+  std::vector<uint64_t> numbered;
   uint64_t acknowledged_writes = 0;
   uint64_t checked_reads = 0;
   uint64_t watch_events = 0;
   uint64_t leases_expired = 0;
   uint64_t searches_given_up = 0;
+  SometimesCounts sometimes = {};
   // From the end of the faults until every member had acknowledged a write, and until
   // all were equal; in election timeouts, times 100.
   uint64_t answered_after = 0;
@@ -79,8 +85,9 @@ struct SeedReport {
 
 class World {
  public:
-  // With a sink, prints every event of the trace that the digest folds, and nothing else.
-  explicit World(const Options& options, Trace::LineSink print = nullptr);
+  // With a sink, prints every event of the trace that the digest folds, and nothing else. With
+  // a story, tells it.
+  explicit World(const Options& options, Trace::LineSink print = nullptr, Story* story = nullptr);
   World(const World&) = delete;
   World& operator=(const World&) = delete;
   ~World();
@@ -89,6 +96,8 @@ class World {
 
   // After Run(): what clients saw.
   const History& history() const { return history_; }
+  // Names of all hosts, by their ids; [0] is the world.
+  std::vector<std::string> HostNames() const;
 
  private:
   void MakeClients();
@@ -106,10 +115,13 @@ class World {
   std::string Standing();
   void FinalChecks();
   void CheckEqualState();
+  // world_checks.cc
+  void CheckNothingPiledUp();
+  void CheckRecovery();
   void CheckFinalContents();
   void CheckFinalUsers();
   void SearchSample();
-  SeedReport Report() const;
+  SeedReport Report();
 
   const Options options_;
   Scheduler scheduler_;
@@ -123,6 +135,7 @@ class World {
   std::unique_ptr<Network> network_;
   std::unique_ptr<Cluster> cluster_;
   std::vector<std::unique_ptr<Host>> client_hosts_;
+  std::vector<std::unique_ptr<Workload>> workloads_;
   std::vector<std::unique_ptr<Client>> clients_;
   std::vector<std::unique_ptr<Watcher>> watchers_;
   std::unique_ptr<Administrator> administrator_;  // may be null

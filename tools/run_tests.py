@@ -9,6 +9,7 @@ import argparse
 import glob
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -22,6 +23,8 @@ import cluster as local  # noqa: E402
 
 # Simulated seeds of the ordinary and of the full run.
 SEEDS, FULL_SEEDS = "1..300", "1..5000"
+# Seeds that no run before had: one simulated hour, since each has 30 simulated seconds or more.
+FRESH_SEEDS = 120
 # Seeds whose digests are compared over the builds.
 DIGEST_SEEDS = "1..24"
 # Requests that both Quorate and etcd are sent in the full run: 100,000 a seed.
@@ -208,6 +211,22 @@ def simulate(report, seeds):
                "" if status == 0 else f"exit status {status}")
 
 
+def fresh_seeds():
+    first = random.SystemRandom().randrange(1, 2**40)
+    return f"{first}..{first + FRESH_SEEDS - 1}"
+
+
+def once_failing_seeds(report):
+    """Schedules that once broke a rule, each with its story (tests/seeds)."""
+    print("=== seeds that once failed", flush=True)
+    start = time.monotonic()
+    schedules = tracked("tests/seeds/*.txt")
+    bad = [s for s in schedules
+           if run([SIM, "replay", "--no-trace", "--schedule", s], stdout=subprocess.DEVNULL) != 0]
+    report.add("seeds that once failed", len(schedules) - len(bad), len(bad),
+               time.monotonic() - start, ", ".join(bad))
+
+
 def digests(config):
     """Digest by seed as this build's replay prints it, and rows of studies."""
     if run(["bazel", "build", f"--config={config}", "//sim:quorate-sim"]) != 0:
@@ -326,6 +345,8 @@ def main():
         bazel_tests(report, "opt")
         peer_cases(report)
         simulate(report, SEEDS)
+        simulate(report, fresh_seeds())
+        once_failing_seeds(report)
         ports = ",".join(str(client) for client, _ in local.free_port_pairs(3))
         check(report, "a cluster through etcdctl, its leader killed",
               [sys.executable, "tools/run_cluster.py", "--binary", "bazel-bin/server/quorate",

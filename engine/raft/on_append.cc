@@ -22,6 +22,9 @@ void Raft::OnAppend(Message m) {
     return;
   }
   const size_t conflict = log_.FindConflict(m.entries);
+  if (conflict < m.entries.size() && m.entries[conflict].index <= log_.last_index()) {
+    ++counters_.rare.tails_replaced;
+  }
   // Never over committed entries: all of these stand behind the commit index.
   log_.Append(absl::MakeSpan(m.entries).subspan(conflict));
   const LogIndex last_new = m.index + m.entries.size();
@@ -33,6 +36,7 @@ void Raft::OnAppend(Message m) {
 }
 
 void Raft::RejectAppend(const Message& m) {
+  ++counters_.rare.appends_rejected;
   // Section 5.3, last paragraph: where the logs can still agree, skipping everything
   // here of later terms than the leader's at that place.
   const EntryId hint = log_.FindConflictByTerm(std::min(m.index, log_.last_index()), m.log_term);

@@ -28,6 +28,7 @@ absl::Status Raft::OnReadIndex(Message m) {
   if (!HasCommittedInTerm()) {
     // Until then the commit index may be behind what earlier leaders (or, alone, this
     // very member before its restart) answered with.
+    ++counters_.rare.reads_held;
     early_reads_.push_back(std::move(request));
   } else {
     AcceptRead(std::move(request));
@@ -39,7 +40,9 @@ void Raft::AcceptRead(ReadRequest request) {
   request.index = log_.committed();
   // Alone: but a leader that was removed leads on without being that single voter.
   const bool alone = tracker_.IsSingleton() && tracker_.voters().Contains(config_.id);
-  if (alone || LeaseInForce()) {
+  const bool leased = !alone && LeaseInForce();
+  if (leased) ++counters_.rare.reads_by_lease;
+  if (alone || leased) {
     AnswerRead(std::move(request), log_.committed());
     return;
   }

@@ -28,6 +28,7 @@ bool Raft::Restore(const std::shared_ptr<const Snapshot>& snapshot) {
   if (log_.Matches({meta.term, meta.index})) {
     // A snapshot is committed state: so is our log up to it.
     log_.CommitTo(meta.index);
+    ++counters_.rare.snapshots_needless;
     return false;
   }
   ++counters_.snapshots_restored;

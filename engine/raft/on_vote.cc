@@ -20,6 +20,7 @@ void Raft::OnVoteRequest(const Message& m) {
   const bool may_vote =
       vote_ == m.from || (vote_ == kNobody && leader_ == kNobody) || (!real && m.term > term_);
   const bool grant = may_vote && log_.IsUpToDate({m.log_term, m.index});
+  if (may_vote && !grant) ++counters_.rare.votes_refused_for_log;
   // A refused pre-vote tells the term that the candidate missed. Before its first term
   // (restored, say, from a backup) this member has none to tell.
   if (!grant && term_ == Term(0)) return;

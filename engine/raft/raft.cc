@@ -297,6 +297,7 @@ void Raft::AnswerLowerTerm(const Message& m) {
       Send(std::move(answer));
       return;
     case MessageType::kStorageAppendResp:
+      ++counters_.rare.stale_acknowledgements;
       // The entries may have been replaced since, by a write that is still under way
       // (ready.cc); a snapshot is committed state and stays right.
       if (m.snapshot != nullptr) OnSnapshotInstalled(m.snapshot->meta.index);

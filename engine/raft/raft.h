@@ -106,6 +106,19 @@ struct Ready {
   void Clear();
 };
 
+// Branches that only rare histories take, and that safety hangs on. Members count them for the
+// simulator, whose campaigns must reach each ("sometimes" properties).
+struct RareEvents {
+  uint64_t votes_refused_for_log = 0;   // a candidate's log was behind
+  uint64_t tails_replaced = 0;          // an append contradicted what stood behind it
+  uint64_t appends_rejected = 0;        // the logs did not meet there
+  uint64_t commits_withheld = 0;        // a quorum holds an entry, but of an earlier term
+  uint64_t reads_held = 0;              // until the leader's first commit
+  uint64_t reads_by_lease = 0;          // without a round of heartbeats
+  uint64_t stale_acknowledgements = 0;  // the disk's, of an earlier term
+  uint64_t snapshots_needless = 0;      // the log held what it covers
+};
+
 // Counters of what was refused or happened, for metrics and traces.
 struct Counters {
   uint64_t unknown_member = 0;     // responses from strangers
@@ -121,6 +134,7 @@ struct Counters {
   uint64_t quorum_lost = 0;  // stepped down by check_quorum
   uint64_t snapshots_sent = 0;
   uint64_t snapshots_restored = 0;
+  RareEvents rare;
 };
 
 // A copy of what health checks and operators look at.

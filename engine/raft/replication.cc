@@ -97,6 +97,12 @@ void Raft::BroadcastHeartbeat() {
   }
 }
 
-bool Raft::MaybeCommit() { return log_.MaybeCommit({term_, tracker_.Committed()}); }
+bool Raft::MaybeCommit() {
+  const LogIndex at = tracker_.Committed();
+  if (log_.MaybeCommit({term_, at})) return true;
+  // Section 5.4.2: not by counting, until an entry of this term follows it.
+  if (at > log_.committed()) ++counters_.rare.commits_withheld;
+  return false;
+}
 
 }  // namespace quorate::raft

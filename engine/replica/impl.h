@@ -63,6 +63,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   LogIndex applied() const override { return applied_; }
   uint64_t applied_chain() const override { return applied_chain_; }
   uint64_t StateDigest() const override { return applier_.Digest(); }
+  const raft::Counters* raft_counters() const override { return &raft_.counters(); }
 
  private:
   // A unit that the disk works on, and what may leave once it is durable.

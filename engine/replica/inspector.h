@@ -11,6 +11,10 @@
 #include "engine/raft/types.h"
 #include "engine/replica/replica.h"
 
+namespace quorate::raft {
+struct Counters;
+}
+
 namespace quorate::engine {
 
 class ReplicaInspector {
@@ -42,6 +46,8 @@ class ReplicaInspector {
   virtual uint64_t applied_chain() const = 0;
   // Replica::StateDigest().
   virtual uint64_t StateDigest() const = 0;
+  // What raft has counted since this process began; null if nobody counts.
+  virtual const raft::Counters* raft_counters() const { return nullptr; }
 };
 
 }  // namespace quorate::engine

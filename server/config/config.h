@@ -75,6 +75,12 @@ struct Config {
   uint64_t wal_first_segment_bytes = 4 * limits::kMiB;
   uint64_t max_append_bytes = limits::kMaxAppendBytes;
   size_t max_apply_entries = 4096;
+  // Bytes of events given to watchers in one turn.
+  size_t watch_reply_bytes = 1 * limits::kMiB;
+  // Not a flag: linearizable reads rest on the leader's lease, under the promise that while
+  // an election timeout passes on one member's clock no other's runs ahead by more than
+  // this. Infinite: a round of heartbeats for each read.
+  Duration lease_read_clock_drift = Duration::Infinite();
   // How often what is left of a lease is written into the log.
   Duration lease_checkpoint_interval = Seconds(300);
   // Connections at once on the client and on the peer URLs; above it the newest is closed.

@@ -38,6 +38,12 @@ absl::string_view RuleName(Rule rule) {
       return "H5 leases";
     case Rule::kNoLostWrite:
       return "H6 no lost write";
+    case Rule::kWorkload:
+      return "W1 workload invariant";
+    case Rule::kBounded:
+      return "R12 bounded queues";
+    case Rule::kRecovery:
+      return "S2 recovery equivalence";
     case Rule::kEqualState:
       return "S1 equal state";
     case Rule::kLiveness:

@@ -32,6 +32,9 @@ enum class Rule : uint8_t {
   kWatch,               // ordered, complete, unique, atomic, resumable
   kLease,               // no lease ends before its time, none is told of that is not there
   kNoLostWrite,         // every acknowledged write is in the final state
+  kWorkload,            // what a workload promises of itself: sums, locks, queues, lists
+  kBounded,             // nothing piles up: no queue keeps what nobody waits for
+  kRecovery,            // what comes back from the disks is what was there
   kEqualState,          // members that converged are equal
   kLiveness,            // once faults stop: a leader, answers, convergence
   kDeterminism,         // the same seed again gives the same trace

@@ -35,14 +35,17 @@ bool PromisesNoEffect(const Reply& reply) {
 }  // namespace
 
 Client::Client(const Context& context, uint32_t number, HostId host, const io::Env& env,
-               std::unique_ptr<ClientPort> port, Cluster* cluster, const WorkloadOptions& options,
-               Judge* judge, History* history, KvOracle* oracle, LeaseOracle* leases)
+               std::unique_ptr<ClientPort> port, Cluster* cluster, const Options& options,
+               std::vector<Workload*> workloads, Judge* judge, History* history, KvOracle* oracle,
+               LeaseOracle* leases)
     : context_(context),
       number_(number),
       host_(host),
       port_(std::move(port)),
       cluster_(cluster),
-      options_(options),
+      options_(options.workload),
+      reduction_(options.reduction),
+      workloads_(std::move(workloads)),
       judge_(judge),
       history_(history),
       oracle_(oracle),
@@ -50,7 +53,7 @@ Client::Client(const Context& context, uint32_t number, HostId host, const io::E
       loop_(env.loop),
       next_timer_(env.loop->NewTimer([this] { Next(); })),
       timeout_timer_(env.loop->NewTimer([this] { OnTimeout(); })),
-      generator_(context.seed, number, options),
+      generator_(context.seed, number, options.workload),
       prng_(NamedDraw(context.seed, HashName("client"), HashName("choices"), number)) {
   member_ = cluster->PickActive(&prng_);
 }
@@ -85,7 +88,22 @@ void Client::Next() {
     member_ = *which;
     return Ask(generator_.Probe());
   }
+  AskFresh();
+}
+
+void Client::AskFresh() {
+  const uint64_t number = ++number_of_request_;
+  const uint64_t stream =
+      NamedDraw(context_.seed, HashName("client"), HashName("choices"), number_);
+  prng_ = Prng(Mix64(stream ^ number));
+  workload_ = nullptr;
+  if (!reduction_.Keeps(number_, number)) return PlanNext();
   if (prng_.Chance(1, 20)) member_ = cluster_->PickActive(&prng_);
+  if (!workloads_.empty() && prng_.Chance(options_.kinds_percent, 100)) {
+    workload_ = workloads_[prng_.Below(workloads_.size())];
+    return Ask(workload_->Next(number_, &prng_));
+  }
+  generator_.Begin(number);
   Ask(generator_.Next());
 }
 
@@ -143,6 +161,7 @@ void Client::End(Outcome outcome, Result result, std::string error) {
   call.same_process = cluster_->incarnation(call.member) == call.incarnation;
   oracle_->OnReturn(id);
   leases_->OnReturn(id);
+  if (workload_ != nullptr && !probing_) workload_->OnReturn(call);
   if (outcome == Outcome::kOk) {
     ++answered_;
     generator_.Learn(call.request, call.result);

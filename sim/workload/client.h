@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <vector>
 
 #include "base/prng.h"
 #include "io/loop.h"
@@ -21,15 +22,18 @@
 #include "sim/swarm.h"
 #include "sim/workload/generator.h"
 #include "sim/workload/port.h"
+#include "sim/workload/workload.h"
 
 namespace quorate::sim {
 
 class Client {
  public:
-  // All borrowed; `env` is that of the client's host.
+  // All borrowed; `env` is that of the client's host. Requests come from the generator and,
+  // some, from `workloads`; those that the reduction leaves out are not asked.
   Client(const Context& context, uint32_t number, HostId host, const io::Env& env,
-         std::unique_ptr<ClientPort> port, Cluster* cluster, const WorkloadOptions& options,
-         Judge* judge, History* history, KvOracle* oracle, LeaseOracle* leases);
+         std::unique_ptr<ClientPort> port, Cluster* cluster, const Options& options,
+         std::vector<Workload*> workloads, Judge* judge, History* history, KvOracle* oracle,
+         LeaseOracle* leases);
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
@@ -44,12 +48,15 @@ class Client {
   // Members that have not yet.
   const std::set<size_t>& unproven() const { return unproven_; }
 
+  // Requests that came up, those left out among them; repetitions not.
+  uint64_t numbered() const { return number_of_request_; }
   uint64_t answered() const { return answered_; }
   uint64_t unknown() const { return unknown_; }
   uint64_t retries() const { return retries_; }
 
  private:
   void Next();
+  void AskFresh();
   void Ask(Request request);
   void OnReply(Reply reply);
   void OnTimeout();
@@ -62,6 +69,8 @@ class Client {
   const std::unique_ptr<ClientPort> port_;
   Cluster* const cluster_;
   const WorkloadOptions options_;
+  const Reduction reduction_;
+  const std::vector<Workload*> workloads_;
   Judge* const judge_;
   History* const history_;
   KvOracle* const oracle_;
@@ -72,6 +81,8 @@ class Client {
   Generator generator_;
   Prng prng_;
 
+  uint64_t number_of_request_ = 0;
+  Workload* workload_ = nullptr;  // whose request is open or repeated; null: the generator's
   bool stopping_ = false;
   size_t member_ = 1;
   std::optional<History::Id> open_;

@@ -9,9 +9,14 @@
 namespace quorate::sim {
 
 Generator::Generator(uint64_t seed, uint32_t client, const WorkloadOptions& options)
-    : options_(options),
-      client_(client),
-      prng_(NamedDraw(seed, HashName("client"), HashName("requests"), client)) {}
+    : options_(options), seed_(seed), client_(client), prng_(seed) {
+  Begin(0);
+}
+
+void Generator::Begin(uint64_t number) {
+  const uint64_t stream = NamedDraw(seed_, HashName("client"), HashName("requests"), client_);
+  prng_ = Prng(Mix64(stream ^ number));
+}
 
 std::string PrefixEnd(std::string prefix) {
   CHECK(!prefix.empty() && prefix.back() != '\xff');

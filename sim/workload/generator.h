@@ -19,6 +19,8 @@ class Generator {
  public:
   Generator(uint64_t seed, uint32_t client, const WorkloadOptions& options);
 
+  // Each request has draws of its own, by its number.
+  void Begin(uint64_t number);
   Request Next();
   // A put of a fresh value to this client's own key, to see whether writes go through.
   Request Probe();
@@ -44,6 +46,7 @@ class Generator {
   Operation GetOperation(uint64_t group);
 
   const WorkloadOptions options_;
+  const uint64_t seed_;
   const uint32_t client_;
   Prng prng_;
   uint64_t values_ = 0;

@@ -1,5 +1,6 @@
 #include "sim/workload/watcher.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,28 +17,44 @@ constexpr TraceKind kEnd("watch-end");
 
 Watcher::Watcher(const Context& context, uint32_t number, HostId host, const io::Env& env,
                  std::unique_ptr<ClientPort> port, Cluster* cluster, Judge* judge,
-                 const Model* model, std::string key, std::string range_end)
+                 const Model* model, std::string key, std::string range_end, bool historian)
     : context_(context),
       host_(host),
       port_(std::move(port)),
       cluster_(cluster),
       judge_(judge),
+      model_(model),
       loop_(env.loop),
-      key_(key),
-      range_end_(range_end),
-      oracle_(judge, model, absl::StrCat("watcher ", number), std::move(key), std::move(range_end),
-              1),
+      key_(std::move(key)),
+      range_end_(std::move(range_end)),
+      name_(absl::StrCat(historian ? "historian " : "watcher ", number)),
+      historian_(historian),
+      oracle_(std::make_unique<WatchOracle>(judge, model, name_, key_, range_end_, 1)),
       prng_(NamedDraw(context.seed, HashName("watcher"), HashName("choices"), number)),
       tick_(env.loop->NewTimer([this] { OnTick(); })) {}
 
 void Watcher::Open() {
   ++streams_;
   heard_ = false;
-  oracle_.OnOpen();
+  if (historian_ && wanders_) BeginElsewhere();
+  oracle_->OnOpen();
   const size_t member = cluster_->PickActive(&prng_);
-  context_.Record(host_, kOpen, member, static_cast<uint64_t>(oracle_.next_revision()));
-  port_->OpenWatch(member, EncodeWatchCreate(key_, range_end_, oracle_.next_revision()), this);
+  context_.Record(host_, kOpen, member, static_cast<uint64_t>(oracle_->next_revision()));
+  const bool notify = prng_.Chance(1, 2);
+  port_->OpenWatch(member, EncodeWatchCreate(key_, range_end_, oracle_->next_revision(), notify),
+                   this);
+  // Asks at once how far the stream is: before it has caught up, if there is much to tell.
+  if (prng_.Chance(1, 2)) port_->SendWatch(EncodeWatchProgress());
   tick_->Set(loop_->Now() + Milliseconds(500) + prng_.Exponential(Seconds(1)));
+}
+
+// Around the revision of the last compaction, or anywhere up to a bit beyond the newest.
+void Watcher::BeginElsewhere() {
+  const int64_t low = std::max<int64_t>(1, model_->compacted() - 1);
+  int64_t from = low + prng_.Between(0, 2);
+  if (prng_.Chance(1, 2)) from = prng_.Between(low, model_->revision() + 2);
+  delivered_ += oracle_->delivered();
+  oracle_ = std::make_unique<WatchOracle>(judge_, model_, name_, key_, range_end_, from);
 }
 
 void Watcher::OnWatchAnswer(absl::string_view head, absl::string_view events) {
@@ -49,7 +66,7 @@ void Watcher::OnWatchAnswer(absl::string_view head, absl::string_view events) {
     return;
   }
   context_.Record(host_, kAnswer, answer->changes.size(), static_cast<uint64_t>(answer->revision));
-  oracle_.OnAnswer(context_.now(), *answer);
+  oracle_->OnAnswer(context_.now(), *answer);
   if (answer->canceled) {
     port_->CloseWatch();
     OnWatchEnd();
@@ -66,7 +83,7 @@ void Watcher::OnWatchEnd() {
 // Silence: asks how far the stream is; if even that stays without an answer, or now and
 // then anyway, goes elsewhere.
 void Watcher::OnTick() {
-  if (!heard_ || prng_.Chance(1, 10)) {
+  if (!heard_ || prng_.Chance(1, historian_ ? 2 : 10)) {
     port_->CloseWatch();
     return Open();
   }

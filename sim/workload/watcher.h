@@ -1,5 +1,6 @@
-// A client that watches one range for ever: over one stream after another, each from
-// where the last one stopped, changing members as it goes.
+// A client that watches one range for ever, over one stream after another, changing members
+// as it goes: each from where the last one stopped, or (a historian) each from a revision of
+// its own choice, in the past, just compacted, or in the future.
 #ifndef QUORATE_SIM_WORKLOAD_WATCHER_H_
 #define QUORATE_SIM_WORKLOAD_WATCHER_H_
 
@@ -19,26 +20,29 @@ namespace quorate::sim {
 
 class Watcher final : private WatchListener {
  public:
-  // All borrowed. Watches [key, range_end) from the first revision on.
+  // All borrowed. Watches [key, range_end), from the first revision on if not a historian.
   Watcher(const Context& context, uint32_t number, HostId host, const io::Env& env,
           std::unique_ptr<ClientPort> port, Cluster* cluster, Judge* judge, const Model* model,
-          std::string key, std::string range_end);
+          std::string key, std::string range_end, bool historian);
   Watcher(const Watcher&) = delete;
   Watcher& operator=(const Watcher&) = delete;
 
   void Start() { Open(); }
+  // From now on a historian, too, resumes where it stopped.
+  void Settle() { wanders_ = false; }
   // Nothing of the present history is missing.
-  bool AtHead() const { return oracle_.AtHead(); }
+  bool AtHead() const { return oracle_->AtHead(); }
   // The world has settled.
-  void Finish() { oracle_.Finish(context_.now()); }
+  void Finish() { oracle_->Finish(context_.now()); }
 
-  uint64_t delivered() const { return oracle_.delivered(); }
+  uint64_t delivered() const { return delivered_ + oracle_->delivered(); }
   uint64_t streams() const { return streams_; }
 
  private:
   void OnWatchAnswer(absl::string_view head, absl::string_view events) override;
   void OnWatchEnd() override;
   void Open();
+  void BeginElsewhere();
   void OnTick();
 
   const Context context_;
@@ -46,14 +50,19 @@ class Watcher final : private WatchListener {
   const std::unique_ptr<ClientPort> port_;
   Cluster* const cluster_;
   Judge* const judge_;
+  const Model* const model_;
   io::Loop* const loop_;
   const std::string key_;
   const std::string range_end_;
-  WatchOracle oracle_;
+  const std::string name_;
+  const bool historian_;
+  bool wanders_ = true;
+  std::unique_ptr<WatchOracle> oracle_;
   Prng prng_;
   std::unique_ptr<io::Timer> tick_;
   bool heard_ = false;  // since the last tick
   uint64_t streams_ = 0;
+  uint64_t delivered_ = 0;  // to oracles of earlier streams
 };
 
 }  // namespace quorate::sim

@@ -64,7 +64,9 @@ def run_browser(chromium, url, *options):
     errors = done.stderr.decode(errors="replace")
     if done.returncode != 0:
         raise PageError(f"{chromium} ended with status {done.returncode}: {errors[-500:]}")
-    console = [line for line in errors.splitlines() if re.search(r":CONSOLE[:(]", line)]
+    # Chromium's own pages have a console, too.
+    console = [line for line in errors.splitlines()
+               if re.search(r":CONSOLE[:(]", line) and "source: chrome://" not in line]
     return done.stdout.decode(errors="replace"), console
 
 

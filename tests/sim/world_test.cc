@@ -108,6 +108,54 @@ TEST(World, AQuietWorldAnswersEverything) {
   EXPECT_LE(report.elections, 2u) << "nobody had a reason to stand again";
 }
 
+// A typed cluster of three in which nothing but this class of faults happens, often.
+Options Only(FaultClass fault_class, uint64_t seed) {
+  Options options = Draw("quiet", seed);
+  options.members = 3;
+  options.streams = false;
+  FaultPlan& plan = options.faults[static_cast<size_t>(fault_class)];
+  plan.on = true;
+  plan.interval = Seconds(2);
+  plan.duration_min = Milliseconds(10);
+  plan.duration_mean = Milliseconds(700);
+  plan.ppm = 400'000;
+  return options;
+}
+
+TEST(World, ADamagedLogIsNoticedAndNotCut) {
+  int refusals = 0;
+  for (uint64_t seed = 1; seed <= 6; ++seed) {
+    const SeedReport report = World(Only(FaultClass::kBitRot, seed)).Run();
+    EXPECT_TRUE(report.violations.empty()) << Explain("bit-rot", report);
+    EXPECT_GT(report.faults[static_cast<size_t>(Fault::kDiskBitRot)], 0u) << seed;
+    for (const std::string& failure : report.failures) {
+      EXPECT_NE(failure.find("DATA_LOSS"), std::string::npos) << failure;
+      ++refusals;
+    }
+  }
+  EXPECT_GT(refusals, 0) << "some of the bits were of what had been acknowledged";
+}
+
+TEST(World, UsurpedLeadersHaveTailsThatNobodyElseHas) {
+  uint64_t elections = 0;
+  SometimesCounts reached = {};
+  for (uint64_t seed = 1; seed <= 6; ++seed) {
+    const SeedReport report = World(Only(FaultClass::kUsurp, seed)).Run();
+    EXPECT_TRUE(report.violations.empty()) << Explain("usurp", report);
+    elections += report.elections;
+    for (size_t i = 0; i < kSometimes; ++i) reached[i] += report.sometimes[i];
+  }
+  EXPECT_GT(elections, 30u);
+  for (size_t i = 0; i < kSometimes; ++i) {
+    const absl::string_view name = SometimesName(i);
+    const bool expected = name.find("divergent tail") != absl::string_view::npos ||
+                          name.find("lost its quorum") != absl::string_view::npos;
+    if (expected) {
+      EXPECT_GT(reached[i], 0u) << name;
+    }
+  }
+}
+
 TEST(Swarm, EveryClassIsOnInSomeSeedsAndOffInOthers) {
   std::vector<int> on(kFaultClasses);
   int streams = 0;

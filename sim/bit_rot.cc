@@ -1,0 +1,97 @@
+// Bits that a disk forgets: one flips in a file of a member that is down. A member that finds such
+// damage in what it had acknowledged must say so and not start; some time later somebody who
+// knows better gives it the sector back, as from a mirror. One that cuts its log there, and goes
+// on without what it had promised, breaks R6 at once.
+//
+// One sector of the cluster at a time, so nothing is ever lost for good.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "sim/faults.h"
+
+namespace quorate::sim {
+namespace {
+
+constexpr uint64_t kSectorBytes = 512;
+
+// Where a file's bytes end that are not zero; 0 if there are none.
+uint64_t UsedBytes(const Disk& disk, const std::string& path) {
+  const absl::StatusOr<std::string> bytes = disk.Peek(path);
+  if (!bytes.ok()) return 0;
+  const size_t last = bytes->find_last_not_of('\0');
+  return last == std::string::npos ? 0 : last + 1;
+}
+
+absl::StatusOr<std::string> SectorOf(const Disk& disk, const std::string& path, uint64_t offset) {
+  absl::StatusOr<std::string> bytes = disk.Peek(path);
+  if (!bytes.ok()) return bytes;
+  if (offset >= bytes->size()) return absl::OutOfRangeError("the file has become shorter");
+  return bytes->substr(offset - offset % kSectorBytes, kSectorBytes);
+}
+
+}  // namespace
+
+// Mostly in the segment of the log that was written last, else in any file.
+std::string Nemesis::FileToDamage(const Disk& disk) {
+  Prng& draw = prng(FaultClass::kBitRot);
+  std::vector<std::string> files;
+  for (const std::string& path : disk.Files()) {
+    if (UsedBytes(disk, path) > 0) files.push_back(path);
+  }
+  if (files.empty()) return "";
+  const auto is_log = [](const std::string& path) { return absl::EndsWith(path, ".log"); };
+  const auto newest = std::find_if(files.rbegin(), files.rend(), is_log);
+  if (newest != files.rend() && draw.Chance(3, 4)) return *newest;
+  return files[draw.Below(files.size())];
+}
+
+void Nemesis::RotBits() {
+  if (rot_.has_value()) return;
+  Prng& draw = prng(FaultClass::kBitRot);
+  const size_t victim = Victim(FaultClass::kBitRot);
+  if (!cluster_->running(victim)) return;
+  // Of power, so that what is damaged is what the disk holds, and not what it has yet to write.
+  cluster_->Crash(victim, CrashKind::kPowerLoss, Duration::Infinite());
+  Disk& disk = cluster_->host(victim).disk();
+  const std::string path = FileToDamage(disk);
+  if (!path.empty()) {
+    const uint64_t offset = draw.Below(UsedBytes(disk, path));
+    const auto bit = static_cast<int>(draw.Below(8));
+    if (disk.FlipBit(path, offset, bit).ok()) {
+      rot_ = Rot{victim, path, offset, bit, *SectorOf(disk, path, offset)};
+    }
+  }
+  context_.scheduler->After(Lasts(FaultClass::kBitRot), [this, victim] {
+    if (!active_ || cluster_->running(victim) || !cluster_->IsActive(victim)) return;
+    cluster_->Start(victim);
+  });
+  UndoLater(FaultClass::kBitRot, [this] { RepairRot(); });
+}
+
+void Nemesis::RepairRot() {
+  if (!rot_.has_value()) return;
+  if (!Restore(*rot_)) unrepaired_.push_back(*std::move(rot_));
+  rot_.reset();
+}
+
+void Nemesis::RepairAllRot() {
+  RepairRot();
+  for (const Rot& rot : unrepaired_) Restore(rot);
+  unrepaired_.clear();
+}
+
+// Only if nobody has written there since: but what was written over it may be lost again with
+// the power. The file may have another name by now: segments of the log are recycled.
+bool Nemesis::Restore(const Rot& rot) {
+  Disk& disk = cluster_->host(rot.member).disk();
+  std::vector<std::string> paths = disk.Files();
+  paths.insert(paths.begin(), rot.path);
+  for (const std::string& path : paths) {
+    const absl::StatusOr<std::string> now = SectorOf(disk, path, rot.offset);
+    if (now.ok() && *now == rot.sector) return disk.FlipBit(path, rot.offset, rot.bit).ok();
+  }
+  return false;
+}
+
+}  // namespace quorate::sim
