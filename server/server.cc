@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "server/auto_compaction.h"
 #include "server/bootstrap.h"
 #include "server/client_port.h"
 #include "server/config/ids.h"
@@ -59,6 +60,7 @@ class Server::Impl {
   ~Impl() {
     client_gate_.Close();
     peer_gate_.Close();
+    auto_compactor_.reset();
     version_monitor_.reset();
     publisher_.reset();
     client_port_.reset();
@@ -110,6 +112,7 @@ class Server::Impl {
   std::unique_ptr<ClientPort> client_port_;
   std::unique_ptr<AttributesPublisher> publisher_;
   std::unique_ptr<VersionMonitor> version_monitor_;
+  std::unique_ptr<AutoCompactor> auto_compactor_;
 
   std::unique_ptr<io::Timer> members_timer_;
   std::unique_ptr<io::Timer> stop_timer_;
@@ -178,6 +181,11 @@ void Server::Impl::OnOpened(absl::StatusOr<StartPoint> start) {
   StartNode(*std::move(start));
   if (rafthttp_ != nullptr) rafthttp_->Start(node_.get());
   version_monitor_ = std::make_unique<VersionMonitor>(env_.loop, &log_, node_.get(), transport_);
+  const auto auto_compaction = config_.ParsedAutoCompaction();
+  if (auto_compaction.ok() && auto_compaction->enabled()) {
+    auto_compactor_ =
+        std::make_unique<AutoCompactor>(env_.loop, &log_, node_.get(), *auto_compaction);
+  }
   publisher_ = std::make_unique<AttributesPublisher>(env_.loop, &log_, node_.get(), config_,
                                                      [this] { OnPublished(); });
   publisher_->Start();
@@ -210,10 +218,10 @@ void Server::Impl::StartNode(StartPoint start) {
   node_ =
       std::make_unique<node::Node>(env_, NodeOptions(), std::move(start.recovered),
                                    std::move(start.wal), std::move(start.checkpoints), transport_);
-  client_port_ = std::make_unique<ClientPort>(
-      env_, node_.get(), config_,
-      metrics::Sources{node_.get(), nullptr, rafthttp_.get(), options_.process_stats,
-                       config_.QuotaBytes()});
+  client_port_ =
+      std::make_unique<ClientPort>(env_, node_.get(), config_,
+                                   metrics::Sources{node_.get(), nullptr, rafthttp_.get(),
+                                                    options_.process_stats, config_.QuotaBytes()});
   metrics::Histogram* fsync = client_port_->metrics()->wal_fsync();
   node_->wal()->SetSyncObserver([fsync](Duration time) { fsync->Observe(time); });
   if (rafthttp_ == nullptr) return;
@@ -249,6 +257,7 @@ node::Options Server::Impl::NodeOptions() {
   replica.raft.pre_vote = config_.pre_vote;
   replica.raft.max_append_bytes = config_.max_append_bytes;
   replica.max_apply_entries = config_.max_apply_entries;
+  replica.max_turn_work = config_.max_turn_work;
   replica.auth_token_ttl = config_.auth_token_ttl;
   replica.store_segment_bytes = config_.store_segment_bytes;
   // 0 stands for the default, as in etcd.
