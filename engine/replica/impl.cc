@@ -105,8 +105,9 @@ bool Replica::Impl::WantsTurnEnd() const {
   const bool can_propose = !proposals_.queued().empty() && now_ >= propose_again_;
   return can_propose || reads_.CanStartRound() || now_ >= reads_.next_retry() || raft_.HasReady() ||
          applied_ < handed_out_ || reads_.HasReady(applied_) || watches_.HasWork() ||
-         applier_.compactor().busy() || now_ >= next_checkpoint() || now_ >= LeaseWorkDue() ||
-         (arriving_.has_value() && !arriving_->accepted);
+         !ready_reads_.empty() || HasLongReads() || imaging_ != nullptr ||
+         (WantsImage() && !applying_.has_value()) || applier_.compactor().busy() ||
+         now_ >= LeaseWorkDue() || (arriving_.has_value() && !arriving_->accepted);
 }
 
 // A new leader, or none: what waited for the old one is tried again.
@@ -130,7 +131,12 @@ void Replica::Impl::On(const AbandonRequest& request) {
     ++proposals_failed_;
     return;
   }
-  if (reads_.Abandon(request.token) || token_waits_.Abandon(request.token)) return;
+  if (applying_.has_value() && applying_->token == request.token) {
+    applying_->token.reset();
+    ++proposals_failed_;
+    return;
+  }
+  if (AbandonRead(request.token) || token_waits_.Abandon(request.token)) return;
   awaiting_compaction_.erase(request.token);
 }
 
@@ -252,6 +258,7 @@ ReplicaStatus Replica::Impl::status() const {
   s.leases_revoked = leases_revoked_;
   s.leases_renewed = leases_renewed_;
   s.leases_expired = leases_expired_;
+  s.pieces = pieces_;
   s.auth_enabled = applier_.auth().enabled();
   s.auth_revision = applier_.auth().revision();
   return s;
