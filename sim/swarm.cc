@@ -151,7 +151,7 @@ void DrawCluster(const Draw& draw, const Profile& profile, Options* out) {
   out->lease_checkpoint_interval = Milliseconds(draw.OneOf("lease-checkpoint", checkpoints));
   out->max_apply_entries = draw.OneOf("apply", std::vector<size_t>{1, 16, 4096});
   // The least ones take any command, read and image apart.
-  out->max_turn_work = draw.OneOf("turn-work", std::vector<uint64_t>{32, 300, 3000});
+  out->max_turn_work = draw.OneOf("turn-work", std::vector<uint64_t>{32, 300, 2000});
   if (draw.Percent("busy", 50)) {
     out->turns.busy_min = Microseconds(2);
     out->turns.busy_max = Microseconds(draw.OneOf("busy-max", std::vector<int64_t>{20, 200, 2000}));

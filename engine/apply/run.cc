@@ -73,7 +73,7 @@ class RevokeCommand final : public CommandRun {
     // A key that is deleted is attached no more: the first one is always the next.
     while (const std::optional<std::string> key = leases_->KeyFrom(id_, "")) {
       if (work->spent()) return false;
-      work->SpendFind();
+      work->Spend(4);  // it is looked for among the lease's keys, and taken from them
       work->SpendChange(key->size());
       txn_.Delete(*key);
     }

@@ -60,7 +60,7 @@ struct Config {
   // Of the whole turn, in units of engine/mvcc/work.h: half of it for applying, a quarter
   // each for confirmed reads, for a long one and for watchers, an eighth for images and
   // compaction. What needs more goes on in the next turn.
-  uint64_t max_turn_work = 3000;
+  uint64_t max_turn_work = 2000;
   // Bytes in use by records, index and leases, above which nothing is added; negative = no
   // bound. What was under way when it was reached may exceed it.
   int64_t quota_bytes = -1;

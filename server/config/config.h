@@ -78,7 +78,7 @@ struct Config {
   uint64_t max_append_bytes = limits::kMaxAppendBytes;
   size_t max_apply_entries = 4096;
   // Of a turn, in units of engine/mvcc/work.h: what takes more goes on in the next.
-  uint64_t max_turn_work = 3000;
+  uint64_t max_turn_work = 2000;
   // How often what is left of a lease is written into the log.
   Duration lease_checkpoint_interval = Seconds(300);
   // Connections at once on the client and on the peer URLs; above it the newest is closed.
