@@ -135,6 +135,7 @@ config::Config Cluster::ConfigOf(size_t member, size_t members, const Options& o
   config.checkpoint_pack_bytes = options.checkpoint_pack_bytes;
   config.max_append_bytes = options.max_append_bytes;
   config.max_apply_entries = options.max_apply_entries;
+  config.max_turn_work = options.max_turn_work;
   config.lease_checkpoint_interval = options.lease_checkpoint_interval;
   config.strict_reconfig_check = options.strict_reconfig_check;
   config.reconfig_health_window = options.reconfig_health_window;
@@ -355,11 +356,17 @@ void Cluster::CountCheckpoints(Member* member, const node::Node* n) {
     member->checkpoints_of = member->incarnation_seen;
     member->checkpoints_seen = {};
     member->cut_seen = 0;
+    member->pieces_seen = {};
     if (n->status().checkpoint > LogIndex(0)) ++checkpoints_.restarts;
   }
   checkpoints_.taken += now.taken - member->checkpoints_seen.taken;
   checkpoints_.installed += now.installed - member->checkpoints_seen.installed;
   checkpoints_.segments_cut += cut - member->cut_seen;
+  const engine::PieceCounts pieces = n->status().pieces;
+  pieces_.applies += pieces.applies - member->pieces_seen.applies;
+  pieces_.reads += pieces.reads - member->pieces_seen.reads;
+  pieces_.images += pieces.images - member->pieces_seen.images;
+  member->pieces_seen = pieces;
   member->checkpoints_seen = now;
   member->cut_seen = cut;
 }

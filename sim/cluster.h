@@ -109,6 +109,7 @@ class Cluster {
     uint64_t segments_cut = 0;  // of logs
   };
   const Checkpointing& checkpoints() const { return checkpoints_; }
+  const engine::PieceCounts& pieces() const { return pieces_; }
   // Why members stopped by themselves, for the report.
   const std::vector<std::string>& failures() const { return failures_; }
 
@@ -133,6 +134,7 @@ class Cluster {
     // What was counted of the process of that incarnation.
     uint64_t checkpoints_of = 0;
     storage::CheckpointStats checkpoints_seen;
+    engine::PieceCounts pieces_seen;
     uint64_t cut_seen = 0;
   };
 
@@ -167,6 +169,7 @@ class Cluster {
   Judge* const judge_;
   std::vector<std::string> failures_;
   Checkpointing checkpoints_;
+  engine::PieceCounts pieces_;
   uint64_t frames_ = 0;
 };
 

@@ -50,6 +50,9 @@ SeedReport FromParsed(const Json& in) {
   out.snapshots_installed = in.at("snapshots_installed").get<uint64_t>();
   out.restarts_from_checkpoints = in.at("restarts_from_checkpoints").get<uint64_t>();
   out.log_segments_cut = in.at("log_segments_cut").get<uint64_t>();
+  out.applies_in_pieces = in.at("applies_in_pieces").get<uint64_t>();
+  out.reads_in_pieces = in.at("reads_in_pieces").get<uint64_t>();
+  out.images_in_pieces = in.at("images_in_pieces").get<uint64_t>();
   out.requests = in.at("requests").get<uint64_t>();
   out.answered = in.at("answered").get<uint64_t>();
   out.unknown = in.at("unknown").get<uint64_t>();
@@ -120,6 +123,9 @@ std::string ToJson(const SeedReport& report) {
                     {"snapshots_installed", report.snapshots_installed},
                     {"restarts_from_checkpoints", report.restarts_from_checkpoints},
                     {"log_segments_cut", report.log_segments_cut},
+                    {"applies_in_pieces", report.applies_in_pieces},
+                    {"reads_in_pieces", report.reads_in_pieces},
+                    {"images_in_pieces", report.images_in_pieces},
                     {"requests", report.requests},
                     {"answered", report.answered},
                     {"unknown", report.unknown},
@@ -182,6 +188,9 @@ void Tally::Add(const SeedReport& report) {
   snapshots_installed_ += report.snapshots_installed;
   restarts_from_checkpoints_ += report.restarts_from_checkpoints;
   log_segments_cut_ += report.log_segments_cut;
+  applies_in_pieces_ += report.applies_in_pieces;
+  reads_in_pieces_ += report.reads_in_pieces;
+  images_in_pieces_ += report.images_in_pieces;
   requests_ += report.requests;
   answered_ += report.answered;
   unknown_ += report.unknown;
@@ -203,6 +212,9 @@ std::vector<Tally::Total> Tally::Totals() const {
           {"snapshots_installed", snapshots_installed_, true},
           {"restarts_from_checkpoints", restarts_from_checkpoints_, true},
           {"log_segments_cut", log_segments_cut_, true},
+          {"applies_in_pieces", applies_in_pieces_, true},
+          {"reads_in_pieces", reads_in_pieces_, true},
+          {"images_in_pieces", images_in_pieces_, true},
           {"requests", requests_, true},
           {"answered", answered_, true},
           {"unknown_outcomes", unknown_, false},

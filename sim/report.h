@@ -72,6 +72,9 @@ class Tally {
   uint64_t snapshots_installed_ = 0;
   uint64_t restarts_from_checkpoints_ = 0;
   uint64_t log_segments_cut_ = 0;
+  uint64_t applies_in_pieces_ = 0;
+  uint64_t reads_in_pieces_ = 0;
+  uint64_t images_in_pieces_ = 0;
   uint64_t requests_ = 0;
   uint64_t answered_ = 0;
   uint64_t unknown_ = 0;

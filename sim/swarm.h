@@ -115,6 +115,7 @@ struct Options {
   uint64_t checkpoint_pack_bytes = 64 * 1024 * 1024;
   uint64_t max_append_bytes = 1024 * 1024;
   size_t max_apply_entries = 4096;
+  uint64_t max_turn_work = 2000;
   Duration lease_checkpoint_interval = Seconds(300);
   // The safety phase: anything may break.
   Duration duration = Seconds(30);

@@ -409,6 +409,9 @@ SeedReport World::Report() const {
   out.snapshots_installed = cluster_->checkpoints().installed;
   out.restarts_from_checkpoints = cluster_->checkpoints().restarts;
   out.log_segments_cut = cluster_->checkpoints().segments_cut;
+  out.applies_in_pieces = cluster_->pieces().applies;
+  out.reads_in_pieces = cluster_->pieces().reads;
+  out.images_in_pieces = cluster_->pieces().images;
   out.requests = history_.size();
   for (const auto& client : clients_) {
     out.answered += client->answered();

@@ -57,6 +57,10 @@ struct SeedReport {
   uint64_t snapshots_installed = 0;
   uint64_t restarts_from_checkpoints = 0;
   uint64_t log_segments_cut = 0;
+  // What took several turns.
+  uint64_t applies_in_pieces = 0;
+  uint64_t reads_in_pieces = 0;
+  uint64_t images_in_pieces = 0;
   uint64_t requests = 0;
   uint64_t answered = 0;
   uint64_t unknown = 0;
