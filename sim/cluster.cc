@@ -233,6 +233,7 @@ void Cluster::RestartInOrder(size_t number, Duration downtime) {
   Member& member = At(number);
   const uint64_t incarnation = member.host->incarnation();
   member.host->Run([this, &member, number, incarnation, downtime] {
+    if (!ready(number)) return;  // a process that stood still may be told twice
     member.server->Stop([this, number, incarnation, downtime] {
       context_.scheduler->After(Nanoseconds(0), [this, number, incarnation, downtime] {
         if (running(number) && this->incarnation(number) == incarnation) {
