@@ -84,6 +84,7 @@ class Server::Impl {
   void StartPeers();
   void CheckMembers();
   void OnLeadershipChange();
+  void OnDiskState(const engine::DiskState& disk);
   void OnPublished();
   void AcceptClient(std::unique_ptr<io::Stream> stream);
   void Fail(const absl::Status& why);
@@ -210,10 +211,10 @@ void Server::Impl::StartNode(StartPoint start) {
   node_ =
       std::make_unique<node::Node>(env_, NodeOptions(), std::move(start.recovered),
                                    std::move(start.wal), std::move(start.checkpoints), transport_);
-  client_port_ = std::make_unique<ClientPort>(
-      env_, node_.get(), config_,
-      metrics::Sources{node_.get(), nullptr, rafthttp_.get(), options_.process_stats,
-                       config_.QuotaBytes()});
+  client_port_ =
+      std::make_unique<ClientPort>(env_, node_.get(), config_,
+                                   metrics::Sources{node_.get(), nullptr, rafthttp_.get(),
+                                                    options_.process_stats, config_.QuotaBytes()});
   metrics::Histogram* fsync = client_port_->metrics()->wal_fsync();
   node_->wal()->SetSyncObserver([fsync](Duration time) { fsync->Observe(time); });
   if (rafthttp_ == nullptr) return;
@@ -233,6 +234,12 @@ node::Options Server::Impl::NodeOptions() {
              {"data-dir", config_.DataDir()}, {why});
   };
   options.on_leadership_change = [this] { OnLeadershipChange(); };
+  options.disk = {config_.DataDir(), config_.disk_reserve_bytes, config_.election_timeout};
+  options.scrub = {config_.DataDir(), config_.scrub_bytes_per_second};
+  options.on_damage = [this](const absl::Status& damage) {
+    LOG_WARN(&log_, "a file of the checkpoint is damaged; it is written anew", {damage});
+  };
+  options.on_disk_state = [this](const engine::DiskState& disk) { OnDiskState(disk); };
   engine::Config& replica = options.replica;
   replica.cluster_id = cluster_id_;
   replica.member_id = member_id_;
@@ -286,6 +293,23 @@ void Server::Impl::OnLeadershipChange() {
   client_port_->OnLeadershipChange();
   // Not from here: stopping may end in our owner destroying us and this node.
   if (state_ == State::kStopping && handing_over_) stop_timer_->Set(env_.loop->Now());
+}
+
+void Server::Impl::OnDiskState(const engine::DiskState& disk) {
+  const auto free = node_->disk_watch().free_bytes();
+  if (disk.stalled) {
+    LOG_WARN(&log_, "the disk does not finish a write of the log; a leader hands over leadership",
+             {"data-dir", config_.DataDir()}, {"election-timeout", config_.election_timeout});
+  }
+  if (disk.low_space) {
+    LOG_WARN(&log_, "the disk is nearly full; writes are refused until there is space",
+             {"data-dir", config_.DataDir()}, {"free-bytes", free},
+             {"wanted-bytes", config_.disk_reserve_bytes});
+  }
+  if (!disk.stalled && !disk.low_space) {
+    LOG_INFO(&log_, "the disk works again, and has space", {"data-dir", config_.DataDir()},
+             {"free-bytes", free});
+  }
 }
 
 void Server::Impl::OnPublished() {

@@ -67,6 +67,8 @@ class Nemesis {
   void SkewClock();
   void SlowDisk();
   void FailSync();
+  void FillDisk();
+  void GiveSpaceBack(Host* host);
   void ResetStreams();
   void Transfer();
 

@@ -71,8 +71,9 @@ std::vector<Profile> MakeProfiles() {
                        {FaultClass::kPowerLoss, 100},
                        {FaultClass::kSlowDisk, 50},
                        {FaultClass::kPause, 30}})});
-  out.push_back({"disk", "slow disks, failed syncs, power losses",
+  out.push_back({"disk", "slow and full disks, failed syncs, power losses",
                  Only({{FaultClass::kSlowDisk, 80},
+                       {FaultClass::kFullDisk, 60},
                        {FaultClass::kSyncFailure, 80},
                        {FaultClass::kPowerLoss, 80},
                        {FaultClass::kKill, 30}})});
@@ -203,6 +204,7 @@ FaultPlan UsualPlan(FaultClass fault_class, const Draw& draw) {
       plan.duration_mean = Seconds(4);
       break;
     case FaultClass::kSyncFailure:
+    case FaultClass::kFullDisk:
       plan.interval = plan.interval * 2;
       break;
     default:
@@ -228,6 +230,7 @@ void DrawFaults(const Draw& draw, const Profile& profile, Options* out) {
       case FaultClass::kPause:
       case FaultClass::kSlowDisk:
       case FaultClass::kSyncFailure:
+      case FaultClass::kFullDisk:
         plan.ppm = profile.leader_percent * (kMillion / 100);
         break;
       case FaultClass::kTransfer:
@@ -290,8 +293,9 @@ const char* DefaultProfileOf(const Draw& draw) {
 
 absl::string_view FaultClassName(FaultClass fault_class) {
   static constexpr const char* kNames[] = {
-      "loss", "duplicate",  "delay", "corruption", "partition", "one-way",      "stream-reset",
-      "kill", "power-loss", "pause", "clock",      "slow-disk", "sync-failure", "transfer"};
+      "loss",    "duplicate",    "delay",        "corruption", "partition",
+      "one-way", "stream-reset", "kill",         "power-loss", "pause",
+      "clock",   "slow-disk",    "sync-failure", "full-disk",  "transfer"};
   static_assert(std::size(kNames) == kFaultClasses);
   return kNames[static_cast<size_t>(fault_class)];
 }
@@ -347,6 +351,9 @@ std::vector<Fault> FaultsOf(FaultClass fault_class, bool streams, bool datagrams
       break;
     case FaultClass::kSyncFailure:
       add(true, {Fault::kDiskSyncError});
+      break;
+    case FaultClass::kFullDisk:
+      add(true, {Fault::kDiskFull});
       break;
     case FaultClass::kTransfer:
       add(true, {Fault::kLeaderTransfer});
@@ -406,10 +413,9 @@ std::string Describe(const Options& options) {
       options.checkpoint_interval.millis(), "ms packs=", options.checkpoint_pack_bytes, "/",
       options.store_segment_bytes, options.pre_vote ? "" : " no-pre-vote", " clients=", w.clients,
       " rate=", w.rate, " keys=", w.groups, "x", w.keys, " timeout=", w.request_timeout.millis(),
-      "ms watchers=", w.watchers, " leases=", w.lease, "/",
-      w.lease_ttl_max, "s/", options.lease_checkpoint_interval.millis(), "ms",
-      w.administrator ? " administrator" : "", " faults=[",
-      absl::StrJoin(faults, ", "), "]");
+      "ms watchers=", w.watchers, " leases=", w.lease, "/", w.lease_ttl_max, "s/",
+      options.lease_checkpoint_interval.millis(), "ms", w.administrator ? " administrator" : "",
+      " faults=[", absl::StrJoin(faults, ", "), "]");
 }
 
 }  // namespace quorate::sim

@@ -38,6 +38,7 @@ enum class FaultClass : uint8_t {
   kClock,        // clocks at a wrong rate, wall clocks jumping
   kSlowDisk,     // disks 10 or 100 times slower, or not answering for a while
   kSyncFailure,  // a sync fails, with Linux' semantics; the member must stop
+  kFullDisk,     // no space left for a while; writes are refused, nothing is lost
   kTransfer,     // an operator moves leadership about
 };
 inline constexpr size_t kFaultClasses = static_cast<size_t>(FaultClass::kTransfer) + 1;

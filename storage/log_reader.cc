@@ -76,13 +76,14 @@ void SectorStream::Finish(absl::Status status) {
 // LogReader: files and headers
 
 LogReader::LogReader(io::Disk* disk, std::string log_dir, std::optional<Identity> identity,
-                     LogIndex checkpoint, bool writable, Callback callback)
+                     LogIndex checkpoint, bool writable, Callback callback, Progress progress)
     : disk_(disk),
       log_dir_(std::move(log_dir)),
       identity_(identity),
       checkpoint_(checkpoint),
       writable_(writable),
-      callback_(std::move(callback)) {
+      callback_(std::move(callback)),
+      progress_(std::move(progress)) {
   disk_->List(log_dir_, lifetime_.Guard([this](absl::StatusOr<std::vector<std::string>> names) {
     if (!names.ok()) {
       return Finish(absl::IsNotFound(names.status()) ? absl::OkStatus() : names.status());
@@ -209,6 +210,7 @@ void LogReader::ScanNext() {
   stream_ = std::make_unique<SectorStream>(
       file.file.get(), 1,
       [this](absl::string_view sectors) {
+        NoteRead(sectors);
         if (sectors.empty()) {
           scanner_->FeedUnreadable();
         } else {
@@ -286,7 +288,8 @@ void LogReader::ScanUnbegun(size_t index) {
   const auto scan = std::make_shared<Scan>();
   stream_ = std::make_unique<SectorStream>(
       file.file.get(), 1,
-      [scan, segment = file.segment](absl::string_view sectors) {
+      [this, scan, segment = file.segment](absl::string_view sectors) {
+        NoteRead(sectors);
         if (sectors.empty()) ++scan->next;
         for (; !sectors.empty(); sectors.remove_prefix(io::kSectorBytes), ++scan->next) {
           SectorHeader header;

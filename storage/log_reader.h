@@ -80,6 +80,8 @@ class SectorStream {
 class LogReader {
  public:
   using Callback = std::function<void(absl::Status, LogContents)>;
+  // Told how many bytes were read more.
+  using Progress = std::function<void(uint64_t bytes)>;
 
   // `writable`: open the files for writing too (recovery syncs them). `identity`: whose
   // the log must be, if given. `checkpoint`: the entry that the newest checkpoint ends
@@ -87,7 +89,7 @@ class LogReader {
   // an empty log. Calls back once unless destroyed before; errors are recovery's, and come with
   // what was found so far.
   LogReader(io::Disk* disk, std::string log_dir, std::optional<Identity> identity,
-            LogIndex checkpoint, bool writable, Callback callback);
+            LogIndex checkpoint, bool writable, Callback callback, Progress progress = nullptr);
 
  private:
   void OpenNext();
@@ -104,6 +106,9 @@ class LogReader {
   void ScanUnbegun(size_t index);
   void FinishUnbegun(const LogFile& file, SectorIndex live_end);
 
+  void NoteRead(absl::string_view bytes) const {
+    if (progress_ != nullptr) progress_(bytes.size());
+  }
   void Finish(absl::Status status);
 
   io::Disk* const disk_;
@@ -112,6 +117,7 @@ class LogReader {
   const LogIndex checkpoint_;
   const bool writable_;
   Callback callback_;
+  const Progress progress_;
 
   LogContents contents_;
   size_t next_ = 0;  // of files while opening, of the chain while scanning

@@ -96,12 +96,22 @@ class Opening final : public PendingOpen {
   // --- What does it say? ---
   void ReadCheckpoint();
   void ReadLog();
+  // Where the log does not reach back to an older checkpoint, the damage of the newest counts.
+  void FailLog(absl::Status status) {
+    const bool fell_back = absl::IsDataLoss(status) && !checkpoint_.damage.ok();
+    Fail(fell_back ? checkpoint_.damage : std::move(status));
+  }
   void TakeLog(LogContents contents);
   absl::Status FitToCheckpoint();
+  void NoteDamagedCheckpoint();
   void ReinstallCheckpoint();
+  void PromotePrevious();
+  void DropCheckpoints();
 
   // --- A new segment, durable before it counts ---
   void PrepareSegment();
+  void PrepareSegmentOf(uint64_t bytes);
+  uint64_t LeastSegmentBytes() const;
   void RepeatLastWrite();
   void BeginAnew();
   void WriteHeader();
@@ -204,7 +214,7 @@ void Opening::ReadCheckpoint() {
       disk_, paths_, expected, /*sync=*/true,
       [this](absl::Status status, CheckpointContents contents) {
         if (!status.ok()) return Fail(std::move(status));
-        if (creating_ && contents.manifest.has_value()) {
+        if (creating_ && (contents.manifest.has_value() || !contents.damage.ok())) {
           return Fail(DamageError(paths_.meta, 0,
                                   "the file is missing, though there is a "
                                   "checkpoint"));
@@ -221,7 +231,7 @@ void Opening::ReadLog() {
   reader_ = std::make_unique<LogReader>(disk_, paths_.log, expected, checkpoint_.image.index,
                                         /*writable=*/true,
                                         [this](absl::Status status, LogContents contents) {
-                                          if (!status.ok()) return Fail(std::move(status));
+                                          if (!status.ok()) return FailLog(std::move(status));
                                           TakeLog(std::move(contents));
                                         });
 }
@@ -240,8 +250,8 @@ void Opening::TakeLog(LogContents contents) {
     log_.chain.clear();
   }
   const absl::Status fits = FitToCheckpoint();
-  if (!fits.ok()) return Fail(fits);
-  ReinstallCheckpoint();
+  if (!fits.ok()) return FailLog(fits);
+  NoteDamagedCheckpoint();
 }
 
 // A checkpoint of our own state ends with an entry that the log holds. One that came from
@@ -269,6 +279,40 @@ absl::Status Opening::FitToCheckpoint() {
   return absl::OkStatus();
 }
 
+// From here on a damaged checkpoint must not be taken for one that could precede another.
+void Opening::NoteDamagedCheckpoint() {
+  const bool found = checkpoint_.manifest.has_value();
+  if (!checkpoint_.damage.ok()) {
+    const std::string from = found ? absl::StrCat("the one before it, at entry ",
+                                                  checkpoint_.image.index.value(), ", and the log")
+                                   : "the log, which holds everything";
+    log_.notes.push_back(
+        {absl::StrCat("the newest checkpoint cannot be used: ", DamageText(checkpoint_.damage),
+                      ". Went on from ", from, ". The disk may be failing"),
+         paths_.manifest, 0, 0});
+  }
+  if (found) return checkpoint_.from_previous ? PromotePrevious() : ReinstallCheckpoint();
+  if (!checkpoint_.damage.ok()) return DropCheckpoints();
+  ReinstallCheckpoint();
+}
+
+void Opening::PromotePrevious() {
+  disk_->Rename(paths_.manifest_previous, paths_.manifest, Then(&Opening::ReinstallCheckpoint));
+}
+
+void Opening::DropCheckpoints() {
+  const auto remove = [this](const std::string& path, std::function<void()> next) {
+    disk_->Remove(path, lifetime_.Guard([this, next = std::move(next)](absl::Status status) {
+      if (!status.ok() && !absl::IsNotFound(status)) return Fail(std::move(status));
+      next();
+    }));
+  };
+  remove(paths_.manifest, [this, remove] {
+    remove(paths_.manifest_previous,
+           [this] { disk_->SyncDir(paths_.checkpoint, Then(&Opening::ReinstallCheckpoint)); });
+  });
+}
+
 // That it could be read does not make it durable: its name may still be lost, and with it
 // what a log that begins behind it rests on.
 void Opening::ReinstallCheckpoint() {
@@ -278,6 +322,7 @@ void Opening::ReinstallCheckpoint() {
                                                        .data_dir = options_.data_dir,
                                                        .identity = identity(),
                                                        .newest = std::move(checkpoint_.manifest),
+                                                       .previous = std::move(checkpoint_.previous),
                                                        .packs = std::move(checkpoint_.packs),
                                                        .pack_bytes = options_.pack_bytes});
   checkpoints_->Reinstall(Then(&Opening::PrepareSegment));
@@ -287,23 +332,38 @@ void Opening::ReinstallCheckpoint() {
 // crash left of later sectors; nothing is ever written there, and the new header says
 // where the old segment ends.
 void Opening::PrepareSegment() {
+  const uint64_t least = std::max(options_.first_segment_bytes, LeastSegmentBytes());
   const size_t behind = log_.chain.empty() ? 0 : log_.chain.back() + 1;
   for (size_t i = behind; i < log_.files.size(); ++i) {
     LogFile& file = log_.files[i];
     if (file.header_state == SectorState::kLive) continue;
-    if (file.file->size() < options_.first_segment_bytes) continue;
+    if (file.file->size() < least) continue;
     // Prepared before and never begun.
     preparer_.AddSpare({file.path, file.file->size()});
     file.file.reset();
     break;
   }
+  PrepareSegmentOf(options_.first_segment_bytes);
+}
+
+// What there is to repeat, and some room.
+uint64_t Opening::LeastSegmentBytes() const {
+  const uint64_t sectors = log_.last_write.units.size() / kSectorPayloadBytes + 2;
+  return (sectors * io::kSectorBytes / kSegmentUnit + 2) * kSegmentUnit;
+}
+
+// On a full disk a segment of the least size does: the log waits for space in it.
+void Opening::PrepareSegmentOf(uint64_t bytes) {
   const SegmentNumber number = log_.files.empty() ? 1 : log_.files.back().segment + 1;
-  preparer_.Prepare(number, options_.first_segment_bytes,
-                    [this](absl::StatusOr<PreparedSegment> prepared) {
-                      if (!prepared.ok()) return Fail(prepared.status());
-                      segment_ = *std::move(prepared);
-                      RepeatLastWrite();
-                    });
+  preparer_.Prepare(number, bytes, [this, bytes](absl::StatusOr<PreparedSegment> prepared) {
+    const uint64_t least = LeastSegmentBytes();
+    if (absl::IsResourceExhausted(prepared.status()) && bytes > least) {
+      return PrepareSegmentOf(least);
+    }
+    if (!prepared.ok()) return Fail(prepared.status());
+    segment_ = *std::move(prepared);
+    RepeatLastWrite();
+  });
 }
 
 // Each write but the last is known to have been synced: the one after it began only

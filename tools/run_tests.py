@@ -241,6 +241,9 @@ def full(report):
     bazel_tests(report, "tsan", ["//tests/io/...", "//tests/base/..."])
     bazel_tests(report, "clang")
     digest_comparison(report)
+    check(report, "crashes and faults of the disk, at length",
+          ["bazel", "test", "--config=opt", "--test_env=QUORATE_LONG=1", "--test_timeout=3000",
+           "//tests/crash/..."])
     check(report, "planted bugs", [sys.executable, "tests/mutants/run"])
     run(["bazel", "build", "--config=opt", "//sim:quorate-sim"])
     simulate(report, FULL_SEEDS)

@@ -63,9 +63,9 @@ StateImage Replica::Impl::TakeImage() const {
 
 // When CheckpointIfDue has something to do; infinite: not unless more is applied.
 Instant Replica::Impl::next_checkpoint() const {
-  if (checkpointing_ || arriving_.has_value() || applied_ <= checkpoint_) {
-    return Instant::Infinite();
-  }
+  if (checkpointing_ || arriving_.has_value()) return Instant::Infinite();
+  if (checkpoint_wanted_ && applied_ > LogIndex(0)) return checkpoint_not_before_;
+  if (applied_ <= checkpoint_) return Instant::Infinite();
   if (applied_ - checkpoint_ >= config_.checkpoint_entries ||
       bytes_since_checkpoint_ >= config_.checkpoint_bytes) {
     return checkpoint_not_before_;
@@ -88,6 +88,7 @@ void Replica::Impl::On(const Checkpointed& event) {
     checkpoint_not_before_ = now_ + kCheckpointRetryInterval;
     return;
   }
+  checkpoint_wanted_ = false;
   // One that was installed meanwhile is newer.
   if (event.index > checkpoint_) NoteCheckpointed(event.index);
   CutLog();

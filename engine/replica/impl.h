@@ -138,11 +138,22 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void RevokeExpired();
   void ProposeCheckpoints();
 
+  // ---- disk_state.cc ----
+  void On(const DiskState& event);
+  void On(const CheckpointWanted& event);
+  void HandOver();
+  MemberId MostAdvancedVoter() const;
+
   // ---- quota.cc ----
   int64_t bytes_in_use() const;
   absl::Status CheckQuota(int64_t cost);
   void CheckQuotaApplied();
   void RaiseNoSpace();
+  bool OwnNoSpaceStands() const {
+    return applier_.alarms().IsActive({alarm::kNoSpace, config_.member_id});
+  }
+  void PutOutNoSpace();
+  void ProposeNoSpace(bool activate);
 
   // ---- auth_requests.cc: who asks, and the Auth service ----
   // Whom the credentials name; nobody while authentication is disabled. Points into
@@ -254,7 +265,12 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   Instant lease_again_;
   // Something that may have added to the store was applied since the quota was looked at.
   bool applied_additions_ = false;
-  // No alarm is raised before this.
+  DiskState disk_;
+  bool checkpoint_wanted_ = false;
+  // Our alarm was raised for want of space on the disk, not for the quota; or it stands from
+  // before the start, when nobody knows why.
+  bool alarm_for_disk_ = true;
+  // No alarm is raised, or put out, before this.
   Instant alarm_again_;
   // Physical compactions that somebody waits for.
   absl::btree_map<RequestToken, Revision> awaiting_compaction_;

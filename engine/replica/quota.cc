@@ -1,6 +1,7 @@
-// The quota: a bound on what the store holds in use. It decides nothing by itself, since
-// members' memories differ: it acts before a request is proposed, and by the NOSPACE alarm,
-// which every member obeys when it applies (etcd-operations, section 6, line 2).
+// The quota: a bound on what the store holds in use, and the space that the disk has left. It
+// decides nothing by itself, since members' memories differ: it acts before a request is proposed,
+// and by the NOSPACE alarm, which every member obeys when it applies (etcd-operations, section 6,
+// line 2).
 #include <utility>
 
 #include "api/rpc.pb.h"
@@ -22,6 +23,7 @@ int64_t Replica::Impl::bytes_in_use() const {
 
 // Whether the quota has room for `cost` more; raises the alarm if not.
 absl::Status Replica::Impl::CheckQuota(int64_t cost) {
+  if (disk_.low_space && cost > 0) return alarm::NoSpaceError();
   if (config_.quota_bytes < 0 || cost == 0) return absl::OkStatus();
   if (bytes_in_use() + cost < config_.quota_bytes) return absl::OkStatus();
   RaiseNoSpace();
@@ -37,11 +39,25 @@ void Replica::Impl::CheckQuotaApplied() {
 }
 
 void Replica::Impl::RaiseNoSpace() {
-  if (applier_.alarms().IsActive({alarm::kNoSpace, config_.member_id})) return;
-  if (now_ < alarm_again_) return;
+  if (OwnNoSpaceStands() || now_ < alarm_again_) return;
+  alarm_for_disk_ = disk_.low_space;
+  ProposeNoSpace(/*activate=*/true);
+}
+
+// Of one that was raised for the disk. That of the quota, and one that somebody else raised,
+// is the operator's to put out, as in etcd.
+void Replica::Impl::PutOutNoSpace() {
+  if (!alarm_for_disk_ || now_ < alarm_again_ || applied_ < raft_.log().committed()) return;
+  if (!OwnNoSpaceStands()) return;
+  if (config_.quota_bytes >= 0 && bytes_in_use() >= config_.quota_bytes) return;
+  ProposeNoSpace(/*activate=*/false);
+}
+
+void Replica::Impl::ProposeNoSpace(bool activate) {
   alarm_again_ = now_ + kAlarmRetryInterval;
   etcdserverpb::AlarmRequest request;
-  request.set_action(etcdserverpb::AlarmRequest::ACTIVATE);
+  request.set_action(activate ? etcdserverpb::AlarmRequest::ACTIVATE
+                              : etcdserverpb::AlarmRequest::DEACTIVATE);
   request.set_memberid(config_.member_id.value());
   request.set_alarm(etcdserverpb::NOSPACE);
   proposals_.AddUnawaited(apply::EncodeCommand(apply::Operation::kAlarm,

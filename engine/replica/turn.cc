@@ -189,7 +189,12 @@ absl::Status Replica::Impl::ApplyNormal(const raft::Entry& entry) {
   command.index = entry.index;
   const std::optional<RequestToken> token = proposals_.Take(command.id);
   apply::Outcome outcome;
+  const bool alarm_stood = OwnNoSpaceStands();
   RETURN_IF_ERROR(applier_.Apply(command, identity(), token.has_value(), &outcome));
+  if (!alarm_stood && OwnNoSpaceStands() && entry.index > recovered_index_) {
+    const bool somebodys_wish = token.has_value() || !proposals_.IsOfThisRun(command.id);
+    if (somebodys_wish) alarm_for_disk_ = false;
+  }
   if (outcome.tokens != nullptr && entry.index > recovered_index_) {
     tokens_.Apply(*outcome.tokens, now_);
   }

@@ -6,6 +6,8 @@
 #include "absl/strings/str_cat.h"
 #include "server/config/ids.h"
 #include "server/config/version.h"
+#include "storage/checkpoints.h"
+#include "storage/wal.h"
 
 namespace quorate::metrics {
 namespace {
@@ -142,6 +144,62 @@ void ServerMetrics::AddDisk() {
   wal_fsync_ = registry_->AddHistogram("etcd_disk_wal_fsync_duration_seconds",
                                        "The latency distributions of fsync called by WAL.",
                                        Milliseconds(1), 14);
+  const node::Node* const node = sources_.node;
+  // A gauge in etcd, whatever its name says.
+  AddGauge("etcd_disk_wal_write_bytes_total", "Total number of bytes written in WAL.",
+           [node](const ReplicaStatus&) {
+             return static_cast<double>(node->wal()->stats().bytes_written);
+           });
+  AddCounter("quorate_wal_writes_total", "Writes of the log, each with its sync.",
+             [node](const ReplicaStatus&) { return node->wal()->stats().writes; });
+  AddCounter("quorate_wal_segments_total", "Segments of the log begun.",
+             [node](const ReplicaStatus&) { return node->wal()->stats().segments; });
+  AddCounter("quorate_wal_segments_cut_total", "Segments of the log given back.",
+             [node](const ReplicaStatus&) { return node->wal()->stats().segments_cut; });
+  AddGauge(
+      "quorate_wal_unsynced_bytes", "Bytes appended to the log that are not yet durable.",
+      [node](const ReplicaStatus&) { return static_cast<double>(node->wal()->unsynced_bytes()); });
+  AddGauge("quorate_disk_free_bytes", "Free space below the data directory.",
+           [node](const ReplicaStatus&) {
+             return static_cast<double>(node->disk_watch().free_bytes());
+           });
+  AddGauge("quorate_disk_low_space", "1 while writes are refused for want of space.",
+           [node](const ReplicaStatus&) { return node->disk_watch().state().low_space ? 1 : 0; });
+  AddGauge("quorate_disk_stalled", "1 while a write of the log is under way for too long.",
+           [node](const ReplicaStatus&) { return node->disk_watch().state().stalled ? 1 : 0; });
+  AddCheckpoints();
+}
+
+void ServerMetrics::AddCheckpoints() {
+  const auto stats = [node = sources_.node] {
+    const storage::Checkpoints* const checkpoints = node->checkpoints();
+    return checkpoints == nullptr ? storage::CheckpointStats() : checkpoints->stats();
+  };
+  AddCounter("quorate_checkpoint_taken_total", "Checkpoints of the own state made durable.",
+             [stats](const ReplicaStatus&) { return stats().taken; });
+  AddCounter("quorate_checkpoint_installed_total", "States from peers made durable.",
+             [stats](const ReplicaStatus&) { return stats().installed; });
+  AddCounter("quorate_checkpoint_failed_total", "Checkpoints that could not be written.",
+             [stats](const ReplicaStatus&) { return stats().failed; });
+  AddCounter("quorate_checkpoint_written_bytes_total", "Bytes written for checkpoints.",
+             [stats](const ReplicaStatus&) { return stats().bytes_written; });
+  AddGauge("quorate_checkpoint_index", "Index of the last entry in the newest checkpoint.",
+           [](const ReplicaStatus& s) { return static_cast<double>(s.checkpoint.value()); });
+  AddGauge("quorate_checkpoint_files", "Files that hold segments of the checkpoints.",
+           [stats](const ReplicaStatus&) { return static_cast<double>(stats().packs); });
+  AddGauge("quorate_checkpoint_file_bytes", "Bytes in those files.",
+           [stats](const ReplicaStatus&) { return static_cast<double>(stats().pack_bytes); });
+  const node::Node* const node = sources_.node;
+  AddCounter("quorate_scrub_bytes_total", "Bytes of checkpoints read again and checked.",
+             [node](const ReplicaStatus&) { return node->scrub_stats().bytes; });
+  AddCounter("quorate_scrub_passes_total", "Times that all of a checkpoint was checked.",
+             [node](const ReplicaStatus&) { return node->scrub_stats().passes; });
+  AddCounter("quorate_scrub_damaged_total", "Segments of checkpoints found damaged.",
+             [node](const ReplicaStatus&) { return node->scrub_stats().damaged; });
+  AddCounter("quorate_scrub_repaired_total", "Damaged files of checkpoints written anew.",
+             [stats](const ReplicaStatus&) { return stats().repaired; });
+  AddGauge("quorate_checkpoint_live_bytes", "Of those, what the newest checkpoint needs.",
+           [stats](const ReplicaStatus&) { return static_cast<double>(stats().live_bytes); });
 }
 
 // The series of the methods come into being with the first scrape: there are many, and a

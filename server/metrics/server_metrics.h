@@ -56,6 +56,7 @@ class ServerMetrics {
   void AddStore();
   void AddLeases();
   void AddDisk();
+  void AddCheckpoints();
   void RefreshGrpc();
   void AddProcess();
   void AddGauge(const char* name, const char* help, GaugeOf value);

@@ -63,6 +63,8 @@ Node::Node(const io::Env& env, Options options, engine::Recovered recovered,
       replica_(options_.replica, std::move(recovered), env.loop->Now()),
       wal_(std::move(wal)),
       checkpoints_(std::move(checkpoints)),
+      disk_watch_(env, options_.disk, wal_.get(),
+                  [this](const engine::DiskState& state) { OnDiskState(state); }),
       calls_(options_.request_timeout),
       self_(std::make_shared<Node*>(this)) {
   CHECK(transport_ != nullptr);
@@ -71,6 +73,11 @@ Node::Node(const io::Env& env, Options options, engine::Recovered recovered,
   wake_timer_ = env_.loop->NewTimer([this] { OnWake(); });
   call_timer_ = env_.loop->NewTimer([this] { OnCallTimeout(); });
   continue_timer_ = env_.loop->NewTimer([this] { ScheduleTurn(); });
+  if (checkpoints_ != nullptr && !options_.scrub.data_dir.empty()) {
+    scrubber_ = std::make_unique<storage::Scrubber>(
+        env_.loop, env_.disk, options_.scrub, checkpoints_.get(),
+        [this](storage::PackNumber pack, const absl::Status& damage) { OnDamage(pack, damage); });
+  }
   StepEvent(engine::TimePassed{});
 }
 
@@ -184,10 +191,16 @@ void Node::HandOut() {
   }
   WritePersists(&handing_out_.persists);
   if (handing_out_.checkpoint.has_value()) WriteCheckpoint(*std::move(handing_out_.checkpoint));
-  if (handing_out_.log_cut > LogIndex(0)) wal_->Cut(handing_out_.log_cut);
+  if (handing_out_.log_cut > LogIndex(0)) CutLog(handing_out_.log_cut);
   AnswerCalls(&handing_out_.responses);
   DeliverWatchReplies(&handing_out_.watch_replies);
   handing_out_.Clear();
+}
+
+// A start must be able to fall back to the checkpoint before the newest.
+void Node::CutLog(LogIndex index) {
+  if (checkpoints_ != nullptr) index = std::min(index, checkpoints_->fallback_index());
+  wal_->Cut(index);
 }
 
 void Node::SendForwards(const std::vector<engine::Forward>& forwards) {
@@ -320,6 +333,25 @@ void Node::NoticeLeadership() {
   options_.on_leadership_change();
 }
 
+storage::ScrubStats Node::scrub_stats() const {
+  return scrubber_ == nullptr ? storage::ScrubStats() : scrubber_->stats();
+}
+
+// What the file holds is in memory, too: the next checkpoint writes it anew.
+void Node::OnDamage(storage::PackNumber pack, const absl::Status& damage) {
+  checkpoints_->GiveUp(pack);
+  StepEvent(engine::CheckpointWanted{});
+  if (options_.on_damage != nullptr) options_.on_damage(damage);
+}
+
+void Node::OnDiskState(const engine::DiskState& state) {
+  StepEvent(state);
+  const bool changed =
+      state.low_space != seen_disk_.low_space || state.stalled != seen_disk_.stalled;
+  seen_disk_ = state;
+  if (changed && options_.on_disk_state != nullptr) options_.on_disk_state(state);
+}
+
 void Node::Halt(const absl::Status& why) {
   if (!halted_.ok()) return;
   halted_ = why;
@@ -331,6 +363,8 @@ void Node::EndService() {
   wake_timer_->Cancel();
   call_timer_->Cancel();
   continue_timer_->Cancel();
+  disk_watch_.Stop();
+  if (scrubber_ != nullptr) scrubber_->Stop();
   out_.Clear();
   // Taken out first: a callback may call again, which is answered in a later turn.
   std::vector<ReplyCallback> callbacks;

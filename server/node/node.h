@@ -35,7 +35,9 @@
 #include "engine/replica/replica.h"
 #include "io/env.h"
 #include "server/node/call_table.h"
+#include "server/node/disk_watch.h"
 #include "server/node/peer_transport.h"
+#include "storage/scrubber.h"
 
 namespace quorate::storage {
 class Checkpoints;
@@ -91,6 +93,12 @@ struct Options {
   Duration request_timeout = Seconds(7);
   // TurnEnds of one turn of the loop; what is left goes on in the next turn.
   int max_turn_ends = 8;
+  DiskWatchOptions disk;
+  storage::ScrubOptions scrub;  // without data_dir: nothing is read
+  // A file of the checkpoint is damaged; a checkpoint that repairs it has been begun.
+  std::function<void(const absl::Status&)> on_damage;
+  // Called when the disk begins or ceases to be full, or to stall.
+  std::function<void(const engine::DiskState&)> on_disk_state;
   // Called once when the node halts, after all calls were answered.
   std::function<void(const absl::Status&)> on_halt;
   // A checkpoint could not be written; the one before it holds, and it is tried again.
@@ -165,6 +173,9 @@ class Node final : public PeerSink {
   const storage::Wal* wal() const { return wal_.get(); }
   // Null if there are none.
   const storage::Checkpoints* checkpoints() const { return checkpoints_.get(); }
+  // Free space as last seen, and what is wrong with the disk.
+  const DiskWatch& disk_watch() const { return disk_watch_; }
+  storage::ScrubStats scrub_stats() const;
   // For oracles and read-only inspection.
   const engine::Replica& replica() const { return replica_; }
 
@@ -176,6 +187,7 @@ class Node final : public PeerSink {
   void ScheduleTurn();
   void RunTurn();
   void HandOut();
+  void CutLog(LogIndex index);
   void SendForwards(const std::vector<engine::Forward>& forwards);
   void WritePersists(std::vector<engine::Persist>* persists);
   void WritePersist(engine::Persist persist);
@@ -190,6 +202,8 @@ class Node final : public PeerSink {
   void OnWake();
   void OnCallTimeout();
   void NoticeLeadership();
+  void OnDamage(storage::PackNumber pack, const absl::Status& damage);
+  void OnDiskState(const engine::DiskState& state);
   void Halt(const absl::Status& why);
   void EndService();
 
@@ -199,6 +213,9 @@ class Node final : public PeerSink {
   engine::Replica replica_;
   std::unique_ptr<storage::Wal> wal_;
   std::unique_ptr<storage::Checkpoints> checkpoints_;
+  std::unique_ptr<storage::Scrubber> scrubber_;  // null if there is nothing to read
+  DiskWatch disk_watch_;
+  engine::DiskState seen_disk_;
   // Units that wait until the state in the first of them is the newest checkpoint.
   std::deque<engine::Persist> installing_;
 

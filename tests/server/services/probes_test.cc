@@ -92,19 +92,27 @@ TEST_F(ProbesTest, MetricsAreThereFromTheFirstScrape) {
   const Answer page = Get("/metrics");
   ASSERT_EQ(page.first, 200);
   for (const char* line :
-       {"etcd_server_has_leader 1\n", "# TYPE etcd_server_proposals_committed_total gauge\n",
+       {"etcd_server_has_leader 1\n",
+        "# TYPE etcd_server_proposals_committed_total gauge\n",
         "# TYPE etcd_server_leader_changes_seen_total counter\n",
         "etcd_disk_wal_fsync_duration_seconds_bucket{le=\"0.001\"} ",
         "etcd_disk_wal_fsync_duration_seconds_bucket{le=\"8.192\"} ",
+        "# TYPE etcd_disk_wal_write_bytes_total gauge\n",
+        "quorate_checkpoint_taken_total 0\n",
+        "quorate_disk_low_space 0\n",
+        "quorate_disk_stalled 0\n",
         "grpc_server_handled_total{grpc_code=\"OK\",grpc_method=\"Put\","
         "grpc_service=\"etcdserverpb.KV\",grpc_type=\"unary\"} 0\n",
         "grpc_server_started_total{grpc_method=\"Watch\",grpc_service=\"etcdserverpb.Watch\","
         "grpc_type=\"bidi_stream\"} 0\n",
-        "etcd_network_peer_sent_bytes_total{To=\"", "etcd_mvcc_db_total_size_in_bytes ",
+        "etcd_network_peer_sent_bytes_total{To=\"",
+        "etcd_mvcc_db_total_size_in_bytes ",
         "etcd_server_version{server_version=\"3.7.1\"} 1\n",
         "etcd_cluster_version{cluster_version=\"3.7\"} 1\n",
-        "etcd_server_quota_backend_bytes 2147483648\n", "etcd_debugging_lease_granted_total 0\n",
-        "etcd_debugging_lease_revoked_total 0\n", "etcd_debugging_lease_renewed_total 0\n",
+        "etcd_server_quota_backend_bytes 2147483648\n",
+        "etcd_debugging_lease_granted_total 0\n",
+        "etcd_debugging_lease_revoked_total 0\n",
+        "etcd_debugging_lease_renewed_total 0\n",
         "etcd_debugging_server_lease_expired_total 0\n",
         "etcd_debugging_lease_ttl_total_bucket{le=\"1\"} 0\n",
         "etcd_debugging_lease_ttl_total_bucket{le=\"8388608\"} 0\n"}) {
