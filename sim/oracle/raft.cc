@@ -411,6 +411,9 @@ bool RaftOracle::IsQuorum(LogIndex index, const std::function<bool(const Member&
 void RaftOracle::CheckConfig(VirtualTime when, size_t member,
                              const engine::ReplicaInspector& inspector) {
   Member& m = members_[member];
+  // Raft has accepted a snapshot and counts by its configuration; the state follows once it
+  // is durable.
+  if (inspector.first_index() > m.applied + 1) return;
   m.config_seen = ConfigAt(m.applied);
   judge_->Checked(Rule::kStateMachineSafety);
   if (inspector.conf_state() == configs_[m.config_seen].state) return;
