@@ -78,9 +78,14 @@ class Membership(unittest.TestCase):
     def ctl(self):
         return local.Etcdctl(self.cluster.endpoints)
 
-    def member_rows(self, endpoint=None):
-        reply = json.loads(self.ctl("member", "list", "-w", "json", endpoints=endpoint))
-        return reply["members"]
+    def member_rows(self, endpoints=None):
+        """3.4's etcdctl is told what the member that it asks has applied; a linearizable read
+        before it makes sure that this holds every change that was answered."""
+        for endpoint in (endpoints or self.cluster.endpoints).split(","):
+            if self.ctl.run("get", "a", endpoints=endpoint).returncode == 0:
+                reply = self.ctl("member", "list", "-w", "json", endpoints=endpoint)
+                return json.loads(reply)["members"]
+        return self.fail("no member answers")
 
     def id_of(self, member):
         for row in self.member_rows():
