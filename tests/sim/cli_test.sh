@@ -2,22 +2,8 @@
 # What quorate-sim promises on its command line: exit statuses, files, clear errors.
 set -euo pipefail
 sim="$1"
-scratch="$(mktemp -d)"
-trap 'rm -rf "$scratch"' EXIT
-
-fail() {
-  echo "FAILED: $*" >&2
-  exit 1
-}
-
-# expect STATUS TEXT COMMAND...: the exit status, and a text in what it prints.
-expect() {
-  local status="$1" text="$2" got=0
-  shift 2
-  "$@" >"$scratch/out" 2>&1 || got=$?
-  [ "$got" = "$status" ] || fail "$* ended with $got, not $status: $(tail -5 "$scratch/out")"
-  grep -q -e "$text" "$scratch/out" || fail "$* does not say '$text': $(tail -5 "$scratch/out")"
-}
+# shellcheck source=tests/sim/expect.sh
+source tests/sim/expect.sh
 
 expect 2 "subcommand" "$sim"
 expect 2 "nonsense" "$sim" run --nonsense
