@@ -84,7 +84,7 @@ Inquiry::Inquiry(const io::Env& env, io::Network* secure_network, const config::
   for (const config::InitialMember& member : config.Members()) {
     if (member.name == config.name) continue;
     for (const config::Url& url : member.peer_urls) {
-      addresses_.push_back(url.secure() ? url.ToString() : url.HostPort());
+      addresses_.push_back(url.PeerAddress());
     }
   }
   std::sort(addresses_.begin(), addresses_.end());

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "api/membership.pb.h"
+#include "api/messages.h"
 
 namespace quorate::server {
 namespace {
@@ -20,7 +21,7 @@ Bytes AttributesRequest(MemberId member, const config::Config& config) {
   for (const config::Url& url : config.advertise_client_urls) {
     attributes->add_client_urls(url.ToString());
   }
-  return Bytes::Copy(request.SerializeAsString());
+  return SerializeMessage(request);
 }
 
 }  // namespace
@@ -88,14 +89,13 @@ void VersionMonitor::Propose(const config::MajorMinor& version) {
   membershippb::ClusterVersionSetRequest request;
   request.set_ver(version.ToString());
   LOG_INFO(log_, "setting up the cluster version", {"cluster-version", version.ToString()});
-  call_ =
-      node_->Call(engine::RequestKind::kClusterVersion, Bytes::Copy(request.SerializeAsString()),
-                  node_->request_timeout(), [this](const absl::Status& status, const Bytes&) {
-                    call_ = node::CallId(0);
-                    if (!status.ok()) {
-                      LOG_WARN(log_, "failed to update cluster version", {status});
-                    }
-                  });
+  call_ = node_->Call(engine::RequestKind::kClusterVersion, SerializeMessage(request),
+                      node_->request_timeout(), [this](const absl::Status& status, const Bytes&) {
+                        call_ = node::CallId(0);
+                        if (!status.ok()) {
+                          LOG_WARN(log_, "failed to update cluster version", {status});
+                        }
+                      });
 }
 
 }  // namespace quorate::server

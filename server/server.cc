@@ -352,7 +352,7 @@ void AddPeer(MemberId id, const std::vector<std::string>& urls,
   for (const std::string& text : urls) {
     const absl::StatusOr<config::Url> url = config::ParseUrl(text);
     if (!url.ok()) continue;
-    peer.addresses.push_back(url->secure() ? url->ToString() : url->HostPort());
+    peer.addresses.push_back(url->PeerAddress());
   }
   if (!peer.addresses.empty()) (*peers)[id] = std::move(peer);
 }

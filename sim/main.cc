@@ -8,8 +8,6 @@
 //
 // Exit status: 0 clean, 1 a violation (or a campaign that injected too little), 2 wrong
 // usage, 3 a bound reached before the end, 4 a schedule that this build does not repeat.
-#include <unistd.h>
-
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -30,6 +28,8 @@
 #include "base/check.h"
 #include "sim/exit_status.h"
 #include "sim/explore/command.h"
+#include "sim/markup.h"
+#include "sim/progress_line.h"
 #include "sim/replay.h"
 #include "sim/report.h"
 #include "sim/speed.h"
@@ -122,30 +122,6 @@ SeedReport RunSeed(const std::string& profile, uint64_t seed, bool twice) {
   return report;
 }
 
-std::string Escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '&':
-        out += "&amp;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        // XML has no place for control characters.
-        out += static_cast<unsigned char>(c) < 0x20 && c != '\n' ? '?' : c;
-    }
-  }
-  return out;
-}
-
 // A case a seed, in the form that CI systems read.
 class JUnit {
  public:
@@ -182,36 +158,16 @@ class JUnit {
   uint64_t failures_ = 0;
 };
 
-// A line on stderr now and then: every second on a terminal, else every ten.
-class Progress {
- public:
-  Progress(uint64_t seeds, Duration start) : seeds_(seeds), start_(start), last_(start) {}
-
-  void Show(const Tally& tally) {
-    const Duration now = Now();
-    if (now - last_ < (terminal_ ? Seconds(1) : Seconds(10))) return;
-    last_ = now;
-    const double seconds = static_cast<double>((now - start_).millis()) / 1000.0;
-    const std::string of = seeds_ == 0 ? "" : absl::StrCat("/", seeds_);
-    absl::FPrintF(stderr, "%s%d%s seeds, %d with violations, %.0f s, %.1f seeds/s, %.0f x%s",
-                  terminal_ ? "\r\x1b[K" : "", tally.seeds(), of, tally.violations(), seconds,
-                  static_cast<double>(tally.seeds()) / seconds,
-                  static_cast<double>(tally.simulated().millis()) / 1000.0 / seconds,
-                  terminal_ ? "" : "\n");
-    std::fflush(stderr);
-    shown_ = true;
-  }
-  void Clear() const {
-    if (terminal_ && shown_) absl::FPrintF(stderr, "\r\x1b[K");
-  }
-
- private:
-  const uint64_t seeds_;
-  const Duration start_;
-  Duration last_;
-  const bool terminal_ = isatty(2) != 0;
-  bool shown_ = false;
-};
+// `seeds`: how many there are; 0: no end.
+void ShowProgress(const Tally& tally, uint64_t seeds, ProgressLine* line) {
+  if (!line->Due()) return;
+  const double seconds = line->seconds();
+  const std::string of = seeds == 0 ? "" : absl::StrCat("/", seeds);
+  line->Show(absl::StrFormat("%d%s seeds, %d with violations, %.0f s, %.1f seeds/s, %.0f x",
+                             tally.seeds(), of, tally.violations(), seconds,
+                             static_cast<double>(tally.seeds()) / seconds,
+                             static_cast<double>(tally.simulated().millis()) / 1000.0 / seconds));
+}
 
 int Verdict(const Tally& tally, bool complete) {
   const std::vector<std::string> missing = tally.Missing();
@@ -246,12 +202,12 @@ int RunCampaign(const Arguments& arguments) {
   }
   const bool endless = arguments.minutes > 0;
   const uint64_t last = endless ? std::numeric_limits<uint64_t>::max() : seeds->second;
-  const Duration start = Now();
   Tally tally(arguments.profile);
   JUnit junit(arguments.profile);
   // Every N-th seed is this machine's, by its place in the range.
   const uint64_t first = seeds->first + shard->number;
-  Progress progress(endless ? 0 : (last - first) / shard->of + 1, start);
+  const uint64_t count = endless ? 0 : (last - first) / shard->of + 1;
+  ProgressLine progress(Now);
   const uint64_t seconds_max = endless ? arguments.minutes * 60 : arguments.max_seconds;
 
   WorkerOptions options;
@@ -271,14 +227,14 @@ int RunCampaign(const Arguments& arguments) {
     return !(arguments.stop_at_first && !report.violations.empty());
   };
   options.on_tick = [&] {
-    progress.Show(tally);
-    return seconds_max == 0 || Now() - start < Seconds(static_cast<int64_t>(seconds_max));
+    ShowProgress(tally, count, &progress);
+    return seconds_max == 0 || progress.elapsed() < Seconds(static_cast<int64_t>(seconds_max));
   };
   options.now = Now;
   const bool complete = Workers(std::move(options), first, last).Run() || endless;
   progress.Clear();
 
-  const Duration wall = Now() - start;
+  const Duration wall = progress.elapsed();
   std::cout << (arguments.json ? tally.Json(wall, arguments.jobs) + "\n"
                                : tally.Text(wall, arguments.jobs))
             << std::flush;

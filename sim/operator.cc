@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "api/messages.h"
 #include "api/rpc.pb.h"
 #include "base/check.h"
 #include "server/config/ids.h"
@@ -114,7 +115,7 @@ void Operator::Try() {
     request.set_islearner(step.fault == Fault::kLearnerAdd);
   }
   cluster_->host(asked).Run([this, node, kind = KindOf(step.fault), attempt = attempt_,
-                             body = Bytes::Copy(request.SerializeAsString())] {
+                             body = SerializeMessage(request)] {
     node->Call(kind, body, kTimeout, [this, attempt](const absl::Status& status, const Bytes&) {
       if (attempt == attempt_ && !idle()) OnAnswer(status);
     });
@@ -152,13 +153,9 @@ bool Operator::IsListed() const {
 
 void Operator::OnAnswer(const absl::Status& status) {
   if (!Made(status)) return TryAgainAfter(kPause + prng_.Exponential(kPause));
-  CompleteSoon();
-}
-
-// From an event of the world: members may have to be stopped.
-void Operator::CompleteSoon() {
   ++attempt_;
   context_.scheduler->Cancel(next_try_);
+  // From an event of the world: members may have to be stopped.
   next_try_ = context_.scheduler->After(Nanoseconds(0), [this] { Complete(); });
 }
 

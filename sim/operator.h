@@ -47,7 +47,6 @@ class Operator {
   void TryAgainAfter(Duration wait);
   void OnAnswer(const absl::Status& status);
   bool Made(const absl::Status& status) const;
-  void CompleteSoon();
   bool IsListed() const;
   void Complete();
   size_t VoterToLose();

@@ -4,6 +4,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "api/messages.h"
 #include "api/raft_internal.pb.h"
 #include "api/rpc.pb.h"
 #include "base/check.h"
@@ -14,14 +15,9 @@ namespace {
 namespace pb = etcdserverpb;
 
 template <typename Message>
-Bytes Encode(const Message& message) {
-  return Bytes::Copy(message.SerializeAsString());
-}
-
-template <typename Message>
 absl::StatusOr<Message> Decode(absl::string_view bytes) {
   Message message;
-  if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+  if (!ParseMessage(bytes, &message)) {
     return absl::DataLossError(absl::StrCat("not a ", message.GetTypeName()));
   }
   return message;
@@ -291,30 +287,30 @@ absl::string_view MethodOf(const Request& request) {
 Bytes EncodeRequest(const Request& request) {
   switch (request.shape) {
     case Request::Shape::kRange:
-      return Encode(ToRange(request.success[0], request.serializable));
+      return SerializeMessage(ToRange(request.success[0], request.serializable));
     case Request::Shape::kPut:
-      return Encode(ToPut(request.success[0]));
+      return SerializeMessage(ToPut(request.success[0]));
     case Request::Shape::kDelete:
-      return Encode(ToDelete(request.success[0]));
+      return SerializeMessage(ToDelete(request.success[0]));
     case Request::Shape::kTxn:
-      return Encode(ToTxn(request));
+      return SerializeMessage(ToTxn(request));
     case Request::Shape::kCompact: {
       pb::CompactionRequest out;
       out.set_revision(request.compact_revision);
-      return Encode(out);
+      return SerializeMessage(out);
     }
     case Request::Shape::kGrant: {
       pb::LeaseGrantRequest out;
       out.set_id(request.lease);
       out.set_ttl(request.ttl);
-      return Encode(out);
+      return SerializeMessage(out);
     }
     case Request::Shape::kRevoke:
     case Request::Shape::kKeepAlive:
     case Request::Shape::kTimeToLive: {
       pb::LeaseRevokeRequest out;  // all three: the id in field 1
       out.set_id(request.lease);
-      return Encode(out);
+      return SerializeMessage(out);
     }
   }
   UNREACHABLE("every shape is handled");
@@ -405,13 +401,13 @@ Bytes EncodeWatchCreate(const std::string& key, const std::string& range_end,
   create->set_range_end(range_end);
   create->set_start_revision(start_revision);
   create->set_progress_notify(notify);
-  return Encode(out);
+  return SerializeMessage(out);
 }
 
 Bytes EncodeWatchProgress() {
   pb::WatchRequest out;
   out.mutable_progress_request();
-  return Encode(out);
+  return SerializeMessage(out);
 }
 
 absl::StatusOr<WatchAnswer> DecodeWatchResponse(absl::string_view head, absl::string_view events) {

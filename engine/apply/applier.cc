@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "api/membership.pb.h"
+#include "api/messages.h"
 #include "api/rpc.pb.h"
 #include "base/crc32c.h"
 #include "base/prng.h"
@@ -22,7 +23,7 @@ namespace {
 
 template <typename Proto>
 absl::Status ParseProto(absl::string_view body, Proto* out) {
-  if (out->ParseFromArray(body.data(), static_cast<int>(body.size()))) return absl::OkStatus();
+  if (ParseMessage(body, out)) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("malformed ", out->GetTypeName()));
 }
 

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "api/auth_rpc.pb.h"
+#include "api/messages.h"
 #include "api/raft_internal.pb.h"
 #include "base/check.h"
 #include "base/status.h"
@@ -30,7 +31,7 @@ using AuthRequest =
 template <typename Request>
 absl::StatusOr<Request> Parse(absl::string_view body) {
   Request request;
-  if (request.ParseFromArray(body.data(), static_cast<int>(body.size()))) return request;
+  if (ParseMessage(body, &request)) return request;
   return absl::InternalError(
       absl::StrCat("grpc: error unmarshalling request: malformed ", request.GetTypeName()));
 }

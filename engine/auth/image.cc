@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "api/auth.pb.h"
+#include "api/messages.h"
 #include "engine/auth/auth.h"
 #include "engine/mvcc/wire.h"
 
@@ -21,11 +22,6 @@ constexpr uint32_t kRoleField = 4;
 
 absl::Status Malformed() { return absl::DataLossError("auth: the image is malformed"); }
 
-template <typename Proto>
-bool Parse(absl::string_view bytes, Proto* out) {
-  return out->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
-}
-
 // Whether the name follows all that are there, as it does in an image.
 template <typename Value>
 bool Append(const std::string& name, Value value, absl::btree_map<std::string, Value>* map) {
@@ -36,7 +32,7 @@ bool Append(const std::string& name, Value value, absl::btree_map<std::string, V
 
 bool ReadUser(absl::string_view bytes, absl::btree_map<std::string, User>* users) {
   authpb::User proto;
-  if (!Parse(bytes, &proto)) return false;
+  if (!ParseMessage(bytes, &proto)) return false;
   User user;
   user.password_hash = proto.password();
   user.no_password = proto.options().no_password();
@@ -48,7 +44,7 @@ bool ReadUser(absl::string_view bytes, absl::btree_map<std::string, User>* users
 
 bool ReadRole(absl::string_view bytes, absl::btree_map<std::string, Role>* roles) {
   authpb::Role proto;
-  if (!Parse(bytes, &proto)) return false;
+  if (!ParseMessage(bytes, &proto)) return false;
   Role role;
   for (const authpb::Permission& p : proto.keypermission()) {
     role.permissions.push_back({static_cast<int32_t>(p.permtype()), p.key(), p.range_end()});

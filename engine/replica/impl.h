@@ -13,6 +13,8 @@
 
 #include "absl/container/btree_map.h"
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "base/time.h"
 #include "engine/apply/applier.h"
 #include "engine/apply/state_image.h"
@@ -35,6 +37,16 @@ namespace quorate::engine {
 // Above max_pending_proposals.
 inline absl::Status TooManyRequestsError() {
   return absl::ResourceExhaustedError("etcdserver: too many requests");
+}
+
+// For what only a leader may answer.
+inline absl::Status NotLeaderError() {
+  return absl::FailedPreconditionError("etcdserver: not leader");
+}
+
+// A client's bytes that are no `what`.
+inline absl::Status MalformedRequestError(absl::string_view what) {
+  return absl::InternalError(absl::StrCat("grpc: error unmarshalling request: malformed ", what));
 }
 
 class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {

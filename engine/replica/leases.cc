@@ -15,6 +15,7 @@
 #include <limits>
 #include <utility>
 
+#include "api/messages.h"
 #include "api/rpc.pb.h"
 #include "base/check.h"
 #include "base/status.h"
@@ -42,18 +43,6 @@ constexpr size_t kCheckpointLeases = 1000;
 
 constexpr int64_t kNanosPerSecond = 1'000'000'000;
 
-absl::Status NotLeader() { return absl::FailedPreconditionError("etcdserver: not leader"); }
-
-template <typename Proto>
-bool Parse(const Bytes& body, Proto* out) {
-  return out->ParseFromArray(body.data(), static_cast<int>(body.size()));
-}
-
-template <typename Proto>
-Bytes Serialize(const Proto& proto) {
-  return Bytes::Copy(proto.SerializeAsString());
-}
-
 Bytes CheckpointBody(const std::vector<lease::Lessor::Checkpoint>& checkpoints) {
   etcdserverpb::LeaseCheckpointRequest request;
   for (const lease::Lessor::Checkpoint& checkpoint : checkpoints) {
@@ -61,13 +50,13 @@ Bytes CheckpointBody(const std::vector<lease::Lessor::Checkpoint>& checkpoints) 
     out->set_id(checkpoint.id.value());
     out->set_remaining_ttl(checkpoint.remaining);
   }
-  return Serialize(request);
+  return SerializeMessage(request);
 }
 
 Bytes RevokeBody(LeaseId id) {
   etcdserverpb::LeaseRevokeRequest request;
   request.set_id(id.value());
-  return Serialize(request);
+  return SerializeMessage(request);
 }
 
 }  // namespace
@@ -78,14 +67,15 @@ Bytes RevokeBody(LeaseId id) {
 absl::StatusOr<Bytes> Replica::Impl::CompleteGrant(const Bytes& body, uint64_t request_id,
                                                    LeaseId* id) const {
   etcdserverpb::LeaseGrantRequest request;
-  if (!Parse(body, &request)) return absl::InvalidArgumentError("malformed LeaseGrantRequest");
+  if (!ParseMessage(body, &request))
+    return absl::InvalidArgumentError("malformed LeaseGrantRequest");
   if (request.ttl() > lease::kMaxTtl) return lease::TtlTooLargeError();
   // As unique as the request's own id, and positive.
   const int64_t chosen = static_cast<int64_t>(request_id & std::numeric_limits<int64_t>::max());
   if (request.id() == 0) request.set_id(std::max<int64_t>(chosen, 1));
   request.set_ttl(std::max(request.ttl(), config_.min_lease_ttl));
   *id = LeaseId(request.id());
-  return Serialize(request);
+  return SerializeMessage(request);
 }
 
 // Grants that are in this leader's log now, up to its end.
@@ -119,9 +109,8 @@ void Replica::Impl::OnLeaseCall(const ClientRequest& request) {
   call.revision = applier_.store().revision();
   // Both requests have the id in field 1.
   etcdserverpb::LeaseTimeToLiveRequest parsed;
-  if (!Parse(request.body, &parsed)) {
-    return Answer(request.token, absl::InternalError(
-                                     "grpc: error unmarshalling request: malformed lease request"));
+  if (!ParseMessage(request.body, &parsed)) {
+    return Answer(request.token, MalformedRequestError("lease request"));
   }
   if (lease_calls_.size() >= config_.max_pending_lease_calls) {
     return Answer(request.token, TooManyRequestsError());
@@ -147,7 +136,7 @@ void Replica::Impl::Dispatch(RequestToken token, LeaseCall* call) {
     return reads_.Add({token, call->kind, Bytes()});
   }
   if (call->from_peer()) {
-    Answer(token, NotLeader());
+    Answer(token, NotLeaderError());
     lease_calls_.Erase(token);
     return;
   }
@@ -183,11 +172,11 @@ void Replica::Impl::On(const Forwarded& event) {
   LeaseTime time;
   if (event.status.ok() && call->keep_alive()) {
     etcdserverpb::LeaseKeepAliveResponse response;
-    time.found = Parse(event.body, &response) && LeaseId(response.id()) == call->lease;
+    time.found = ParseMessage(event.body, &response) && LeaseId(response.id()) == call->lease;
     time.ttl = response.ttl();
   } else if (event.status.ok()) {
     etcdserverpb::LeaseTimeToLiveResponse response;
-    time.found = Parse(event.body, &response) && LeaseId(response.id()) == call->lease;
+    time.found = ParseMessage(event.body, &response) && LeaseId(response.id()) == call->lease;
     time.ttl = response.ttl();
     time.granted_ttl = response.grantedttl();
     time.keys.assign(response.keys().begin(), response.keys().end());

@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "api/messages.h"
 #include "api/rpc.pb.h"
 #include "base/check.h"
 #include "base/status.h"
@@ -36,7 +37,6 @@ absl::Status NotEnoughStarted() {
       "etcdserver: re-configuration failed due to not enough started members");
 }
 absl::Status Unhealthy() { return absl::UnavailableError("etcdserver: unhealthy cluster"); }
-absl::Status NotLeader() { return absl::FailedPreconditionError("etcdserver: not leader"); }
 absl::Status NoSuchMember() { return absl::NotFoundError("etcdserver: member not found"); }
 absl::Status NotReady() {
   return absl::FailedPreconditionError(
@@ -46,13 +46,8 @@ absl::Status NotReady() {
 template <typename Proto>
 absl::StatusOr<Proto> Parse(const Bytes& body) {
   Proto proto;
-  if (proto.ParseFromArray(body.data(), static_cast<int>(body.size()))) return proto;
-  return absl::InternalError("grpc: error unmarshalling request: malformed membership request");
-}
-
-template <typename Proto>
-Bytes Serialize(const Proto& proto) {
-  return Bytes::Copy(proto.SerializeAsString());
+  if (ParseMessage(body, &proto)) return proto;
+  return MalformedRequestError("membership request");
 }
 
 void FillMember(const membership::Member& member, etcdserverpb::Member* out) {
@@ -243,7 +238,7 @@ void Replica::Impl::OnMembershipRequest(const ClientRequest& request) {
   const bool leads = raft_.role() == raft::Role::kLeader;
   if (request.kind == RequestKind::kMoveLeader) return OnMoveLeader(request);
   if (request.kind == RequestKind::kPeerMemberPromote && !leads) {
-    return Answer(request.token, NotLeader());
+    return Answer(request.token, NotLeaderError());
   }
   if (request.kind == RequestKind::kMemberPromote && !leads) {
     member_changes_.AddPromotion(request.token, request.body);
@@ -333,7 +328,7 @@ void Replica::Impl::FillMembers(Response* response) const {
 absl::StatusOr<Bytes> Replica::Impl::MemberList() const {
   etcdserverpb::MemberListResponse response;
   FillMembers(&response);
-  return Serialize(response);
+  return SerializeMessage(response);
 }
 
 Bytes Replica::Impl::MemberChangeResponse(RequestKind kind, MemberId id) const {
@@ -341,12 +336,12 @@ Bytes Replica::Impl::MemberChangeResponse(RequestKind kind, MemberId id) const {
     etcdserverpb::MemberAddResponse response;
     FillMembers(&response);
     FillMember(applier_.membership().members().at(id), response.mutable_member());
-    return Serialize(response);
+    return SerializeMessage(response);
   }
   // The responses of the other changes have the same fields.
   etcdserverpb::MemberRemoveResponse response;
   FillMembers(&response);
-  return Serialize(response);
+  return SerializeMessage(response);
 }
 
 // ---- promotions on their way to the leader ----
@@ -380,11 +375,12 @@ void Replica::Impl::OnPromotionForwarded(const Forwarded& event, Promotion* prom
     header->set_cluster_id(config_.cluster_id.value());
     header->set_member_id(config_.member_id.value());
     header->set_raft_term(raft_.term().value());
-    Answer(event.token, absl::OkStatus(), Serialize(*response));
+    Answer(event.token, absl::OkStatus(), SerializeMessage(*response));
     return member_changes_.ErasePromotion(event.token);
   }
   const absl::Status& status = response.status();
-  if (absl::IsNotFound(status) || (absl::IsFailedPrecondition(status) && status != NotLeader())) {
+  if (absl::IsNotFound(status) ||
+      (absl::IsFailedPrecondition(status) && status != NotLeaderError())) {
     Answer(event.token, status);
     return member_changes_.ErasePromotion(event.token);
   }
@@ -403,7 +399,7 @@ void Replica::Impl::RetryPromotions(Instant due) {
 void Replica::Impl::OnMoveLeader(const ClientRequest& request) {
   const auto asked = Parse<etcdserverpb::MoveLeaderRequest>(request.body);
   if (!asked.ok()) return Answer(request.token, asked.status());
-  if (raft_.role() != raft::Role::kLeader) return Answer(request.token, NotLeader());
+  if (raft_.role() != raft::Role::kLeader) return Answer(request.token, NotLeaderError());
   const MemberId target(asked->targetid());
   const auto& members = applier_.membership().members();
   const auto member = members.find(target);

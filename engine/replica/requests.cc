@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "api/messages.h"
 #include "api/rpc.pb.h"
 #include "base/status.h"
 #include "engine/apply/auth_commands.h"
@@ -20,10 +21,6 @@ using apply::Operation;
 absl::Status NotForLearner() {
   return absl::FailedPreconditionError("etcdserver: rpc not supported for learner");
 }
-absl::Status Malformed(absl::string_view message) {
-  return absl::InternalError(
-      absl::StrCat("grpc: error unmarshalling request: malformed ", message));
-}
 
 template <typename Request>
 absl::StatusOr<Request> DecodeValid(const Bytes& body) {
@@ -36,13 +33,8 @@ absl::StatusOr<Request> DecodeValid(const Bytes& body) {
 template <typename Proto>
 absl::StatusOr<Proto> Parse(const Bytes& body) {
   Proto proto;
-  if (proto.ParseFromArray(body.data(), static_cast<int>(body.size()))) return proto;
-  return Malformed(proto.GetTypeName());
-}
-
-template <typename Proto>
-Bytes Serialize(const Proto& proto) {
-  return Bytes::Copy(proto.SerializeAsString());
+  if (ParseMessage(body, &proto)) return proto;
+  return MalformedRequestError(proto.GetTypeName());
 }
 
 }  // namespace
@@ -257,7 +249,7 @@ absl::StatusOr<Bytes> Replica::Impl::Status() const {
     response.add_errors(absl::StrCat("memberID:", alarm.member.value(),
                                      " alarm:", alarm::TypeName(alarm.type), " "));
   }
-  return Serialize(response);
+  return SerializeMessage(response);
 }
 
 absl::StatusOr<Bytes> Replica::Impl::HashKvResponse(const Bytes& body) const {
@@ -272,7 +264,7 @@ absl::StatusOr<Bytes> Replica::Impl::HashKvResponse(const Bytes& body) const {
   response.set_hash(hash.hash);
   response.set_compact_revision(hash.compact_revision.value());
   response.set_hash_revision(hash.hash_revision.value());
-  return Serialize(response);
+  return SerializeMessage(response);
 }
 
 }  // namespace quorate::engine

@@ -21,6 +21,8 @@ struct Url {
   std::string ToString() const;
   // "host:port", as io::Network wants it.
   std::string HostPort() const;
+  // As peer::NewClient wants it: "host:port", or all of it if TLS is spoken.
+  std::string PeerAddress() const { return secure() ? ToString() : HostPort(); }
   // Spoken over TLS.
   bool secure() const { return scheme == "https"; }
 

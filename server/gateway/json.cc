@@ -4,6 +4,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "api/messages.h"
 #include "google/protobuf/util/json_util.h"
 
 namespace quorate::gateway {
@@ -33,7 +34,7 @@ absl::StatusOr<std::string> WireToJson(absl::string_view wire, const Message& pr
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
   std::string json;
-  if (!message->ParseFromArray(wire.data(), static_cast<int>(wire.size())) ||
+  if (!ParseMessage(wire, message.get()) ||
       !google::protobuf::util::MessageToJsonString(*message, &json, options).ok()) {
     return absl::InternalError(absl::StrCat("the answer is no ", prototype.GetTypeName()));
   }

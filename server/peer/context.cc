@@ -47,6 +47,17 @@ std::unique_ptr<http1::Client> NewClient(const Context& context, const std::stri
                                          options);
 }
 
+std::vector<std::unique_ptr<http1::Client>> NewClients(const Context& context,
+                                                       const std::vector<std::string>& addresses,
+                                                       const http1::ClientOptions& options) {
+  std::vector<std::unique_ptr<http1::Client>> clients;
+  clients.reserve(addresses.size());
+  for (const std::string& address : addresses) {
+    clients.push_back(NewClient(context, address, options));
+  }
+  return clients;
+}
+
 absl::Status Deliver(const Context& context, MemberId peer, const Bytes& encoded,
                      PeerStats* stats) {
   ASSIGN_OR_RETURN(raft::Message message, raft::DecodeMessage(encoded));

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "base/bytes.h"
@@ -82,6 +83,11 @@ struct Context {
 // Requests to one of a peer's addresses: "host:port", or "https://host:port" for TLS.
 std::unique_ptr<http1::Client> NewClient(const Context& context, const std::string& address,
                                          const http1::ClientOptions& options);
+
+// One for each of a peer's addresses.
+std::vector<std::unique_ptr<http1::Client>> NewClients(const Context& context,
+                                                       const std::vector<std::string>& addresses,
+                                                       const http1::ClientOptions& options);
 
 // Decodes a message of `peer` (0: of whoever it says) and hands it to the sink.
 // InvalidArgument if it cannot be decoded or is not from that peer to this member. A

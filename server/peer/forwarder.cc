@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "api/lease.pb.h"
+#include "api/messages.h"
 #include "api/rpc.pb.h"
 #include "base/check.h"
 #include "base/status.h"
@@ -19,10 +20,9 @@ using engine::RequestKind;
 // etcd wraps the question for a lease's time, and the answer to it.
 Bytes Wrapped(const Bytes& body) {
   leasepb::LeaseInternalRequest request;
-  const bool parsed = request.mutable_leasetimetoliverequest()->ParseFromArray(
-      body.data(), static_cast<int>(body.size()));
+  const bool parsed = ParseMessage(body, request.mutable_leasetimetoliverequest());
   CHECK_MSG(parsed, "the replica forwarded a malformed request");
-  return Bytes::Copy(request.SerializeAsString());
+  return SerializeMessage(request);
 }
 
 absl::StatusOr<Bytes> Unwrapped(const std::string& body) {
@@ -30,7 +30,7 @@ absl::StatusOr<Bytes> Unwrapped(const std::string& body) {
   if (!response.ParseFromString(body)) {
     return absl::InternalError("malformed LeaseInternalResponse");
   }
-  return Bytes::Copy(response.leasetimetoliveresponse().SerializeAsString());
+  return SerializeMessage(response.leasetimetoliveresponse());
 }
 
 // etcd answers a promotion with the JSON of all members, or with the text of the error.
@@ -61,7 +61,7 @@ absl::StatusOr<Bytes> Promoted(const http1::Client::WholeResponse& answer) {
     for (const std::string& url : member.client_urls) out->add_clienturls(url);
     out->set_islearner(member.is_learner);
   }
-  return Bytes::Copy(response.SerializeAsString());
+  return SerializeMessage(response);
 }
 
 absl::StatusOr<Bytes> Answered(RequestKind kind, const http1::Client::WholeResponse& answer) {
@@ -88,22 +88,18 @@ Forwarder::Forwarder(const Context* context, const std::vector<std::string>& add
   options.response_timeout = context->options.forward_timeout * 2;
   options.read_timeout = options.response_timeout;
   options.max_idle_connections = context->options.max_forwards;
-  for (const std::string& address : addresses) {
-    clients_.push_back(NewClient(*context, address, options));
-  }
+  clients_ = NewClients(*context, addresses, options);
   options.response_timeout = context->options.promote_timeout;
   options.read_timeout = options.response_timeout;
   options.max_idle_connections = 0;
-  for (const std::string& address : addresses) {
-    promotion_clients_.push_back(NewClient(*context, address, options));
-  }
+  promotion_clients_ = NewClients(*context, addresses, options);
 }
 
 void Forwarder::Send(RequestKind kind, const Bytes& body, node::ForwardCallback done) {
   if (queue_.size() >= context_->options.max_queued_forwards) return;
   if (kind == RequestKind::kMemberPromote) {
     etcdserverpb::MemberPromoteRequest request;
-    const bool parsed = request.ParseFromArray(body.data(), static_cast<int>(body.size()));
+    const bool parsed = ParseMessage(body, &request);
     CHECK_MSG(parsed, "the replica forwarded a malformed request");
     queue_.push_back({absl::StrCat(kPromotePrefix, request.id()), Bytes(), kind, std::move(done)});
     return SendQueued();

@@ -22,9 +22,7 @@ Pipeline::Pipeline(const Context* context, const std::vector<std::string>& addre
   options.response_timeout = context->options.silence_timeout;
   options.read_timeout = context->options.silence_timeout;
   options.max_idle_connections = context->options.max_posts;
-  for (const std::string& address : addresses) {
-    clients_.push_back(NewClient(*context, address, options));
-  }
+  clients_ = NewClients(*context, addresses, options);
 }
 
 bool Pipeline::Send(std::vector<Bytes> message) {

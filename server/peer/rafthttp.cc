@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "api/lease.pb.h"
+#include "api/messages.h"
 #include "api/rpc.pb.h"
 #include "base/check.h"
 #include "engine/membership/member_json.h"
@@ -263,11 +264,11 @@ void RaftHttp::OnLeasePost(const http1::ExchangePtr& exchange) {
 void RaftHttp::OnLeaseInternalPost(const http1::ExchangePtr& exchange) {
   const Bytes& body = exchange->request().body;
   leasepb::LeaseInternalRequest request;
-  if (!request.ParseFromArray(body.data(), static_cast<int>(body.size()))) {
+  if (!ParseMessage(body, &request)) {
     return Refuse(exchange, 400, "error unmarshalling request");
   }
   AnswerLease(exchange, engine::RequestKind::kPeerLeaseTimeToLive,
-              Bytes::Copy(request.leasetimetoliverequest().SerializeAsString()));
+              SerializeMessage(request.leasetimetoliverequest()));
 }
 
 void RaftHttp::AnswerLease(const http1::ExchangePtr& exchange, engine::RequestKind kind,
@@ -290,10 +291,10 @@ void RaftHttp::AnswerLease(const http1::ExchangePtr& exchange, engine::RequestKi
     } else {
       leasepb::LeaseInternalResponse wrapped;
       etcdserverpb::LeaseTimeToLiveResponse* out = wrapped.mutable_leasetimetoliveresponse();
-      const bool parsed = out->ParseFromArray(reply.data(), static_cast<int>(reply.size()));
+      const bool parsed = ParseMessage(reply, out);
       CHECK_MSG(parsed, "the replica answered with a malformed message");
       out->mutable_header();
-      response.body = {Bytes::Copy(wrapped.SerializeAsString())};
+      response.body = {SerializeMessage(wrapped)};
     }
     exchange->Respond(std::move(response));
   };
@@ -353,7 +354,7 @@ void RaftHttp::OnPromote(const http1::ExchangePtr& exchange) {
       return exchange->Respond(WithFields(PromotionRefused(status), ResponseFields(context_.self)));
     }
     etcdserverpb::MemberPromoteResponse response;
-    const bool parsed = response.ParseFromArray(body.data(), static_cast<int>(body.size()));
+    const bool parsed = ParseMessage(body, &response);
     CHECK_MSG(parsed, "the replica answered with a malformed message");
     std::vector<membership::Member> members;
     for (const etcdserverpb::Member& m : response.members()) {
@@ -365,8 +366,7 @@ void RaftHttp::OnPromote(const http1::ExchangePtr& exchange) {
     }
     exchange->Respond(WithFields(MembersResponse(members), ResponseFields(context_.self)));
   };
-  context_.sink->OnForwarded(engine::RequestKind::kPeerMemberPromote,
-                             Bytes::Copy(request.SerializeAsString()),
+  context_.sink->OnForwarded(engine::RequestKind::kPeerMemberPromote, SerializeMessage(request),
                              context_.options.promote_timeout, answer);
 }
 

@@ -29,9 +29,7 @@ SnapshotSender::SnapshotSender(const Context* context, MemberId peer,
   options.response_timeout = context->options.silence_timeout;
   options.read_timeout = context->options.silence_timeout;
   options.max_idle_connections = 1;
-  for (const std::string& address : addresses) {
-    clients_.push_back(NewClient(*context, address, options));
-  }
+  clients_ = NewClients(*context, addresses, options);
 }
 
 SnapshotSender::~SnapshotSender() = default;

@@ -22,9 +22,7 @@ StreamDialer::StreamDialer(const Context* context, MemberId peer,
   options.response_timeout = context->options.silence_timeout;
   options.read_timeout = context->options.silence_timeout;
   options.max_idle_connections = 0;
-  for (const std::string& address : addresses) {
-    clients_.push_back(NewClient(*context, address, options));
-  }
+  clients_ = NewClients(*context, addresses, options);
 }
 
 StreamDialer::~StreamDialer() = default;

@@ -5,6 +5,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "api/auth_rpc.pb.h"
+#include "api/messages.h"
 #include "api/raft_internal.pb.h"
 #include "server/credentials/call_credentials.h"
 #include "server/credentials/password.h"
@@ -15,18 +16,6 @@ namespace quorate::services {
 using engine::RequestKind;
 
 namespace {
-
-template <typename Request>
-bool Parse(grpc::Call* call, const Bytes& bytes, Request* request) {
-  if (request->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return true;
-  call->Finish(absl::InternalError("grpc: error unmarshalling request"));
-  return false;
-}
-
-template <typename Request>
-Bytes Serialize(const Request& request) {
-  return Bytes::Copy(request.SerializeAsString());
-}
 
 absl::Status TooManyRequests() {
   return absl::ResourceExhaustedError("etcdserver: too many requests");
@@ -86,29 +75,31 @@ Auth::Auth(grpc::Server* server, node::Node* node, io::Compute* compute, io::Ran
 
 void Auth::UserAdd(grpc::Call* call, const Bytes& bytes) {
   etcdserverpb::AuthUserAddRequest request;
-  if (!Parse(call, bytes, &request)) return;
+  if (!ParseRequest(call, bytes, &request)) return;
   const std::string password = request.password();
   request.clear_password();
   if (request.options().no_password()) {
-    return Forward(server_, node_, call, RequestKind::kAuthUserAdd, Serialize(request));
+    return Forward(server_, node_, call, RequestKind::kAuthUserAdd, SerializeMessage(request));
   }
   Hash(call, password, [this, request](grpc::Call* hashed, const std::string& hash) mutable {
     request.set_hashedpassword(hash);
-    Forward(server_, node_, hashed, RequestKind::kAuthUserAdd, Serialize(request));
+    Forward(server_, node_, hashed, RequestKind::kAuthUserAdd, SerializeMessage(request));
   });
 }
 
 void Auth::ChangePassword(grpc::Call* call, const Bytes& bytes) {
   etcdserverpb::AuthUserChangePasswordRequest request;
-  if (!Parse(call, bytes, &request)) return;
+  if (!ParseRequest(call, bytes, &request)) return;
   const std::string password = request.password();
   request.clear_password();
   if (password.empty()) {  // then the hash is taken that the client gives, as in etcd
-    return Forward(server_, node_, call, RequestKind::kAuthUserChangePassword, Serialize(request));
+    return Forward(server_, node_, call, RequestKind::kAuthUserChangePassword,
+                   SerializeMessage(request));
   }
   Hash(call, password, [this, request](grpc::Call* hashed, const std::string& hash) mutable {
     request.set_hashedpassword(hash);
-    Forward(server_, node_, hashed, RequestKind::kAuthUserChangePassword, Serialize(request));
+    Forward(server_, node_, hashed, RequestKind::kAuthUserChangePassword,
+            SerializeMessage(request));
   });
 }
 
@@ -145,7 +136,7 @@ bool Auth::Compute(std::function<void()> work, std::function<void()> done) {
 
 void Auth::Authenticate(grpc::Call* call, const Bytes& bytes) {
   etcdserverpb::AuthenticateRequest request;
-  if (!Parse(call, bytes, &request)) return;
+  if (!ParseRequest(call, bytes, &request)) return;
   auto log_in = std::make_shared<LogIn>();
   log_in->call_id = call->id();
   log_in->name = request.name();
@@ -191,7 +182,7 @@ void Auth::GiveToken(const std::shared_ptr<LogIn>& log_in) {
   etcdserverpb::InternalAuthenticateRequest request;
   request.set_name(log_in->name);
   request.set_simple_token(credentials::NewTokenPrefix(random_));
-  CallNode(log_in, RequestKind::kAuthenticate, Serialize(request),
+  CallNode(log_in, RequestKind::kAuthenticate, SerializeMessage(request),
            [this, log_in](grpc::Call* call, const absl::Status& status, Bytes reply) {
              if (!status.ok()) return call->Finish(status);
              if (node_->status().auth_revision != log_in->checked_revision) return ReadHash(log_in);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "api/messages.h"
 #include "api/rpc.pb.h"
 #include "server/config/ids.h"
 #include "server/config/url.h"
@@ -40,7 +41,7 @@ absl::StatusOr<std::vector<config::Url>> ParsePeerUrls(
 void MemberAdd(grpc::Server* server, node::Node* node, io::Loop* loop, grpc::Call* call,
                const Bytes& body) {
   etcdserverpb::MemberAddRequest request;
-  if (!request.ParseFromArray(body.data(), static_cast<int>(body.size()))) {
+  if (!ParseMessage(body, &request)) {
     return call->Finish(Malformed());
   }
   const absl::StatusOr<std::vector<config::Url>> urls = ParsePeerUrls(request.peerurls());
@@ -50,13 +51,13 @@ void MemberAdd(grpc::Server* server, node::Node* node, io::Loop* loop, grpc::Cal
   member.set_id(config::AddedMemberId(*urls, now).value());
   for (const config::Url& url : *urls) member.add_peerurls(url.ToString());
   member.set_islearner(request.islearner());
-  Forward(server, node, call, RequestKind::kMemberAdd, Bytes::Copy(member.SerializeAsString()));
+  Forward(server, node, call, RequestKind::kMemberAdd, SerializeMessage(member));
 }
 
 // etcd takes any text for a URL here and is brought down by it.
 void MemberUpdate(grpc::Server* server, node::Node* node, grpc::Call* call, Bytes body) {
   etcdserverpb::MemberUpdateRequest request;
-  if (!request.ParseFromArray(body.data(), static_cast<int>(body.size()))) {
+  if (!ParseMessage(body, &request)) {
     return call->Finish(Malformed());
   }
   const absl::StatusOr<std::vector<config::Url>> urls = ParsePeerUrls(request.peerurls());

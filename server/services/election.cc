@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "api/election.pb.h"
+#include "api/messages.h"
+#include "server/services/forward.h"
 #include "server/services/recipe_call.h"
 
 namespace quorate::services {
@@ -235,7 +237,7 @@ class ObserveCall final : public grpc::StreamHandler {
             observation_->Stop();
             return open->Finish(absl::ResourceExhaustedError("etcdserver: too many requests"));
           }
-          open->Send(Bytes::Copy(response.SerializeAsString()));
+          open->Send(SerializeMessage(response));
         },
         [this](const absl::Status& status) {
           if (grpc::Call* const open = server_->Find(call_id_)) open->Finish(status);
@@ -245,10 +247,7 @@ class ObserveCall final : public grpc::StreamHandler {
 
   void OnMessage(Bytes message) override {
     v3electionpb::LeaderRequest request;
-    if (!request.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
-      grpc::Call* const call = server_->Find(call_id_);
-      return call->Finish(absl::InternalError("grpc: error unmarshalling request"));
-    }
+    if (!ParseRequest(server_->Find(call_id_), message, &request)) return;
     observation_->Start(request.name());
   }
   void OnHalfClose() override {}

@@ -4,11 +4,21 @@
 #ifndef QUORATE_SERVER_SERVICES_FORWARD_H_
 #define QUORATE_SERVER_SERVICES_FORWARD_H_
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "api/messages.h"
 #include "server/grpc/server.h"
 #include "server/node/node.h"
 
 namespace quorate::services {
+
+// The message of a call, which ends as gRPC's servers end it if the bytes are none: false.
+template <typename Request>
+bool ParseRequest(grpc::Call* call, const Bytes& bytes, Request* request) {
+  if (ParseMessage(bytes, request)) return true;
+  call->Finish(absl::InternalError("grpc: error unmarshalling request"));
+  return false;
+}
 
 // Answers a unary call by Node::Call(kind) with its client's credentials. The call's
 // deadline and its cancellation abandon the request. Both borrowed objects outlive the

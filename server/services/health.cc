@@ -4,22 +4,13 @@
 #include <vector>
 
 #include "api/health.pb.h"
+#include "api/messages.h"
+#include "server/services/forward.h"
 
 namespace quorate::services {
 
 using ::grpc::health::v1::HealthCheckRequest;
 using ::grpc::health::v1::HealthCheckResponse;
-
-namespace {
-
-absl::Status ParseRequest(const Bytes& bytes, HealthCheckRequest* request) {
-  if (request->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-    return absl::OkStatus();
-  }
-  return absl::InternalError("grpc: error unmarshalling request");
-}
-
-}  // namespace
 
 // Tells the status of one service, now and at every change, until the client goes.
 class Health::WatchCall final : public quorate::grpc::StreamHandler {
@@ -31,8 +22,7 @@ class Health::WatchCall final : public quorate::grpc::StreamHandler {
     quorate::grpc::Call* call = health_->server_->Find(call_id_);
     if (call == nullptr) return;
     HealthCheckRequest request;
-    const absl::Status parsed = ParseRequest(message, &request);
-    if (!parsed.ok()) return call->Finish(parsed);
+    if (!ParseRequest(call, message, &request)) return;
     health_->watches_[call_id_] = request.service();
     call->Send(health_->Reply(request.service()));
   }
@@ -64,8 +54,7 @@ void Health::SetServing(bool serving) {
 
 void Health::Check(quorate::grpc::Call* call, const Bytes& request) const {
   HealthCheckRequest check;
-  const absl::Status parsed = ParseRequest(request, &check);
-  if (!parsed.ok()) return call->Finish(parsed);
+  if (!ParseRequest(call, request, &check)) return;
   if (!Knows(check.service())) return call->Finish(absl::NotFoundError("unknown service"));
   call->Finish(absl::OkStatus(), Reply(check.service()));
 }
@@ -85,7 +74,7 @@ Bytes Health::Reply(absl::string_view service) const {
   } else {
     response.set_status(serving_ ? HealthCheckResponse::SERVING : HealthCheckResponse::NOT_SERVING);
   }
-  return Bytes::Copy(response.SerializeAsString());
+  return SerializeMessage(response);
 }
 
 }  // namespace quorate::services

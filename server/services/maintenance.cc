@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "api/messages.h"
 #include "api/rpc.pb.h"
 #include "base/status.h"
 #include "server/config/version.h"
@@ -18,16 +19,6 @@ namespace quorate::services {
 namespace {
 
 using engine::RequestKind;
-
-template <typename Message>
-bool Parse(const Bytes& bytes, Message* message) {
-  return message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
-}
-
-template <typename Message>
-Bytes Serialize(const Message& message) {
-  return Bytes::Copy(message.SerializeAsString());
-}
 
 // Asks the node for `kind` as the call's client, and ends the call with what `answer` makes
 // of the reply.
@@ -52,11 +43,11 @@ void AnswerFrom(grpc::Server* server, node::Node* node, grpc::Call* call, Reques
 // members answer the same) the hash of all keys is good for too.
 absl::StatusOr<Bytes> HashAnswer(const Bytes& reply) {
   etcdserverpb::HashKVResponse hash;
-  if (!Parse(reply, &hash)) return absl::InternalError("the hash cannot be read");
+  if (!ParseMessage(reply, &hash)) return absl::InternalError("the hash cannot be read");
   etcdserverpb::HashResponse answer;
   *answer.mutable_header() = hash.header();
   answer.set_hash(hash.hash());
-  return Serialize(answer);
+  return SerializeMessage(answer);
 }
 
 absl::Status CheckTarget(const std::string& version, const config::MajorMinor& present) {
@@ -88,11 +79,11 @@ absl::StatusOr<Bytes> DowngradeAnswer(const etcdserverpb::DowngradeRequest& requ
     return absl::UnknownError("etcdserver: unknown method");
   }
   etcdserverpb::StatusResponse status;
-  if (!Parse(reply, &status)) return absl::InternalError("the status cannot be read");
+  if (!ParseMessage(reply, &status)) return absl::InternalError("the status cannot be read");
   etcdserverpb::DowngradeResponse answer;
   *answer.mutable_header() = status.header();
   answer.set_version(absl::StrCat(present->major, ".", present->minor));
-  return Serialize(answer);
+  return SerializeMessage(answer);
 }
 
 }  // namespace
@@ -113,9 +104,7 @@ void AddMaintenance(grpc::Server* server, node::Node* node) {
   });
   server->AddUnary(service + "Downgrade", [server, node](grpc::Call* call, const Bytes& bytes) {
     etcdserverpb::DowngradeRequest request;
-    if (!Parse(bytes, &request)) {
-      return call->Finish(absl::InternalError("grpc: error unmarshalling request"));
-    }
+    if (!ParseRequest(call, bytes, &request)) return;
     AnswerFrom(server, node, call, RequestKind::kAdminStatus, Bytes(),
                [node, request](const Bytes& reply) {
                  return DowngradeAnswer(request, node->cluster_version(), reply);

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "api/messages.h"
 #include "api/rpc.pb.h"
 #include "server/config/version.h"
 #include "server/log/logger.h"
@@ -18,7 +19,7 @@ Bytes ReadRequest(bool serializable) {
   request.set_limit(1);
   request.set_keys_only(true);
   request.set_serializable(serializable);
-  return Bytes::Copy(request.SerializeAsString());
+  return SerializeMessage(request);
 }
 
 }  // namespace

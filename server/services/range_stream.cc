@@ -5,8 +5,10 @@
 #include <string>
 #include <utility>
 
+#include "api/messages.h"
 #include "api/rpc.pb.h"
 #include "server/credentials/call_credentials.h"
+#include "server/services/forward.h"
 
 namespace quorate::services {
 namespace {
@@ -32,10 +34,7 @@ class RangeStreamCall final : public grpc::StreamHandler {
   ~RangeStreamCall() override { Abandon(); }
 
   void OnMessage(Bytes message) override {
-    if (!request_.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
-      return server_->Find(call_id_)->Finish(
-          absl::InternalError("grpc: error unmarshalling request"));
-    }
+    if (!ParseRequest(server_->Find(call_id_), message, &request_)) return;
     limit_ = request_.limit();
     paged_ = !request_.range_end().empty() && !request_.count_only() &&
              (request_.sort_order() == RangeRequest::NONE ||
@@ -58,7 +57,7 @@ class RangeStreamCall final : public grpc::StreamHandler {
     }
     asking_ = true;
     pending_ = node_->Call(
-        RequestKind::kRange, Bytes::Copy(request_.SerializeAsString()), node_->request_timeout(),
+        RequestKind::kRange, SerializeMessage(request_), node_->request_timeout(),
         [this](const absl::Status& status, const Bytes& reply) { OnReply(status, reply); },
         credentials_);
   }
@@ -70,7 +69,7 @@ class RangeStreamCall final : public grpc::StreamHandler {
     if (!status.ok()) return call->Finish(status);
     etcdserverpb::RangeStreamResponse out;
     RangeResponse* const page = out.mutable_range_response();
-    if (!page->ParseFromArray(reply.data(), static_cast<int>(reply.size()))) {
+    if (!ParseMessage(reply, page)) {
       return call->Finish(absl::InternalError("a range cannot be read"));
     }
     if (!paged_) return SendLast(call, &out);
@@ -92,7 +91,7 @@ class RangeStreamCall final : public grpc::StreamHandler {
     page->clear_header();
     page->clear_count();
     page->clear_more();
-    call->Send(Bytes::Copy(out.SerializeAsString()));
+    call->Send(SerializeMessage(out));
     waiting_ = !call->writable();
     if (!waiting_) Ask();
   }
@@ -105,7 +104,7 @@ class RangeStreamCall final : public grpc::StreamHandler {
   }
 
   static void SendLast(grpc::Call* call, etcdserverpb::RangeStreamResponse* out) {
-    call->Send(Bytes::Copy(out->SerializeAsString()));
+    call->Send(SerializeMessage(*out));
     call->Finish(absl::OkStatus());
   }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "api/messages.h"
 
 namespace quorate::services {
 namespace {
@@ -71,14 +72,13 @@ void Recipe::KeepAlive() {
   etcdserverpb::LeaseKeepAliveRequest request;
   request.set_id(lease_);
   node_->Call(
-      RequestKind::kLeaseKeepAlive, Bytes::Copy(request.SerializeAsString()),
-      node_->request_timeout(),
+      RequestKind::kLeaseKeepAlive, SerializeMessage(request), node_->request_timeout(),
       [weak = weak_from_this()](const absl::Status& status, const Bytes& reply) {
         const std::shared_ptr<Recipe> self = weak.lock();
         if (self == nullptr || self->stopped_) return;
         etcdserverpb::LeaseKeepAliveResponse renewed;
         int64_t seconds = 3;
-        if (status.ok() && renewed.ParseFromArray(reply.data(), static_cast<int>(reply.size()))) {
+        if (status.ok() && ParseMessage(reply, &renewed)) {
           if (renewed.ttl() <= 0) return;
           seconds = renewed.ttl();
         }
@@ -174,7 +174,7 @@ void Recipe::DeleteLater(const std::string& key, int64_t create_revision) {
   }
   request.add_success()->mutable_request_delete_range()->set_key(key);
   node_->Call(
-      RequestKind::kTxn, Bytes::Copy(request.SerializeAsString()), node_->request_timeout(),
+      RequestKind::kTxn, SerializeMessage(request), node_->request_timeout(),
       [](const absl::Status&, const Bytes&) {}, credentials_);
 }
 
@@ -193,7 +193,7 @@ void Recipe::Watch(const std::string& key, const std::string& range_end, int64_t
   create->set_key(key);
   create->set_range_end(range_end);
   create->set_start_revision(revision);
-  watch_.Request(Bytes::Copy(request.SerializeAsString()));
+  watch_.Request(SerializeMessage(request));
 }
 
 void Recipe::OnWatchReply(Bytes head, Bytes events) {

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "api/messages.h"
 #include "api/rpc.pb.h"
 #include "io/loop.h"
 #include "server/node/node.h"
@@ -97,14 +98,13 @@ class Recipe : public std::enable_shared_from_this<Recipe>, private node::WatchS
 template <typename Response, typename Request>
 void Recipe::Do(engine::RequestKind kind, const Request& request,
                 std::function<void(const Response&)> then) {
-  Call(kind, Bytes::Copy(request.SerializeAsString()),
-       [this, then = std::move(then)](const Bytes& body) {
-         Response response;
-         if (!response.ParseFromArray(body.data(), static_cast<int>(body.size()))) {
-           return Fail(absl::InternalError("an answer of the store cannot be read"));
-         }
-         then(response);
-       });
+  Call(kind, SerializeMessage(request), [this, then = std::move(then)](const Bytes& body) {
+    Response response;
+    if (!ParseMessage(body, &response)) {
+      return Fail(absl::InternalError("an answer of the store cannot be read"));
+    }
+    then(response);
+  });
 }
 
 }  // namespace quorate::services

@@ -5,11 +5,13 @@
 #include <memory>
 
 #include "absl/status/status.h"
+#include "api/messages.h"
 #include "base/bytes.h"
 #include "io/loop.h"
 #include "server/credentials/call_credentials.h"
 #include "server/grpc/server.h"
 #include "server/node/node.h"
+#include "server/services/forward.h"
 #include "server/services/recipe.h"
 
 namespace quorate::services {
@@ -31,7 +33,7 @@ class RecipeCall : public Recipe {
     Stop();
     grpc::Call* const call = server_->Find(call_id_);
     if (call != nullptr) {
-      call->Finish(absl::OkStatus(), Bytes::Copy(message.SerializeAsString()));
+      call->Finish(absl::OkStatus(), SerializeMessage(message));
     }
   }
   void OnFailure(const absl::Status& status) override {
@@ -49,9 +51,7 @@ template <typename T, typename Request>
 void AddRecipe(grpc::Server* server, io::Loop* loop, node::Node* node, absl::string_view path) {
   server->AddUnary(path, [server, loop, node](grpc::Call* call, const Bytes& bytes) {
     Request request;
-    if (!request.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-      return call->Finish(absl::InternalError("grpc: error unmarshalling request"));
-    }
+    if (!ParseRequest(call, bytes, &request)) return;
     const auto recipe = std::make_shared<T>(server, loop, node, call);
     // This closure is what keeps the recipe alive.
     call->set_on_cancel([recipe](const absl::Status&) {

@@ -1,7 +1,5 @@
 #include "sim/explore/command.h"
 
-#include <unistd.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -13,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "base/check.h"
 #include "nlohmann/json.hpp"
+#include "sim/progress_line.h"
 
 namespace quorate::sim::explore {
 
@@ -22,44 +21,18 @@ using Json = nlohmann::ordered_json;
 
 constexpr uint64_t kMiB = 1 << 20;
 
-double Seconds(Duration span) { return static_cast<double>(span.millis()) / 1000.0; }
-
 double Rate(uint64_t count, double seconds) {
   return seconds > 0 ? static_cast<double>(count) / seconds : 0;
 }
 
-// A line on stderr now and then: every second on a terminal, else every ten.
-class Progress {
- public:
-  explicit Progress(std::function<Duration()> now)
-      : now_(std::move(now)), start_(now_()), last_(start_) {}
-
-  Duration elapsed() const { return now_() - start_; }
-
-  void Show(const Findings& findings) {
-    const Duration now = now_();
-    if (now - last_ < (terminal_ ? quorate::Seconds(1) : quorate::Seconds(10))) return;
-    last_ = now;
-    const double seconds = Seconds(now - start_);
-    absl::FPrintF(
-        stderr, "%sdepth %d, %d states visited, %d distinct, %d waiting, %.0f s, %.0f/s, %d MiB%s",
-        terminal_ ? "\r\x1b[K" : "", findings.depth, findings.visited, findings.distinct,
-        findings.frontier, seconds, Rate(findings.distinct, seconds), findings.memory / kMiB,
-        terminal_ ? "" : "\n");
-    std::fflush(stderr);
-    shown_ = true;
-  }
-  void Clear() const {
-    if (terminal_ && shown_) absl::FPrintF(stderr, "\r\x1b[K");
-  }
-
- private:
-  const std::function<Duration()> now_;
-  const Duration start_;
-  Duration last_;
-  const bool terminal_ = isatty(2) != 0;
-  bool shown_ = false;
-};
+void ShowProgress(const Findings& findings, ProgressLine* line) {
+  if (!line->Due()) return;
+  const double seconds = line->seconds();
+  line->Show(absl::StrFormat(
+      "depth %d, %d states visited, %d distinct, %d waiting, %.0f s, %.0f/s, %d MiB",
+      findings.depth, findings.visited, findings.distinct, findings.frontier, seconds,
+      Rate(findings.distinct, seconds), findings.memory / kMiB));
+}
 
 std::string Text(const Bounds& bounds, const Findings& findings, double seconds) {
   std::string out;
@@ -129,13 +102,13 @@ struct Running {
   Explorer* explorer;
   const Bounds* bounds;
   const CommandOptions* options;
-  const Progress* progress;
+  ProgressLine* progress;
 };
 Running* running = nullptr;
 
 void Print(const Running& run, const Findings& findings) {
   run.progress->Clear();
-  const double seconds = Seconds(run.progress->elapsed());
+  const double seconds = run.progress->seconds();
   std::cout << (run.options->json ? JsonText(*run.bounds, findings, seconds)
                                   : Text(*run.bounds, findings, seconds))
             << std::flush;
@@ -203,13 +176,13 @@ absl::StatusOr<Bounds> BoundsOf(const CLI::App& app, const CommandOptions& optio
 
 Verdict Run(const Bounds& bounds, const CommandOptions& options,
             const std::function<Duration()>& now) {
-  Progress progress(now);
+  ProgressLine progress(now);
   ExploreOptions explore;
   explore.audit = options.audit;
   explore.max_states = options.max_states;
   explore.max_memory_bytes = options.max_memory_mb * kMiB;
   explore.on_progress = [&](const Findings& findings) {
-    progress.Show(findings);
+    ShowProgress(findings, &progress);
     return options.max_seconds == 0 ||
            progress.elapsed() < quorate::Seconds(static_cast<int64_t>(options.max_seconds));
   };

@@ -1,7 +1,5 @@
 #include "sim/study/command.h"
 
-#include <unistd.h>
-
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -13,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/status.h"
+#include "sim/progress_line.h"
 #include "sim/study/diagram.h"
 #include "sim/study/lists.h"
 #include "sim/study/page.h"
@@ -23,38 +22,14 @@
 namespace quorate::sim::study {
 namespace {
 
-// A line on stderr now and then: every second on a terminal, else every ten.
-class Progress {
- public:
-  explicit Progress(std::function<Duration()> now) : now_(std::move(now)), start_(now_()) {}
-  ~Progress() {
-    if (terminal_ && shown_) absl::FPrintF(stderr, "\r\x1b[K");
-  }
-  Progress(const Progress&) = delete;
-  Progress& operator=(const Progress&) = delete;
-
-  void Show(uint64_t done, uint64_t total) {
-    const Duration elapsed = now_() - start_;
-    if (elapsed - last_ < (terminal_ ? Seconds(1) : Seconds(10))) return;
-    last_ = elapsed;
-    const double seconds = static_cast<double>(elapsed.millis()) / 1000.0;
-    const double rate = static_cast<double>(done) / seconds;
-    absl::FPrintF(
-        stderr, "%s%d of %d trials, %.0f s, %.0f trials/s, %s left%s", terminal_ ? "\r\x1b[K" : "",
-        done, total, seconds, rate,
-        done == 0 ? "?" : absl::StrFormat("%.0f s", static_cast<double>(total - done) / rate),
-        terminal_ ? "" : "\n");
-    std::fflush(stderr);
-    shown_ = true;
-  }
-
- private:
-  const std::function<Duration()> now_;
-  const Duration start_;
-  Duration last_;
-  const bool terminal_ = isatty(2) != 0;
-  bool shown_ = false;
-};
+void ShowProgress(uint64_t done, uint64_t total, ProgressLine* line) {
+  if (!line->Due()) return;
+  const double seconds = line->seconds();
+  const double rate = static_cast<double>(done) / seconds;
+  line->Show(absl::StrFormat(
+      "%d of %d trials, %.0f s, %.0f trials/s, %s left", done, total, seconds, rate,
+      done == 0 ? "?" : absl::StrFormat("%.0f s", static_cast<double>(total - done) / rate)));
+}
 
 // A file that cannot be written should not show after an hour: opens it, keeps its
 // contents.
@@ -287,8 +262,10 @@ absl::StatusOr<bool> Run(const CLI::App& app, const CommandOptions& options,
   RETURN_IF_ERROR(CountTrials(study.plan, trials).status());
   Results results;
   {
-    Progress progress(now);
-    trials.on_progress = [&](uint64_t done, uint64_t total) { progress.Show(done, total); };
+    ProgressLine progress(now);
+    trials.on_progress = [&](uint64_t done, uint64_t total) {
+      ShowProgress(done, total, &progress);
+    };
     ASSIGN_OR_RETURN(results, RunTrials(study.plan, trials));
   }
   std::vector<NamedTable> tables;

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "engine/raft/conf_change.h"
+#include "sim/markup.h"
 #include "sim/study/page.h"
 
 namespace quorate::sim::study {

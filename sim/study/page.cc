@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "sim/markup.h"
 #include "sim/study/trials.h"
 
 namespace quorate::sim::study {
@@ -132,29 +133,6 @@ std::string Curve(const Plan& plan, const Axes& axes, const std::vector<double>&
 }
 
 }  // namespace
-
-std::string Escaped(absl::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '&':
-        out += "&amp;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
 
 std::string PlotSvg(const Plan& plan, const Results& results, const Plot& plot) {
   std::vector<std::vector<double>> curves;

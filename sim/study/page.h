@@ -12,9 +12,6 @@
 
 namespace quorate::sim::study {
 
-// For text and attributes of HTML and SVG.
-std::string Escaped(absl::string_view text);
-
 // One plot: a curve a case, the share of trials (up) that ended within a time (right, on
 // a logarithmic scale if it spans more than a decade). A ring at the slowest trial of
 // each curve names the command that replays it.

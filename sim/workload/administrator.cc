@@ -3,6 +3,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "api/auth_rpc.pb.h"
+#include "api/messages.h"
 
 namespace quorate::sim {
 namespace {
@@ -43,8 +44,7 @@ void Administrator::Ask(size_t member, engine::RequestKind kind, const Request& 
   last_deadline_ = loop_->Now() + kTimeout;
   context_.Record(host_, kAsk, static_cast<uint64_t>(kind), member);
   if (!added_user.empty()) asked_.insert(added_user);
-  cluster_->host(member).Run([this, member, kind, added_user,
-                              body = Bytes::Copy(request.SerializeAsString())] {
+  cluster_->host(member).Run([this, member, kind, added_user, body = SerializeMessage(request)] {
     node::Node* const node = cluster_->node(member);
     if (node == nullptr) return;
     node->Call(kind, body, kTimeout, [this, added_user](const absl::Status& status, const Bytes&) {
@@ -105,8 +105,7 @@ void Administrator::ChangeSomething(size_t member) {
 
 std::set<std::string> Administrator::UsersOf(const Bytes& user_list_response) {
   etcdserverpb::AuthUserListResponse list;
-  const bool parsed =
-      list.ParseFromArray(user_list_response.data(), static_cast<int>(user_list_response.size()));
+  const bool parsed = ParseMessage(user_list_response, &list);
   if (!parsed) return {};
   return {list.users().begin(), list.users().end()};
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "sim/markup.h"
 #include "sim/study/diagram.h"
 #include "sim/study/election_study.h"
 #include "sim/study/membership.h"
