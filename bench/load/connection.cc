@@ -46,18 +46,24 @@ std::string FirstBlock(absl::string_view authority, absl::string_view path) {
   return block;
 }
 
-// All later ones: six numbers.
+// All later ones of the same path: six numbers.
 constexpr absl::string_view kLaterBlock = "\x83\x86\xc1\xc0\xbf\xbe";
+
+// Of another path: five, and a literal that stays out of the table.
+std::string OtherBlock(absl::string_view path) {
+  CHECK(path.size() < 127);
+  std::string block = "\x83\x86\x04";
+  block.push_back(static_cast<char>(path.size()));
+  block.append(path.data(), path.size());
+  block += "\xc0\xbf\xbe";
+  return block;
+}
 
 }  // namespace
 
 Connection::Connection(io::Loop* loop, io::Network* network, const std::string& address,
-                       absl::string_view path, const Callbacks* callbacks)
-    : loop_(loop),
-      address_(address),
-      path_(path),
-      callbacks_(callbacks),
-      alive_(std::make_shared<bool>(true)) {
+                       const Callbacks* callbacks)
+    : loop_(loop), address_(address), callbacks_(callbacks), alive_(std::make_shared<bool>(true)) {
   CHECK_EQ(nghttp2_hd_inflate_new(&inflater_), 0);
   connecting_ =
       network->Connect(address, [this](absl::StatusOr<std::unique_ptr<io::Stream>> stream) {
@@ -98,26 +104,55 @@ void Connection::AppendFrameHeader(size_t size, uint8_t type, uint8_t flags, int
   StoreBe32(at + 5, static_cast<uint32_t>(stream_id));
 }
 
-void Connection::Call(uint32_t client, absl::string_view message) {
+// The header block of a new stream, the last of calls_ by its number.
+Connection::OpenCall* Connection::Begin(uint32_t client, absl::string_view path) {
   const int32_t id = next_stream_id_;
   next_stream_id_ += 2;
   OpenCall& call = calls_[id];
   call.client = client;
   call.send_window = peer_stream_window_;
-  const std::string first = first_request_ ? FirstBlock(address_, path_) : std::string();
-  const absl::string_view block = first_request_ ? absl::string_view(first) : kLaterBlock;
-  first_request_ = false;
+  std::string made;
+  absl::string_view block = kLaterBlock;
+  if (first_path_.empty()) {
+    first_path_ = std::string(path);
+    block = made = FirstBlock(address_, path);
+  } else if (path != first_path_) {
+    block = made = OtherBlock(path);
+  }
   AppendFrameHeader(block.size(), kHeaders, NGHTTP2_FLAG_END_HEADERS, id);
   out_->Append(block);
+  return &call;
+}
+
+void Connection::Call(uint32_t client, absl::string_view path, absl::string_view message) {
+  OpenCall* const call = Begin(client, path);
+  AppendMessage(next_stream_id_ - 2, call, message);
+  ScheduleFlush();
+}
+
+int32_t Connection::Open(uint32_t client, absl::string_view path) {
+  Begin(client, path)->streams = true;
+  ScheduleFlush();
+  return next_stream_id_ - 2;
+}
+
+void Connection::Send(int32_t stream, absl::string_view message) {
+  const auto found = calls_.find(stream);
+  if (found == calls_.end()) return;
+  AppendMessage(stream, &found->second, message);
+  ScheduleFlush();
+}
+
+void Connection::AppendMessage(int32_t id, OpenCall* call, absl::string_view message) {
   char header[kMessageHeaderBytes] = {};
   StoreBe32(header + 1, static_cast<uint32_t>(message.size()));
-  const size_t sent = AppendBody(id, &call, absl::string_view(header, sizeof(header)), message);
-  if (sent < kMessageHeaderBytes + message.size()) {
-    call.rest.append(header, sizeof(header)).append(message.data(), message.size());
-    call.rest.erase(0, sent);
-    blocked_.insert(id);
-  }
-  ScheduleFlush();
+  const absl::string_view prefix(header, sizeof(header));
+  const size_t sent = call->rest.empty() ? AppendBody(id, call, prefix, message) : 0;
+  if (sent == prefix.size() + message.size()) return;
+  const size_t before = call->rest.size();
+  call->rest.append(header, sizeof(header)).append(message.data(), message.size());
+  call->rest.erase(before, sent);
+  blocked_.insert(id);
 }
 
 // DATA frames of `prefix` and `message` as far as the windows reach; returns how many
@@ -134,7 +169,8 @@ size_t Connection::AppendBody(int32_t id, OpenCall* call, absl::string_view pref
     sent += n;
     send_window_ -= static_cast<int64_t>(n);
     call->send_window -= static_cast<int64_t>(n);
-    AppendFrameHeader(n, kData, sent == size ? NGHTTP2_FLAG_END_STREAM : 0, id);
+    const bool last = sent == size && !call->streams;
+    AppendFrameHeader(n, kData, last ? NGHTTP2_FLAG_END_STREAM : 0, id);
     const size_t from_prefix = std::min(n, prefix.size());
     out_->Append(prefix.substr(0, from_prefix));
     prefix.remove_prefix(from_prefix);
@@ -195,17 +231,19 @@ void Connection::OnData(absl::string_view data) {
     data.remove_prefix(kFrameHeaderBytes + header.size);
   }
   input_.assign(data.data(), data.size());
-  if (received_ < kGiveBack) return;
-  AppendFrameHeader(4, NGHTTP2_WINDOW_UPDATE, 0, 0);
-  StoreBe32(out_->Grow(4), static_cast<uint32_t>(std::exchange(received_, 0)));
+  if (received_ >= kGiveBack) AppendWindowUpdate(0, std::exchange(received_, 0));
+}
+
+void Connection::AppendWindowUpdate(int32_t id, uint64_t bytes) {
+  AppendFrameHeader(4, NGHTTP2_WINDOW_UPDATE, 0, id);
+  StoreBe32(out_->Grow(4), static_cast<uint32_t>(bytes));
   ScheduleFlush();
 }
 
 bool Connection::OnFrame(const FrameHeader& header, absl::string_view payload) {
   switch (header.type) {
     case NGHTTP2_DATA:
-      OnDataFrame(header, payload);
-      return !broken_;
+      return OnDataFrame(header, payload);
     case NGHTTP2_HEADERS:
       return OnHeadersFrame(header, payload);
     case NGHTTP2_RST_STREAM:
@@ -236,17 +274,44 @@ bool Connection::OnFrame(const FrameHeader& header, absl::string_view payload) {
   }
 }
 
-void Connection::OnDataFrame(const FrameHeader& header, absl::string_view payload) {
+bool Connection::OnDataFrame(const FrameHeader& header, absl::string_view payload) {
   received_ += payload.size();
   const auto found = calls_.find(header.stream_id);
-  if (found == calls_.end()) return;
-  OpenCall& call = found->second;
+  if (found == calls_.end()) return true;
+  if (found->second.streams && !OnStreamData(header.stream_id, &found->second, payload)) {
+    return false;
+  }
+  OpenCall& call = calls_.at(header.stream_id);
   if (call.body_bytes < sizeof(call.first)) {
     const size_t n = std::min(sizeof(call.first) - call.body_bytes, payload.size());
     std::memcpy(call.first + call.body_bytes, payload.data(), n);
   }
   call.body_bytes += static_cast<uint32_t>(payload.size());
   if ((header.flags & NGHTTP2_FLAG_END_STREAM) != 0) EndCall(header.stream_id);
+  return !broken_;
+}
+
+bool Connection::OnStreamData(int32_t id, OpenCall* call, absl::string_view payload) {
+  call->received += payload.size();
+  if (call->received >= kGiveBack) AppendWindowUpdate(id, std::exchange(call->received, 0));
+  std::string joined;
+  if (!call->incomplete.empty()) {
+    call->incomplete.append(payload.data(), payload.size());
+    joined = std::move(call->incomplete);
+    payload = joined;
+  }
+  const uint32_t client = call->client;
+  const std::shared_ptr<bool> alive = alive_;
+  while (payload.size() >= kMessageHeaderBytes) {
+    const size_t size = LoadBe32(payload.data() + 1);
+    if (payload.size() < kMessageHeaderBytes + size) break;
+    callbacks_->on_message(this, client, payload.substr(kMessageHeaderBytes, size));
+    if (!*alive || broken_) return false;
+    payload.remove_prefix(kMessageHeaderBytes + size);
+  }
+  // What a callback began may have moved the calls.
+  calls_.at(id).incomplete.assign(payload.data(), payload.size());
+  return true;
 }
 
 bool Connection::OnHeadersFrame(const FrameHeader& header, absl::string_view payload) {

@@ -1,32 +1,23 @@
 #include "bench/load/generator.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
-#include "base/coding.h"
 
 namespace quorate::load {
 namespace {
 
+constexpr int kFailedPrecondition = 9;  // gRPC's code
 constexpr Duration kConnectTimeout = Seconds(10);
 constexpr Duration kDrainTimeout = Seconds(10);
 constexpr Duration kTick = Milliseconds(1);
 constexpr Duration kReconnectDelay = Milliseconds(100);
-
-absl::string_view PathOf(Operation operation) {
-  switch (operation) {
-    case Operation::kPut:
-      return "/etcdserverpb.KV/Put";
-    case Operation::kGet:
-    case Operation::kSerializableGet:
-      return "/etcdserverpb.KV/Range";
-    case Operation::kStatus:
-      return "/etcdserverpb.Maintenance/Status";
-  }
-  UNREACHABLE("every operation has a path");
-}
+// Calls before the load: so many at once, and the client that they name.
+constexpr uint64_t kPreparations = 256;
+constexpr uint32_t kPreparation = std::numeric_limits<uint32_t>::max();
 
 std::string ErrorName(int code) {
   if (code == -1) return "connection";
@@ -34,17 +25,10 @@ std::string ErrorName(int code) {
   return absl::StrCat(code);
 }
 
-void AppendBytesField(int field, absl::string_view value, std::string* out) {
-  char varint[kMaxVarint64Bytes];
-  out->push_back(static_cast<char>(field << 3 | 2));
-  out->append(varint, StoreVarint(varint, value.size()));
-  out->append(value.data(), value.size());
-}
-
 }  // namespace
 
 Generator::Generator(const io::Env& env, const Options& options)
-    : env_(env), options_(options), prng_(options.seed) {
+    : env_(env), options_(options), prng_(options.seed), requests_(options.requests_of, &prng_) {
   callbacks_.on_ready = [this](Connection* c) { OnReady(c); };
   callbacks_.on_result = [this](Connection*, const CallResult& r) { OnResult(r); };
   callbacks_.on_lost = [this](Connection* c, const absl::Status& s) { OnLost(c, s); };
@@ -53,31 +37,6 @@ Generator::Generator(const io::Env& env, const Options& options)
   reconnect_ = env_.loop->NewTimer([this] {
     for (const size_t slot : std::exchange(to_connect_, {})) Connect(slot);
   });
-  MakeMessage();
-}
-
-// Prepares the request: only the digits of its key change from call to call.
-void Generator::MakeMessage() {
-  if (options_.operation == Operation::kStatus) return;
-  AppendBytesField(1, std::string(options_.key_size, '0'), &message_);
-  key_offset_ = message_.size() - options_.key_size;
-  if (options_.operation == Operation::kPut) {
-    std::string value(options_.value_size, '\0');
-    for (char& c : value) c = static_cast<char>('!' + prng_.Below(94));
-    AppendBytesField(2, value, &message_);
-  } else if (options_.operation == Operation::kSerializableGet) {
-    message_.append("\x38\x01", 2);  // RangeRequest.serializable = true
-  }
-}
-
-absl::string_view Generator::NextMessage() {
-  if (options_.operation == Operation::kStatus) return message_;
-  uint64_t number = prng_.Below(options_.keys);
-  for (size_t i = options_.key_size; i > 0; --i) {
-    message_[key_offset_ + i - 1] = static_cast<char>('0' + number % 10);
-    number /= 10;
-  }
-  return message_;
 }
 
 void Generator::Run(std::function<void(absl::Status)> done) {
@@ -93,8 +52,8 @@ void Generator::Run(std::function<void(absl::Status)> done) {
 
 void Generator::Connect(size_t slot) {
   const std::string& address = options_.endpoints[slot % options_.endpoints.size()];
-  slots_[slot].connection = std::make_unique<Connection>(env_.loop, env_.network, address,
-                                                         PathOf(options_.operation), &callbacks_);
+  slots_[slot].connection =
+      std::make_unique<Connection>(env_.loop, env_.network, address, &callbacks_);
 }
 
 void Generator::OnReady(Connection* connection) {
@@ -110,7 +69,37 @@ void Generator::OnReady(Connection* connection) {
     }
   }
   ++ready_;
-  if (phase_ == Phase::kConnecting && ready_ == slots_.size()) Begin();
+  if (phase_ == Phase::kConnecting && ready_ == slots_.size()) Prepare();
+}
+
+// The calls before the load: in any order, many at once.
+void Generator::Prepare() {
+  SetPhase(Phase::kPreparing);
+  began_ = env_.loop->Now();
+  while (in_flight_ < kPreparations && preparing_ < requests_.preparations()) PrepareOne();
+  if (in_flight_ == 0) Begin();
+}
+
+void Generator::PrepareOne() {
+  ++in_flight_;
+  const Requests::Call call = requests_.Preparation(preparing_);
+  slots_[preparing_ % slots_.size()].connection->Call(kPreparation, call.path, call.message);
+  ++preparing_;
+}
+
+void Generator::OnPrepared(const CallResult& result) {
+  --in_flight_;
+  if (phase_ != Phase::kPreparing) return;
+  // What an earlier run prepared exists.
+  if (result.code == 0 || result.code == kFailedPrecondition) {
+    ++report_.prepared;
+  } else {
+    ++report_.errors[absl::StrCat("before the load: ", ErrorName(result.code))];
+  }
+  if (preparing_ < requests_.preparations()) return PrepareOne();
+  if (in_flight_ > 0) return;
+  report_.prepared_in = env_.loop->Now() - began_;
+  Begin();
 }
 
 void Generator::Begin() {
@@ -124,6 +113,9 @@ void Generator::SetPhase(Phase phase) {
   phase_ = phase;
   const Instant now = env_.loop->Now();
   switch (phase) {
+    case Phase::kPreparing:
+      phase_timer_->Cancel();
+      break;
     case Phase::kWarmup:
       phase_timer_->Set(now + options_.warmup);
       break;
@@ -149,6 +141,8 @@ void Generator::OnPhaseTimer() {
   switch (phase_) {
     case Phase::kConnecting:
       return Finish(absl::DeadlineExceededError("connecting took too long"));
+    case Phase::kPreparing:
+      return;
     case Phase::kWarmup:
       return SetPhase(Phase::kMeasuring);
     case Phase::kMeasuring:
@@ -191,11 +185,13 @@ void Generator::Issue(uint32_t index, Instant due) {
   client.due = due;
   client.counted = phase_ == Phase::kMeasuring;
   ++in_flight_;
-  client.connection->Call(index, NextMessage());
+  const Requests::Call call = requests_.Next(&prng_);
+  client.connection->Call(index, call.path, call.message);
   if (client.counted && ++issued_ == options_.requests) SetPhase(Phase::kDraining);
 }
 
 void Generator::OnResult(const CallResult& result) {
+  if (result.client == kPreparation) return OnPrepared(result);
   Client& client = clients_[result.client];
   CHECK(client.busy);
   client.busy = false;
@@ -226,7 +222,7 @@ void Generator::OnResult(const CallResult& result) {
 }
 
 void Generator::OnLost(Connection* connection, const absl::Status& status) {
-  if (phase_ == Phase::kConnecting) {
+  if (phase_ == Phase::kConnecting || phase_ == Phase::kPreparing) {
     return Finish(
         absl::UnavailableError(absl::StrCat(connection->address(), ": ", status.message())));
   }

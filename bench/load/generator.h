@@ -16,15 +16,14 @@
 #include "base/time.h"
 #include "bench/load/connection.h"
 #include "bench/load/histogram.h"
+#include "bench/load/requests.h"
 #include "io/env.h"
 
 namespace quorate::load {
 
-enum class Operation : uint8_t { kPut, kGet, kSerializableGet, kStatus };
-
 struct Options {
   std::vector<std::string> endpoints;
-  Operation operation = Operation::kPut;
+  RequestOptions requests_of;
   // Calls in flight: closed loop, each client sends its next when it has its answer.
   uint32_t clients = 1;
   uint32_t connections = 1;
@@ -35,9 +34,6 @@ struct Options {
   Duration duration = Seconds(10);
   uint64_t requests = 0;
   Duration warmup = Seconds(1);
-  size_t key_size = 12;
-  size_t value_size = 256;
-  uint64_t keys = 10000;
   uint64_t seed = 1;
 };
 
@@ -45,6 +41,8 @@ struct Report {
   uint64_t operations = 0;        // measured
   uint64_t total_operations = 0;  // with the warm-up
   Duration measured;
+  uint64_t prepared = 0;  // calls before the load
+  Duration prepared_in;
   Histogram latency_us;
   std::map<std::string, uint64_t> errors;  // by grpc-status, or what else went wrong
   Duration late_max;                       // paced: how late the generator itself was
@@ -66,7 +64,7 @@ class Generator {
   const Report& report() const { return report_; }
 
  private:
-  enum class Phase : uint8_t { kConnecting, kWarmup, kMeasuring, kDraining, kDone };
+  enum class Phase : uint8_t { kConnecting, kPreparing, kWarmup, kMeasuring, kDraining, kDone };
 
   struct Client {
     Connection* connection = nullptr;  // null while its connection is lost
@@ -84,18 +82,20 @@ class Generator {
   void OnResult(const CallResult& result);
   void OnLost(Connection* connection, const absl::Status& status);
   void Begin();
+  void Prepare();
+  void PrepareOne();
+  void OnPrepared(const CallResult& result);
   void SetPhase(Phase phase);
   void OnPhaseTimer();
   void OnTick();
   void Issue(uint32_t client, Instant due);
-  absl::string_view NextMessage();
-  void MakeMessage();
   void Finish(const absl::Status& status);
   bool sending() const { return phase_ == Phase::kWarmup || phase_ == Phase::kMeasuring; }
 
   const io::Env env_;
   const Options options_;
   Prng prng_;
+  Requests requests_;
   Connection::Callbacks callbacks_;
   Phase phase_ = Phase::kConnecting;
   std::vector<Slot> slots_;
@@ -113,8 +113,7 @@ class Generator {
   uint64_t due_count_ = 0;       // paced: calls due so far
   std::deque<Instant> backlog_;  // paced: due and waiting for a client
   std::vector<uint32_t> free_clients_;
-  std::string message_;  // the request; the key is filled in
-  size_t key_offset_ = 0;
+  uint64_t preparing_ = 0;  // the next call before the load
   Report report_;
   std::function<void(absl::Status)> done_;
   std::function<void(bool)> on_measure_;

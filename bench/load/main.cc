@@ -1,5 +1,5 @@
-// quorate-load: drives etcd's API with one kind of call and prints throughput, latency,
-// errors by grpc-status, and what the generator itself cost.
+// quorate-load: drives etcd's API with one kind of call, a mixture, or watchers, and prints
+// throughput, latency, errors by grpc-status, and what the generator itself cost.
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
@@ -12,10 +12,12 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "bench/load/generator.h"
+#include "bench/load/watch_load.h"
 #include "io/uv/world.h"
 #include "server/log/logger.h"
 #include "server/tls/handshake_queue.h"
@@ -25,12 +27,25 @@
 namespace quorate::load {
 namespace {
 
-const std::map<std::string, Operation> kOperations = {
-    {"put", Operation::kPut},
-    {"get", Operation::kGet},
-    {"serializable-get", Operation::kSerializableGet},
-    {"status", Operation::kStatus},
-};
+// Of --op, which is no operation of a Generator.
+constexpr absl::string_view kWatch = "watch";
+
+std::string CheckOperation(const std::string& text) {  // CLI11's shape of a validator
+  std::string all;
+  for (const OperationName& known : OperationNames()) {
+    if (known.name == text) return "";
+    absl::StrAppend(&all, known.name, ", ");
+  }
+  if (text == kWatch) return "";
+  return absl::StrCat("\"", text, "\" is none of: ", all, kWatch);
+}
+
+Operation OperationOf(const std::string& name) {
+  for (const OperationName& known : OperationNames()) {
+    if (known.name == name) return known.operation;
+  }
+  return Operation::kPut;  // checked before
+}
 
 // CPU time of this process so far, user and system.
 double CpuSeconds() {
@@ -56,6 +71,7 @@ Duration ToDuration(const std::string& text) {
 
 struct Flags {
   Options options;
+  WatchOptions watch;
   std::string endpoints = "127.0.0.1:2379";
   std::string operation = "put";
   std::string duration = "10s";
@@ -66,20 +82,30 @@ struct Flags {
 
 void Describe(CLI::App* app, Flags* flags) {
   Options& o = flags->options;
+  RequestOptions& r = o.requests_of;
+  WatchOptions& w = flags->watch;
   app->add_option("--endpoints", flags->endpoints, "host:port, several with commas");
-  app->add_option("--op", flags->operation, "put, get, serializable-get or status")
-      ->check(CLI::IsMember(kOperations));
-  app->add_option("--clients", o.clients, "calls in flight")->check(CLI::Range(1, 1000000));
+  app->add_option("--op", flags->operation, "what to do; see the error of a wrong one")
+      ->check(CheckOperation);
+  app->add_option("--clients", o.clients, "calls in flight; of a watch: writers")
+      ->check(CLI::Range(1, 1000000));
   app->add_option("--connections", o.connections, "connections they share")
       ->check(CLI::Range(1, 10000));
   app->add_option("--rate", o.rate, "calls a second (open loop); 0: each client waits");
   app->add_option("--duration", flags->duration, "of the measured part")->check(CheckDuration);
   app->add_option("--requests", o.requests, "measured calls, instead of --duration");
   app->add_option("--warmup", flags->warmup, "before it")->check(CheckDuration);
-  app->add_option("--key-size", o.key_size, "bytes")->check(CLI::Range(1, 100000));
-  app->add_option("--value-size", o.value_size, "bytes")->check(CLI::Range(0, 1500000));
-  app->add_option("--keys", o.keys, "distinct keys")->check(CLI::PositiveNumber);
+  app->add_option("--key-size", r.key_size, "digits")->check(CLI::Range(1, 100000));
+  app->add_option("--value-size", r.value_size, "bytes")->check(CLI::Range(0, 1500000));
+  app->add_option("--keys", r.keys, "distinct keys")->check(CLI::PositiveNumber);
   app->add_option("--seed", o.seed, "of the order of keys");
+  app->add_flag("--fill", r.fill, "first put all keys once, as what reads them does");
+  app->add_flag("--prepared", r.prepared, "keys and leases are there from an earlier run");
+  app->add_option("--range-size", r.range_size, "keys of a range or page")
+      ->check(CLI::PositiveNumber);
+  app->add_option("--leases", r.leases, "that are kept alive")->check(CLI::Range(1, 100000000));
+  app->add_option("--watchers", w.watchers, "of --op watch")->check(CLI::PositiveNumber);
+  app->add_option("--streams", w.streams, "that they share")->check(CLI::PositiveNumber);
   app->add_flag("--tls", flags->tls, "over TLS; whatever certificate the server shows is taken");
   app->add_flag("--json", flags->json, "one line of JSON");
 }
@@ -99,31 +125,66 @@ struct Encryption {
   tls::Network network;
 };
 
+double SecondsOf(Duration span) { return static_cast<double>(span.nanos()) * 1e-9; }
+
+double PerSecond(uint64_t count, double seconds) {
+  return seconds > 0 ? static_cast<double>(count) / seconds : 0;
+}
+
+// What both kinds of load have.
+void AddCommon(const Histogram& h, const std::map<std::string, uint64_t>& errors, double seconds,
+               double cpu_seconds, nlohmann::ordered_json* out) {
+  (*out)["mean_us"] = h.mean();
+  (*out)["p50_us"] = h.Quantile(500);
+  (*out)["p90_us"] = h.Quantile(900);
+  (*out)["p99_us"] = h.Quantile(990);
+  (*out)["p999_us"] = h.Quantile(999);
+  (*out)["max_us"] = h.max();
+  (*out)["errors"] = nlohmann::ordered_json::object();
+  for (const auto& [name, count] : errors) (*out)["errors"][name] = count;
+  (*out)["cpu_seconds"] = cpu_seconds;
+  (*out)["cpu_share"] = seconds > 0 ? cpu_seconds / seconds : 0;
+}
+
 nlohmann::ordered_json ToJson(const Flags& flags, const Report& report, double cpu_seconds) {
-  const double seconds = static_cast<double>(report.measured.nanos()) * 1e-9;
-  const Histogram& h = report.latency_us;
+  const double seconds = SecondsOf(report.measured);
   nlohmann::ordered_json out;
   out["op"] = flags.operation;
   out["clients"] = flags.options.clients;
   out["connections"] = flags.options.connections;
   out["rate"] = flags.options.rate;
   out["tls"] = flags.tls;
-  out["value_size"] = flags.options.value_size;
+  out["value_size"] = flags.options.requests_of.value_size;
   out["seconds"] = seconds;
   out["operations"] = report.operations;
   out["total_operations"] = report.total_operations;
-  out["ops_per_second"] = seconds > 0 ? static_cast<double>(report.operations) / seconds : 0;
-  out["mean_us"] = h.mean();
-  out["p50_us"] = h.Quantile(500);
-  out["p90_us"] = h.Quantile(900);
-  out["p99_us"] = h.Quantile(990);
-  out["p999_us"] = h.Quantile(999);
-  out["max_us"] = h.max();
-  out["errors"] = nlohmann::ordered_json::object();
-  for (const auto& [name, count] : report.errors) out["errors"][name] = count;
+  out["ops_per_second"] = PerSecond(report.operations, seconds);
+  out["prepared"] = report.prepared;
+  out["prepared_per_second"] = PerSecond(report.prepared, SecondsOf(report.prepared_in));
   out["late_max_us"] = report.late_max.micros();
-  out["cpu_seconds"] = cpu_seconds;
-  out["cpu_share"] = seconds > 0 ? cpu_seconds / seconds : 0;
+  AddCommon(report.latency_us, report.errors, seconds, cpu_seconds, &out);
+  return out;
+}
+
+// An operation is an event that a watcher got.
+nlohmann::ordered_json ToJson(const Flags& flags, const WatchReport& report, double cpu_seconds) {
+  const double seconds = SecondsOf(report.measured);
+  nlohmann::ordered_json out;
+  out["op"] = kWatch;
+  out["clients"] = flags.watch.writers;
+  out["connections"] = flags.watch.connections;
+  out["watchers"] = flags.watch.watchers;
+  out["keys"] = flags.watch.keys;
+  out["tls"] = flags.tls;
+  out["value_size"] = flags.watch.value_size;
+  out["seconds"] = seconds;
+  out["puts"] = report.puts;
+  out["operations"] = report.events;
+  out["total_operations"] = report.events;
+  out["ops_per_second"] = PerSecond(report.events, seconds);
+  out["responses"] = report.responses;
+  out["bytes"] = report.bytes;
+  AddCommon(report.latency_us, report.errors, seconds, cpu_seconds, &out);
   return out;
 }
 
@@ -142,18 +203,51 @@ void PrintText(const nlohmann::ordered_json& r) {
               r["cpu_share"].get<double>() * 100);
 }
 
+// Runs a load to its end; its report as JSON, or why nothing was measured.
+template <typename Load, typename LoadOptions>
+absl::StatusOr<nlohmann::ordered_json> Measure(io::uv::World* world, const io::Env& env,
+                                               const Flags& flags, const LoadOptions& options) {
+  Load load(env, options);
+  double cpu_began = 0;
+  double cpu = 0;
+  load.set_on_measure(
+      [&](bool begins) { begins ? cpu_began = CpuSeconds() : cpu = CpuSeconds() - cpu_began; });
+  absl::Status result;
+  load.Run([&](absl::Status status) {
+    result = std::move(status);
+    world->Stop();
+  });
+  world->Run();
+  if (!result.ok()) return result;
+  return ToJson(flags, load.report(), cpu);
+}
+
+// The options that both kinds of load share.
+void Complete(Flags* flags) {
+  Options& options = flags->options;
+  WatchOptions& watch = flags->watch;
+  const RequestOptions& requests = options.requests_of;
+  options.requests_of.operation = OperationOf(flags->operation);
+  options.endpoints = absl::StrSplit(flags->endpoints, ',', absl::SkipEmpty());
+  options.duration = ToDuration(flags->duration);
+  options.warmup = ToDuration(flags->warmup);
+  watch.endpoints = options.endpoints;
+  watch.duration = options.duration;
+  watch.connections = options.connections;
+  watch.writers = options.clients;
+  watch.keys = requests.keys;
+  watch.key_size = requests.key_size;
+  watch.value_size = requests.value_size;
+  options.connections = std::min(options.connections, options.clients);
+}
+
 int Main(int argc, char** argv) {
   Flags flags;
   CLI::App app{"Load generator for etcd's API."};
   Describe(&app, &flags);
   CLI11_PARSE(app, argc, argv);
-  Options& options = flags.options;
-  options.operation = kOperations.at(flags.operation);
-  options.endpoints = absl::StrSplit(flags.endpoints, ',', absl::SkipEmpty());
-  options.duration = ToDuration(flags.duration);
-  options.warmup = ToDuration(flags.warmup);
-  options.connections = std::min(options.connections, options.clients);
-  if (options.endpoints.empty()) {
+  Complete(&flags);
+  if (flags.options.endpoints.empty()) {
     std::fprintf(stderr, "quorate-load: --endpoints names no endpoint\n");
     return 2;
   }
@@ -165,26 +259,17 @@ int Main(int argc, char** argv) {
     encryption = std::make_unique<Encryption>(env);
     env.network = &encryption->network;
   }
-  Generator generator(env, options);
-  double cpu_began = 0;
-  double cpu = 0;
-  generator.set_on_measure(
-      [&](bool begins) { begins ? cpu_began = CpuSeconds() : cpu = CpuSeconds() - cpu_began; });
-  absl::Status result;
-  generator.Run([&](absl::Status status) {
-    result = std::move(status);
-    world.Stop();
-  });
-  world.Run();
-  if (!result.ok()) {
-    std::fprintf(stderr, "quorate-load: %s\n", std::string(result.message()).c_str());
+  const absl::StatusOr<nlohmann::ordered_json> measured =
+      flags.operation == kWatch ? Measure<WatchLoad>(&world, env, flags, flags.watch)
+                                : Measure<Generator>(&world, env, flags, flags.options);
+  if (!measured.ok()) {
+    std::fprintf(stderr, "quorate-load: %s\n", std::string(measured.status().message()).c_str());
     return 1;
   }
-  const nlohmann::ordered_json json = ToJson(flags, generator.report(), cpu);
   if (flags.json) {
-    std::printf("%s\n", json.dump().c_str());
+    std::printf("%s\n", measured->dump().c_str());
   } else {
-    PrintText(json);
+    PrintText(*measured);
   }
   return 0;
 }
