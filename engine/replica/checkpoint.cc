@@ -143,6 +143,8 @@ void Replica::Impl::CutLog() {
 // ---- snapshots to followers ----
 
 void Replica::Impl::SendSnapshot(raft::Message message) {
+  // It was for a follower of a leader that has since become one itself, and far behind.
+  if (arriving_.has_value() && arriving_->accepted) return On(SnapshotSent{message.to, false});
   snapshots_under_way_[message.to] = SnapshotUnderWay();
   snapshots_to_send_.push_back(std::move(message));
 }
@@ -219,6 +221,9 @@ void Replica::Impl::LoadArriving() {
   const std::shared_ptr<const raft::Snapshot>& pending = raft_.log().pending_snapshot();
   if (stepped && pending != nullptr && pending->meta.index == index) {
     arriving_->accepted = true;
+    // The log no longer goes with the state that is served. What is written from now on comes
+    // behind the arrived state on disk and must not take its place there.
+    AbandonImage();
     return;
   }
   // Malformed, or raft had no use for it (any more).
@@ -226,7 +231,7 @@ void Replica::Impl::LoadArriving() {
   arriving_.reset();
 }
 
-// The state that it would show is replaced; who waits for it is no leader's follower now.
+// The state that it would show is to be replaced; who waits for it is no leader's follower now.
 void Replica::Impl::AbandonImage() {
   imaging_.reset();
   if (std::exchange(image_is_checkpoint_, false)) checkpointing_ = false;
@@ -240,7 +245,6 @@ void Replica::Impl::Install() {
   CHECK(arriving_.has_value());
   CHECK(arriving_->accepted);
   AbandonApplying();
-  AbandonImage();
   // It looks at the state that goes: it begins anew.
   if (long_read_.has_value()) long_reads_.push_front(std::move(long_read_->request));
   long_read_.reset();
