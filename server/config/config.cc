@@ -105,24 +105,24 @@ absl::StatusOr<AutoCompaction> Config::ParsedAutoCompaction() const {
   const bool whole = absl::SimpleAtoi(retention, &number) && number >= 0;
   if (auto_compaction_mode == "revision") {
     if (!whole) {
-      return absl::InvalidArgumentError(absl::StrCat("--auto-compaction-retention: \"", retention,
-                                                     "\" is not a number of revisions"));
+      return absl::FailedPreconditionError(absl::StrCat(
+          "--auto-compaction-retention: \"", retention, "\" is not a number of revisions"));
     }
     parsed.revisions = number;
     return parsed;
   }
   if (auto_compaction_mode != "periodic") {
-    return absl::InvalidArgumentError(
+    return absl::FailedPreconditionError(
         absl::StrCat("unknown auto-compaction-mode \"", auto_compaction_mode, "\""));
   }
   // A bare number counts hours.
   absl::Duration period = absl::Hours(number);
   if (!whole && !absl::ParseDuration(retention, &period)) {
-    return absl::InvalidArgumentError(absl::StrCat(
+    return absl::FailedPreconditionError(absl::StrCat(
         "error parsing CompactionRetention: time: invalid duration \"", retention, "\""));
   }
   if (period < absl::ZeroDuration() || period > absl::Hours(24 * 365 * 100)) {
-    return absl::InvalidArgumentError(
+    return absl::FailedPreconditionError(
         absl::StrCat("--auto-compaction-retention: \"", retention, "\" is out of range"));
   }
   parsed.period = Nanoseconds(absl::ToInt64Nanoseconds(period));

@@ -86,7 +86,7 @@ struct Config {
   uint64_t max_append_bytes = limits::kMaxAppendBytes;
   size_t max_apply_entries = 4096;
   // Bytes of events given to watchers in one turn.
-  size_t watch_reply_bytes = 1 * limits::kMiB;
+  size_t watch_reply_bytes = 256 * limits::kKiB;
   // Not a flag: linearizable reads rest on the leader's lease, under the promise that while
   // an election timeout passes on one member's clock no other's runs ahead by more than
   // this. Infinite: a round of heartbeats for each read.
@@ -136,7 +136,7 @@ struct Config {
   // URLs: this member is in the initial cluster with the very URLs that it advertises, and
   // no URL belongs to two members. A member that has data ignores the --initial-* flags.
   absl::Status ValidateBootstrap() const;
-  // auto_compaction_mode and auto_compaction_retention, understood. InvalidArgument with
+  // auto_compaction_mode and auto_compaction_retention, understood. FailedPrecondition with
   // etcd's texts.
   absl::StatusOr<quorate::config::AutoCompaction> ParsedAutoCompaction() const;
   // quota_backend_bytes, its default filled in.
