@@ -80,11 +80,19 @@ void BM_ApplyPut(benchmark::State& state) {
 }
 BENCHMARK(BM_ApplyPut)->Iterations(kKeys);
 
+// As a member does it.
+void RunOnce(const RangeRequest& request) {
+  Work work = Work::Unlimited();
+  Reply reply;
+  Bytes bytes;
+  RangeRun run(*Shared(), Shared()->revision(), request, Identity());
+  run.Step(&work, &reply);
+  reply.Finish(&work, &bytes);
+  benchmark::DoNotOptimize(bytes);
+}
+
 void RunRange(benchmark::State& state, const RangeRequest& request) {
-  for (auto _ : state) {
-    BytesBuilder out(512);
-    benchmark::DoNotOptimize(Range(*Shared(), Shared()->revision(), request, Identity(), &out));
-  }
+  for (auto _ : state) RunOnce(request);
 }
 
 void BM_Get(benchmark::State& state) {
@@ -94,8 +102,7 @@ void BM_Get(benchmark::State& state) {
     const std::string key = Key(prng.Below(kKeys));
     RangeRequest request;
     request.key = key;
-    BytesBuilder out(512);
-    benchmark::DoNotOptimize(Range(*Shared(), Shared()->revision(), request, Identity(), &out));
+    RunOnce(request);
   }
   state.SetItemsProcessed(state.iterations());
 }
@@ -184,6 +191,30 @@ void BM_WatchFanOut(benchmark::State& state) {
   state.SetItemsProcessed(static_cast<int64_t>(sink.replies));
 }
 BENCHMARK(BM_WatchFanOut)->Arg(1)->Arg(100)->Arg(10'000);
+
+// As many watchers of ranges of their own, of which the put concerns one.
+void BM_WatchManyRanges(benchmark::State& state) {
+  Store store;
+  CountingSink sink;
+  WatchHub hub(&store, WatchOptions(), &sink);
+  hub.Open(1);
+  for (int64_t i = 0; i < state.range(0); ++i) {
+    const std::string begin = Key(static_cast<uint64_t>(i));
+    const std::string end = begin + "z";
+    std::string create = "\x0a\x10" + begin + "\x12\x11" + end;
+    create = std::string("\x0a") + static_cast<char>(create.size()) + create;
+    hub.Request(1, Bytes::Copy(create), Instant());
+  }
+  const std::string value(kValueBytes, 'v');
+  sink.replies = 0;
+  uint64_t i = 0;
+  for (auto _ : state) {
+    Put(&store, Key(i++ % static_cast<uint64_t>(state.range(0))), value);
+    while (hub.HasWork()) hub.Pump(limits::kMiB);
+  }
+  state.SetItemsProcessed(static_cast<int64_t>(sink.replies));
+}
+BENCHMARK(BM_WatchManyRanges)->Arg(100)->Arg(10'000);
 
 // Superseded revisions given up, in steps of 1000 records.
 void BM_Compaction(benchmark::State& state) {

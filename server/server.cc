@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status.h"
+#include "server/auto_compaction.h"
 #include "server/bootstrap.h"
 #include "server/client_port.h"
 #include "server/config/ids.h"
@@ -68,6 +69,7 @@ class Server::Impl {
     client_acceptor_.reset();
     metrics_acceptor_.reset();
     peer_acceptor_.reset();
+    auto_compactor_.reset();
     version_monitor_.reset();
     publisher_.reset();
     client_port_.reset();
@@ -143,6 +145,7 @@ class Server::Impl {
   std::unique_ptr<tls::Acceptor> peer_acceptor_;
   std::unique_ptr<AttributesPublisher> publisher_;
   std::unique_ptr<VersionMonitor> version_monitor_;
+  std::unique_ptr<AutoCompactor> auto_compactor_;
 
   // Whom a member that joins listens to until it knows the others from its log.
   std::vector<membership::Member> joined_members_;
@@ -231,6 +234,11 @@ void Server::Impl::OnOpened(absl::StatusOr<StartPoint> start) {
   StartNode(*std::move(start));
   if (rafthttp_ != nullptr) rafthttp_->Start(node_.get());
   version_monitor_ = std::make_unique<VersionMonitor>(env_.loop, &log_, node_.get(), transport_);
+  const auto auto_compaction = config_.ParsedAutoCompaction();
+  if (auto_compaction.ok() && auto_compaction->enabled()) {
+    auto_compactor_ =
+        std::make_unique<AutoCompactor>(env_.loop, &log_, node_.get(), *auto_compaction);
+  }
   publisher_ = std::make_unique<AttributesPublisher>(env_.loop, &log_, node_.get(), config_,
                                                      [this] { OnPublished(); });
   publisher_->Start();
@@ -325,6 +333,7 @@ node::Options Server::Impl::NodeOptions() {
     replica.raft.read_only = raft::ReadOnlyMode::kLeaseBased;
     replica.raft.max_clock_drift = config_.lease_read_clock_drift;
   }
+  replica.max_turn_work = config_.max_turn_work;
   replica.auth_token_ttl = config_.auth_token_ttl;
   replica.store_segment_bytes = config_.store_segment_bytes;
   // 0 stands for the default, as in etcd.

@@ -193,6 +193,7 @@ config::Config Cluster::ConfigOf(size_t member, size_t members, const Options& o
   config.watch_reply_bytes = options.watch_reply_bytes;
   config.watch_progress_notify_interval = options.watch_progress_interval;
   if (options.lease_reads) config.lease_read_clock_drift = ClockDriftBound(options);
+  config.max_turn_work = options.max_turn_work;
   config.lease_checkpoint_interval = options.lease_checkpoint_interval;
   config.strict_reconfig_check = options.strict_reconfig_check;
   config.reconfig_health_window = options.reconfig_health_window;

@@ -55,6 +55,10 @@ constexpr Property kProperties[] = {
      [](const Sources& s) { return s.checkpoints.installed; }},
     {"a segment of the log was cut", [](const Sources& s) { return s.wal.segments_cut; }},
     {"a log went on in another segment", [](const Sources& s) { return s.wal.segments; }},
+    {"a command took several turns", [](const Sources& s) { return s.status.pieces.applies; }},
+    {"a read took several turns", [](const Sources& s) { return s.status.pieces.reads; }},
+    {"an image of the state took several turns",
+     [](const Sources& s) { return s.status.pieces.images; }},
 };
 static_assert(std::size(kProperties) == kSometimes);
 

@@ -14,7 +14,7 @@
 
 namespace quorate::sim {
 
-inline constexpr size_t kSometimes = 19;
+inline constexpr size_t kSometimes = 22;
 using SometimesCounts = std::array<uint64_t, kSometimes>;
 
 // "a vote was refused since the candidate's log is behind"; stable, used in reports.

@@ -177,6 +177,8 @@ void DrawCluster(const Draw& draw, const Profile& profile, Options* out) {
   out->watch_progress_interval =
       Milliseconds(draw.OneOf("watch-progress", std::vector<int64_t>{200, 2000, 600'000}));
   out->lease_reads = draw.Percent("lease-reads", 20);
+  // The least ones take any command, read and image apart.
+  out->max_turn_work = draw.OneOf("turn-work", std::vector<uint64_t>{32, 300, 2000});
   if (draw.Percent("busy", 50)) {
     out->turns.busy_min = Microseconds(2);
     out->turns.busy_max = Microseconds(draw.OneOf("busy-max", std::vector<int64_t>{20, 200, 2000}));
@@ -477,12 +479,12 @@ std::string Describe(const Options& options) {
       "us sync=", options.disk.sync_min.micros(), "+", options.disk.sync_mean.micros(),
       "us busy=", options.turns.busy_max.micros(),
       "us late=", options.turns.timer_late_max.micros(), "us append=", options.max_append_bytes,
-      " apply=", options.max_apply_entries, options.lease_reads ? " lease-reads" : "",
-      " watch=", options.watch_reply_bytes, "/", options.watch_progress_interval.millis(),
-      "ms segment=", options.wal_segment_bytes, " checkpoint=", options.snapshot_count, "+",
-      options.snapshot_catchup_entries, "/", options.checkpoint_interval.millis(),
-      "ms packs=", options.checkpoint_pack_bytes, "/", options.store_segment_bytes,
-      options.pre_vote ? "" : " no-pre-vote",
+      " apply=", options.max_apply_entries, "/", options.max_turn_work,
+      options.lease_reads ? " lease-reads" : "", " watch=", options.watch_reply_bytes, "/",
+      options.watch_progress_interval.millis(), "ms segment=", options.wal_segment_bytes,
+      " checkpoint=", options.snapshot_count, "+", options.snapshot_catchup_entries, "/",
+      options.checkpoint_interval.millis(), "ms packs=", options.checkpoint_pack_bytes, "/",
+      options.store_segment_bytes, options.pre_vote ? "" : " no-pre-vote",
       options.spares == 0             ? ""
       : options.strict_reconfig_check ? " strict-reconfig"
                                       : " lax-reconfig",

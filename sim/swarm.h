@@ -148,6 +148,7 @@ struct Options {
   Duration watch_progress_interval = Seconds(600);
   // Reads by the leader's lease, with the drift that the seed's clocks can have as margin.
   bool lease_reads = false;
+  uint64_t max_turn_work = 2000;
   Duration lease_checkpoint_interval = Seconds(300);
   // The safety phase: anything may break.
   Duration duration = Seconds(30);

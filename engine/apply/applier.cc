@@ -8,6 +8,7 @@
 #include "api/membership.pb.h"
 #include "api/messages.h"
 #include "api/rpc.pb.h"
+#include "base/check.h"
 #include "base/crc32c.h"
 #include "base/prng.h"
 #include "base/status.h"
@@ -118,7 +119,31 @@ bool Applier::Permits(const Command& command, const Request& request, Outcome* o
 
 absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identity, bool respond,
                             Outcome* outcome) {
+  mvcc::Work work = mvcc::Work::Unlimited();
+  return Apply(command, identity, respond, &work, outcome);
+}
+
+void Applier::Begin(std::unique_ptr<CommandRun> run, mvcc::Work* work, Outcome* outcome) {
+  running_ = std::move(run);
+  Continue(work, outcome);
+}
+
+void Applier::Continue(mvcc::Work* work, Outcome* outcome) {
+  CHECK(running_ != nullptr);
+  outcome->unfinished = work->spent() || !running_->Step(work, &outcome->status, &outcome->body);
+  if (!outcome->unfinished) running_.reset();
+}
+
+void Applier::Abandon() {
+  if (running_ != nullptr) running_->Abandon();
+  running_.reset();
+}
+
+absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identity, bool respond,
+                            mvcc::Work* work, Outcome* outcome) {
+  CHECK_MSG(running_ == nullptr, "an unfinished command must be finished first");
   *outcome = Outcome();
+  work->SpendChange(command.body.size());
   switch (command.operation) {
     case Operation::kPut: {
       mvcc::PutRequest request;
@@ -134,9 +159,7 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
       RETURN_IF_ERROR(mvcc::Decode(command.body, &request));
       if (!AlarmsAllow(/*adds=*/false, outcome)) return absl::OkStatus();
       if (!Permits(command, request, outcome)) return absl::OkStatus();
-      Respond(respond, outcome, [&](BytesBuilder* out) {
-        return mvcc::ApplyDeleteRange(&store_, request, identity, out);
-      });
+      Begin(RunDelete(&store_, request, identity, respond), work, outcome);
       return absl::OkStatus();
     }
     case Operation::kTxn: {
@@ -144,8 +167,7 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
       RETURN_IF_ERROR(mvcc::Decode(command.body, &request));
       if (!AlarmsAllow(/*adds=*/Cost(request) > 0, outcome)) return absl::OkStatus();
       if (!Permits(command, request, outcome)) return absl::OkStatus();
-      Respond(respond, outcome,
-              [&](BytesBuilder* out) { return mvcc::ApplyTxn(&store_, request, identity, out); });
+      Begin(RunTxn(&store_, std::move(request), identity, respond), work, outcome);
       return absl::OkStatus();
     }
     case Operation::kCompaction:
@@ -153,7 +175,7 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
     case Operation::kLeaseGrant:
       return ApplyLeaseGrant(command.body, identity, respond, outcome);
     case Operation::kLeaseRevoke:
-      return ApplyLeaseRevoke(command, identity, respond, outcome);
+      return ApplyLeaseRevoke(command, identity, respond, work, outcome);
     case Operation::kAlarm:
       return ApplyAlarm(command.body, identity, respond, outcome);
     case Operation::kLeaseCheckpoint:
@@ -203,26 +225,17 @@ absl::Status Applier::ApplyLeaseGrant(absl::string_view body, const mvcc::Identi
   return absl::OkStatus();
 }
 
-// The lease's keys go in one revision, in ascending order.
 absl::Status Applier::ApplyLeaseRevoke(const Command& command, const mvcc::Identity& identity,
-                                       bool respond, Outcome* outcome) {
+                                       bool respond, mvcc::Work* work, Outcome* outcome) {
   etcdserverpb::LeaseRevokeRequest request;
   RETURN_IF_ERROR(ParseProto(command.body, &request));
   const LeaseId id(request.id());
   outcome->leases.push_back(id);
   if (!AlarmsAllow(/*adds=*/false, outcome)) return absl::OkStatus();
-  Respond(respond, outcome, [&](BytesBuilder* out) {
-    RETURN_IF_ERROR(Authorize(command.subject).CheckLease(auth::Access::kWrite, id));
-    if (!leases_.Exists(id)) return mvcc::LeaseNotFoundError();
-    mvcc::WriteTxn txn(&store_);
-    for (const std::string& key : leases_.Keys(id)) {
-      txn.DeleteRange(mvcc::KeyRange::FromRequest(key, absl::string_view()));
-    }
-    txn.Commit();
-    leases_.Remove(id);
-    if (out != nullptr) mvcc::AppendHeader(identity, store_.revision(), out);
-    return absl::OkStatus();
-  });
+  outcome->status = Authorize(command.subject).CheckLease(auth::Access::kWrite, id);
+  if (outcome->status.ok() && !leases_.Exists(id)) outcome->status = mvcc::LeaseNotFoundError();
+  if (!outcome->status.ok()) return absl::OkStatus();
+  Begin(RunRevoke(&store_, &leases_, id, identity, respond), work, outcome);
   return absl::OkStatus();
 }
 
@@ -309,20 +322,6 @@ void Applier::ApplyMembershipChange(const membership::Change& change, Outcome* o
   *outcome = Outcome();
   outcome->status = membership_.Check(change);
   if (outcome->status.ok()) membership_.Apply(change);
-}
-
-absl::StatusOr<Bytes> Applier::Range(const mvcc::RangeRequest& request,
-                                     const mvcc::Identity& identity) const {
-  BytesBuilder out(512);
-  RETURN_IF_ERROR(mvcc::Range(store_, store_.revision(), request, identity, &out));
-  return std::move(out).Finish();
-}
-
-absl::StatusOr<Bytes> Applier::ReadTxn(const mvcc::TxnRequest& request,
-                                       const mvcc::Identity& identity) {
-  BytesBuilder out(512);
-  RETURN_IF_ERROR(mvcc::ApplyTxn(&store_, request, identity, &out));
-  return std::move(out).Finish();
 }
 
 absl::StatusOr<Bytes> Applier::ReadAuth(Operation operation, absl::string_view body,

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -20,6 +21,7 @@
 #include "engine/alarm/alarms.h"
 #include "engine/apply/authorize.h"
 #include "engine/apply/command.h"
+#include "engine/apply/run.h"
 #include "engine/auth/auth.h"
 #include "engine/auth/tokens.h"
 #include "engine/image/image.h"
@@ -43,6 +45,9 @@ struct Outcome {
   std::unique_ptr<auth::TokenChange> tokens;
   // Leases that the command granted, was to revoke, or noted what is left of.
   std::vector<LeaseId> leases;
+  // The work was spent before the end; nothing else in here is set for good. See
+  // Applier::Continue.
+  bool unfinished = false;
 };
 
 class Applier : private LeaseKeys {
@@ -61,6 +66,17 @@ class Applier : private LeaseKeys {
 
   // Applies a committed command, unless an alarm refuses it. *outcome is set; its body only
   // if `respond`, with `identity` in the header.
+  //
+  // A command that touches many keys may take more than `work`: then *outcome is
+  // unfinished, nothing of it can be seen yet, and the same *outcome goes into Continue(),
+  // turn by turn, before anything else is applied, and before images, digests and the
+  // compactor's next step. The bytes behind `command` stay.
+  absl::Status Apply(const Command& command, const mvcc::Identity& identity, bool respond,
+                     mvcc::Work* work, Outcome* outcome);
+  void Continue(mvcc::Work* work, Outcome* outcome);
+  // Gives up an unfinished command, and with it the state: for one that is to be replaced.
+  void Abandon();
+  // All at once.
   absl::Status Apply(const Command& command, const mvcc::Identity& identity, bool respond,
                      Outcome* outcome);
 
@@ -70,10 +86,17 @@ class Applier : private LeaseKeys {
 
   // Answers to reads at the present revision; whether the subject may have them is for the
   // caller to ask (Authorize), but for ReadAuth.
-  absl::StatusOr<Bytes> Range(const mvcc::RangeRequest& request,
-                              const mvcc::Identity& identity) const;
+  std::unique_ptr<ReadRun> StartRange(const mvcc::RangeRequest& request,
+                                      const mvcc::Identity& identity) const {
+    return RunRange(store_, request, identity);
+  }
   // Of a read-only transaction.
-  absl::StatusOr<Bytes> ReadTxn(const mvcc::TxnRequest& request, const mvcc::Identity& identity);
+  std::unique_ptr<ReadRun> StartReadTxn(mvcc::TxnRequest request, const mvcc::Identity& identity) {
+    return RunReadTxn(&store_, std::move(request), identity);
+  }
+  std::unique_ptr<ReadRun> StartHashKv(Revision revision, const mvcc::Identity& identity) const {
+    return RunHashKv(store_, compactor_, revision, identity);
+  }
   Bytes CompactionResponse(const mvcc::Identity& identity) const;
   // Of the Auth service (engine/apply/auth_commands.h).
   absl::StatusOr<Bytes> ReadAuth(Operation operation, absl::string_view body,
@@ -97,9 +120,6 @@ class Applier : private LeaseKeys {
   const membership::Membership& membership() const { return membership_; }
   const auth::Auth& auth() const { return auth_; }
 
-  // Writes the sections of everything but raft and the records (see state_image.h).
-  void EncodeSections(engine::SectionWriter* out) const;
-
   // Becomes what `loaded` is, which is of no use afterwards. What points at the store and
   // the compactor goes on pointing at the right ones.
   void TakeOver(Applier* loaded);
@@ -111,9 +131,8 @@ class Applier : private LeaseKeys {
   friend class ImageLoader;
 
   // LeaseKeys
-  void ForEachKey(LeaseId lease,
-                  absl::FunctionRef<bool(absl::string_view key)> visit) const override {
-    leases_.ForEachKey(lease, visit);
+  std::optional<std::string> KeyFrom(LeaseId lease, absl::string_view from) const override {
+    return leases_.KeyFrom(lease, from);
   }
 
   // Whether alarms let a command pass; if not, sets outcome->status.
@@ -127,7 +146,8 @@ class Applier : private LeaseKeys {
   absl::Status ApplyLeaseGrant(absl::string_view body, const mvcc::Identity& identity, bool respond,
                                Outcome* outcome);
   absl::Status ApplyLeaseRevoke(const Command& command, const mvcc::Identity& identity,
-                                bool respond, Outcome* outcome);
+                                bool respond, mvcc::Work* work, Outcome* outcome);
+  void Begin(std::unique_ptr<CommandRun> run, mvcc::Work* work, Outcome* outcome);
   absl::Status ApplyLeaseCheckpoint(absl::string_view body, const mvcc::Identity& identity,
                                     bool respond, Outcome* outcome);
   absl::Status ApplyAlarm(absl::string_view body, const mvcc::Identity& identity, bool respond,
@@ -141,6 +161,7 @@ class Applier : private LeaseKeys {
   alarm::Alarms alarms_;
   membership::Membership membership_;
   auth::Auth auth_;
+  std::unique_ptr<CommandRun> running_;  // an unfinished command
 };
 
 }  // namespace quorate::apply

@@ -1,6 +1,7 @@
 #include "engine/apply/authorize.h"
 
 #include <memory>
+#include <utility>
 #include <variant>
 
 #include "base/status.h"
@@ -56,12 +57,16 @@ absl::Status Authorizer::CheckLease(Access access, LeaseId lease) const {
   if (leases_ == nullptr || lease == LeaseId() || auth_.CheckAdmin(subject_).ok()) {
     return absl::OkStatus();
   }
-  absl::Status status;
-  leases_->ForEachKey(lease, [&](absl::string_view key) {
-    status = auth_.CheckAccess(subject_, access, KeyRange::FromRequest(key, {}));
-    return status.ok();
-  });
-  return status;
+  // Of the keys that the subject is permitted in one run, only the first is looked at: there
+  // may be very many.
+  std::string from;
+  while (const std::optional<std::string> key = leases_->KeyFrom(lease, from)) {
+    RETURN_IF_ERROR(auth_.CheckAccess(subject_, access, KeyRange::FromRequest(*key, {})));
+    std::optional<std::string> end = auth_.EndOfAccess(subject_, access, *key);
+    if (!end.has_value()) break;
+    from = *std::move(end);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace quorate::apply

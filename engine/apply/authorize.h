@@ -6,9 +6,10 @@
 #ifndef QUORATE_ENGINE_APPLY_AUTHORIZE_H_
 #define QUORATE_ENGINE_APPLY_AUTHORIZE_H_
 
+#include <optional>
+#include <string>
 #include <vector>
 
-#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "base/strong_int.h"
@@ -21,10 +22,8 @@ namespace quorate::apply {
 class LeaseKeys {
  public:
   virtual ~LeaseKeys() = default;
-  // Calls `visit` with each key of the lease, if there is such a lease, until it gives
-  // false.
-  virtual void ForEachKey(LeaseId lease,
-                          absl::FunctionRef<bool(absl::string_view key)> visit) const = 0;
+  // The least key of the lease that is not before `from`, if there is one.
+  virtual std::optional<std::string> KeyFrom(LeaseId lease, absl::string_view from) const = 0;
 };
 
 class Authorizer {

@@ -12,15 +12,41 @@ using engine::Section;
 
 // Checking a record of a segment costs a fraction of indexing it.
 constexpr size_t kCheckedBytesPerRecord = 1024;
+// Room for the sections of an image but that of the leases; they grow beyond it.
+constexpr size_t kSmallSectionsBytes = 8192;
 
 }  // namespace
 
-void Applier::EncodeSections(engine::SectionWriter* out) const {
-  mvcc::EncodeStore(store_, out->Begin(Section::kStore));
-  membership_.Encode(out->Begin(Section::kMembership));
-  auth_.Encode(out->Begin(Section::kAuth));
-  leases_.Encode(out->Begin(Section::kLease));
-  alarms_.Encode(out->Begin(Section::kAlarm));
+ImageRun::ImageRun(const Applier& applier, engine::StateImage image)
+    : applier_(applier),
+      image_(std::move(image)),
+      sections_(kSmallSectionsBytes + applier.leases().encoded_bytes()) {}
+
+bool ImageRun::Step(mvcc::Work* work) {
+  if (phase_ == Phase::kSmall) {
+    mvcc::EncodeStore(applier_.store(), sections_.Begin(Section::kStore));
+    applier_.membership().Encode(sections_.Begin(Section::kMembership));
+    applier_.auth().Encode(sections_.Begin(Section::kAuth));
+    lease_section_ = sections_.Begin(Section::kLease, applier_.leases().encoded_bytes());
+    phase_ = Phase::kLeases;
+  }
+  if (phase_ == Phase::kLeases) {
+    const bool done = applier_.leases().EncodeSome(&last_lease_, work, lease_section_);
+    sections_.Fold();
+    if (!done) return false;
+    phase_ = Phase::kRest;
+  }
+  if (phase_ == Phase::kRest) {
+    applier_.alarms().Encode(sections_.Begin(Section::kAlarm));
+    image_.sections = std::move(sections_).Finish();
+    phase_ = Phase::kSegments;
+  }
+  if (phase_ == Phase::kSegments) {
+    const mvcc::RevisionLog& log = applier_.store().log();
+    if (!log.ShareSome(&next_segment_, work, &image_.segments)) return false;
+    phase_ = Phase::kDone;
+  }
+  return true;
 }
 
 void Applier::TakeOver(Applier* loaded) {

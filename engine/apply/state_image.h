@@ -2,20 +2,49 @@
 //
 // An image holds only what the applied entries decided: no watchers, deadlines, stored
 // hashes or cleaning progress. A component adds itself in three places of the .cc: a section
-// in Applier::EncodeSections, a case in ImageLoader::Decode, a line in Applier::TakeOver.
+// in ImageRun::Step, a case in ImageLoader::Decode, a line in Applier::TakeOver.
 #ifndef QUORATE_ENGINE_APPLY_STATE_IMAGE_H_
 #define QUORATE_ENGINE_APPLY_STATE_IMAGE_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "engine/apply/applier.h"
 #include "engine/image/image.h"
 #include "engine/mvcc/store_loader.h"
+#include "engine/mvcc/work.h"
 
 namespace quorate::apply {
+
+// Takes an image, a bounded piece at a time. Meanwhile nothing may be applied or cleaned.
+class ImageRun {
+ public:
+  // `applier` is borrowed; index and term of `image` are set.
+  ImageRun(const Applier& applier, engine::StateImage image);
+  ImageRun(const ImageRun&) = delete;
+  ImageRun& operator=(const ImageRun&) = delete;
+
+  // For sections of the caller's own, before the first step.
+  BytesBuilder* BeginSection(engine::Section tag) { return sections_.Begin(tag); }
+  // True once it is complete.
+  bool Step(mvcc::Work* work);
+  engine::StateImage Take() && { return std::move(image_); }
+
+ private:
+  enum class Phase { kSmall, kLeases, kRest, kSegments, kDone };
+
+  const Applier& applier_;
+  engine::StateImage image_;
+  engine::SectionWriter sections_;
+  BytesBuilder* lease_section_ = nullptr;
+  Phase phase_ = Phase::kSmall;
+  LeaseId last_lease_;
+  uint32_t next_segment_ = 0;
+};
 
 // Brings a fresh applier to the state of an image, a bounded piece at a time.
 class ImageLoader {

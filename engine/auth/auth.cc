@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/escaping.h"
+#include "base/check.h"
 #include "base/crc32c.h"
 #include "base/prng.h"
 #include "engine/auth/errors.h"
@@ -201,6 +202,16 @@ absl::Status Auth::CheckAccess(const Subject& subject, Access access,
   const Grants& grants = GrantsOf(user->first, user->second);
   const KeySet& keys = access == Access::kRead ? grants.read : grants.write;
   return keys.Covers(range) ? absl::OkStatus() : PermissionDeniedError();
+}
+
+std::optional<std::string> Auth::EndOfAccess(const Subject& subject, Access access,
+                                             absl::string_view key) const {
+  if (!enabled_) return std::nullopt;
+  const auto user = users_.find(subject.user);
+  CHECK(user != users_.end());
+  if (HasRole(user->second, kRootRole)) return std::nullopt;
+  const Grants& grants = GrantsOf(user->first, user->second);
+  return (access == Access::kRead ? grants.read : grants.write).EndOfRunWith(key);
 }
 
 bool Auth::UserHasRole(absl::string_view user, absl::string_view role) const {

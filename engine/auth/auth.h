@@ -13,6 +13,7 @@
 #define QUORATE_ENGINE_AUTH_AUTH_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -101,6 +102,10 @@ class Auth {
   absl::Status CheckAdmin(const Subject& subject) const;
   absl::Status CheckAccess(const Subject& subject, Access access,
                            const mvcc::KeyRange& range) const;
+  // Of a key to which the subject has access: the first one behind it that is not of the
+  // same run of permitted keys; nothing if everything behind it is permitted.
+  std::optional<std::string> EndOfAccess(const Subject& subject, Access access,
+                                         absl::string_view key) const;
   bool UserHasRole(absl::string_view user, absl::string_view role) const;
 
   // ---- views ----

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/string_view.h"
+#include "base/check.h"
 
 namespace quorate::auth {
 
@@ -32,16 +32,26 @@ KeySet::KeySet(const std::vector<KeyRange>& ranges) {
   }
 }
 
-bool KeySet::Covers(const KeyRange& range) const {
-  // The last interval that begins at or before the range.
+const KeySet::Interval* KeySet::At(absl::string_view key) const {
   const auto after = std::upper_bound(
-      intervals_.begin(), intervals_.end(), range.begin,
-      [](absl::string_view key, const Interval& interval) { return key < interval.begin; });
-  if (after == intervals_.begin()) return false;
-  const Interval& interval = *(after - 1);
-  if (interval.endless) return true;
-  if (range.kind == KeyRange::Kind::kFrom || interval.end <= range.begin) return false;
-  return range.single() || range.end <= interval.end;
+      intervals_.begin(), intervals_.end(), key,
+      [](absl::string_view k, const Interval& interval) { return k < interval.begin; });
+  return after == intervals_.begin() ? nullptr : &*(after - 1);
+}
+
+bool KeySet::Covers(const KeyRange& range) const {
+  const Interval* const interval = At(range.begin);
+  if (interval == nullptr) return false;
+  if (interval->endless) return true;
+  if (range.kind == KeyRange::Kind::kFrom || interval->end <= range.begin) return false;
+  return range.single() || range.end <= interval->end;
+}
+
+std::optional<std::string> KeySet::EndOfRunWith(absl::string_view key) const {
+  const Interval* const interval = At(key);
+  CHECK(interval != nullptr);
+  if (interval->endless) return std::nullopt;
+  return interval->end;
 }
 
 }  // namespace quorate::auth

@@ -5,9 +5,11 @@
 #ifndef QUORATE_ENGINE_AUTH_KEY_SET_H_
 #define QUORATE_ENGINE_AUTH_KEY_SET_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "engine/mvcc/key_range.h"
 
 namespace quorate::auth {
@@ -21,6 +23,9 @@ class KeySet {
   // Whether every key of `range` is in the set. A range without keys (its end is not
   // after its begin) counts as its first key, so that it is nobody's for free. O(log n).
   bool Covers(const mvcc::KeyRange& range) const;
+  // The first key behind those that are in the set together with `key`, which is in it;
+  // nothing if all that follow are.
+  std::optional<std::string> EndOfRunWith(absl::string_view key) const;
 
  private:
   struct Interval {
@@ -28,6 +33,9 @@ class KeySet {
     std::string end;       // exclusive
     bool endless = false;  // every key from `begin` on; `end` does not count
   };
+  // The last one that begins at or before the key; null if there is none.
+  const Interval* At(absl::string_view key) const;
+
   std::vector<Interval> intervals_;  // ascending, with gaps between them
 };
 

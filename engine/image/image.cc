@@ -33,7 +33,7 @@ size_t StateImage::bytes() const {
   return bytes;
 }
 
-SectionWriter::SectionWriter() {
+SectionWriter::SectionWriter(size_t reserve) : out_(reserve) {
   out_.Append(kMagic);
   PutU32(&out_, kImageVersion);
 }
@@ -42,16 +42,36 @@ BytesBuilder* SectionWriter::Begin(Section tag) {
   Seal();
   begin_ = out_.size();
   open_ = true;
+  folded_ = 0;
   char* const header = out_.Grow(kHeaderBytes);
   StoreLe32(header + kTagAt, static_cast<uint32_t>(tag));
   return &out_;
 }
 
+BytesBuilder* SectionWriter::Begin(Section tag, size_t bytes) {
+  Begin(tag);
+  StoreLe64(out_.data() + begin_ + kLengthAt, bytes);
+  folded_ = begin_ + kTagAt;
+  crc_ = 0;
+  return &out_;
+}
+
+void SectionWriter::Fold() {
+  crc_ = Crc32cExtend(crc_, out_.view().substr(folded_));
+  folded_ = out_.size();
+}
+
 void SectionWriter::Seal() {
   if (!std::exchange(open_, false)) return;
   const size_t length = out_.size() - begin_ - kHeaderBytes;
-  StoreLe64(out_.data() + begin_ + kLengthAt, length);
-  StoreLe32(out_.data() + begin_, Crc32c(out_.view().substr(begin_ + kTagAt)));
+  if (folded_ == 0) {
+    StoreLe64(out_.data() + begin_ + kLengthAt, length);
+    folded_ = begin_ + kTagAt;
+    crc_ = 0;
+  }
+  CHECK_EQ(LoadLe64(out_.data() + begin_ + kLengthAt), uint64_t{length});
+  Fold();
+  StoreLe32(out_.data() + begin_, crc_);
 }
 
 Bytes SectionWriter::Finish() && {

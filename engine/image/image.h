@@ -74,12 +74,18 @@ struct StateImage {
 
 class SectionWriter {
  public:
-  SectionWriter();
+  // With room for so many bytes before anything is copied.
+  explicit SectionWriter(size_t reserve = 256);
   SectionWriter(const SectionWriter&) = delete;
   SectionWriter& operator=(const SectionWriter&) = delete;
 
   // The body of the section is what is appended to the builder until the next call.
   BytesBuilder* Begin(Section tag);
+  // The same for a section that is written in pieces: its body will have exactly `bytes`
+  // bytes. Fold() after each piece takes that into the checksum, so that none is left to
+  // do at the end.
+  BytesBuilder* Begin(Section tag, size_t bytes);
+  void Fold();
   Bytes Finish() &&;
 
  private:
@@ -88,6 +94,9 @@ class SectionWriter {
   BytesBuilder out_;
   size_t begin_ = 0;  // of the open section's header
   bool open_ = false;
+  // Of the open section: its checksum up to folded_; 0 = nothing folded yet.
+  size_t folded_ = 0;
+  uint32_t crc_ = 0;
 };
 
 // Walks sections. What does not fit its checksum, or ends too early, is DataLoss; a

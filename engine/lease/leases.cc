@@ -72,6 +72,13 @@ void Leases::ForEachKey(LeaseId id, absl::FunctionRef<bool(absl::string_view key
   }
 }
 
+std::optional<std::string> Leases::KeyFrom(LeaseId id, absl::string_view from) const {
+  const auto at = attachments_.LowerBound(AttachmentKey(id, from));
+  if (!at.valid() || !absl::StartsWith(at.key(), AttachmentKey(id, ""))) return std::nullopt;
+  const absl::string_view key = at.key().substr(kIdBytes);
+  return std::string(key.data(), key.size());
+}
+
 uint64_t Leases::CountKeys(LeaseId id) const {
   const auto number = static_cast<uint64_t>(id.value());
   const uint64_t end = number == std::numeric_limits<uint64_t>::max()
@@ -80,13 +87,28 @@ uint64_t Leases::CountKeys(LeaseId id) const {
   return end - attachments_.WeightBefore(Prefix(number));
 }
 
+size_t Leases::encoded_bytes() const { return 8 + leases_.size() * kEncodedLeaseBytes; }
+
 void Leases::Encode(BytesBuilder* out) const {
-  engine::PutU64(out, leases_.size());
-  for (const auto& [id, lease] : leases_) {
+  LeaseId last;
+  mvcc::Work work = mvcc::Work::Unlimited();
+  CHECK(EncodeSome(&last, &work, out));
+}
+
+// Ids of leases are never 0, but they may be negative.
+bool Leases::EncodeSome(LeaseId* last, mvcc::Work* work, BytesBuilder* out) const {
+  const bool first = *last == LeaseId();
+  if (first) engine::PutU64(out, leases_.size());
+  for (auto at = first ? leases_.begin() : leases_.upper_bound(*last); at != leases_.end(); ++at) {
+    if (work->spent()) return false;
+    work->SpendLook();
+    const auto& [id, lease] = *at;
     engine::PutU64(out, static_cast<uint64_t>(id.value()));
     engine::PutU64(out, static_cast<uint64_t>(lease.ttl));
     engine::PutU64(out, static_cast<uint64_t>(lease.remaining));
+    *last = id;
   }
+  return true;
 }
 
 absl::Status Leases::Decode(absl::string_view section) {

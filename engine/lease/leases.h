@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "base/strong_int.h"
 #include "engine/mvcc/counted_tree.h"
 #include "engine/mvcc/store.h"
+#include "engine/mvcc/work.h"
 
 namespace quorate::lease {
 
@@ -53,6 +55,8 @@ class Leases final : public mvcc::LeaseTable {
   // Calls `visit` with each of them until it gives false.
   void ForEachKey(LeaseId id, absl::FunctionRef<bool(absl::string_view key)> visit) const;
   uint64_t CountKeys(LeaseId id) const;
+  // The least of them that is not before `from`, if there is one.
+  std::optional<std::string> KeyFrom(LeaseId id, absl::string_view from) const;
   // All leases by id.
   const absl::btree_map<LeaseId, Lease>& all() const { return leases_; }
   // Of all leases together.
@@ -61,6 +65,10 @@ class Leases final : public mvcc::LeaseTable {
   // The leases as bytes, equal for equal leases, and back (of fresh Leases); attachments
   // are not among them. Decode: DataLoss if the bytes are not what Encode gives.
   void Encode(BytesBuilder* out) const;
+  size_t encoded_bytes() const;
+  // Encode in pieces, between which nothing changes: goes on behind *last, which is 0 at
+  // first. True once it is done.
+  bool EncodeSome(LeaseId* last, mvcc::Work* work, BytesBuilder* out) const;
   absl::Status Decode(absl::string_view section);
   void Swap(Leases* other);
 

@@ -1,7 +1,6 @@
 #include "engine/mvcc/compaction.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "base/check.h"
@@ -11,7 +10,6 @@
 namespace quorate::mvcc {
 namespace {
 
-constexpr size_t kUnbounded = std::numeric_limits<size_t>::max();
 // A segment is rewritten once a quarter of it is garbage: memory stays below 4/3 of
 // what is needed, and a byte is copied about three times in its life at worst.
 constexpr size_t kGarbageShare = 4;
@@ -45,22 +43,21 @@ void Compactor::Replace(Compactor* loaded) {
   stored_ = std::move(loaded->stored_);
 }
 
-void Compactor::Step(size_t max_records) {
-  size_t budget = max_records;
-  while (!jobs_.empty() && budget > 0) {
+void Compactor::Step(Work* work) {
+  while (!jobs_.empty() && !work->spent()) {
     Job* job = &jobs_.front();
     switch (job->phase) {
       case Phase::kHash:
-        if (StepHash(job, &budget)) {
+        if (StepHash(job, work)) {
           job->phase = Phase::kPrune;
           job->cursor = store_->log().Seek(job->previous);
         }
         break;
       case Phase::kPrune:
-        if (StepPrune(job, &budget)) job->phase = Phase::kClean;
+        if (StepPrune(job, work)) job->phase = Phase::kClean;
         break;
       case Phase::kClean:
-        if (StepClean(job, &budget)) {
+        if (StepClean(job, work)) {
           finished_ = job->at;
           jobs_.pop_front();
         }
@@ -69,61 +66,60 @@ void Compactor::Step(size_t max_records) {
   }
 }
 
-bool Compactor::StepHash(Job* job, size_t* budget) {
+bool Compactor::StepHash(Job* job, Work* work) {
   if (!job->hash.has_value()) {
     job->hash.emplace(*store_, job->at, job->previous, HashScan::TombstoneAtEnd::kKeep);
   }
-  const bool done = job->hash->Step(*budget);
-  if (done) {
-    Remember({job->hash->hash(), job->previous, job->at});
-    --*budget;
-  } else {
-    *budget = 0;
-  }
-  return done;
+  if (!job->hash->Step(work)) return false;
+  Remember({job->hash->hash(), job->previous, job->at});
+  return true;
 }
 
-bool Compactor::StepPrune(Job* job, size_t* budget) {
+bool Compactor::StepPrune(Job* job, Work* work) {
   RevisionLog& log = store_->log_;
-  while (*budget > 0) {
+  while (!work->spent()) {
     if (!log.Valid(&job->cursor)) return true;
     const Record record = log.Get(job->cursor.location());
     if (record.revision.main > job->at) return true;
-    const size_t max = *budget;
+    const size_t max = work->left() / 2 + 1;
     const size_t dropped =
         store_->index_.Prune(DecodeKey(record.bytes), job->at, max,
                              [&log](Location location) { log.MarkGarbage(location); });
-    *budget -= std::max<size_t>(dropped, 1);
+    work->SpendFind();
+    work->Spend(dropped * 2);
     if (dropped < max) log.Next(&job->cursor);  // else there may be more of this key
   }
   return false;
 }
 
-bool Compactor::StepClean(Job* job, size_t* budget) {
+bool Compactor::StepClean(Job* job, Work* work) {
   const RevisionLog& log = store_->log();
-  for (; *budget > 0; ++job->segment) {
+  for (; !work->spent(); ++job->segment) {
     if (job->segment >= log.segments() || log.IsOpen(job->segment)) return true;
-    --*budget;
+    work->SpendLook();
     const size_t garbage = log.GarbageBytes(job->segment);
     const size_t used = log.UsedBytes(job->segment);
     if (garbage == 0 || garbage < used / kGarbageShare) continue;
-    Clean(job->segment);
-    const size_t records = used / (RevisionLog::kHeaderBytes + 16);
-    *budget -= records < *budget ? records : *budget;
+    work->SpendBytes(used);
+    work->Spend(Clean(job->segment) * 4);
   }
   return false;
 }
 
-void Compactor::Clean(uint32_t segment) {
+// How many records it looked at.
+size_t Compactor::Clean(uint32_t segment) {
   KeyIndex& index = store_->index_;
+  size_t records = 0;
   store_->log_.Rewrite(
       segment,
-      [&index](const Record& record, Location at) {
+      [&index, &records](const Record& record, Location at) {
+        ++records;
         return index.Knows(DecodeKey(record.bytes), at);
       },
       [&index](const Record& record, Location from, Location to) {
         CHECK(index.Relocate(DecodeKey(record.bytes), from, to));
       });
+  return records;
 }
 
 void Compactor::Remember(const KvHash& hash) {
@@ -131,23 +127,29 @@ void Compactor::Remember(const KvHash& hash) {
   if (stored_.size() > kStoredHashes) stored_.pop_front();
 }
 
-absl::StatusOr<KvHash> Compactor::HashKv(Revision at) const {
+absl::StatusOr<HashRun> Compactor::StartHash(Revision at) const {
   for (const KvHash& stored : stored_) {
-    if (stored.hash_revision == at) return stored;
+    if (stored.hash_revision == at) return HashRun(stored, std::nullopt);
   }
   for (const Job& job : jobs_) {
     if (job.at != at || job.phase == Phase::kClean) continue;
-    HashScan scan(*store_, job.at, job.previous, HashScan::TombstoneAtEnd::kKeep);
-    scan.Step(kUnbounded);
-    return KvHash{scan.hash(), job.previous, job.at};
+    return HashRun({0, job.previous, job.at},
+                   HashScan(*store_, job.at, job.previous, HashScan::TombstoneAtEnd::kKeep));
   }
   const Revision compacted = store_->compact_revision();
   if (at > Revision(0) && at < compacted) return CompactedError();
   if (at > store_->revision()) return FutureRevisionError();
   if (at == Revision(0)) at = store_->revision();
-  HashScan scan(*store_, at, compacted, HashScan::TombstoneAtEnd::kForget);
-  scan.Step(kUnbounded);
-  return KvHash{scan.hash(), compacted, at};
+  return HashRun({0, compacted, at},
+                 HashScan(*store_, at, compacted, HashScan::TombstoneAtEnd::kForget));
+}
+
+absl::StatusOr<KvHash> Compactor::HashKv(Revision at) const {
+  absl::StatusOr<HashRun> run = StartHash(at);
+  if (!run.ok()) return run.status();
+  Work work = Work::Unlimited();
+  CHECK(run->Step(&work));
+  return run->hash();
 }
 
 }  // namespace quorate::mvcc

@@ -15,12 +15,14 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/strong_int.h"
 #include "engine/mvcc/hash.h"
 #include "engine/mvcc/store.h"
+#include "engine/mvcc/work.h"
 
 namespace quorate::mvcc {
 
@@ -28,6 +30,26 @@ struct KvHash {
   uint32_t hash = 0;
   Revision compact_revision;
   Revision hash_revision;
+};
+
+// A HashKV under way.
+class HashRun {
+ public:
+  HashRun(const KvHash& hash, std::optional<HashScan> scan) : hash_(hash), scan_(std::move(scan)) {}
+  // True once hash() is it.
+  bool Step(Work* work) {
+    if (scan_.has_value()) {
+      if (!scan_->Step(work)) return false;
+      hash_.hash = scan_->hash();
+      scan_.reset();
+    }
+    return true;
+  }
+  const KvHash& hash() const { return hash_; }
+
+ private:
+  KvHash hash_;
+  std::optional<HashScan> scan_;
 };
 
 class Compactor {
@@ -52,13 +74,18 @@ class Compactor {
   bool busy() const { return !jobs_.empty(); }
   // The newest compaction that is finished physically, and all before it.
   Revision finished() const { return finished_; }
-  // Works on about `max_records` records.
-  void Step(size_t max_records);
+  void Step(Work* work);
+  void Step(uint64_t units) {
+    Work work(units);
+    Step(&work);
+  }
 
   // HashKV at `at` (0: now; less: of no history at all, as in etcd), as though every
   // compaction were finished physically. OutOfRange if `at` is compacted without a stored hash, or
   // in the future.
   absl::StatusOr<KvHash> HashKv(Revision at) const;
+  // The same in pieces. While it is under way Step() must not be called.
+  absl::StatusOr<HashRun> StartHash(Revision at) const;
 
  private:
   enum class Phase { kHash, kPrune, kClean };
@@ -71,10 +98,10 @@ class Compactor {
     uint32_t segment = 0;  // kClean
   };
 
-  bool StepHash(Job* job, size_t* budget);
-  bool StepPrune(Job* job, size_t* budget);
-  bool StepClean(Job* job, size_t* budget);
-  void Clean(uint32_t segment);
+  bool StepHash(Job* job, Work* work);
+  bool StepPrune(Job* job, Work* work);
+  bool StepClean(Job* job, Work* work);
+  size_t Clean(uint32_t segment);
   void Remember(const KvHash& hash);
 
   Store* store_;

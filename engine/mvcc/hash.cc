@@ -31,15 +31,16 @@ HashScan::HashScan(const Store& store, Revision at, Revision compacted, Tombston
   if (tombstone == TombstoneAtEnd::kKeep) anything_kept_ = AnyTombstoneAt(store.log(), at);
 }
 
-bool HashScan::Probe(size_t* budget) {
+bool HashScan::Probe(Work* work) {
   const KeyIndex& index = store_.index();
   auto c = index.LowerBound(probe_);
-  for (; c.valid() && !anything_kept_ && *budget > 0; c.Next(), --*budget) {
+  for (; c.valid() && !anything_kept_; c.Next()) {
+    if (work->spent()) {
+      probe_ = std::string(c.key());
+      return false;
+    }
+    work->SpendLook();
     anything_kept_ = store_.Visible(c.entry(), at_).has_value();
-  }
-  if (c.valid() && !anything_kept_) {
-    probe_ = std::string(c.key());
-    return false;
   }
   return true;
 }
@@ -57,22 +58,22 @@ bool HashScan::Counts(const Record& record, Location location) const {
   return tombstone_ == TombstoneAtEnd::kKeep && newest->main == at_;
 }
 
-bool HashScan::Step(size_t max_records) {
-  size_t budget = max_records;
-  if (!probed_ && !(probed_ = Probe(&budget))) return false;
+bool HashScan::Step(Work* work) {
+  if (!probed_ && !(probed_ = Probe(work))) return false;
   const RevisionLog& log = store_.log();
-  for (; budget > 0; --budget) {
-    if (!log.Valid(&cursor_)) return true;
+  for (; log.Valid(&cursor_); log.Next(&cursor_)) {
+    if (work->spent()) return false;
     const Location location = cursor_.location();
     const Record record = log.Get(location);
     if (record.revision.main > at_) return true;
-    if (Counts(record, location)) {
-      crc_ = Crc32cExtend(crc_, RevisionKey(record.revision, record.tombstone).view());
-      crc_ = Crc32cExtend(crc_, record.bytes);
-    }
-    log.Next(&cursor_);
+    work->SpendLook();
+    work->SpendBytes(record.bytes.size());
+    if (record.revision.main <= compacted_) work->SpendFind();
+    if (!Counts(record, location)) continue;
+    crc_ = Crc32cExtend(crc_, RevisionKey(record.revision, record.tombstone).view());
+    crc_ = Crc32cExtend(crc_, record.bytes);
   }
-  return false;
+  return true;
 }
 
 }  // namespace quorate::mvcc

@@ -8,12 +8,12 @@
 #ifndef QUORATE_ENGINE_MVCC_HASH_H_
 #define QUORATE_ENGINE_MVCC_HASH_H_
 
-#include <cstddef>
 #include <cstdint>
 #include <string>
 
 #include "base/strong_int.h"
 #include "engine/mvcc/store.h"
+#include "engine/mvcc/work.h"
 
 namespace quorate::mvcc {
 
@@ -28,12 +28,12 @@ class HashScan {
   // Hashes the history up to `at` of a store compacted at `compacted`.
   HashScan(const Store& store, Revision at, Revision compacted, TombstoneAtEnd tombstone);
 
-  // Looks at up to `max_records` records; true once the hash is complete.
-  bool Step(size_t max_records);
+  // True once the hash is complete.
+  bool Step(Work* work);
   uint32_t hash() const { return crc_; }
 
  private:
-  bool Probe(size_t* budget);
+  bool Probe(Work* work);
   bool Counts(const Record& record, Location location) const;
 
   const Store& store_;

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <vector>
 
@@ -146,8 +147,9 @@ class KeyIndex {
 
   const RevisionLog* log_;
   CountedTree tree_;
-  std::vector<List> lists_;
-  std::vector<uint32_t> free_lists_;
+  // Not vectors: these would move all of them when they grow.
+  std::deque<List> lists_;
+  std::deque<uint32_t> free_lists_;
   size_t list_bytes_ = 0;
 };
 

@@ -1,142 +1,45 @@
 #include "engine/mvcc/range.h"
 
 #include <algorithm>
-#include <cstdint>
 #include <limits>
 #include <optional>
-#include <vector>
+#include <utility>
 
+#include "base/check.h"
+#include "base/coding.h"
+#include "base/status.h"
 #include "engine/mvcc/errors.h"
-#include "engine/mvcc/key_value.h"
 #include "engine/mvcc/wire.h"
 
 namespace quorate::mvcc {
 namespace {
 
 constexpr uint64_t kNoLimit = std::numeric_limits<uint64_t>::max();
-
-// Calls visit(location) for each live key of the range at `at`, ascending, until it
-// returns false.
-template <typename Visit>
-void ForEach(const Store& store, const KeyRange& range, Revision at, Visit&& visit) {
-  if (range.single()) {
-    const std::optional<Location> location = store.Visible(range.begin, at);
-    if (location.has_value()) visit(*location);
-    return;
-  }
-  for (auto c = store.index().LowerBound(range.begin); c.valid() && range.EndsAfter(c.key());
-       c.Next()) {
-    const std::optional<Location> location = store.Visible(c.entry(), at);
-    if (location.has_value() && !visit(*location)) return;
-  }
+// Runs of so many are sorted at once, before merging.
+constexpr size_t kRun = 32;
+// Records that a merge moves for a unit of work. Values may have to be fetched to be
+// compared; what else is sorted by is at hand.
+size_t MergesPerUnit(const RangeRequest& request) {
+  return request.sort_target == RangeRequest::kValue ? 1 : 4;
 }
 
-// The same from the last key down.
-template <typename Visit>
-void ForEachDescending(const Store& store, const KeyRange& range, Revision at, Visit&& visit) {
-  for (auto c = store.index().LastOf(range); c.valid() && range.Contains(c.key()); c.Prev()) {
-    const std::optional<Location> location = store.Visible(c.entry(), at);
-    if (location.has_value() && !visit(*location)) return;
-  }
+uint64_t LimitOf(const RangeRequest& request) {
+  return request.limit > 0 ? static_cast<uint64_t>(request.limit) : kNoLimit;
 }
 
-// Writes the kvs of one response.
-class Page {
- public:
-  Page(const Store& store, const RangeRequest& request, BytesBuilder* out)
-      : store_(store), request_(request), out_(out) {}
-
-  void Add(Location location) {
-    const absl::string_view record = store_.log().Get(location).bytes;
-    if (!request_.keys_only) return AppendLen(out_, 2, record);
-    const absl::string_view head = WithoutValueAndLease(record);
-    // Sorting by value has read the whole record: then etcd leaves the lease in.
-    const bool lease = request_.sort_target == RangeRequest::kValue;
-    const size_t begin = BeginMessage(out_, 2);
-    out_->Append(head);
-    if (lease) AppendInt64(out_, 6, Decode(record).lease.value());
-    EndMessage(out_, begin);
-  }
-
- private:
-  const Store& store_;
-  const RangeRequest& request_;
-  BytesBuilder* out_;
-};
-
-struct Found {
-  Location location;
-  KeyValue kv;
-};
-
-bool PassesFilters(const RangeRequest& r, const KeyValue& kv) {
-  const Revision none;
-  if (r.max_mod_revision != none && kv.mod_revision > r.max_mod_revision) return false;
-  if (r.min_mod_revision != none && kv.mod_revision < r.min_mod_revision) return false;
-  if (r.max_create_revision != none && kv.create_revision > r.max_create_revision) return false;
-  return r.min_create_revision == none || kv.create_revision >= r.min_create_revision;
+bool NeedsGathering(const RangeRequest& request) {
+  return request.sort_target != RangeRequest::kKey || request.has_revision_filter();
 }
 
-bool Less(int32_t target, const KeyValue& a, const KeyValue& b) {
-  switch (target) {
-    case RangeRequest::kVersion:
-      return a.version < b.version;
-    case RangeRequest::kCreate:
-      return a.create_revision < b.create_revision;
-    case RangeRequest::kMod:
-      return a.mod_revision < b.mod_revision;
-    case RangeRequest::kValue:
-      return a.value < b.value;
-    default:
-      return a.key < b.key;
-  }
+// By targets that are none, etcd sorts as by the key.
+bool Sorts(const RangeRequest& request) {
+  return request.sort_target >= RangeRequest::kVersion &&
+         request.sort_target <= RangeRequest::kValue;
 }
 
-// Equal ones stay in the order of their keys, ascending or descending.
-void Sort(const RangeRequest& request, std::vector<Found>* found) {
-  const int32_t target = request.sort_target;
-  const bool descending = request.sort_order == RangeRequest::kDescend;
-  if (target == RangeRequest::kKey && !descending) return;
-  std::stable_sort(found->begin(), found->end(), [=](const Found& a, const Found& b) {
-    return descending ? Less(target, b.kv, a.kv) : Less(target, a.kv, b.kv);
-  });
-}
-
-// The general case: gather, filter, sort, cut. Returns whether the limit cut.
-bool AppendSorted(const Store& store, Revision at, const RangeRequest& request, uint64_t limit,
-                  BytesBuilder* out) {
-  // As in etcd, the limit cuts by key before an unordered sort by another target, so
-  // that a page of a large range stays cheap.
-  const bool cut_early =
-      request.sort_order == RangeRequest::kNone && !request.has_revision_filter();
-  const uint64_t gather = cut_early && limit != kNoLimit ? limit + 1 : kNoLimit;
-  std::vector<Found> found;
-  uint64_t seen = 0;
-  ForEach(store, request.range(), at, [&](Location location) {
-    const KeyValue kv = Decode(store.log().Get(location).bytes);
-    if (PassesFilters(request, kv)) found.push_back({location, kv});
-    return ++seen < gather;
-  });
-  Sort(request, &found);
-  Page page(store, request, out);
-  for (size_t i = 0; i < found.size() && i < limit; ++i) page.Add(found[i].location);
-  return found.size() > limit;
-}
-
-// Keys in order, ascending or descending, without filters.
-void AppendInKeyOrder(const Store& store, Revision at, const RangeRequest& request, uint64_t limit,
-                      BytesBuilder* out) {
-  Page page(store, request, out);
-  uint64_t added = 0;
-  const auto add = [&](Location location) {
-    page.Add(location);
-    return ++added < limit;
-  };
-  if (request.sort_order == RangeRequest::kDescend) {
-    ForEachDescending(store, request.range(), at, add);
-  } else {
-    ForEach(store, request.range(), at, add);
-  }
+// So that unsigned ranks order as the numbers do.
+uint64_t RankOfNumber(int64_t number) {
+  return static_cast<uint64_t>(number) ^ uint64_t { 1 } << 63;
 }
 
 }  // namespace
@@ -150,25 +53,320 @@ void AppendHeader(const Identity& identity, Revision revision, BytesBuilder* out
   EndMessage(out, begin);
 }
 
-absl::Status Range(const Store& store, Revision view, const RangeRequest& request,
-                   const Identity& identity, BytesBuilder* out) {
+absl::Status CheckRevision(const RangeRequest& request, Revision view, Revision compacted) {
   if (request.revision > view) return FutureRevisionError();
   const Revision at = request.revision <= Revision(0) ? view : request.revision;
-  if (at < store.compact_revision()) return CompactedError();
-  const uint64_t limit = request.limit > 0 ? static_cast<uint64_t>(request.limit) : kNoLimit;
-  const uint64_t count = store.CountAt(request.range(), at);
-  AppendHeader(identity, view, out);
-  bool more = false;
-  if (!request.count_only && count > 0) {
-    if (request.sort_target != RangeRequest::kKey || request.has_revision_filter()) {
-      more = AppendSorted(store, at, request, limit, out);
-    } else {
-      AppendInKeyOrder(store, at, request, limit, out);
-      more = count > limit;
+  return at < compacted ? CompactedError() : absl::OkStatus();
+}
+
+// ---- counting ----
+
+CountRun::CountRun(const Store& store, const KeyRange& range, Revision at)
+    : store_(store), range_(range), at_(at) {
+  if (range.single()) {
+    count_ = store.Visible(range.begin, at).has_value() ? 1 : 0;
+    return;
+  }
+  count_ = store.index().CountLive(range);
+  if (at >= store.newest()) return;
+  // Undo the births and deaths since then, unless there are more of them than keys.
+  way_ = Way::kChanges;
+  cursor_ = store.log().Seek(at + 1);
+  end_ = store.log().End();
+  changes_left_ = count_ + 64;
+}
+
+bool CountRun::Step(Work* work) {
+  if (way_ == Way::kChanges && !StepChanges(work)) return false;
+  if (way_ == Way::kKeys && !StepKeys(work)) return false;
+  way_ = Way::kKnown;
+  return true;
+}
+
+bool CountRun::StepChanges(Work* work) {
+  const RevisionLog& log = store_.log();
+  for (; log.Valid(&cursor_) && cursor_.location() < end_.location(); log.Next(&cursor_)) {
+    if (work->spent()) return false;
+    work->SpendLook();
+    if (changes_left_-- == 0) {
+      way_ = Way::kKeys;
+      count_ = 0;
+      from_ = std::string(range_.begin);
+      return true;
+    }
+    const Record record = log.Get(cursor_.location());
+    if (!range_.Contains(DecodeKey(record.bytes))) continue;
+    if (record.tombstone) {
+      ++count_;
+    } else if (Decode(record.bytes).version == 1) {
+      --count_;
     }
   }
-  AppendBool(out, 3, more);
-  AppendUint64(out, 4, count);
+  return true;
+}
+
+bool CountRun::StepKeys(Work* work) {
+  auto c = store_.index().LowerBound(from_);
+  for (; c.valid() && range_.EndsAfter(c.key()); c.Next()) {
+    if (work->spent()) {
+      from_ = std::string(c.key());
+      return false;
+    }
+    work->SpendLook();
+    if (store_.Visible(c.entry(), at_).has_value()) ++count_;
+  }
+  return true;
+}
+
+// ---- ranges ----
+
+RangeRun::RangeRun(const Store& store, Revision view, const RangeRequest& request,
+                   const Identity& identity)
+    : store_(store),
+      view_(view),
+      request_(request),
+      identity_(identity),
+      at_(request.revision <= Revision(0) ? view : request.revision),
+      limit_(LimitOf(request)),
+      count_(store, request.range(), at_) {}
+
+bool RangeRun::Step(Work* work, Reply* reply) {
+  while (phase_ != Phase::kDone) {
+    switch (phase_) {
+      case Phase::kCount:
+        if (!count_.Step(work)) return false;
+        phase_ = First(reply);
+        break;
+      case Phase::kInOrder:
+        if (!EmitInOrder(work, reply)) return false;
+        more_ = count_.count() > limit_;
+        phase_ = Phase::kDone;
+        break;
+      case Phase::kGather:
+        if (!Gather(work)) return false;
+        more_ = found_.size() > limit_;
+        phase_ = Sorts(request_) ? Phase::kSort : Phase::kSorted;
+        break;
+      case Phase::kSort:
+        if (!Sort(work)) return false;
+        phase_ = Phase::kSorted;
+        break;
+      case Phase::kSorted:
+        if (!EmitSorted(work, reply)) return false;
+        phase_ = Phase::kDone;
+        break;
+      case Phase::kDone:
+        break;
+    }
+  }
+  Finish(reply);
+  return true;
+}
+
+RangeRun::Phase RangeRun::First(Reply* reply) {
+  AppendHeader(identity_, view_, reply->out());
+  if (request_.count_only || count_.count() == 0) return Phase::kDone;
+  return NeedsGathering(request_) ? Phase::kGather : Phase::kInOrder;
+}
+
+void RangeRun::Finish(Reply* reply) const {
+  AppendBool(reply->out(), 3, more_);
+  AppendUint64(reply->out(), 4, count_.count());
+}
+
+// Calls visit(location) for each live key, ascending, until it returns false. False if the
+// work was spent before.
+template <typename Visit>
+bool RangeRun::Ascend(Work* work, Visit&& visit) {
+  const KeyRange range = request_.range();
+  if (range.single()) {
+    const std::optional<Location> location = store_.Visible(range.begin, at_);
+    if (location.has_value()) visit(*location);
+    return true;
+  }
+  auto c = store_.index().LowerBound(resumed_ ? absl::string_view(from_) : range.begin);
+  for (; c.valid() && range.EndsAfter(c.key()); c.Next()) {
+    if (work->spent()) {
+      resumed_ = true;
+      from_ = std::string(c.key());
+      return false;
+    }
+    work->SpendLook();
+    const std::optional<Location> location = store_.Visible(c.entry(), at_);
+    if (location.has_value() && !visit(*location)) return true;
+  }
+  return true;
+}
+
+// The same from the last key down.
+template <typename Visit>
+bool RangeRun::Descend(Work* work, Visit&& visit) {
+  const KeyRange range = request_.range();
+  KeyRange rest = range;
+  if (resumed_) rest = {range.begin, from_, KeyRange::Kind::kHalfOpen};
+  for (auto c = store_.index().LastOf(rest); c.valid() && range.Contains(c.key()); c.Prev()) {
+    if (work->spent()) {
+      resumed_ = true;
+      from_ = std::string(c.key());
+      from_.push_back('\0');  // the first key behind it
+      return false;
+    }
+    work->SpendLook();
+    const std::optional<Location> location = store_.Visible(c.entry(), at_);
+    if (location.has_value() && !visit(*location)) return true;
+  }
+  return true;
+}
+
+void RangeRun::Emit(absl::string_view record, Work* work, Reply* reply) const {
+  BytesBuilder* const out = reply->out();
+  if (!request_.keys_only) {
+    AppendLen(out, 2, record);
+  } else {
+    const absl::string_view head = WithoutValueAndLease(record);
+    // Sorting by value has read the whole record: then etcd leaves the lease in.
+    const bool lease = request_.sort_target == RangeRequest::kValue;
+    const size_t begin = BeginMessage(out, 2);
+    out->Append(head);
+    if (lease) AppendInt64(out, 6, Decode(record).lease.value());
+    EndMessage(out, begin);
+  }
+  work->SpendBytes(record.size());
+  reply->Roll();
+}
+
+// Keys in order, ascending or descending, without filters.
+bool RangeRun::EmitInOrder(Work* work, Reply* reply) {
+  const auto add = [&](Location location) {
+    Emit(store_.log().Get(location).bytes, work, reply);
+    return ++emitted_ < limit_;
+  };
+  return request_.sort_order == RangeRequest::kDescend ? Descend(work, add) : Ascend(work, add);
+}
+
+bool RangeRun::Passes(const KeyValue& kv) const {
+  const RangeRequest& r = request_;
+  const Revision none;
+  if (r.max_mod_revision != none && kv.mod_revision > r.max_mod_revision) return false;
+  if (r.min_mod_revision != none && kv.mod_revision < r.min_mod_revision) return false;
+  if (r.max_create_revision != none && kv.create_revision > r.max_create_revision) return false;
+  return r.min_create_revision == none || kv.create_revision >= r.min_create_revision;
+}
+
+uint64_t RangeRun::RankOf(const KeyValue& kv) const {
+  switch (request_.sort_target) {
+    case RangeRequest::kVersion:
+      return RankOfNumber(kv.version);
+    case RangeRequest::kCreate:
+      return RankOfNumber(kv.create_revision.value());
+    case RangeRequest::kMod:
+      return RankOfNumber(kv.mod_revision.value());
+    case RangeRequest::kValue: {
+      char first[8] = {};
+      std::copy_n(kv.value.data(), std::min<size_t>(kv.value.size(), 8), first);
+      return LoadBe64(first);
+    }
+    default:
+      return 0;
+  }
+}
+
+bool RangeRun::Before(const Found& a, const Found& b) const {
+  if (a.rank != b.rank) return a.rank < b.rank;
+  return request_.sort_target == RangeRequest::kValue &&
+         Decode(a.record).value < Decode(b.record).value;
+}
+
+// The general case: gather and filter; then sort and cut.
+bool RangeRun::Gather(Work* work) {
+  // As in etcd, the limit cuts by key before an unordered sort by another target, so
+  // that a page of a large range stays cheap.
+  const bool cut_early =
+      request_.sort_order == RangeRequest::kNone && !request_.has_revision_filter();
+  const uint64_t gather = cut_early && limit_ != kNoLimit ? limit_ + 1 : kNoLimit;
+  if (!resumed_) found_.reserve(std::min(count_.count(), gather));
+  return Ascend(work, [&](Location location) {
+    const absl::string_view record = store_.log().Get(location).bytes;
+    const KeyValue kv = Decode(record);
+    if (Passes(kv)) found_.push_back({record, RankOf(kv)});
+    return ++seen_ < gather;
+  });
+}
+
+// Equal ones stay in the order of their keys, ascending or descending.
+bool RangeRun::SortRuns(Work* work) {
+  const bool descending = request_.sort_order == RangeRequest::kDescend;
+  const auto before = [this, descending](const Found& a, const Found& b) {
+    return descending ? Before(b, a) : Before(a, b);
+  };
+  for (; runs_sorted_ < found_.size(); runs_sorted_ += kRun) {
+    if (work->spent()) return false;
+    work->Spend(kRun * 2 / MergesPerUnit(request_));
+    const auto begin = found_.begin() + static_cast<ptrdiff_t>(runs_sorted_);
+    const size_t size = std::min(kRun, found_.size() - runs_sorted_);
+    std::stable_sort(begin, begin + static_cast<ptrdiff_t>(size), before);
+  }
+  return true;
+}
+
+bool RangeRun::Sort(Work* work) {
+  if (width_ == 0) {
+    if (!SortRuns(work)) return false;
+    width_ = kRun;
+    merged_.reserve(found_.size());
+  }
+  const bool descending = request_.sort_order == RangeRequest::kDescend;
+  const size_t size = found_.size();
+  const size_t merges_per_unit = MergesPerUnit(request_);
+  for (; width_ < size; width_ *= 2) {
+    while (pair_ < size) {
+      const size_t middle = std::min(pair_ + width_, size);
+      const size_t end = std::min(middle + width_, size);
+      if (left_ == 0 && right_ == 0) {
+        left_ = pair_;
+        right_ = middle;
+      }
+      while (left_ < middle || right_ < end) {
+        if (merged_.size() % merges_per_unit == 0) {
+          if (work->spent()) return false;
+          work->Spend(1);
+        }
+        const bool second = left_ == middle ||
+                            (right_ < end && (descending ? Before(found_[left_], found_[right_])
+                                                         : Before(found_[right_], found_[left_])));
+        merged_.push_back(found_[second ? right_++ : left_++]);
+      }
+      pair_ = end;
+      left_ = right_ = 0;
+    }
+    found_.swap(merged_);
+    merged_.clear();
+    pair_ = 0;
+  }
+  return true;
+}
+
+bool RangeRun::EmitSorted(Work* work, Reply* reply) {
+  const uint64_t end = std::min<uint64_t>(found_.size(), limit_);
+  const bool backwards = !Sorts(request_) && request_.sort_order == RangeRequest::kDescend;
+  for (; emitted_ < end; ++emitted_) {
+    if (work->spent()) return false;
+    work->SpendLook();
+    Emit(found_[backwards ? found_.size() - 1 - emitted_ : emitted_].record, work, reply);
+  }
+  return true;
+}
+
+absl::Status Range(const Store& store, Revision view, const RangeRequest& request,
+                   const Identity& identity, BytesBuilder* out) {
+  RETURN_IF_ERROR(CheckRevision(request, view, store.compact_revision()));
+  Work work = Work::Unlimited();
+  Reply reply;
+  RangeRun run(store, view, request, identity);
+  CHECK(run.Step(&work, &reply));
+  Bytes bytes;
+  CHECK(reply.Finish(&work, &bytes));
+  out->Append(bytes);
   return absl::OkStatus();
 }
 

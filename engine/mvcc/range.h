@@ -2,11 +2,19 @@
 #ifndef QUORATE_ENGINE_MVCC_RANGE_H_
 #define QUORATE_ENGINE_MVCC_RANGE_H_
 
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
 #include "absl/status/status.h"
 #include "base/bytes.h"
 #include "base/strong_int.h"
+#include "engine/mvcc/key_value.h"
+#include "engine/mvcc/reply.h"
 #include "engine/mvcc/requests.h"
 #include "engine/mvcc/store.h"
+#include "engine/mvcc/work.h"
 
 namespace quorate::mvcc {
 
@@ -21,9 +29,104 @@ struct Identity {
 // Appends field 1 of every response: a present header, zeros left out.
 void AppendHeader(const Identity& identity, Revision revision, BytesBuilder* out);
 
-// Appends the RangeResponse to a valid request. `view` is the revision that stands for
-// the present (the store's, or a transaction's own). OutOfRange if the revision asked
-// for is compacted or in the future; then *out is unchanged.
+// Whether the revision that a range asks for can be had where `view` stands for the
+// present: OutOfRange if it is compacted or in the future.
+absl::Status CheckRevision(const RangeRequest& request, Revision view, Revision compacted);
+
+// How many keys of a range live at `at`, which is at most the store's revision, or one
+// more inside a transaction. O(log n) at the newest revision; further back it costs the
+// smaller of the keys in the range and the changes since.
+//
+// This and RangeRun below work in pieces. Between them the store may grow, but nothing
+// that `at` sees may be pruned or moved.
+class CountRun {
+ public:
+  // All borrowed.
+  CountRun(const Store& store, const KeyRange& range, Revision at);
+  // True once count() is it.
+  bool Step(Work* work);
+  uint64_t count() const { return count_; }
+
+ private:
+  enum class Way { kKnown, kChanges, kKeys };
+
+  bool StepChanges(Work* work);
+  bool StepKeys(Work* work);
+
+  const Store& store_;
+  const KeyRange range_;
+  const Revision at_;
+  Way way_ = Way::kKnown;
+  uint64_t count_ = 0;
+  // The changes since `at_`, as they were at the beginning.
+  LogCursor cursor_;
+  LogCursor end_;
+  uint64_t changes_left_ = 0;
+  std::string from_;  // the next key
+};
+
+// One RangeRequest at the revision that it asks for, or at `view`.
+class RangeRun {
+ public:
+  // `store` and what the request points at are borrowed; its revision was checked.
+  RangeRun(const Store& store, Revision view, const RangeRequest& request,
+           const Identity& identity);
+  // Appends the RangeResponse to *reply, from piece to piece; true once it is complete.
+  bool Step(Work* work, Reply* reply);
+
+ private:
+  enum class Phase { kCount, kInOrder, kGather, kSort, kSorted, kDone };
+
+  // A record that passed the filters. Records do not move, so views of them stay good.
+  struct Found {
+    absl::string_view record;
+    // What is sorted by; of a value its first bytes.
+    uint64_t rank = 0;
+  };
+
+  Phase First(Reply* reply);
+  template <typename Visit>
+  bool Ascend(Work* work, Visit&& visit);
+  template <typename Visit>
+  bool Descend(Work* work, Visit&& visit);
+  bool EmitInOrder(Work* work, Reply* reply);
+  bool Gather(Work* work);
+  bool Sort(Work* work);
+  bool SortRuns(Work* work);
+  bool EmitSorted(Work* work, Reply* reply);
+  void Emit(absl::string_view record, Work* work, Reply* reply) const;
+  void Finish(Reply* reply) const;
+  bool Passes(const KeyValue& kv) const;
+  uint64_t RankOf(const KeyValue& kv) const;
+  bool Before(const Found& a, const Found& b) const;
+
+  const Store& store_;
+  const Revision view_;
+  const RangeRequest& request_;
+  const Identity identity_;
+  const Revision at_;
+  const uint64_t limit_;
+  Phase phase_ = Phase::kCount;
+  CountRun count_;
+  bool more_ = false;
+  bool resumed_ = false;
+  std::string from_;  // where to go on, once resumed_
+  uint64_t emitted_ = 0;
+
+  // Gathering and sorting: sorted runs of `width_` are merged in pairs, from found_ into
+  // merged_, until one is left.
+  uint64_t seen_ = 0;
+  std::vector<Found> found_;
+  std::vector<Found> merged_;
+  size_t runs_sorted_ = 0;
+  size_t width_ = 0;
+  size_t pair_ = 0;  // where the pair begins
+  size_t left_ = 0;
+  size_t right_ = 0;
+};
+
+// All at once. OutOfRange if the revision is compacted or in the future; then *out is
+// unchanged.
 absl::Status Range(const Store& store, Revision view, const RangeRequest& request,
                    const Identity& identity, BytesBuilder* out);
 

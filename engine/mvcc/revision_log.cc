@@ -104,10 +104,7 @@ LogCursor RevisionLog::Normalized(LogCursor cursor) const {
 LogCursor RevisionLog::Seek(Revision main) const {
   const auto it = std::lower_bound(segments_.begin(), segments_.end(), main,
                                    [](const Segment& s, Revision m) { return s.last < m; });
-  if (it == segments_.end()) {
-    if (segments_.empty()) return {0, 0};
-    return {static_cast<uint32_t>(segments_.size() - 1), segments_.back().used};
-  }
+  if (it == segments_.end()) return End();
   LogCursor cursor{static_cast<uint32_t>(it - segments_.begin()), 0};
   while (Valid(&cursor) && Get(cursor.location()).revision.main < main) Next(&cursor);
   return cursor;
@@ -178,12 +175,28 @@ void RevisionLog::Swap(RevisionLog* other) {
 
 std::vector<engine::LogSegment> RevisionLog::Share() const {
   std::vector<engine::LogSegment> shared;
-  for (const Segment& segment : segments_) {
+  uint32_t next = 0;
+  Work work = Work::Unlimited();
+  CHECK(ShareSome(&next, &work, &shared));
+  return shared;
+}
+
+bool RevisionLog::ShareSome(uint32_t* next, Work* work,
+                            std::vector<engine::LogSegment>* shared) const {
+  if (*next == 0) shared->reserve(segments_.size());
+  for (; *next < segments_.size(); ++*next) {
+    if (work->spent()) return false;
+    work->SpendLook();
+    const Segment& segment = segments_[*next];
     if (segment.used == 0) continue;
-    shared.push_back(
+    // What was dropped since it was last shared is sorted.
+    if (segment.dropped_shared.size() != segment.dropped.size() * 4) {
+      work->Spend(segment.dropped.size() / 4);
+    }
+    shared->push_back(
         {segment.id, segment.first, segment.buffer.Slice(0, segment.used), ShareDropped(segment)});
   }
-  return shared;
+  return true;
 }
 
 Bytes RevisionLog::ShareDropped(const Segment& segment) {

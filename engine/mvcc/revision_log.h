@@ -24,6 +24,7 @@
 #include "base/strong_int.h"
 #include "engine/image/image.h"
 #include "engine/mvcc/revision.h"
+#include "engine/mvcc/work.h"
 
 namespace quorate::mvcc {
 
@@ -84,6 +85,11 @@ class RevisionLog {
   // The first record whose main revision is at least `main`.
   LogCursor Seek(Revision main) const;
   LogCursor Begin() const { return {0, 0}; }
+  // Where the next record goes, or before it.
+  LogCursor End() const {
+    if (segments_.empty()) return {0, 0};
+    return {static_cast<uint32_t>(segments_.size() - 1), segments_.back().used};
+  }
   // Whether a record stands there; steps from the end of one segment into the next.
   bool Valid(LogCursor* cursor) const {
     *cursor = Normalized(*cursor);
@@ -114,6 +120,9 @@ class RevisionLog {
   // later goes behind the bytes that a LogSegment shows, and a rewrite makes a new one
   // under a new id.
   std::vector<engine::LogSegment> Share() const;
+  // The same in pieces, between which nothing changes: goes on with segment *next, which is
+  // 0 at first, and adds to *shared. True once it is done.
+  bool ShareSome(uint32_t* next, Work* work, std::vector<engine::LogSegment>* shared) const;
   // Appends a segment that Share() of some log gave; it is closed at once. The log keeps
   // its id unless that is 0. Refuses one whose records are malformed or do not follow those
   // that are here.

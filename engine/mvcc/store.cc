@@ -7,33 +7,6 @@
 
 namespace quorate::mvcc {
 
-uint64_t Store::CountByIndex(const KeyRange& range, Revision at) const {
-  uint64_t count = 0;
-  for (auto c = index_.LowerBound(range.begin); c.valid() && range.EndsAfter(c.key()); c.Next()) {
-    if (Visible(c.entry(), at).has_value()) ++count;
-  }
-  return count;
-}
-
-uint64_t Store::CountAt(const KeyRange& range, Revision at) const {
-  if (range.single()) return Visible(range.begin, at).has_value() ? 1 : 0;
-  uint64_t count = index_.CountLive(range);
-  if (at >= newest_) return count;
-  // Undo the births and deaths since then, unless there are more of them than keys.
-  uint64_t steps = count + 64;
-  for (LogCursor c = log_.Seek(at + 1); log_.Valid(&c); log_.Next(&c)) {
-    if (steps-- == 0) return CountByIndex(range, at);
-    const Record record = log_.Get(c.location());
-    if (!range.Contains(DecodeKey(record.bytes))) continue;
-    if (record.tombstone) {
-      ++count;
-    } else if (Decode(record.bytes).version == 1) {
-      --count;
-    }
-  }
-  return count;
-}
-
 void Store::Swap(Store* other) {
   log_.Swap(&other->log_);
   index_.Swap(&other->index_);
@@ -98,15 +71,28 @@ void WriteTxn::Delete(absl::string_view key) {
   ++changes_;
 }
 
-uint64_t WriteTxn::DeleteRange(const KeyRange& range) {
-  uint64_t deleted = 0;
+bool WriteTxn::DeleteSome(const KeyRange& range, Work* work, std::string* from, uint64_t* deleted) {
   // A delete changes words of the index, never its structure: the cursor stays valid.
-  for (auto c = store_->index_.LowerBound(range.begin); c.valid() && range.EndsAfter(c.key());
-       c.Next()) {
+  auto c = store_->index_.LowerBound(from->empty() ? range.begin : *from);
+  for (; c.valid() && range.EndsAfter(c.key()); c.Next()) {
+    if (work->spent()) {
+      *from = std::string(c.key());
+      return false;
+    }
+    work->SpendLook();
     if (!c.entry().live()) continue;
+    work->SpendChange(c.key().size());
     Delete(c.key());
-    ++deleted;
+    ++*deleted;
   }
+  return true;
+}
+
+uint64_t WriteTxn::DeleteRange(const KeyRange& range) {
+  Work work = Work::Unlimited();
+  std::string from;
+  uint64_t deleted = 0;
+  CHECK(DeleteSome(range, &work, &from, &deleted));
   return deleted;
 }
 

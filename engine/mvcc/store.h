@@ -17,6 +17,7 @@
 #include <deque>
 #include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -26,6 +27,7 @@
 #include "engine/mvcc/key_range.h"
 #include "engine/mvcc/revision.h"
 #include "engine/mvcc/revision_log.h"
+#include "engine/mvcc/work.h"
 
 namespace quorate::mvcc {
 
@@ -75,10 +77,8 @@ class Store {
     return Visible(index_.Find(key), at);
   }
 
-  // Keys of a range that live at `at`, which is at most `revision()`, or one more inside
-  // a transaction. O(log n) at the newest revision; further back it costs the smaller
-  // of the keys in the range and the changes since.
-  uint64_t CountAt(const KeyRange& range, Revision at) const;
+  // Of the newest record; above revision() while a transaction is open.
+  Revision newest() const { return newest_; }
 
   // Whether the compact revision keeps this record; false also for one that cleaning has
   // yet to remove. What is kept follows from the applied entries alone.
@@ -88,8 +88,6 @@ class Store {
   friend class WriteTxn;
   friend class StoreLoader;
   friend class Compactor;
-
-  uint64_t CountByIndex(const KeyRange& range, Revision at) const;
 
   RevisionLog log_;
   KeyIndex index_;
@@ -120,11 +118,16 @@ class WriteTxn {
   void Put(absl::string_view key, absl::string_view value, LeaseId lease);
   // Deletes every live key of a range, in ascending order; returns how many.
   uint64_t DeleteRange(const KeyRange& range);
+  // The same in pieces: goes on at *from, which is empty at first and then the first key
+  // that was not looked at; adds to *deleted. True once the range is done.
+  bool DeleteSome(const KeyRange& range, Work* work, std::string* from, uint64_t* deleted);
+  // Deletes a key that lives.
+  void Delete(absl::string_view key);
   void Commit();
+  // The store is about to be given up: it is left with half of the changes.
+  void Abandon() { changes_ = 0; }
 
  private:
-  void Delete(absl::string_view key);
-
   Store* store_;
   Revision begin_;
   int64_t changes_ = 0;

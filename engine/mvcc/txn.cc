@@ -1,6 +1,6 @@
 #include "engine/mvcc/txn.h"
 
-#include <cstring>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -68,53 +68,10 @@ bool Holds(const Compare& compare, const KeyValue& kv) {
   }
 }
 
-bool Holds(const Compare& compare, const Store& store) {
-  const KeyRange range = compare.range();
-  const Revision at = store.revision();
-  bool any = false;
-  for (auto c = store.index().LowerBound(range.begin); c.valid() && range.EndsAfter(c.key());
-       c.Next()) {
-    const std::optional<Location> location = store.Visible(c.entry(), at);
-    if (!location.has_value()) continue;
-    any = true;
-    if (!Holds(compare, Decode(store.log().Get(*location).bytes))) return false;
-  }
-  if (any) return true;
-  // Where there is no key, its numbers are zero; but it has no value to compare.
-  return compare.target != Compare::kValue && Holds(compare, KeyValue{});
-}
-
-// ---- the path: which list of each transaction is performed ----
-
-// One decision per transaction that is performed, in the order of execution.
-using TxnPath = std::vector<bool>;
+// ---- parts of a transaction ----
 
 const std::vector<RequestOp>& Chosen(const TxnRequest& txn, bool succeeded) {
   return succeeded ? txn.success : txn.failure;
-}
-
-void Decide(const TxnRequest& txn, const Store& store, TxnPath* path) {
-  bool succeeded = true;
-  for (const Compare& compare : txn.compare) {
-    if (!Holds(compare, store)) {
-      succeeded = false;
-      break;
-    }
-  }
-  path->push_back(succeeded);
-  for (const RequestOp& op : Chosen(txn, succeeded)) {
-    const auto* nested = std::get_if<std::unique_ptr<TxnRequest>>(&op);
-    if (nested != nullptr) Decide(**nested, store, path);
-  }
-}
-
-// ---- checks before anything is performed ----
-
-absl::Status CheckRange(const RangeRequest& range, const Store& store) {
-  if (range.revision == Revision(0)) return absl::OkStatus();
-  if (range.revision > store.revision()) return FutureRevisionError();
-  if (range.revision < store.compact_revision()) return CompactedError();
-  return absl::OkStatus();
 }
 
 absl::Status CheckPut(const PutRequest& put, const Store& store) {
@@ -124,21 +81,6 @@ absl::Status CheckPut(const PutRequest& put, const Store& store) {
   }
   return absl::OkStatus();
 }
-
-absl::Status Check(const TxnRequest& txn, const Store& store, const TxnPath& path, size_t* step) {
-  for (const RequestOp& op : Chosen(txn, path[(*step)++])) {
-    if (const auto* range = std::get_if<RangeRequest>(&op)) {
-      RETURN_IF_ERROR(CheckRange(*range, store));
-    } else if (const auto* put = std::get_if<PutRequest>(&op)) {
-      RETURN_IF_ERROR(CheckPut(*put, store));
-    } else if (const auto* nested = std::get_if<std::unique_ptr<TxnRequest>>(&op)) {
-      RETURN_IF_ERROR(Check(**nested, store, path, step));
-    }
-  }
-  return absl::OkStatus();
-}
-
-// ---- performing ----
 
 // Performs one put whose checks have passed. A key that vanished under an earlier
 // operation of the same transaction counts as new.
@@ -161,88 +103,6 @@ void Put(WriteTxn* txn, const PutRequest& put, const Identity& identity, BytesBu
   if (put.prev_kv && previous.has_value()) AppendLen(out, 2, store.log().Get(*previous).bytes);
 }
 
-void Delete(WriteTxn* txn, const DeleteRangeRequest& request, const Identity& identity,
-            BytesBuilder* out) {
-  const Store& store = txn->store();
-  const KeyRange range = request.range();
-  if (out == nullptr) {
-    txn->DeleteRange(range);
-    return;
-  }
-  const uint64_t doomed = store.index().CountLive(range);
-  const bool changes = doomed > 0 || txn->changes() > 0;
-  AppendHeader(identity, changes ? store.revision() + 1 : store.revision(), out);
-  AppendUint64(out, 2, doomed);
-  if (request.prev_kv) {
-    for (auto c = store.index().LowerBound(range.begin); c.valid() && range.EndsAfter(c.key());
-         c.Next()) {
-      const std::optional<Location> location = store.Visible(c.entry(), txn->view());
-      if (location.has_value()) AppendLen(out, 3, store.log().Get(*location).bytes);
-    }
-  }
-  CHECK_EQ(txn->DeleteRange(range), doomed);
-}
-
-void Execute(WriteTxn* txn, const TxnRequest& request, const TxnPath& path, size_t* step,
-             BytesBuilder* out);
-
-void ExecuteOp(WriteTxn* txn, const RequestOp& op, const TxnPath& path, size_t* step,
-               BytesBuilder* out) {
-  const Identity nobody;
-  // Each answer is ResponseOp{response_...}, field 3 of the TxnResponse.
-  size_t response_op = 0;
-  size_t response = 0;
-  const auto begin = [&](ResponseField field) {
-    if (out == nullptr) return;
-    response_op = BeginMessage(out, 3);
-    response = BeginMessage(out, field);
-  };
-  if (const auto* range = std::get_if<RangeRequest>(&op)) {
-    if (out == nullptr) return;
-    begin(kRange);
-    const absl::Status status = Range(txn->store(), txn->view(), *range, nobody, out);
-    CHECK_MSG(status.ok(), "a checked range failed inside its transaction");
-  } else if (const auto* put = std::get_if<PutRequest>(&op)) {
-    begin(kPut);
-    Put(txn, *put, nobody, out);
-  } else if (const auto* del = std::get_if<DeleteRangeRequest>(&op)) {
-    begin(kDelete);
-    Delete(txn, *del, nobody, out);
-  } else if (const auto* nested = std::get_if<std::unique_ptr<TxnRequest>>(&op)) {
-    begin(kTxn);
-    if (out != nullptr) AppendHeader(nobody, Revision(0), out);
-    Execute(txn, **nested, path, step, out);
-  } else {
-    if (out != nullptr) AppendLen(out, 3, absl::string_view());
-    return;
-  }
-  if (out == nullptr) return;
-  EndMessage(out, response);
-  EndMessage(out, response_op);
-}
-
-void Execute(WriteTxn* txn, const TxnRequest& request, const TxnPath& path, size_t* step,
-             BytesBuilder* out) {
-  const bool succeeded = path[(*step)++];
-  if (out != nullptr) AppendBool(out, 2, succeeded);
-  for (const RequestOp& op : Chosen(request, succeeded)) ExecuteOp(txn, op, path, step, out);
-}
-
-// Writes `revision` into a header that was appended at [begin, end) with another one.
-void CorrectHeader(const Identity& identity, Revision revision, size_t begin, size_t end,
-                   BytesBuilder* out) {
-  BytesBuilder header(64);
-  AppendHeader(identity, revision, &header);
-  const size_t size = end - begin;
-  if (header.size() > size) {  // the revision's varint grew
-    const size_t rest = out->size() - end;
-    out->Grow(header.size() - size);
-    std::memmove(out->data() + begin + header.size(), out->data() + end, rest);
-  }
-  CHECK(header.size() >= size);
-  std::memcpy(out->data() + begin, header.data(), header.size());
-}
-
 }  // namespace
 
 absl::Status ApplyPut(Store* store, const PutRequest& request, const Identity& identity,
@@ -254,30 +114,281 @@ absl::Status ApplyPut(Store* store, const PutRequest& request, const Identity& i
   return absl::OkStatus();
 }
 
+// ---- deletes ----
+
+bool DeleteRun::Step(WriteTxn* txn, const Identity& identity, Work* work, Reply* reply) {
+  if (phase_ == Phase::kCount) {
+    doomed_ = txn->store().index().CountLive(range_);
+    phase_ = Phase::kDelete;
+    if (reply != nullptr) {
+      const bool changes = doomed_ > 0 || txn->changes() > 0;
+      const Revision after = changes && txn->changes() == 0 ? txn->view() + 1 : txn->view();
+      AppendHeader(identity, after, reply->out());
+      AppendUint64(reply->out(), 2, doomed_);
+      if (request_.prev_kv) phase_ = Phase::kPrevious;
+    }
+  }
+  if (phase_ == Phase::kPrevious) {
+    if (!AppendPrevious(*txn, work, reply)) return false;
+    from_.clear();
+    phase_ = Phase::kDelete;
+  }
+  if (!txn->DeleteSome(range_, work, &from_, &deleted_)) return false;
+  CHECK_EQ(deleted_, doomed_);
+  return true;
+}
+
+bool DeleteRun::AppendPrevious(const WriteTxn& txn, Work* work, Reply* reply) {
+  const Store& store = txn.store();
+  auto c = store.index().LowerBound(from_.empty() ? range_.begin : absl::string_view(from_));
+  for (; c.valid() && range_.EndsAfter(c.key()); c.Next()) {
+    if (work->spent()) {
+      from_ = std::string(c.key());
+      return false;
+    }
+    work->SpendLook();
+    const std::optional<Location> location = store.Visible(c.entry(), txn.view());
+    if (!location.has_value()) continue;
+    const absl::string_view record = store.log().Get(*location).bytes;
+    AppendLen(reply->out(), 3, record);
+    work->SpendBytes(record.size());
+    reply->Roll();
+  }
+  return true;
+}
+
 absl::Status ApplyDeleteRange(Store* store, const DeleteRangeRequest& request,
                               const Identity& identity, BytesBuilder* out) {
+  Work work = Work::Unlimited();
+  Reply reply;
   WriteTxn txn(store);
-  Delete(&txn, request, identity, out);
+  CHECK(DeleteRun(request).Step(&txn, identity, &work, out == nullptr ? nullptr : &reply));
   txn.Commit();
+  Bytes body;
+  CHECK(reply.Finish(&work, &body));
+  if (out != nullptr) out->Append(body);
   return absl::OkStatus();
+}
+
+// ---- transactions ----
+
+TxnRun::TxnRun(Store* store, const TxnRequest& request, const Identity& identity, bool respond)
+    : store_(store),
+      request_(request),
+      identity_(identity),
+      respond_(respond),
+      compacted_(store->compact_revision()),
+      txn_(store),
+      reply_(respond ? 256 : 16) {
+  levels_.push_back({&request, 0, 0, std::nullopt});
+}
+
+bool TxnRun::Step(Work* work) {
+  if (phase_ == Phase::kDecide) {
+    if (!Decide(work)) return false;
+    phase_ = Phase::kCheck;
+  }
+  if (phase_ == Phase::kCheck) {
+    if (!CheckAll(work)) return false;
+    phase_ = status_.ok() ? Phase::kPerform : Phase::kOver;
+    next_ = 0;
+    if (phase_ == Phase::kPerform && respond_) {
+      // The header comes first but tells what is known last.
+      AppendHeader(identity_, txn_.view(), reply_.out());
+      header_size_ = reply_.out()->size();
+    }
+  }
+  if (phase_ == Phase::kPerform) {
+    if (!Perform(work)) return false;
+    if (respond_) FinishHeader();
+    txn_.Commit();
+    phase_ = respond_ ? Phase::kJoin : Phase::kOver;
+  }
+  if (phase_ == Phase::kJoin) {
+    if (!reply_.Finish(work, &body_)) return false;
+    phase_ = Phase::kOver;
+  }
+  return true;
+}
+
+void TxnRun::FinishHeader() {
+  if (txn_.changes() == 0) return;
+  BytesBuilder header(64);
+  AppendHeader(identity_, txn_.view(), &header);
+  reply_.Replace(Reply::Mark(), header_size_, header.view());
+}
+
+// Which list of each transaction is performed.
+bool TxnRun::Decide(Work* work) {
+  while (!levels_.empty()) {
+    if (!levels_.back().succeeded.has_value() && !DecideLevel(work)) return false;
+    Level& level = levels_.back();
+    const std::vector<RequestOp>& ops = Chosen(*level.txn, *level.succeeded);
+    const TxnRequest* nested = nullptr;
+    while (nested == nullptr && level.op < ops.size()) {
+      if (work->spent()) return false;
+      work->SpendLook();
+      const RequestOp& op = ops[level.op++];
+      if (const auto* txn = std::get_if<std::unique_ptr<TxnRequest>>(&op)) {
+        nested = txn->get();
+      } else {
+        actions_.push_back({Action::Kind::kOp, false, &op});
+      }
+    }
+    if (nested != nullptr) {
+      levels_.push_back({nested, 0, 0, std::nullopt});
+    } else {
+      actions_.push_back({Action::Kind::kEnd, false, nullptr});
+      levels_.pop_back();
+    }
+  }
+  return true;
+}
+
+bool TxnRun::DecideLevel(Work* work) {
+  Level& level = levels_.back();
+  bool succeeded = true;
+  for (; succeeded && level.compare < level.txn->compare.size(); ++level.compare) {
+    if (!Evaluate(level.txn->compare[level.compare], work, &succeeded)) return false;
+    compare_from_.reset();
+    compare_any_ = false;
+  }
+  level.succeeded = succeeded;
+  actions_.push_back({Action::Kind::kBegin, succeeded, nullptr});
+  return true;
+}
+
+// False if the work was spent before *holds is known.
+bool TxnRun::Evaluate(const Compare& compare, Work* work, bool* holds) {
+  const Store& store = *store_;
+  const KeyRange range = compare.range();
+  const Revision at = txn_.view();
+  auto c = store.index().LowerBound(compare_from_.has_value() ? *compare_from_ : range.begin);
+  for (; c.valid() && range.EndsAfter(c.key()); c.Next()) {
+    if (work->spent()) {
+      compare_from_ = std::string(c.key());
+      return false;
+    }
+    work->SpendLook();
+    const std::optional<Location> location = store.Visible(c.entry(), at);
+    if (!location.has_value()) continue;
+    compare_any_ = true;
+    *holds = Holds(compare, Decode(store.log().Get(*location).bytes));
+    if (!*holds) return true;
+  }
+  // Where there is no key, its numbers are zero; but it has no value to compare.
+  if (!compare_any_) *holds = compare.target != Compare::kValue && Holds(compare, KeyValue{});
+  return true;
+}
+
+bool TxnRun::CheckAll(Work* work) {
+  for (; next_ < actions_.size() && status_.ok(); ++next_) {
+    if (actions_[next_].kind != Action::Kind::kOp) continue;
+    if (work->spent()) return false;
+    work->SpendFind();
+    status_ = CheckOp(*actions_[next_].op);
+  }
+  return true;
+}
+
+absl::Status TxnRun::CheckOp(const RequestOp& op) const {
+  if (const auto* range = std::get_if<RangeRequest>(&op)) {
+    // Only one that was asked for can be wrong; a negative one is, unlike outside.
+    if (range->revision == Revision(0)) return absl::OkStatus();
+    if (range->revision > txn_.view()) return FutureRevisionError();
+    return range->revision < compacted_ ? CompactedError() : absl::OkStatus();
+  }
+  const auto* put = std::get_if<PutRequest>(&op);
+  return put == nullptr ? absl::OkStatus() : CheckPut(*put, *store_);
+}
+
+// Each answer is ResponseOp{response_...}, field 3 of the TxnResponse.
+void TxnRun::BeginResponse(uint32_t field) {
+  if (!respond_) return;
+  Open open;
+  open.response_op = reply_.Begin(3);
+  open.response = reply_.Begin(field);
+  open_.push_back(open);
+}
+
+void TxnRun::EndResponse() {
+  if (!respond_) return;
+  reply_.End(open_.back().response);
+  reply_.End(open_.back().response_op);
+  open_.pop_back();
+}
+
+bool TxnRun::Perform(Work* work) {
+  for (; next_ < actions_.size(); ++next_) {
+    const Action& action = actions_[next_];
+    const bool outermost = next_ == 0 || next_ + 1 == actions_.size();
+    if (work->spent()) return false;
+    switch (action.kind) {
+      case Action::Kind::kBegin:
+        if (!outermost) {
+          BeginResponse(kTxn);
+          if (respond_) AppendHeader(Identity(), Revision(0), reply_.out());
+        }
+        if (respond_) AppendBool(reply_.out(), 2, action.succeeded);
+        break;
+      case Action::Kind::kEnd:
+        if (!outermost) EndResponse();
+        break;
+      case Action::Kind::kOp:
+        if (!PerformOp(*action.op, work)) return false;
+        break;
+    }
+    work->SpendLook();
+    if (respond_) reply_.Roll();
+  }
+  return true;
+}
+
+// False if the work was spent before it is done; then it goes on where it stopped.
+bool TxnRun::PerformOp(const RequestOp& op, Work* work) {
+  if (const auto* range = std::get_if<RangeRequest>(&op)) return PerformRange(*range, work);
+  if (const auto* del = std::get_if<DeleteRangeRequest>(&op)) return PerformDelete(*del, work);
+  if (const auto* put = std::get_if<PutRequest>(&op)) {
+    work->SpendChange(put->key.size() + put->value.size());
+    BeginResponse(kPut);
+    Put(&txn_, *put, Identity(), respond_ ? reply_.out() : nullptr);
+    EndResponse();
+  } else if (respond_) {
+    AppendLen(reply_.out(), 3, absl::string_view());
+  }
+  return true;
+}
+
+bool TxnRun::PerformRange(const RangeRequest& range, Work* work) {
+  if (!respond_) return true;
+  if (!range_.has_value()) {
+    BeginResponse(kRange);
+    range_.emplace(*store_, txn_.view(), range, Identity());
+  }
+  if (!range_->Step(work, &reply_)) return false;
+  EndResponse();
+  range_.reset();
+  return true;
+}
+
+bool TxnRun::PerformDelete(const DeleteRangeRequest& del, Work* work) {
+  if (!delete_.has_value()) {
+    BeginResponse(kDelete);
+    delete_.emplace(del);
+  }
+  if (!delete_->Step(&txn_, Identity(), work, respond_ ? &reply_ : nullptr)) return false;
+  EndResponse();
+  delete_.reset();
+  return true;
 }
 
 absl::Status ApplyTxn(Store* store, const TxnRequest& request, const Identity& identity,
                       BytesBuilder* out) {
-  TxnPath path;
-  Decide(request, *store, &path);
-  size_t step = 0;
-  RETURN_IF_ERROR(Check(request, *store, path, &step));
-  step = 0;
-  WriteTxn txn(store);
-  // The header comes first but tells what is known last.
-  const size_t begin = out == nullptr ? 0 : out->size();
-  if (out != nullptr) AppendHeader(identity, txn.view(), out);
-  const size_t end = out == nullptr ? 0 : out->size();
-  Execute(&txn, request, path, &step, out);
-  if (out != nullptr && txn.changes() > 0) CorrectHeader(identity, txn.view(), begin, end, out);
-  txn.Commit();
-  return absl::OkStatus();
+  Work work = Work::Unlimited();
+  TxnRun run(store, request, identity, out != nullptr);
+  CHECK(run.Step(&work));
+  if (run.status().ok() && out != nullptr) out->Append(run.TakeBody());
+  return run.status();
 }
 
 }  // namespace quorate::mvcc

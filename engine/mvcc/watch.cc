@@ -158,6 +158,7 @@ std::shared_ptr<WatchHub::Group> WatchHub::GroupFor(const WatchCreateRequest& re
     group = std::make_shared<Group>();
     group->key = std::move(key);
     group->number = ++last_group_;
+    if (!range.single()) ranges_.Insert(group->range(), group->number, group);
   }
   return group;
 }
@@ -189,8 +190,9 @@ void WatchHub::Remove(Watcher* watcher) {
   if (watcher->notify && --stream->notified == 0) SetNextNote(stream, Instant());
   --watchers_;
   if (--group->watchers == 0) {
-    Groups& groups = group->range().single() ? single_groups_ : range_groups_;
-    groups.erase(GroupKey(group->key));
+    const bool single = group->range().single();
+    if (!single) ranges_.Erase(group->range(), group->number);
+    (single ? single_groups_ : range_groups_).erase(GroupKey(group->key));
   }
   stream->watchers.erase(int64_t{watcher->id});
 }

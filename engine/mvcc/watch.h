@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,11 +29,14 @@
 #include "base/limits.h"
 #include "base/strong_int.h"
 #include "base/time.h"
+#include "engine/mvcc/interval_tree.h"
 #include "engine/mvcc/key_range.h"
 #include "engine/mvcc/range.h"
+#include "engine/mvcc/reply.h"
 #include "engine/mvcc/requests.h"
 #include "engine/mvcc/store.h"
 #include "engine/mvcc/watch_events.h"
+#include "engine/mvcc/work.h"
 
 namespace quorate::mvcc {
 
@@ -66,6 +70,9 @@ class WatchHub {
   // Control responses that wait for a stream to take bytes; beyond it the stream's
   // requests are ignored.
   static constexpr size_t kMaxControlBacklog = 65536;
+  // A revision of more changes is not begun anew because records were moved meanwhile.
+  static constexpr size_t kManyChanges = 1000;
+  static constexpr uint64_t kPumpWork = 2000;
 
   // `store` and `sink` are borrowed.
   WatchHub(const Store* store, const WatchOptions& options, WatchSink* sink);
@@ -86,10 +93,19 @@ class WatchHub {
   void Rebase();
 
   // Sends what is due, about `max_bytes` of responses at most (whole responses; at
-  // least some progress is made), and looks at a bounded number of records.
-  void Pump(size_t max_bytes);
+  // least some progress is made). What takes more than `work` to be found and encoded is
+  // gone on with by the next call.
+  void Pump(size_t max_bytes, Work* work);
+  void Pump(size_t max_bytes) {
+    Work work(kPumpWork);
+    Pump(max_bytes, &work);
+  }
   // Whether Pump() has something to do.
   bool HasWork() const;
+
+  // Whether records of the present revision log are being looked at in pieces: they must not
+  // be moved meanwhile.
+  bool HoldsRecords() const { return preparation_.changes.size() > kManyChanges; }
 
   // Sends progress notes that have fallen due; when the next ones will be.
   void Tick(Instant now);
@@ -172,10 +188,54 @@ class WatchHub {
     Bytes events;
     std::vector<size_t> ends;
   };
+  // Events being encoded.
+  struct Encoding {
+    Reply reply;
+    Batch batch;
+  };
   // The events of one revision for one group.
   struct Delivery {
     std::shared_ptr<Group> group;
-    Batch batch;
+    std::shared_ptr<const Batch> batch;
+  };
+
+  // Finding out who is to see what of a revision. Groups that see the same changes share
+  // what is encoded: what a group sees is a way through a tree, at whose nodes stand changes,
+  // and groups that end at one node have seen the same.
+  struct Preparation {
+    struct Node {
+      uint32_t parent = 0;
+      uint32_t change = 0;
+    };
+    bool under_way = false;
+    bool collected = false;
+    LogCursor cursor;  // the next record
+    uint64_t rewrites = 0;
+    std::deque<Location> changes;
+    std::deque<Node> nodes;  // the first is the root: nothing seen
+    // By the number of the group: it, and where it stands.
+    absl::btree_map<uint64_t, std::pair<std::shared_ptr<Group>, uint32_t>> seen;
+    // By node and whether with prev_kv.
+    absl::btree_map<std::pair<uint32_t, bool>, std::shared_ptr<const Batch>> encoded;
+    // Of the batch being encoded: the way to its node, and what of it is to be encoded yet.
+    uint32_t walked = 0;
+    std::vector<uint32_t> way;
+    std::unique_ptr<Encoding> encoding;
+  };
+
+  // A batch for the watchers of a cohort, while it takes more than one Pump to gather.
+  struct Gathering {
+    CohortKey cohort;
+    std::shared_ptr<Group> group;
+    Revision next;    // to be looked at
+    int64_t sub = 0;  // and the first change of it
+    LogCursor cursor;
+    uint64_t rewrites = 0;
+    size_t revisions = 0;  // in the batch
+    size_t looked = 0;     // at records
+    Revision last_seen;
+    bool gathered = false;
+    std::unique_ptr<Encoding> encoding;
   };
 
   // watch.cc: streams and requests
@@ -196,16 +256,29 @@ class WatchHub {
   void FallBehind(Watcher* watcher, Revision next);
   void Enqueue(Watcher* watcher);
   void Dequeue(Watcher* watcher);
-  void Distribute(size_t* budget);
+  void Distribute(Work* work, size_t* budget);
   void FinishRevision();
-  void PrepareRevision();
-  void CollectEvents(const std::vector<Record>& records);
   void DeliverTo(const Delivery& delivery, size_t* budget);
-  bool CatchUpOne(size_t* bytes, size_t* records);
-  Revision Gather(const Group& group, Revision from, size_t* records, Batch* batch) const;
-  Revision GatherKey(const Group& group, Revision from, Batch* batch) const;
+  bool CatchUpOne(Work* work, size_t* bytes);
+  void SendBatch(const CohortKey& key, Revision next, const Batch& batch, size_t* bytes);
   void CancelCompacted(const Watchers& cohort);
   size_t Send(Watcher* watcher, Revision revision, const Batch& batch);
+
+  // watch_prepare.cc: finding and encoding events, in pieces
+  void BeginRevision();
+  bool PrepareRevision(Work* work);
+  bool CollectChanges(Work* work);
+  void See(const Record& record, uint32_t change);
+  bool EncodeDeliveries(Work* work);
+  bool EncodeWay(uint32_t node, bool prev_kv, Work* work);
+  void DropPreparation();
+  void BeginGathering(const CohortKey& key, const std::shared_ptr<Group>& group);
+  bool Gather(Work* work);
+  bool GatherRecords(Work* work);
+  bool GatherKey(Work* work);
+  bool IsFull(const Gathering& gathering) const;
+  void Append(const Record& record, bool prev_kv, Work* work, Encoding* encoding) const;
+
   void AnswerProgress();
   bool HasBegun(const Watcher& watcher) const;
   bool IsSynced(const Stream& stream) const;
@@ -218,6 +291,7 @@ class WatchHub {
   absl::btree_map<uint64_t, std::unique_ptr<Stream>> streams_;
   Groups single_groups_;  // watchers of one key
   Groups range_groups_;
+  IntervalTree<std::shared_ptr<Group>> ranges_;  // of range_groups_
   Cohorts cohorts_;
   CohortKey last_cohort_;  // cohorts take turns
   absl::btree_set<uint64_t> progress_asked_;
@@ -229,12 +303,15 @@ class WatchHub {
 
   Revision live_;
   // Revision live_ under way: what is to be sent, and how far that has come.
+  Preparation preparation_;
   bool delivering_ = false;
   std::vector<Delivery> deliveries_;
   size_t delivery_ = 0;
   uint64_t delivered_watcher_ = 0;  // last number served in the current delivery
   LogCursor cursor_;                // first record of live_, if cursor_rewrites_ holds
   uint64_t cursor_rewrites_ = ~uint64_t{0};
+
+  std::optional<Gathering> gathering_;
 
   // The last head made, for the next watcher that needs the same.
   WatchHead head_;

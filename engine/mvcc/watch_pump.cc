@@ -11,8 +11,8 @@
 namespace quorate::mvcc {
 namespace {
 
-// Records that one Pump looks at on behalf of watchers that catch up.
-constexpr size_t kMaxScannedRecords = 16384;
+// What sending costs besides its bytes, in bytes.
+constexpr size_t kSendCost = 128;
 
 }  // namespace
 
@@ -52,30 +52,34 @@ bool WatchHub::HasWork() const {
          !progress_asked_.empty();
 }
 
-void WatchHub::Pump(size_t max_bytes) {
+void WatchHub::Pump(size_t max_bytes, Work* work) {
+  // Those behind get their share even while the live ones use all that they are allowed.
+  const uint64_t half = work->left() / 2 + 1;
   size_t budget = max_bytes;
-  Distribute(&budget);
-  // Those behind get their share even while the live ones use all of the budget.
+  Work live(half);
+  Distribute(&live, &budget);
   budget = std::max(budget, max_bytes / 4);
-  size_t records = kMaxScannedRecords;
-  while (CatchUpOne(&budget, &records)) {
+  Work behind(half);
+  while (CatchUpOne(&behind, &budget)) {
   }
+  work->Spend(2 * half - live.left() - behind.left());
   AnswerProgress();
 }
 
 // ---- live watchers ----
 
-void WatchHub::Distribute(size_t* budget) {
+void WatchHub::Distribute(Work* work, size_t* budget) {
   if (!delivering_ && single_groups_.empty() && range_groups_.empty()) {
     live_ = store_->revision() + 1;
     cursor_rewrites_ = ~uint64_t{0};
     return;
   }
-  while (*budget > 0) {
+  while (*budget > 0 && !work->spent()) {
     if (!delivering_) {
       if (live_ > store_->revision()) return;
-      PrepareRevision();
+      BeginRevision();
     }
+    if (preparation_.under_way && !PrepareRevision(work)) return;
     while (delivery_ < deliveries_.size() && *budget > 0) {
       DeliverTo(deliveries_[delivery_], budget);
     }
@@ -86,11 +90,18 @@ void WatchHub::Distribute(size_t* budget) {
   }
 }
 
-// What is under way was encoded before the store changed.
+// What is under way was encoded before the store changed; or it was not, and is looked for
+// in the history that there is now.
 void WatchHub::FinishRevision() {
+  gathering_.reset();
+  const bool prepared = !preparation_.under_way;
+  if (!prepared) {
+    DropPreparation();
+    deliveries_.clear();
+  }
   size_t unlimited = std::numeric_limits<size_t>::max();
   while (delivery_ < deliveries_.size()) DeliverTo(deliveries_[delivery_], &unlimited);
-  if (delivering_) ++live_;
+  if (delivering_ && prepared) ++live_;
   delivering_ = false;
   deliveries_.clear();
 }
@@ -113,64 +124,6 @@ void WatchHub::Rebase() {
   }
 }
 
-// Finds the changes of revision live_ and who is to see them.
-void WatchHub::PrepareRevision() {
-  const RevisionLog& log = store_->log();
-  if (cursor_rewrites_ != log.rewrites()) {
-    cursor_ = log.Seek(live_);
-    cursor_rewrites_ = log.rewrites();
-  }
-  std::vector<Record> records;
-  for (; log.Valid(&cursor_); log.Next(&cursor_)) {
-    const Record record = log.Get(cursor_.location());
-    if (record.revision.main > live_) break;
-    if (record.revision.main == live_) records.push_back(record);
-  }
-  CollectEvents(records);
-  delivering_ = true;
-  delivery_ = 0;
-  delivered_watcher_ = 0;
-}
-
-void WatchHub::CollectEvents(const std::vector<Record>& records) {
-  // Per group the changes that it sees, by their number in the revision.
-  absl::btree_map<uint64_t, std::pair<std::shared_ptr<Group>, std::vector<size_t>>> seen;
-  const auto see = [&](const std::shared_ptr<Group>& group, size_t i) {
-    if (group->synced.empty() || !group->Wants(records[i])) return;
-    auto& [shared, changes] = seen[group->number];
-    shared = group;
-    changes.push_back(i);
-  };
-  for (size_t i = 0; i < records.size(); ++i) {
-    const absl::string_view key = DecodeKey(records[i].bytes);
-    GroupKey at;
-    at.begin = std::string(key);
-    for (auto it = single_groups_.lower_bound(at);
-         it != single_groups_.end() && it->first.begin == key; ++it) {
-      see(it->second, i);
-    }
-    for (auto it = range_groups_.begin(); it != range_groups_.end() && it->first.begin <= key;
-         ++it) {
-      if (it->second->range().EndsAfter(key)) see(it->second, i);
-    }
-  }
-  // Groups that see the same changes the same way share one encoding of them.
-  absl::btree_map<std::pair<std::vector<size_t>, bool>, Batch> encoded;
-  for (auto& [number, group_changes] : seen) {
-    auto& [group, changes] = group_changes;
-    Batch& batch = encoded[{changes, group->key.prev_kv}];
-    if (batch.ends.empty()) {
-      BytesBuilder out;
-      for (const size_t i : changes) {
-        AppendEvent(*store_, records[i], group->key.prev_kv, &out);
-        batch.ends.push_back(out.size());
-      }
-      batch.events = std::move(out).Finish();
-    }
-    deliveries_.push_back({group, batch});
-  }
-}
-
 // Serves the watchers of one group from where it stopped, until the budget is used up.
 void WatchHub::DeliverTo(const Delivery& delivery, size_t* budget) {
   Watchers& synced = delivery.group->synced;
@@ -182,7 +135,7 @@ void WatchHub::DeliverTo(const Delivery& delivery, size_t* budget) {
     if (watcher->next > live_) {
       ++it;
     } else if (watcher->stream->writable) {
-      const size_t sent = Send(watcher, live_, delivery.batch);
+      const size_t sent = Send(watcher, live_, *delivery.batch) + kSendCost;
       *budget -= std::min(sent, *budget);
       ++it;
     } else {
@@ -231,29 +184,43 @@ size_t WatchHub::Send(Watcher* watcher, Revision revision, const Batch& batch) {
 
 // ---- watchers that catch up ----
 
-// Takes one cohort a batch further. False when there is none, or the budget is used up.
-bool WatchHub::CatchUpOne(size_t* bytes, size_t* records) {
-  if (cohorts_.empty() || *bytes == 0 || *records == 0) return false;
-  auto it = cohorts_.upper_bound(last_cohort_);
+// Takes one cohort a batch further. False when there is none, or what is allowed is used up.
+bool WatchHub::CatchUpOne(Work* work, size_t* bytes) {
+  if (cohorts_.empty() || *bytes == 0 || work->spent()) return false;
+  // Everybody of the cohort may have left it meanwhile.
+  if (gathering_.has_value() && !cohorts_.contains(gathering_->cohort)) gathering_.reset();
+  const bool began = !gathering_.has_value();
+  auto it = began ? cohorts_.upper_bound(last_cohort_) : cohorts_.find(gathering_->cohort);
   if (it == cohorts_.end()) it = cohorts_.begin();
-  last_cohort_ = it->first;
-  const Revision from = it->first.next;
-  Watchers cohort = std::move(it->second);
-  cohorts_.erase(it);
-  if (from < store_->compact_revision()) {
+  const CohortKey key = last_cohort_ = it->first;
+  if (key.next < store_->compact_revision()) {
+    gathering_.reset();
+    const Watchers cohort = std::move(it->second);
+    cohorts_.erase(it);
     CancelCompacted(cohort);
     return true;
   }
-  Batch batch;
-  const std::shared_ptr<Group> group = cohort.begin()->second->group;
-  const Revision next = Gather(*group, from, records, &batch);
+  if (began) BeginGathering(key, it->second.begin()->second->group);
+  if (!Gather(work)) return false;
+  const Revision next = gathering_->next;
+  const Batch batch = std::move(gathering_->encoding->batch);
+  gathering_.reset();
+  SendBatch(key, next, batch, bytes);
+  return true;
+}
+
+// To all of a cohort, which then stand at `next`.
+void WatchHub::SendBatch(const CohortKey& key, Revision next, const Batch& batch, size_t* bytes) {
+  const auto it = cohorts_.find(key);
+  const Watchers cohort = std::move(it->second);
+  cohorts_.erase(it);
   for (const auto& [number, watcher] : cohort) {
     if (!batch.ends.empty()) {
       if (*bytes == 0) {  // the rest of the cohort stays where it is
         Enqueue(watcher);
         continue;
       }
-      const size_t sent = Send(watcher, store_->revision(), batch);
+      const size_t sent = Send(watcher, store_->revision(), batch) + kSendCost;
       *bytes -= std::min(sent, *bytes);
     }
     watcher->next = next;
@@ -263,7 +230,6 @@ bool WatchHub::CatchUpOne(size_t* bytes, size_t* records) {
       Enqueue(watcher);
     }
   }
-  return true;
 }
 
 void WatchHub::CancelCompacted(const Watchers& cohort) {
@@ -277,73 +243,6 @@ void WatchHub::CancelCompacted(const Watchers& cohort) {
     Remove(watcher);
     SendControl(stream, head);
   }
-}
-
-// Encodes what the group sees from revision `from` on, whole revisions within the
-// limits of a batch; the next revision to look at.
-Revision WatchHub::Gather(const Group& group, Revision from, size_t* records, Batch* batch) const {
-  if (group.range().single()) return GatherKey(group, from, batch);
-  const RevisionLog& log = store_->log();
-  BytesBuilder out;
-  Revision next = from;
-  size_t revisions = 0;
-  Revision last_seen;
-  LogCursor cursor = log.Seek(from);
-  for (; log.Valid(&cursor); log.Next(&cursor)) {
-    const Record record = log.Get(cursor.location());
-    const Revision main = record.revision.main;
-    if (main != next) {
-      next = main;
-      const bool full = revisions >= options_.batch_revisions || out.size() >= options_.batch_bytes;
-      if (full || *records == 0) break;
-    }
-    if (*records > 0) --*records;
-    if (!group.Wants(record) || !group.range().Contains(DecodeKey(record.bytes))) continue;
-    if (main != last_seen) ++revisions;
-    last_seen = main;
-    AppendEvent(*store_, record, group.key.prev_kv, &out);
-    batch->ends.push_back(out.size());
-  }
-  if (!log.Valid(&cursor)) next = store_->revision() + 1;
-  batch->events = std::move(out).Finish();
-  return next;
-}
-
-// For a single key the index knows the places.
-Revision WatchHub::GatherKey(const Group& group, Revision from, Batch* batch) const {
-  const KeyIndex& index = store_->index();
-  const KeyIndex::Entry entry = index.Find(group.key.begin);
-  const size_t count = index.Count(entry);
-  size_t i = 0;
-  for (size_t high = count; i < high;) {
-    const size_t middle = i + (high - i) / 2;
-    if (index.At(entry, middle).main < from) {
-      i = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
-  BytesBuilder out;
-  Revision next = store_->revision() + 1;
-  size_t revisions = 0;
-  Revision last;
-  for (; i < count; ++i) {
-    const KeyIndex::Version version = index.At(entry, i);
-    if (version.main != last) {
-      if (revisions >= options_.batch_revisions || out.size() >= options_.batch_bytes) {
-        next = version.main;
-        break;
-      }
-      ++revisions;
-      last = version.main;
-    }
-    const Record record = store_->log().Get(version.location);
-    if (!group.Wants(record)) continue;
-    AppendEvent(*store_, record, group.key.prev_kv, &out);
-    batch->ends.push_back(out.size());
-  }
-  batch->events = std::move(out).Finish();
-  return next;
 }
 
 // ---- progress on request ----

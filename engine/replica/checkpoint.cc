@@ -14,8 +14,8 @@
 namespace quorate::engine {
 namespace {
 
-// Records of an arriving state that are looked at in a turn: about a millisecond.
-constexpr size_t kLoadRecords = 1000;
+// Records of an arriving state that are looked at in a turn: about half a millisecond.
+constexpr size_t kLoadRecords = 500;
 // How long a follower that has got a snapshot may take to install it, in election timeouts.
 constexpr int64_t kInstallTimeouts = 30;
 // After a checkpoint that failed: a full disk is not asked more often.
@@ -48,22 +48,49 @@ Replica::Impl::Start Replica::Impl::MakeStart(const Config& config, Recovered re
   return start;
 }
 
-StateImage Replica::Impl::TakeImage() const {
+void Replica::Impl::BeginImage() {
   StateImage image;
   image.index = applied_;
   image.term = *raft_.log().TermAt(applied_);
-  SectionWriter sections;
-  EncodeImageMeta({{image.index, image.term, raft_.conf_state()}, applied_chain_},
-                  sections.Begin(Section::kRaft));
-  applier_.EncodeSections(&sections);
-  image.sections = std::move(sections).Finish();
-  image.segments = applier_.store().log().Share();
-  return image;
+  imaging_ = std::make_unique<apply::ImageRun>(applier_, std::move(image));
+  EncodeImageMeta({{applied_, *raft_.log().TermAt(applied_), raft_.conf_state()}, applied_chain_},
+                  imaging_->BeginSection(Section::kRaft));
+}
+
+// One image serves all that wait for one.
+void Replica::Impl::TakeImages(mvcc::Work* work) {
+  const bool began = imaging_ == nullptr;
+  if (began) {
+    if (!WantsImage() || applying_.has_value()) return;
+    if (now_ >= next_checkpoint()) {
+      checkpointing_ = image_is_checkpoint_ = true;
+      checkpointed_at_ = now_;
+      bytes_since_checkpoint_ = 0;
+    }
+    BeginImage();
+  }
+  if (work->spent() || !imaging_->Step(work)) {
+    if (began) ++pieces_.images;
+    return;
+  }
+  FinishImage(std::move(*std::exchange(imaging_, nullptr)).Take());
+}
+
+void Replica::Impl::FinishImage(StateImage image) {
+  // What raft knows of is the newest checkpoint; the state as it is now saves the follower
+  // the entries since.
+  for (raft::Message& message : std::exchange(snapshots_to_send_, {})) {
+    auto snapshot = std::make_shared<raft::Snapshot>();
+    snapshot->meta = {image.index, image.term, raft_.conf_state()};
+    message.snapshot = std::move(snapshot);
+    out_->snapshots.push_back({std::move(message), image});
+  }
+  if (std::exchange(image_is_checkpoint_, false)) out_->checkpoint = std::move(image);
 }
 
 // ---- checkpoints ----
 
-// When CheckpointIfDue has something to do; infinite: not unless more is applied.
+// When a checkpoint is due; infinite: not unless more is applied.
 Instant Replica::Impl::next_checkpoint() const {
   if (checkpointing_ || arriving_.has_value() || applied_ <= checkpoint_) {
     return Instant::Infinite();
@@ -76,22 +103,16 @@ Instant Replica::Impl::next_checkpoint() const {
   return std::max(checkpointed_at_ + config_.checkpoint_interval, checkpoint_not_before_);
 }
 
-void Replica::Impl::CheckpointIfDue() {
-  if (now_ < next_checkpoint()) return;
-  checkpointing_ = true;
-  checkpointed_at_ = now_;
-  bytes_since_checkpoint_ = 0;
-  out_->checkpoint = TakeImage();
-}
-
 void Replica::Impl::On(const Checkpointed& event) {
   checkpointing_ = false;
   if (!event.ok) {
     checkpoint_not_before_ = now_ + kCheckpointRetryInterval;
     return;
   }
-  // One that was installed meanwhile is newer.
-  if (event.index > checkpoint_) NoteCheckpointed(event.index);
+  // A state that was installed meanwhile, or is about to be, is newer; the log does not go back
+  // to this one then.
+  const bool overtaken = arriving_.has_value() && arriving_->accepted;
+  if (event.index > checkpoint_ && !overtaken) NoteCheckpointed(event.index);
   CutLog();
 }
 
@@ -123,15 +144,11 @@ void Replica::Impl::CutLog() {
 
 // ---- snapshots to followers ----
 
-// What raft knows of is the newest checkpoint; the state as it is now saves the follower
-// the entries since.
 void Replica::Impl::SendSnapshot(raft::Message message) {
-  StateImage image = TakeImage();
-  auto snapshot = std::make_shared<raft::Snapshot>();
-  snapshot->meta = {image.index, image.term, raft_.conf_state()};
-  message.snapshot = std::move(snapshot);
+  // It was for a follower of a leader that has since become one itself, and far behind.
+  if (arriving_.has_value() && arriving_->accepted) return On(SnapshotSent{message.to, false});
   snapshots_under_way_[message.to] = SnapshotUnderWay();
-  out_->snapshots.push_back({std::move(message), std::move(image)});
+  snapshots_to_send_.push_back(std::move(message));
 }
 
 // Raft is not told that one has arrived: it would go on probing a follower that has yet
@@ -206,6 +223,9 @@ void Replica::Impl::LoadArriving() {
   const std::shared_ptr<const raft::Snapshot>& pending = raft_.log().pending_snapshot();
   if (stepped && pending != nullptr && pending->meta.index == index) {
     arriving_->accepted = true;
+    // The log no longer goes with the state that is served. What is written from now on comes
+    // behind the arrived state on disk and must not take its place there.
+    AbandonImage();
     return;
   }
   // Malformed, or raft had no use for it (any more).
@@ -213,10 +233,23 @@ void Replica::Impl::LoadArriving() {
   arriving_.reset();
 }
 
+// The state that it would show is to be replaced; who waits for it is no leader's follower now.
+void Replica::Impl::AbandonImage() {
+  imaging_.reset();
+  if (std::exchange(image_is_checkpoint_, false)) checkpointing_ = false;
+  for (const raft::Message& message : std::exchange(snapshots_to_send_, {})) {
+    On(SnapshotSent{message.to, false});
+  }
+}
+
 // The arrived state is durable: from now on it is ours.
 void Replica::Impl::Install() {
   CHECK(arriving_.has_value());
   CHECK(arriving_->accepted);
+  AbandonApplying();
+  // It looks at the state that goes: it begins anew.
+  if (long_read_.has_value()) long_reads_.push_front(std::move(long_read_->request));
+  long_read_.reset();
   applier_.TakeOver(arriving_->applier.get());
   watches_.Rebase();
   // Which of them the entries that were skipped took back is not known.

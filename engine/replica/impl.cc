@@ -111,8 +111,9 @@ bool Replica::Impl::WantsTurnEnd() const {
   const bool can_propose = !proposals_.queued().empty() && now_ >= propose_again_;
   return can_propose || CanProposeMemberChange() || reads_.CanStartRound() ||
          now_ >= reads_.next_retry() || raft_.HasReady() || applied_ < handed_out_ ||
-         reads_.HasReady(applied_) || watches_.HasWork() || applier_.compactor().busy() ||
-         now_ >= next_checkpoint() || now_ >= LeaseWorkDue() ||
+         reads_.HasReady(applied_) || watches_.HasWork() || !ready_reads_.empty() ||
+         HasLongReads() || imaging_ != nullptr || (WantsImage() && !applying_.has_value()) ||
+         applier_.compactor().busy() || now_ >= LeaseWorkDue() ||
          (arriving_.has_value() && !arriving_->accepted);
 }
 
@@ -139,8 +140,13 @@ void Replica::Impl::On(const AbandonRequest& request) {
     ++proposals_failed_;
     return;
   }
+  if (applying_.has_value() && applying_->token == request.token) {
+    applying_->token.reset();
+    ++proposals_failed_;
+    return;
+  }
   if (member_changes_.Abandon(request.token) || moves_.erase(request.token) > 0) return;
-  if (reads_.Abandon(request.token) || token_waits_.Abandon(request.token)) return;
+  if (AbandonRead(request.token) || token_waits_.Abandon(request.token)) return;
   awaiting_compaction_.erase(request.token);
 }
 
@@ -264,6 +270,7 @@ ReplicaStatus Replica::Impl::status() const {
   s.leases_revoked = leases_revoked_;
   s.leases_renewed = leases_renewed_;
   s.leases_expired = leases_expired_;
+  s.pieces = pieces_;
   s.auth_enabled = applier_.auth().enabled();
   s.auth_revision = applier_.auth().revision();
   return s;

@@ -1,6 +1,7 @@
 // The replica's insides. Step() dispatches (impl.cc); requests.cc takes what clients ask
 // and answers reads; leases.cc is about leases, membership.cc about members; turn.cc does the work
-// of a TurnEnd: proposals, raft's Ready, the disk units, application.
+// of a TurnEnd: proposals, raft's Ready, the disk units, application; long_reads.cc and
+// checkpoint.cc have what takes several of them.
 #ifndef QUORATE_ENGINE_REPLICA_IMPL_H_
 #define QUORATE_ENGINE_REPLICA_IMPL_H_
 
@@ -17,10 +18,12 @@
 #include "absl/strings/string_view.h"
 #include "base/time.h"
 #include "engine/apply/applier.h"
+#include "engine/apply/run.h"
 #include "engine/apply/state_image.h"
 #include "engine/auth/tokens.h"
 #include "engine/lease/lessor.h"
 #include "engine/mvcc/watch.h"
+#include "engine/mvcc/work.h"
 #include "engine/raft/raft.h"
 #include "engine/replica/image_meta.h"
 #include "engine/replica/inspector.h"
@@ -121,10 +124,8 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void Serve(ClientRequest& request);
   absl::StatusOr<Plan> MakePlan(const ClientRequest& request) const;
   void Propose(const ClientRequest& request, const Plan& plan);
-  void AnswerRead(const ClientRequest& request);
   absl::StatusOr<Bytes> Read(const ClientRequest& request, const auth::Subject& subject);
   absl::StatusOr<Bytes> Status() const;
-  absl::StatusOr<Bytes> HashKvResponse(const Bytes& body) const;
   void Answer(RequestToken token, absl::Status status, Bytes body = Bytes());
   mvcc::Identity identity() const { return {config_.cluster_id, config_.member_id, raft_.term()}; }
 
@@ -203,19 +204,35 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   // The operation that a request of the Auth service is, kNone if it is another's.
   static apply::Operation AuthOperation(RequestKind kind);
 
+  // ---- long_reads.cc: reads that take more than a piece of a turn ----
+  using ReadRunOr = absl::StatusOr<std::unique_ptr<apply::ReadRun>>;
+  // A read in pieces; null if the request is none that could be long.
+  ReadRunOr StartRead(const ClientRequest& request, const auth::Subject& subject);
+  // Answers, or lets the read wait for its turn among the long ones.
+  void AnswerRead(ClientRequest request, mvcc::Work* work);
+  void WorkOnLongReads(mvcc::Work* work);
+  void BeginLongRead();
+  bool AbandonRead(RequestToken token);
+  bool HasLongReads() const { return long_read_.has_value() || !long_reads_.empty(); }
+  bool MayCompact() const;
+
   // ---- turn.cc: the work of a turn ----
   void ProposeGathered();
   void AskReadIndexes();
   void HandleReady();
   void HandOutUnit();
-  void ApplyCommitted();
-  absl::Status ApplyEntry(const raft::Entry& entry);
-  absl::Status ApplyNormal(const raft::Entry& entry);
+  void ApplyCommitted(mvcc::Work* work);
+  bool ContinueApplying(mvcc::Work* work);
+  void AbandonApplying();
+  absl::Status ApplyEntry(const raft::Entry& entry, mvcc::Work* work);
+  absl::Status ApplyNormal(const raft::Entry& entry, mvcc::Work* work);
+  void FinishCommand(apply::Operation operation, std::optional<RequestToken> token,
+                     apply::Outcome outcome);
   void NoteApplied(const raft::Entry& entry);
   void AnswerOvertaken();
   void StandIfAlone();
-  void AnswerReadyReads();
-  void CompactSome();
+  void AnswerReadyReads(mvcc::Work* work);
+  void CompactSome(mvcc::Work* work);
 
   // ---- checkpoint.cc: images of the state, taken, sent and received ----
   // What the constructor begins with.
@@ -228,10 +245,13 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   };
   static Start MakeStart(const Config& config, Recovered recovered);
   Impl(const Config& config, Start start, Instant now);
-  StateImage TakeImage() const;
+  bool WantsImage() const { return now_ >= next_checkpoint() || !snapshots_to_send_.empty(); }
+  void TakeImages(mvcc::Work* work);
+  void BeginImage();
+  void FinishImage(StateImage image);
+  void AbandonImage();
   void NoteCheckpointed(LogIndex index);
   Instant next_checkpoint() const;
-  void CheckpointIfDue();
   void CutLog();
   void SendSnapshot(raft::Message message);
   void WatchOverSnapshots();
@@ -267,6 +287,16 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   raft::Ready ready_;
   std::deque<Unit> units_;
   PersistTicket last_ticket_;
+
+  // The entry behind applied_, while it takes more than one turn to apply. Nobody sees
+  // anything of it, and nothing else is applied.
+  struct Applying {
+    raft::Entry entry;
+    apply::Operation operation = apply::Operation::kNone;
+    std::optional<RequestToken> token;
+    apply::Outcome outcome;
+  };
+  std::optional<Applying> applying_;
 
   LogIndex applied_;
   Term applied_term_;    // of the entry at applied_, if this run applied it
@@ -344,7 +374,25 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   uint64_t leases_renewed_ = 0;
   uint64_t leases_expired_ = 0;
   LeaseTtls lease_ttls_;
-  std::vector<ClientRequest> ready_reads_;  // scratch
+  // Confirmed and not yet answered.
+  std::deque<ClientRequest> ready_reads_;
+  // Reads that take more than a piece of a turn, in the order of their coming: one at a time.
+  std::deque<ClientRequest> long_reads_;
+  struct LongRead {
+    ClientRequest request;
+    std::unique_ptr<apply::ReadRun> run;
+    uint64_t spent = 0;
+  };
+  std::optional<LongRead> long_read_;
+  // Work that the compactor is owed for having stood still meanwhile.
+  uint64_t compaction_debt_ = 0;
+
+  // An image being taken; nothing is applied meanwhile.
+  std::unique_ptr<apply::ImageRun> imaging_;
+  bool image_is_checkpoint_ = false;
+  PieceCounts pieces_;
+  // Raft's kSnap messages that wait for one.
+  std::vector<raft::Message> snapshots_to_send_;
 };
 
 }  // namespace quorate::engine

@@ -81,7 +81,7 @@ bool Reads::HasReady(LogIndex applied) const {
                      [applied](const Confirmed& c) { return c.index <= applied; });
 }
 
-void Reads::TakeReady(LogIndex applied, std::vector<ClientRequest>* out) {
+void Reads::TakeReady(LogIndex applied, std::deque<ClientRequest>* out) {
   for (auto it = confirmed_.begin(); it != confirmed_.end();) {
     if (it->index > applied) {
       ++it;

@@ -50,8 +50,8 @@ class Reads {
   void Confirm(const Bytes& context, LogIndex index);
   // Whether some confirmed read can be executed once `applied` is reached.
   bool HasReady(LogIndex applied) const;
-  // Takes those reads, in order of confirmation.
-  void TakeReady(LogIndex applied, std::vector<ClientRequest>* out);
+  // Takes those reads, in order of confirmation, and adds them to *out.
+  void TakeReady(LogIndex applied, std::deque<ClientRequest>* out);
 
   size_t pending() const;
 

@@ -56,7 +56,11 @@ struct Config {
   // replies produced.
   size_t max_apply_entries = 4096;
   size_t max_apply_bytes = 4 * 1024 * 1024;
-  size_t max_watch_reply_bytes = 1024 * 1024;
+  size_t max_watch_reply_bytes = 256 * 1024;
+  // Of the whole turn, in units of engine/mvcc/work.h: half of it for applying, a quarter
+  // each for confirmed reads, for a long one and for watchers, an eighth for images and
+  // compaction. What needs more goes on in the next turn.
+  uint64_t max_turn_work = 2000;
   // Bytes in use by records, index and leases, above which nothing is added; negative = no
   // bound. What was under way when it was reached may exceed it.
   int64_t quota_bytes = -1;
@@ -116,6 +120,13 @@ struct Recovered {
 
 enum class Role : uint8_t { kFollower, kPreCandidate, kCandidate, kLeader };
 
+// What took more than one turn, since the start.
+struct PieceCounts {
+  uint64_t applies = 0;
+  uint64_t reads = 0;
+  uint64_t images = 0;
+};
+
 // A view for health checks, metrics, Status and the simulator's oracles.
 struct ReplicaStatus {
   Role role = Role::kFollower;
@@ -150,6 +161,7 @@ struct ReplicaStatus {
   uint64_t leases_revoked = 0;
   uint64_t leases_renewed = 0;
   uint64_t leases_expired = 0;
+  PieceCounts pieces;
 };
 
 // Times of granted leases: those of at most 1, 2, 4, ... seconds, and the longer ones.

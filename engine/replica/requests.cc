@@ -62,7 +62,8 @@ void Replica::Impl::Serve(ClientRequest& request) {
   } else if (plan->linearizable) {
     reads_.Add(std::move(request));
   } else {
-    AnswerRead(request);
+    mvcc::Work work(config_.max_turn_work / 4 + 1);
+    AnswerRead(std::move(request), &work);
   }
 }
 
@@ -181,39 +182,15 @@ void Replica::Impl::Propose(const ClientRequest& request, const Plan& plan) {
   proposals_.Add(request.token, apply::EncodeCommand(operation, body, id, *subject));
 }
 
-void Replica::Impl::AnswerRead(const ClientRequest& request) {
-  const absl::StatusOr<auth::Subject> subject = Admit(request);
-  if (!subject.ok()) return Answer(request.token, subject.status());
-  absl::StatusOr<Bytes> body = Read(request, *subject);
-  if (body.ok()) {
-    Answer(request.token, absl::OkStatus(), std::move(*body));
-  } else {
-    Answer(request.token, body.status());
-  }
-}
-
+// Of reads that are never long.
 absl::StatusOr<Bytes> Replica::Impl::Read(const ClientRequest& request,
                                           const auth::Subject& subject) {
   switch (request.kind) {
-    case RequestKind::kRange: {
-      mvcc::RangeRequest range;
-      RETURN_IF_ERROR(mvcc::Decode(request.body, &range));
-      RETURN_IF_ERROR(applier_.Authorize(subject).Check(range));
-      return applier_.Range(range, identity());
-    }
-    case RequestKind::kTxn: {
-      mvcc::TxnRequest txn;
-      RETURN_IF_ERROR(mvcc::Decode(request.body, &txn));
-      RETURN_IF_ERROR(applier_.Authorize(subject).Check(txn));
-      return applier_.ReadTxn(txn, identity());
-    }
     case RequestKind::kMemberList:
       return MemberList();
     case RequestKind::kStatus:
     case RequestKind::kAdminStatus:
       return Status();
-    case RequestKind::kHashKv:
-      return HashKvResponse(request.body);
     case RequestKind::kAlarm: {
       ASSIGN_OR_RETURN(const auto alarm, Parse<etcdserverpb::AlarmRequest>(request.body));
       return applier_.AlarmList(alarm.alarm(), identity());
@@ -249,21 +226,6 @@ absl::StatusOr<Bytes> Replica::Impl::Status() const {
     response.add_errors(absl::StrCat("memberID:", alarm.member.value(),
                                      " alarm:", alarm::TypeName(alarm.type), " "));
   }
-  return SerializeMessage(response);
-}
-
-absl::StatusOr<Bytes> Replica::Impl::HashKvResponse(const Bytes& body) const {
-  ASSIGN_OR_RETURN(const auto request, Parse<etcdserverpb::HashKVRequest>(body));
-  ASSIGN_OR_RETURN(const HashKvResult hash, HashKv(Revision(request.revision())));
-  etcdserverpb::HashKVResponse response;
-  etcdserverpb::ResponseHeader* header = response.mutable_header();
-  header->set_cluster_id(config_.cluster_id.value());
-  header->set_member_id(config_.member_id.value());
-  header->set_revision(hash.current_revision.value());
-  header->set_raft_term(raft_.term().value());
-  response.set_hash(hash.hash);
-  response.set_compact_revision(hash.compact_revision.value());
-  response.set_hash_revision(hash.hash_revision.value());
   return SerializeMessage(response);
 }
 

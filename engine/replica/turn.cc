@@ -17,8 +17,6 @@ namespace {
 
 // Before dropped proposals are offered to raft again, unless the leader changes first.
 constexpr Duration kProposeRetryInterval = Milliseconds(20);
-// Records that background compaction looks at in a turn: well below a millisecond.
-constexpr size_t kCompactRecords = 1000;
 
 }  // namespace
 
@@ -30,13 +28,20 @@ void Replica::Impl::On(const TurnEnd&) {
   LoadArriving();
   if (raft_.HasReady()) HandleReady();
   NoticeLeadTerm();
-  ApplyCommitted();
+  const uint64_t eighth = config_.max_turn_work / 8 + 1;
+  mvcc::Work applying(eighth * 4);
+  ApplyCommitted(&applying);
   if (!fatal_.ok()) return;
   StandIfAlone();
-  AnswerReadyReads();
-  CompactSome();
-  CheckpointIfDue();
-  if (watches_.HasWork()) watches_.Pump(config_.max_watch_reply_bytes);
+  mvcc::Work reading(eighth * 2);
+  AnswerReadyReads(&reading);
+  mvcc::Work reading_long(eighth * 2);
+  WorkOnLongReads(&reading_long);
+  mvcc::Work background(eighth);
+  TakeImages(&background);
+  CompactSome(&background);
+  mvcc::Work watching(eighth * 2);
+  if (watches_.HasWork()) watches_.Pump(config_.max_watch_reply_bytes, &watching);
 }
 
 void Replica::Impl::ProposeGathered() {
@@ -106,13 +111,18 @@ void Replica::Impl::HandOutUnit() {
 
 // ---- application ----
 
-void Replica::Impl::ApplyCommitted() {
+void Replica::Impl::ApplyCommitted(mvcc::Work* work) {
+  // An image is of one applied index.
+  if (imaging_ != nullptr || applied_ == handed_out_) return;
   const LogIndex before = applied_;
+  bool go_on = true;
+  if (applying_.has_value()) go_on = ContinueApplying(work) && !WantsImage();
   size_t bytes = 0;
-  for (size_t n = 0; applied_ < handed_out_ && n < config_.max_apply_entries; ++n) {
+  for (size_t n = 0; go_on && applied_ < handed_out_ && n < config_.max_apply_entries; ++n) {
+    if (work->spent()) break;
     // A copy: applying a configuration change works on raft itself.
     const raft::Entry entry = raft_.log().EntryAt(applied_ + 1);
-    const absl::Status status = ApplyEntry(entry);
+    const absl::Status status = ApplyEntry(entry, work);
     if (!status.ok()) {
       fatal_ = absl::Status(
           status.code(),
@@ -122,12 +132,35 @@ void Replica::Impl::ApplyCommitted() {
                        " (this is version ", config_.server_version, ")"));
       return;
     }
+    if (applying_.has_value()) break;
     NoteApplied(entry);
     bytes += entry.data.size();
     if (bytes >= config_.max_apply_bytes) break;
   }
   if (applied_ != before) raft_.AppliedTo(applied_, now_);
   CheckQuotaApplied();
+}
+
+// True once the entry under way is applied.
+bool Replica::Impl::ContinueApplying(mvcc::Work* work) {
+  applier_.Continue(work, &applying_->outcome);
+  if (applying_->outcome.unfinished) return false;
+  Applying applied = *std::move(applying_);
+  applying_.reset();
+  FinishCommand(applied.operation, applied.token, std::move(applied.outcome));
+  NoteApplied(applied.entry);
+  return true;
+}
+
+// A later state takes the place of the one that the entry was being applied to.
+void Replica::Impl::AbandonApplying() {
+  if (!applying_.has_value()) return;
+  applier_.Abandon();
+  if (applying_->token.has_value()) {
+    ++proposals_failed_;
+    Answer(*applying_->token, absl::UnavailableError("etcdserver: leader changed"));
+  }
+  applying_.reset();
 }
 
 void Replica::Impl::NoteApplied(const raft::Entry& entry) {
@@ -171,10 +204,10 @@ void Replica::Impl::StandIfAlone() {
   if (conf.voters_outgoing.empty()) raft_.Campaign(now_);
 }
 
-absl::Status Replica::Impl::ApplyEntry(const raft::Entry& entry) {
+absl::Status Replica::Impl::ApplyEntry(const raft::Entry& entry, mvcc::Work* work) {
   switch (entry.type) {
     case raft::EntryType::kNormal:
-      if (!entry.data.empty()) return ApplyNormal(entry);
+      if (!entry.data.empty()) return ApplyNormal(entry, work);
       // A new leader's first entry: all that earlier ones committed is applied.
       if (entry.term == lead_term_ && !lessor_.primary()) lessor_.Promote(entry.term, now_);
       return absl::OkStatus();
@@ -186,58 +219,74 @@ absl::Status Replica::Impl::ApplyEntry(const raft::Entry& entry) {
   return absl::UnimplementedError("configuration changes of the second form are not supported");
 }
 
-absl::Status Replica::Impl::ApplyNormal(const raft::Entry& entry) {
+absl::Status Replica::Impl::ApplyNormal(const raft::Entry& entry, mvcc::Work* work) {
   ASSIGN_OR_RETURN(apply::Command command, apply::DecodeCommand(entry.data));
   command.index = entry.index;
   const std::optional<RequestToken> token = proposals_.Take(command.id);
   apply::Outcome outcome;
-  RETURN_IF_ERROR(applier_.Apply(command, identity(), token.has_value(), &outcome));
+  RETURN_IF_ERROR(applier_.Apply(command, identity(), token.has_value(), work, &outcome));
+  if (outcome.unfinished) {
+    applying_ = Applying{entry, command.operation, token, std::move(outcome)};
+    ++pieces_.applies;
+    return absl::OkStatus();
+  }
   if (command.operation == apply::Operation::kClusterMemberAttrSet) ++members_version_;
   if (outcome.tokens != nullptr && entry.index > recovered_index_) {
     tokens_.Apply(*outcome.tokens, now_);
   }
-  if (!outcome.leases.empty()) NoteLeases(command.operation, outcome);
-  if (command.operation == apply::Operation::kPut || command.operation == apply::Operation::kTxn ||
-      command.operation == apply::Operation::kLeaseGrant) {
+  FinishCommand(command.operation, token, std::move(outcome));
+  return absl::OkStatus();
+}
+
+void Replica::Impl::FinishCommand(apply::Operation operation, std::optional<RequestToken> token,
+                                  apply::Outcome outcome) {
+  if (!outcome.leases.empty()) NoteLeases(operation, outcome);
+  if (operation == apply::Operation::kPut || operation == apply::Operation::kTxn ||
+      operation == apply::Operation::kLeaseGrant) {
     applied_additions_ = true;
   }
-  if (!token.has_value()) return absl::OkStatus();
+  if (!token.has_value()) return;
   ++proposals_committed_;
   if (LeaseCall* const call = lease_calls_.Find(*token)) {  // its checkpoint is cleared
     AnswerLeaseCall(*token, call);
-    return absl::OkStatus();
-  }
-  if (outcome.awaits_compaction.has_value()) {
+  } else if (outcome.awaits_compaction.has_value()) {
     awaiting_compaction_[*token] = *outcome.awaits_compaction;
   } else {
     Answer(*token, std::move(outcome.status), std::move(outcome.body));
   }
-  return absl::OkStatus();
 }
 
 // ---- what follows application ----
 
-void Replica::Impl::AnswerReadyReads() {
-  if (!reads_.HasReady(applied_)) return;
-  reads_.TakeReady(applied_, &ready_reads_);
-  for (const ClientRequest& read : ready_reads_) {
+void Replica::Impl::AnswerReadyReads(mvcc::Work* work) {
+  if (reads_.HasReady(applied_)) reads_.TakeReady(applied_, &ready_reads_);
+  std::deque<ClientRequest> later;
+  while (!ready_reads_.empty() && !work->spent()) {
+    ClientRequest read = std::move(ready_reads_.front());
+    ready_reads_.pop_front();
+    LeaseCall* const call = lease_calls_.Find(read.token);
     if (read.token == RequestToken()) {
       OnExpiryConfirmed();
-    } else if (LeaseCall* const call = lease_calls_.Find(read.token)) {
+    } else if (call != nullptr && applying_.has_value() && lessor_.primary()) {
+      later.push_back(std::move(read));  // it could see a lease that has lost half of its keys
+    } else if (call != nullptr) {
+      work->SpendFind();
       AnswerLeaseCall(read.token, call);
     } else {
-      AnswerRead(read);
+      AnswerRead(std::move(read), work);
     }
   }
-  ready_reads_.clear();
+  std::move(later.begin(), later.end(), std::back_inserter(ready_reads_));
 }
 
-void Replica::Impl::CompactSome() {
+void Replica::Impl::CompactSome(mvcc::Work* work) {
   mvcc::Compactor& compactor = applier_.compactor();
-  // Live watchers first get what a compaction is about to take: an entry before it may have
-  // been applied in this very turn.
-  const bool delivered = watches_.live() > applier_.store().compact_revision();
-  if (compactor.busy() && delivered) compactor.Step(kCompactRecords);
+  if (MayCompact() && !work->spent()) {
+    const uint64_t allowed = work->left();
+    compactor.Step(work);
+    compaction_debt_ -= std::min(compaction_debt_, allowed);
+  }
+  if (!compactor.busy()) compaction_debt_ = 0;
   for (auto it = awaiting_compaction_.begin(); it != awaiting_compaction_.end();) {
     if (compactor.finished() < it->second) {
       ++it;

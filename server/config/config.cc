@@ -3,9 +3,11 @@
 #include <algorithm>
 
 #include "absl/container/btree_map.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/time.h"
 #include "base/status.h"
 
 namespace quorate::config {
@@ -96,6 +98,37 @@ std::vector<InitialMember> Config::Members() const {
   return {InitialMember{name, initial_advertise_peer_urls}};
 }
 
+absl::StatusOr<AutoCompaction> Config::ParsedAutoCompaction() const {
+  AutoCompaction parsed;
+  const std::string& retention = auto_compaction_retention;
+  int64_t number = 0;
+  const bool whole = absl::SimpleAtoi(retention, &number) && number >= 0;
+  if (auto_compaction_mode == "revision") {
+    if (!whole) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "--auto-compaction-retention: \"", retention, "\" is not a number of revisions"));
+    }
+    parsed.revisions = number;
+    return parsed;
+  }
+  if (auto_compaction_mode != "periodic") {
+    return absl::FailedPreconditionError(
+        absl::StrCat("unknown auto-compaction-mode \"", auto_compaction_mode, "\""));
+  }
+  // A bare number counts hours.
+  absl::Duration period = absl::Hours(number);
+  if (!whole && !absl::ParseDuration(retention, &period)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "error parsing CompactionRetention: time: invalid duration \"", retention, "\""));
+  }
+  if (period < absl::ZeroDuration() || period > absl::Hours(24 * 365 * 100)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("--auto-compaction-retention: \"", retention, "\" is out of range"));
+  }
+  parsed.period = Nanoseconds(absl::ToInt64Nanoseconds(period));
+  return parsed;
+}
+
 int64_t Config::QuotaBytes() const {
   return quota_backend_bytes == 0 ? kDefaultQuotaBytes : quota_backend_bytes;
 }
@@ -122,7 +155,7 @@ absl::Status Config::Validate() const {
   }
   if (max_txn_ops == 0) return absl::FailedPreconditionError("--max-txn-ops must be >0");
   RETURN_IF_ERROR(CheckAuthToken(auth_token));
-  return absl::OkStatus();
+  return ParsedAutoCompaction().status();
 }
 
 int Config::BcryptCost() const {

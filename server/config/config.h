@@ -28,6 +28,14 @@ struct InitialMember {
 
 enum class ClusterState { kNew, kExisting };
 
+// What a server compacts by itself: nothing, if both are 0.
+struct AutoCompaction {
+  Duration period;        // of history that is kept
+  int64_t revisions = 0;  // that are kept
+
+  bool enabled() const { return period > Duration() || revisions > 0; }
+};
+
 struct Config {
   std::string name = "default";
   std::string data_dir;  // empty: "<name>.etcd"
@@ -57,6 +65,8 @@ struct Config {
   // Years that a certificate of --auto-tls or --peer-auto-tls is valid.
   size_t self_signed_cert_validity = 1;
   Duration watch_progress_notify_interval = Seconds(600);
+  std::string auto_compaction_mode = "periodic";
+  std::string auto_compaction_retention = "0";
   // Entries applied between two checkpoints, and entries that the log keeps behind one for
   // slow followers.
   size_t snapshot_count = 10'000;
@@ -70,17 +80,19 @@ struct Config {
   size_t store_segment_bytes = 256 * limits::kKiB;
   // Not flags; the simulator draws them, so that rare sizes come up. Log segments in bytes
   // (storage/recovery.h; the first is what a start waits for), entries' bytes in one append
-  // message (0 = one entry), entries applied in one turn.
+  // message (0 = one entry), entries applied in one turn and work done in it.
   uint64_t wal_segment_bytes = 64 * limits::kMiB;
   uint64_t wal_first_segment_bytes = 4 * limits::kMiB;
   uint64_t max_append_bytes = limits::kMaxAppendBytes;
   size_t max_apply_entries = 4096;
   // Bytes of events given to watchers in one turn.
-  size_t watch_reply_bytes = 1 * limits::kMiB;
+  size_t watch_reply_bytes = 256 * limits::kKiB;
   // Not a flag: linearizable reads rest on the leader's lease, under the promise that while
   // an election timeout passes on one member's clock no other's runs ahead by more than
   // this. Infinite: a round of heartbeats for each read.
   Duration lease_read_clock_drift = Duration::Infinite();
+  // Of a turn, in units of engine/mvcc/work.h: what takes more goes on in the next.
+  uint64_t max_turn_work = 2000;
   // How often what is left of a lease is written into the log.
   Duration lease_checkpoint_interval = Seconds(300);
   // Connections at once on the client and on the peer URLs; above it the newest is closed.
@@ -124,6 +136,9 @@ struct Config {
   // URLs: this member is in the initial cluster with the very URLs that it advertises, and
   // no URL belongs to two members. A member that has data ignores the --initial-* flags.
   absl::Status ValidateBootstrap() const;
+  // auto_compaction_mode and auto_compaction_retention, understood. FailedPrecondition with
+  // etcd's texts.
+  absl::StatusOr<quorate::config::AutoCompaction> ParsedAutoCompaction() const;
   // quota_backend_bytes, its default filled in.
   int64_t QuotaBytes() const;
   // Seconds that a lease lasts at least: etcd's one and a half election timeouts, counted

@@ -265,6 +265,13 @@ std::vector<Flag> ClusteringFlags() {
       {group, "initial-cluster-token", "etcd-cluster",
        "Initial cluster token for the cluster during bootstrap.",
        Text(&Config::initial_cluster_token)},
+      {group, "auto-compaction-mode", "periodic",
+       "Interpret 'auto-compaction-retention' as one of: periodic|revision.",
+       Text(&Config::auto_compaction_mode)},
+      {group, "auto-compaction-retention", "0",
+       "Auto compaction retention: a duration (a bare number: hours), or a number of revisions. 0 "
+       "means disable auto compaction.",
+       Text(&Config::auto_compaction_retention)},
       {group, "pre-vote", "true", "Enable to run an additional Raft election phase.",
        Boolean(&Config::pre_vote), true},
       {group, "strict-reconfig-check", "true",

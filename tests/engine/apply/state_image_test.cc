@@ -121,12 +121,11 @@ void AddMember(Applier* applier, uint64_t id) {
 
 // As a checkpoint takes it: the segments are shared.
 engine::StateImage Share(const Applier& applier) {
-  engine::StateImage image;
-  engine::SectionWriter sections;
-  applier.EncodeSections(&sections);
-  image.sections = std::move(sections).Finish();
-  image.segments = applier.store().log().Share();
-  return image;
+  ImageRun run(applier, engine::StateImage());
+  for (uint64_t units = 1;; ++units) {
+    mvcc::Work work(units);
+    if (run.Step(&work)) return std::move(run).Take();
+  }
 }
 
 // What members are compared by.
@@ -306,13 +305,13 @@ TEST(StateImage, AKeyOfALeaseThatIsNotThereIsRefused) {
 }
 
 TEST(StateImage, UnknownSectionIsOfANewerVersion) {
-  engine::SectionWriter sections;
-  Applier().EncodeSections(&sections);
-  engine::PutU64(sections.Begin(static_cast<engine::Section>(99)), 1);
-  engine::StateImage image;
-  image.sections = std::move(sections).Finish();
+  Applier empty;
+  ImageRun run(empty, engine::StateImage());
+  engine::PutU64(run.BeginSection(static_cast<engine::Section>(99)), 1);
+  mvcc::Work work = mvcc::Work::Unlimited();
+  ASSERT_TRUE(run.Step(&work));
   Applier applier;
-  ImageLoader loader(image, &applier);
+  ImageLoader loader(std::move(run).Take(), &applier);
   EXPECT_TRUE(loader.Step(1));
   EXPECT_TRUE(absl::IsFailedPrecondition(loader.status())) << loader.status();
 }

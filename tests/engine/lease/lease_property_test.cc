@@ -149,9 +149,11 @@ RC_GTEST_PROP(LeaseProperty, CommandsDoWhatTheModelDoes, (uint64_t seed)) {
   Request read;
   read.success.emplace_back();
   read.success[0].key = read.success[0].range_end = std::string("\0", 1);
-  const auto body = applier.Range(all, mvcc::Identity());
-  RC_ASSERT(body.ok());
-  const auto answer = sim::DecodeResponse(read, *body);
+  const auto run = applier.StartRange(all, mvcc::Identity());
+  mvcc::Work work = mvcc::Work::Unlimited();
+  RC_ASSERT(run->Step(&work));
+  RC_ASSERT(run->result().ok());
+  const auto answer = sim::DecodeResponse(read, *run->result());
   RC_ASSERT(answer.ok());
   RC_ASSERT(answer->result == model.ReadAt(read, model.revision()));
 }

@@ -494,9 +494,12 @@ TEST_F(WatchTest, EveryWatcherSeesExactlyItsHistory) {
         hub_->SetWritable(stream, writable[stream]);
         break;
       case 2:
-      case 3:
-        hub_->Pump(1 + prng.Below(400));
+      case 3: {
+        // Mostly too little for a revision or a batch.
+        Work work(1 + prng.Below(12));
+        hub_->Pump(1 + prng.Below(400), &work);
         break;
+      }
       default: {
         WriteTxn txn(&store_);
         for (uint64_t n = 1 + prng.Below(3); n > 0; --n) {

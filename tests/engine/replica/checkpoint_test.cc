@@ -3,8 +3,12 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 
 #include "api/rpc.pb.h"
+#include "engine/apply/applier.h"
+#include "engine/apply/state_image.h"
+#include "engine/membership/membership.h"
 #include "engine/replica/image_meta.h"
 #include "engine/replica/replica.h"
 #include "tests/engine/replica/cluster.h"
@@ -199,6 +203,101 @@ TEST(ReplicaCheckpoint, AStateThatMakesNoSenseIsRefused) {
   PutMany(&cluster, leader, 1);
   cluster.Run(Seconds(1));
   EXPECT_EQ(cluster[follower].StateDigest(), cluster[leader].StateDigest());
+}
+
+// A member that has applied nothing but the three members, as if at a later entry.
+StateImage LaterState(LogIndex index, Term term) {
+  apply::Applier applier;
+  for (const uint64_t id : {1, 2, 3}) {
+    membership::Change change;
+    change.member = {MemberId(id), "m", {"http://h:" + std::to_string(id)}, {}, false};
+    apply::Outcome outcome;
+    applier.ApplyMembershipChange(change, &outcome);
+  }
+  StateImage image;
+  image.index = index;
+  image.term = term;
+  apply::ImageRun run(applier, std::move(image));
+  const raft::ConfState members{{MemberId(1), MemberId(2), MemberId(3)}, {}, {}, {}, false};
+  EncodeImageMeta({{index, term, members}, 1}, run.BeginSection(Section::kRaft));
+  mvcc::Work work = mvcc::Work::Unlimited();
+  EXPECT_TRUE(run.Step(&work));
+  return std::move(run).Take();
+}
+
+// Were the older state to reach the disk after the newer one, it would replace it there, and
+// the log begins behind the newer one.
+TEST(ReplicaCheckpoint, AnImageUnderWayIsGivenUpForAStateThatArrives) {
+  Cluster cluster(3, [](Config* config) {
+    config->checkpoint_entries = 100;
+    config->store_segment_bytes = 512;
+    config->max_turn_work = 8;  // two segments a turn
+  });
+  const int leader = cluster.Elect();
+  const int follower = FollowerOf(cluster);
+  const auto status = [&] { return cluster[follower].status(); };
+  const std::string put = Put("k", std::string(500, 'v'));
+  while (status().applied - status().checkpoint < 99) {
+    cluster.Call(leader, RequestKind::kPut, put);
+  }
+  cluster.Isolate(follower, true);
+  cluster.HoldCheckpoints(follower, true);
+  raft::Message message;
+  message.type = raft::MessageType::kApp;
+  message.from = MemberId(static_cast<uint64_t>(leader));
+  message.to = MemberId(static_cast<uint64_t>(follower));
+  message.term = message.log_term = status().term;
+  message.index = status().last_index;
+  message.commit = message.index + 1;
+  message.entries = {{message.term, message.index + 1, raft::EntryType::kNormal, Bytes()}};
+  cluster.Step(follower, PeerMessage{message});
+  while (status().pieces.images == 0) ASSERT_TRUE(cluster.WorkOnce(follower));
+
+  cluster.HoldDisk(follower, true);
+  message.type = raft::MessageType::kSnap;
+  message.entries.clear();
+  cluster.Step(follower, SnapshotReceived{message, LaterState(LogIndex(1000), message.term)});
+  while (cluster.WorkOnce(follower)) continue;
+  EXPECT_EQ(status().snapshots_installed, 0u);
+  cluster.HoldDisk(follower, false);
+  while (cluster.WorkOnce(follower)) continue;
+  EXPECT_EQ(status().snapshots_installed, 1u);
+  cluster.HoldCheckpoints(follower, false);
+  while (cluster.WorkOnce(follower)) continue;
+  cluster.Crash(follower);
+  cluster.Restart(follower);
+  EXPECT_EQ(status().applied, LogIndex(1000));
+}
+
+// The log begins behind the state that arrived: what it says of the older one is nothing.
+TEST(ReplicaCheckpoint, OneThatIsDoneWhileANewerStateIsBeingWrittenIsNotTakenForTheLast) {
+  Cluster cluster(3, [](Config* config) {
+    config->checkpoint_entries = 100;
+    config->store_segment_bytes = 512;
+  });
+  const int leader = cluster.Elect();
+  const int follower = FollowerOf(cluster);
+  const auto status = [&] { return cluster[follower].status(); };
+  cluster.HoldCheckpoints(follower, true);
+  PutMany(&cluster, leader, 150);
+  ASSERT_EQ(status().checkpoint, LogIndex(0));
+  cluster.Isolate(follower, true);
+  cluster.HoldDisk(follower, true);
+  raft::Message message;
+  message.type = raft::MessageType::kSnap;
+  message.from = MemberId(static_cast<uint64_t>(leader));
+  message.to = MemberId(static_cast<uint64_t>(follower));
+  message.term = status().term;
+  cluster.Step(follower, SnapshotReceived{message, LaterState(LogIndex(1000), message.term)});
+  while (cluster.WorkOnce(follower)) continue;
+  ASSERT_EQ(status().snapshots_installed, 0u);
+  cluster.HoldCheckpoints(follower, false);
+  while (cluster.WorkOnce(follower)) continue;
+  EXPECT_EQ(status().checkpoint, LogIndex(0));
+  cluster.HoldDisk(follower, false);
+  while (cluster.WorkOnce(follower)) continue;
+  EXPECT_EQ(status().snapshots_installed, 1u);
+  EXPECT_EQ(status().checkpoint, LogIndex(1000));
 }
 
 TEST(ReplicaCheckpoint, ACheckpointThatCannotBeReadStopsTheMemberWithAReason) {

@@ -130,6 +130,11 @@ bool Cluster::WorkOnce(int member) {
     Step(member, Checkpointed{index, ok});
     return true;
   }
+  return WriteOnce(member);
+}
+
+bool Cluster::WriteOnce(int member) {
+  Node& node = nodes_.at(member);
   if (node.unwritten.empty() || node.disk_held) return false;
   PersistTicket last;
   for (const Persist& unit : node.unwritten) {

@@ -30,6 +30,10 @@ class Cluster {
 
   // Lets everybody work until nothing is left to do at this moment.
   void Settle();
+  // Lets one member do one thing; false if it has nothing to do.
+  bool WorkOnce(int member);
+  // Lets its disk finish what was handed to it; false if that is nothing.
+  bool WriteOnce(int member);
   // Moves time on by `span`, stopping at every wake-up on the way.
   void Run(Duration span);
   // Runs until some member leads that a majority follows; its id (1 .. size).
@@ -95,7 +99,6 @@ class Cluster {
 
   void Start(int member);
   bool Apart(int from, int to) const;
-  bool WorkOnce(int member);
   bool PassOn();
   void Collect(int member);
   void Write(Node* node, const Persist& unit);

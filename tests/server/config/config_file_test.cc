@@ -199,7 +199,8 @@ std::string ValueFor(const std::string& name) {
 
 // Every flag that `etcd --help` of 3.7.1 lists.
 constexpr char kEtcdFlags[] =
-    "advertise-client-urls auth-token auth-token-ttl backend-batch-interval backend-batch-limit "
+    "advertise-client-urls auth-token auth-token-ttl auto-compaction-mode "
+    "auto-compaction-retention backend-batch-interval backend-batch-limit "
     "backend-bbolt-freelist-type bcrypt-cost bootstrap-defrag-threshold-megabytes "
     "compact-hash-check-time compaction-batch-limit compaction-sleep-interval corrupt-check-time "
     "cors data-dir discovery-cacert discovery-cert discovery-dial-timeout discovery-fallback "

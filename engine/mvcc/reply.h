@@ -1,0 +1,93 @@
+// An encoded message that may grow to any size in bounded steps.
+//
+// One buffer that doubles would copy all of a long message at once, and so would the
+// length in front of a long sub-message. A Reply seals its buffer from time to time and
+// begins another; lengths that are known only when their buffer is sealed are noted and
+// put in place when the pieces are joined, a piece at a time. A short message lives in
+// one buffer and is never copied.
+//
+//   Reply reply;
+//   const Reply::Mark op = reply.Begin(3);
+//   for (...) { AppendLen(reply.out(), 2, record); reply.Roll(); }
+//   reply.End(op);
+//   Bytes bytes;
+//   while (!reply.Finish(&work, &bytes)) { ... }
+#ifndef QUORATE_ENGINE_MVCC_REPLY_H_
+#define QUORATE_ENGINE_MVCC_REPLY_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "base/bytes.h"
+#include "base/limits.h"
+#include "engine/mvcc/work.h"
+
+namespace quorate::mvcc {
+
+class Reply {
+ public:
+  static constexpr size_t kPieceBytes = 128 * limits::kKiB;
+
+  explicit Reply(size_t reserve = 512) : out_(std::in_place, reserve) {}
+  Reply(const Reply&) = delete;
+  Reply& operator=(const Reply&) = delete;
+
+  // Where to append; good until the next Roll.
+  BytesBuilder* out() { return &*out_; }
+  // To be called between fields.
+  void Roll() {
+    if (out_->size() >= kPieceBytes) Seal();
+  }
+  // Bytes so far, but for lengths that are to grow.
+  uint64_t size() const { return sealed_bytes_ + out_->size(); }
+
+  // A place in the message.
+  struct Mark {
+    size_t piece = 0;
+    size_t at = 0;
+    uint64_t before = 0;  // bytes of the message
+  };
+  Mark Here() const { return {pieces_.size(), out_->size(), size()}; }
+
+  // A sub-message; they nest.
+  Mark Begin(uint32_t field);
+  void End(const Mark& begin);
+  // Puts other bytes in the place of `size` bytes that begin at `mark`, in one piece. Not
+  // inside a sub-message.
+  void Replace(const Mark& mark, size_t size, absl::string_view bytes);
+
+  // Brings the pieces together; true once *bytes is the message. Nothing is appended any
+  // more.
+  bool Finish(Work* work, Bytes* bytes);
+
+ private:
+  // `bytes` come in the place of `size` bytes at `at` of a piece.
+  struct Patch {
+    size_t piece = 0;
+    size_t at = 0;
+    size_t size = 0;
+    std::string bytes;
+  };
+
+  void Seal();
+  void CopyPiece(BytesBuilder* to);
+
+  std::optional<BytesBuilder> out_;
+  std::vector<Bytes> pieces_;
+  uint64_t sealed_bytes_ = 0;
+  std::vector<Patch> patches_;
+  // What patches add to the messages that are open: their bytes count, too.
+  uint64_t grown_ = 0;
+
+  std::optional<BytesBuilder> joined_;
+  size_t next_piece_ = 0;
+  size_t next_patch_ = 0;
+};
+
+}  // namespace quorate::mvcc
+
+#endif  // QUORATE_ENGINE_MVCC_REPLY_H_

@@ -1,0 +1,256 @@
+// What watchers are to be sent: the changes of a revision for the live ones, and batches of
+// history for those that catch up; found and encoded in pieces, since a revision may have
+// any number of changes.
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "engine/mvcc/key_value.h"
+#include "engine/mvcc/watch.h"
+
+namespace quorate::mvcc {
+namespace {
+
+// After so many records a batch ends for the sake of the other cohorts, full or not.
+constexpr size_t kMaxScannedRecords = 16384;
+
+}  // namespace
+
+void WatchHub::Append(const Record& record, bool prev_kv, Work* work, Encoding* encoding) const {
+  const uint64_t before = encoding->reply.size();
+  AppendEvent(*store_, record, prev_kv, encoding->reply.out());
+  work->SpendBytes(encoding->reply.size() - before);
+  if (prev_kv) work->SpendFind();
+  encoding->reply.Roll();
+  encoding->batch.ends.push_back(encoding->reply.size());
+}
+
+// ---- a revision for the live ones ----
+
+void WatchHub::BeginRevision() {
+  delivering_ = true;
+  delivery_ = 0;
+  delivered_watcher_ = 0;
+  preparation_.under_way = true;
+}
+
+// Finds the changes of revision live_ and who is to see them; true once that is done.
+bool WatchHub::PrepareRevision(Work* work) {
+  if (!preparation_.collected) {
+    if (!CollectChanges(work)) return false;
+    preparation_.collected = true;
+  }
+  if (!EncodeDeliveries(work)) return false;
+  DropPreparation();
+  return true;
+}
+
+void WatchHub::DropPreparation() {
+  Preparation& p = preparation_;
+  p.under_way = p.collected = false;
+  p.changes.clear();
+  p.nodes.clear();
+  p.seen.clear();
+  p.encoded.clear();
+  p.way.clear();
+  p.walked = 0;
+  p.encoding.reset();
+}
+
+bool WatchHub::CollectChanges(Work* work) {
+  const RevisionLog& log = store_->log();
+  Preparation& p = preparation_;
+  if (cursor_rewrites_ != log.rewrites()) {
+    cursor_ = log.Seek(live_);
+    cursor_rewrites_ = log.rewrites();
+    if (!p.changes.empty()) {  // what was found was moved
+      DropPreparation();
+      p.under_way = true;
+    }
+  }
+  if (p.nodes.empty()) p.nodes.emplace_back();
+  p.rewrites = log.rewrites();
+  for (; log.Valid(&cursor_); log.Next(&cursor_)) {
+    if (work->spent()) return false;
+    work->SpendLook();
+    const Record record = log.Get(cursor_.location());
+    if (record.revision.main > live_) break;
+    if (record.revision.main < live_) continue;
+    p.changes.push_back(cursor_.location());
+    See(record, static_cast<uint32_t>(p.changes.size() - 1));
+    work->Spend(p.seen.size() / 4);
+  }
+  return true;
+}
+
+// Notes for all groups that see a change that they do.
+void WatchHub::See(const Record& record, uint32_t change) {
+  Preparation& p = preparation_;
+  // From where groups stand to where they go.
+  absl::btree_map<uint32_t, uint32_t> steps;
+  const auto see = [&](const std::shared_ptr<Group>& group) {
+    if (group->synced.empty() || !group->Wants(record)) return;
+    auto& [shared, node] = p.seen[group->number];
+    shared = group;
+    const auto [step, fresh] = steps.emplace(node, static_cast<uint32_t>(p.nodes.size()));
+    if (fresh) p.nodes.push_back({node, change});
+    node = step->second;
+  };
+  const absl::string_view key = DecodeKey(record.bytes);
+  if (!single_groups_.empty()) {
+    GroupKey at;
+    at.begin = std::string(key);
+    for (auto it = single_groups_.lower_bound(at);
+         it != single_groups_.end() && it->first.begin == key; ++it) {
+      see(it->second);
+    }
+  }
+  ranges_.Stab(key, see);
+}
+
+bool WatchHub::EncodeDeliveries(Work* work) {
+  Preparation& p = preparation_;
+  // A group that has left is not served any more; one that is there is served in order.
+  while (!p.seen.empty()) {
+    const auto& [group, node] = p.seen.begin()->second;
+    const bool prev_kv = group->key.prev_kv;
+    if (!p.encoded.contains({node, prev_kv}) && !EncodeWay(node, prev_kv, work)) return false;
+    deliveries_.push_back({group, p.encoded.at({node, prev_kv})});
+    p.seen.erase(p.seen.begin());
+    work->SpendLook();
+  }
+  return true;
+}
+
+// Encodes the changes on the way from the root to `node`.
+bool WatchHub::EncodeWay(uint32_t node, bool prev_kv, Work* work) {
+  Preparation& p = preparation_;
+  const RevisionLog& log = store_->log();
+  if (p.rewrites != log.rewrites()) {  // places are no longer those that were noted
+    DropPreparation();
+    p.under_way = true;
+    deliveries_.clear();
+    cursor_rewrites_ = ~uint64_t{0};
+    return false;
+  }
+  if (p.encoding == nullptr) {
+    if (p.walked == 0) p.walked = node;
+    for (; p.walked != 0; p.walked = p.nodes[p.walked].parent) {
+      if (p.way.size() % 16 == 15) {
+        if (work->spent()) return false;
+        work->SpendLook();
+      }
+      p.way.push_back(p.nodes[p.walked].change);
+    }
+    p.encoding = std::make_unique<Encoding>();
+  }
+  for (; !p.way.empty(); p.way.pop_back()) {
+    if (work->spent()) return false;
+    work->SpendLook();
+    Append(log.Get(p.changes[p.way.back()]), prev_kv, work, p.encoding.get());
+  }
+  Batch& batch = p.encoding->batch;
+  if (!p.encoding->reply.Finish(work, &batch.events)) return false;
+  p.encoded.emplace(std::pair(node, prev_kv), std::make_shared<Batch>(std::move(batch)));
+  p.encoding.reset();
+  return true;
+}
+
+// ---- batches for those behind ----
+
+void WatchHub::BeginGathering(const CohortKey& key, const std::shared_ptr<Group>& group) {
+  Gathering& g = gathering_.emplace();
+  g.cohort = key;
+  g.group = group;
+  g.next = key.next;
+  g.rewrites = ~uint64_t{0};
+  g.encoding = std::make_unique<Encoding>();
+}
+
+bool WatchHub::IsFull(const Gathering& g) const {
+  return g.revisions >= options_.batch_revisions ||
+         g.encoding->reply.size() >= options_.batch_bytes;
+}
+
+// Encodes what the group sees from where the cohort stands on, whole revisions within the
+// limits of a batch. True once that is done; then gathering_->next is the next revision
+// to look at.
+bool WatchHub::Gather(Work* work) {
+  Gathering& g = *gathering_;
+  if (!g.gathered) {
+    const bool single = g.group->range().single();
+    if (!(single ? GatherKey(work) : GatherRecords(work))) return false;
+    g.gathered = true;
+  }
+  return g.encoding->reply.Finish(work, &g.encoding->batch.events);
+}
+
+bool WatchHub::GatherRecords(Work* work) {
+  const RevisionLog& log = store_->log();
+  Gathering& g = *gathering_;
+  if (g.rewrites != log.rewrites()) {
+    g.cursor = log.Seek(g.next);
+    g.rewrites = log.rewrites();
+  }
+  for (; log.Valid(&g.cursor); log.Next(&g.cursor)) {
+    const Record record = log.Get(g.cursor.location());
+    const Revision main = record.revision.main;
+    if (main > store_->revision()) break;                         // not committed yet
+    if (main == g.next && record.revision.sub < g.sub) continue;  // it was seen
+    if (main != g.next) {
+      g.next = main;
+      g.sub = 0;
+      if (IsFull(g)) return true;
+      // Others want to get further, too.
+      const bool long_enough = g.encoding->batch.ends.empty() || g.looked >= kMaxScannedRecords;
+      if (work->spent() && long_enough && main > g.cohort.next) return true;
+    }
+    if (work->spent()) return false;
+    work->SpendLook();
+    ++g.looked;
+    g.sub = record.revision.sub + 1;
+    if (!g.group->Wants(record) || !g.group->range().Contains(DecodeKey(record.bytes))) continue;
+    if (main != g.last_seen) ++g.revisions;
+    g.last_seen = main;
+    Append(record, g.group->key.prev_kv, work, g.encoding.get());
+  }
+  g.next = store_->revision() + 1;
+  return true;
+}
+
+// For a single key the index knows the places.
+bool WatchHub::GatherKey(Work* work) {
+  const KeyIndex& index = store_->index();
+  Gathering& g = *gathering_;
+  const KeyIndex::Entry entry = index.Find(g.group->key.begin);
+  const size_t count = index.Count(entry);
+  size_t i = 0;
+  for (size_t high = count; i < high;) {
+    const size_t middle = i + (high - i) / 2;
+    if (index.At(entry, middle).main < g.next) {
+      i = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  // Where a batch ends: nothing of the key is before it.
+  const auto end_at = [&g](Revision main) {
+    g.next = main;
+    return true;
+  };
+  for (; i < count; ++i) {
+    const KeyIndex::Version version = index.At(entry, i);
+    if (version.main > store_->revision()) break;  // not committed yet
+    if (version.main != g.last_seen) {
+      if (IsFull(g)) return end_at(version.main);
+      ++g.revisions;
+      g.last_seen = version.main;
+    }
+    work->SpendLook();
+    const Record record = store_->log().Get(version.location);
+    if (g.group->Wants(record)) Append(record, g.group->key.prev_kv, work, g.encoding.get());
+  }
+  return end_at(store_->revision() + 1);
+}
+
+}  // namespace quorate::mvcc

@@ -1,0 +1,227 @@
+// Commands, reads and images that take many turns of a member.
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "api/rpc.pb.h"
+#include "base/prng.h"
+#include "engine/replica/replica.h"
+#include "tests/engine/replica/cluster.h"
+
+namespace quorate::engine {
+namespace {
+
+using etcdserverpb::DeleteRangeResponse;
+using etcdserverpb::HashKVResponse;
+using etcdserverpb::LeaseTimeToLiveResponse;
+using etcdserverpb::RangeResponse;
+
+constexpr int kKeys = 300;
+const std::string kAll(1, '\0');
+
+std::function<void(Config*)> TurnWork(uint64_t units) {
+  return [units](Config* config) { config->max_turn_work = units; };
+}
+
+std::string KeyOf(int i) { return "key" + std::to_string(1000 + i); }
+
+void Fill(Cluster* cluster, int64_t lease = 0) {
+  for (int i = 0; i < kKeys; ++i) {
+    cluster->Send(1, RequestKind::kPut, PutWithLease(KeyOf(i), "v" + std::to_string(i), lease));
+  }
+  cluster->Settle();
+}
+
+std::string DeleteAll() {
+  etcdserverpb::DeleteRangeRequest request;
+  request.set_key(kAll);
+  request.set_range_end(kAll);
+  request.set_prev_kv(true);
+  return request.SerializeAsString();
+}
+
+std::string RangeAll(bool serializable) {
+  etcdserverpb::RangeRequest request;
+  request.set_key(kAll);
+  request.set_range_end(kAll);
+  request.set_serializable(serializable);
+  request.set_sort_target(etcdserverpb::RangeRequest::VALUE);
+  request.set_sort_order(etcdserverpb::RangeRequest::DESCEND);
+  return request.SerializeAsString();
+}
+
+// A turn of a member whose disk is fast.
+bool Turn(Cluster* cluster) {
+  const bool wrote = cluster->WriteOnce(1);
+  return cluster->WorkOnce(1) || wrote;
+}
+
+TEST(ReplicaPieces, ADeleteOfManyKeysTakesManyTurnsAndIsSeenAtOnce) {
+  Cluster cluster(1, TurnWork(64));
+  cluster.Elect();
+  Fill(&cluster);
+  const int64_t before = cluster[1].status().revision.value();
+  const RequestToken del = cluster.Send(1, RequestKind::kDeleteRange, DeleteAll());
+  std::vector<RequestToken> reads;
+  int turns = 0;
+  for (; cluster.Find(del) == nullptr; ++turns) {
+    ASSERT_TRUE(Turn(&cluster));
+    if (turns % 10 < 2) {
+      reads.push_back(cluster.Send(1, RequestKind::kRange, RangeAll(turns % 10 == 0)));
+    }
+  }
+  EXPECT_GT(turns, 20);
+  EXPECT_EQ(cluster[1].status().pieces.applies, 1u);
+  const auto deleted = Parsed<DeleteRangeResponse>(*cluster.Find(del));
+  EXPECT_EQ(deleted.deleted(), kKeys);
+  EXPECT_EQ(deleted.prev_kvs_size(), kKeys);
+  cluster.Settle();
+  EXPECT_GT(cluster[1].status().pieces.reads, 0u);
+  int seen = 0;
+  for (const RequestToken token : reads) {
+    ASSERT_NE(cluster.Find(token), nullptr);
+    const auto range = Parsed<RangeResponse>(*cluster.Find(token));
+    const bool old = range.header().revision() == before;
+    EXPECT_EQ(range.count(), old ? kKeys : 0);
+    EXPECT_EQ(range.kvs_size(), range.count());
+    if (old) {
+      EXPECT_EQ(range.kvs(0).value(), "v99");
+    }
+    seen += old ? 1 : 0;
+  }
+  EXPECT_GT(seen, 0);
+  EXPECT_EQ(cluster[1].status().revision.value(), before + 1);
+}
+
+TEST(ReplicaPieces, EverybodyIsTheSameWhateverItsPieces) {
+  Cluster cluster(3, [](Config* config) {
+    const uint64_t units[] = {8, 100, 1'000'000};
+    config->max_turn_work = units[config->member_id.value() - 1];
+    config->checkpoint_entries = 40;
+    config->catchup_entries = 10;
+    config->store_segment_bytes = 2048;
+  });
+  const int leader = cluster.Elect();
+  ASSERT_TRUE(cluster.Call(1, RequestKind::kLeaseGrant, Grant(5, 1000)).status.ok());
+  Fill(&cluster, 5);
+  Prng prng(4);
+  std::vector<RequestToken> tokens;
+  for (int round = 0; round < 30; ++round) {
+    const int member = 1 + static_cast<int>(prng.Below(3));
+    etcdserverpb::TxnRequest txn;
+    auto* del = txn.add_success()->mutable_request_delete_range();
+    del->set_key(KeyOf(static_cast<int>(prng.Below(kKeys))));
+    del->set_range_end(KeyOf(static_cast<int>(prng.Below(kKeys))));
+    txn.add_success()->mutable_request_range()->set_key(kAll);
+    txn.mutable_success(1)->mutable_request_range()->set_range_end(kAll);
+    tokens.push_back(cluster.Send(member, RequestKind::kTxn, txn.SerializeAsString()));
+    for (int i = 0; i < 10; ++i) {
+      tokens.push_back(cluster.Send(member, RequestKind::kPut,
+                                    PutWithLease(KeyOf(static_cast<int>(prng.Below(kKeys))),
+                                                 "again", round % 2 == 0 ? 5 : 0)));
+    }
+    if (round % 7 == 6) {
+      etcdserverpb::CompactionRequest compact;
+      compact.set_revision(cluster[leader].status().revision.value());
+      cluster.Send(member, RequestKind::kCompact, compact.SerializeAsString());
+    }
+    if (round % 3 == 0) cluster.Settle();
+  }
+  cluster.Settle();
+  ASSERT_TRUE(cluster.Call(2, RequestKind::kLeaseRevoke, Revoke(5)).status.ok());
+  for (const RequestToken token : tokens) {
+    ASSERT_NE(cluster.Find(token), nullptr);
+    EXPECT_TRUE(cluster.Find(token)->status.ok());
+  }
+  EXPECT_GT(cluster[1].status().pieces.applies, 0u);
+  EXPECT_GT(cluster[1].status().pieces.images, 0u);
+  EXPECT_EQ(cluster[3].status().pieces.applies, 0u);
+  for (int i = 2; i <= 3; ++i) {
+    EXPECT_EQ(cluster[i].StateDigest(), cluster[1].StateDigest());
+    EXPECT_EQ(cluster[i].HashKv(Revision(0))->hash, cluster[1].HashKv(Revision(0))->hash);
+  }
+}
+
+TEST(ReplicaPieces, ACrashInTheMidstOfACommandLosesNothing) {
+  Cluster cluster(1, TurnWork(64));
+  cluster.Elect();
+  Fill(&cluster);
+  cluster.Send(1, RequestKind::kDeleteRange, DeleteAll());
+  while (cluster[1].status().pieces.applies == 0) ASSERT_TRUE(Turn(&cluster));
+  cluster.Crash(1);
+  cluster.Restart(1);
+  cluster.Elect();
+  cluster.Settle();
+  const auto range = Parsed<RangeResponse>(cluster.Call(1, RequestKind::kRange, RangeAll(false)));
+  EXPECT_EQ(range.count(), 0);
+}
+
+TEST(ReplicaPieces, NobodyWhoGaveUpWaitingIsAnswered) {
+  Cluster cluster(1, TurnWork(64));
+  cluster.Elect();
+  Fill(&cluster);
+  const RequestToken del = cluster.Send(1, RequestKind::kDeleteRange, DeleteAll());
+  while (cluster[1].status().pieces.applies == 0) ASSERT_TRUE(Turn(&cluster));
+  const RequestToken first = cluster.Send(1, RequestKind::kRange, RangeAll(true));
+  const RequestToken second = cluster.Send(1, RequestKind::kRange, RangeAll(true));
+  ASSERT_TRUE(Turn(&cluster));  // the first is under way
+  for (const RequestToken token : {del, first, second}) cluster.Abandon(1, token);
+  cluster.Settle();
+  for (const RequestToken token : {del, first, second}) EXPECT_EQ(cluster.Find(token), nullptr);
+  EXPECT_EQ(cluster[1].status().keys, 0u);
+}
+
+TEST(ReplicaPieces, ALeaseKeepsAllItsKeysUntilItIsRevoked) {
+  Cluster cluster(1, TurnWork(64));
+  cluster.Elect();
+  ASSERT_TRUE(cluster.Call(1, RequestKind::kLeaseGrant, Grant(9, 1000)).status.ok());
+  Fill(&cluster, 9);
+  const int64_t before = cluster[1].status().revision.value();
+  const RequestToken revoke = cluster.Send(1, RequestKind::kLeaseRevoke, Revoke(9));
+  std::vector<RequestToken> questions;
+  while (cluster.Find(revoke) == nullptr) {
+    ASSERT_TRUE(Turn(&cluster));
+    questions.push_back(
+        cluster.Send(1, RequestKind::kLeaseTimeToLive, TimeToLive(9, /*keys=*/true)));
+  }
+  cluster.Settle();
+  for (const RequestToken token : questions) {
+    const auto left = Parsed<LeaseTimeToLiveResponse>(*cluster.Find(token));
+    EXPECT_TRUE(left.ttl() == -1 ? left.keys_size() == 0 : left.keys_size() == kKeys)
+        << left.keys_size() << " keys of a lease with " << left.ttl() << " seconds left";
+  }
+  EXPECT_EQ(cluster[1].status().revision.value(), before + 1);
+  EXPECT_EQ(cluster[1].status().keys, 0u);
+  EXPECT_EQ(cluster[1].status().leases, 0u);
+}
+
+TEST(ReplicaPieces, ALongHashIsOfOneRevisionWhileWritesAndCompactionsGoOn) {
+  Cluster cluster(1, TurnWork(64));
+  cluster.Elect();
+  Fill(&cluster);
+  const RequestToken hash = cluster.Send(1, RequestKind::kHashKv, "");
+  etcdserverpb::CompactionRequest compact;
+  compact.set_physical(true);
+  compact.set_revision(cluster[1].status().revision.value() - 100);
+  const uint32_t expected = cluster[1].HashKv(Revision(0))->hash;
+  const RequestToken compaction =
+      cluster.Send(1, RequestKind::kCompact, compact.SerializeAsString());
+  int writes = 0;
+  while (cluster.Find(hash) == nullptr) {
+    cluster.Send(1, RequestKind::kPut, Put(KeyOf(writes % kKeys), "new"));
+    ++writes;
+    ASSERT_TRUE(Turn(&cluster));
+  }
+  EXPECT_GT(writes, 5);
+  const auto response = Parsed<HashKVResponse>(*cluster.Find(hash));
+  EXPECT_EQ(response.hash(), expected);
+  cluster.Settle();
+  ASSERT_NE(cluster.Find(compaction), nullptr);
+  EXPECT_TRUE(cluster.Find(compaction)->status.ok());
+  EXPECT_EQ(cluster[1].status().compact_revision, Revision(compact.revision()));
+}
+
+}  // namespace
+}  // namespace quorate::engine
