@@ -48,6 +48,7 @@ class ClientPort {
   void OnLeadershipChange() { leaders_->OnLeadershipChange(); }
 
   metrics::ServerMetrics* metrics() { return metrics_.get(); }
+  metrics::Registry* registry() { return &registry_; }
 
   // GOAWAY to all; new connections are closed, calls in progress end.
   void Drain();

@@ -18,6 +18,7 @@
 #include "server/peer/rafthttp.h"
 #include "server/publisher.h"
 #include "server/secure_ports.h"
+#include "server/storage_metrics.h"
 
 namespace quorate::server {
 namespace {
@@ -73,6 +74,7 @@ class Server::Impl {
     version_monitor_.reset();
     publisher_.reset();
     client_port_.reset();
+    scrubber_.reset();
     node_.reset();
     rafthttp_.reset();
     peer_http_.reset();
@@ -96,6 +98,7 @@ class Server::Impl {
   void OnOpened(absl::StatusOr<StartPoint> start);
   absl::Status TakePorts();
   void OpenDirectory();
+  void StartScrubbing(storage::Checkpoints* checkpoints);
   void StartNode(StartPoint start);
   node::Options NodeOptions();
   void StartPeers();
@@ -139,6 +142,7 @@ class Server::Impl {
   std::unique_ptr<peer::RaftHttp> rafthttp_;
   node::PeerTransport* transport_ = nullptr;  // rafthttp_ or the injected one
   std::unique_ptr<node::Node> node_;
+  std::unique_ptr<storage::Scrubber> scrubber_;  // of the node's checkpoints
   std::unique_ptr<ClientPort> client_port_;
   std::unique_ptr<tls::Acceptor> client_acceptor_;
   std::unique_ptr<tls::Acceptor> metrics_acceptor_;
@@ -270,7 +274,19 @@ void Server::Impl::StartPeers() {
        [this](MemberId id) { return node_->replica().IsRemoved(id); }});
 }
 
+// What a damaged file holds is in memory, too: the next checkpoint writes it anew.
+void Server::Impl::StartScrubbing(storage::Checkpoints* checkpoints) {
+  scrubber_ = std::make_unique<storage::Scrubber>(
+      env_.loop, env_.disk, storage::ScrubOptions{config_.DataDir()}, checkpoints,
+      [this, checkpoints](storage::PackNumber pack, const absl::Status& damage) {
+        checkpoints->GiveUp(pack);
+        LOG_WARN(&log_, "a file of the checkpoint is damaged; the next checkpoint writes it anew",
+                 {damage});
+      });
+}
+
 void Server::Impl::StartNode(StartPoint start) {
+  StartScrubbing(start.checkpoints.get());
   node_ =
       std::make_unique<node::Node>(env_, NodeOptions(), std::move(start.recovered),
                                    std::move(start.wal), std::move(start.checkpoints), transport_);
@@ -282,6 +298,7 @@ void Server::Impl::StartNode(StartPoint start) {
       [this](tls::Accepted accepted) { client_port_->AcceptSecure(std::move(accepted)); });
   metrics_acceptor_ = secure_ports_.NewClientAcceptor(
       [this](tls::Accepted accepted) { client_port_->AcceptMetrics(std::move(accepted.stream)); });
+  AddStorageMetrics(client_port_->registry(), node_->wal(), node_->checkpoints(), scrubber_.get());
   metrics::Histogram* fsync = client_port_->metrics()->wal_fsync();
   node_->wal()->SetSyncObserver([fsync](Duration time) { fsync->Observe(time); });
   // From now on: who watches a member wants to know why it is not ready yet.
@@ -492,6 +509,7 @@ void Server::Impl::Fail(const absl::Status& why) {
   stop_timer_->Cancel();
   removal_timer_->Cancel();
   if (client_port_ != nullptr) client_port_->Drain();
+  if (scrubber_ != nullptr) scrubber_->Stop();
   if (node_ != nullptr) node_->Stop(why);
   // Its owner may destroy this server from there.
   env_.loop->Defer([weak = std::weak_ptr<Impl*>(self_), why, stopping] {
@@ -551,6 +569,7 @@ void Server::Impl::OnStopTimer() {
   CloseClientGates();
   if (node_ == nullptr || state_ != State::kStopping) return FinishStop();
   if (node_->halted().ok()) {
+    scrubber_->Stop();
     node_->Stop(absl::CancelledError("the server was asked to stop"));
     client_port_->Drain();
     stop_deadline_ = now + kDrainTimeout;

@@ -64,7 +64,7 @@ void Disk::Impl::Begin(const std::shared_ptr<Lane>& lane) {
   // The lane is held by its file or its process; Detach cancels this.
   lane->due = done;
   lane->done = context.scheduler->At(done, [this, lane] { Finish(lane); });
-  ++operations;
+  lane->queue.front().number = ++operations;
   if (hook) hook(operations, work.operation);
 }
 
@@ -92,6 +92,7 @@ void Disk::Impl::Finish(const std::shared_ptr<Lane>& lane) {
   lane->queue.pop_front();
   if (!lane->queue.empty()) Begin(lane);
   Loop* const loop = attachment->loop;
+  if (fault) injected = fault(work.number, work.operation);
   Task tell = work.run();
   loop->Enter(kDiskDone, static_cast<uint64_t>(work.operation), work.bytes, std::move(tell));
 }
@@ -145,13 +146,13 @@ absl::Status Disk::Impl::Write(OpenFileState* file, uint64_t offset,
   const uint64_t room = old_size + free_bytes();
   if (offset + total > room) {
     context.Inject(Fault::kDiskFull, host, total);
-    StorePieces(file, offset, pieces, room > offset ? room - offset : 0);
+    Tear(file, offset, pieces, total);
     return absl::ResourceExhaustedError(
         absl::StrCat("write ", file->path, ": no space left on device"));
   }
   if (Chance(options.write_error_ppm)) {
     context.Inject(Fault::kDiskWriteError, host, total);
-    StorePieces(file, offset, pieces, fault_prng.Below(total));
+    Tear(file, offset, pieces, fault_prng.Below(total));
     return absl::InternalError(absl::StrCat("write ", file->path, ": i/o error"));
   }
   if (Chance(options.lost_write_ppm)) {
@@ -191,21 +192,51 @@ absl::Status Disk::Impl::Sync(OpenFileState* file) {
   if (failing_syncs > 0) --failing_syncs;
   if (fails || !lie) {
     if (!file->sync_failed || fails) context.Inject(Fault::kDiskSyncError, host);
-    file->sync_failed = true;
-    file->node->pages->FailSync(&fault_prng);
+    FailSync(file);
     return absl::InternalError(absl::StrCat("sync ", file->path, ": i/o error"));
   }
   if (!file->node->pages->Sync()) context.Inject(Fault::kDiskSyncLie, host);
   return absl::OkStatus();
 }
 
+void Disk::Impl::FailSync(OpenFileState* file) {
+  file->sync_failed = true;
+  file->node->pages->FailSync(&fault_prng);
+}
+
+// The first `bytes` of a write, as far as there is room: whole sectors, unless it is all.
+void Disk::Impl::Tear(OpenFileState* file, uint64_t offset, const std::vector<Bytes>& pieces,
+                      uint64_t bytes) {
+  const uint64_t room = file->node->pages->size() + free_bytes();
+  uint64_t end = std::min(offset + bytes, room);
+  if (end < offset + TotalBytes(pieces)) end -= end % io::kSectorBytes;
+  if (end > offset) StorePieces(file, offset, pieces, end - offset);
+}
+
+// The operation that the system was working on when the process died.
+void Disk::Impl::Cut(DiskWork* work) {
+  context.Inject(Fault::kDiskCutOperation, host, static_cast<uint64_t>(work->operation));
+  const uint64_t outcomes = work->tear != nullptr ? 3 : 2;
+  const uint64_t outcome = choice ? choice(outcomes) : crash_prng.Below(outcomes);
+  if (outcome + 1 == outcomes) {
+    work->run();
+  } else if (outcome == 1) {
+    work->tear(choice ? work->bytes : crash_prng.Below(work->bytes + 1));
+  }
+}
+
 void Disk::Impl::LosePower() {
   CHECK(!options.survive_ppm.empty());
-  const uint32_t survive = options.survive_ppm[crash_prng.Below(options.survive_ppm.size())];
-  const uint64_t lost_names = names.LosePower(&crash_prng, survive);
+  const uint32_t survive =
+      choice ? 0 : options.survive_ppm[crash_prng.Below(options.survive_ppm.size())];
+  const Survivor survivor = [&](size_t older) -> size_t {
+    if (choice) return choice(older + 1);
+    return crash_prng.Chance(survive, 1'000'000) ? older : crash_prng.Below(older);
+  };
+  const uint64_t lost_names = names.LosePower(survivor);
   if (lost_names > 0) context.Inject(Fault::kDiskLostName, host, lost_names);
   names.ForEachFile([&](const std::string&, DiskNode* file) {
-    const PageLosses losses = file->pages->LosePower(&crash_prng, survive);
+    const PageLosses losses = file->pages->LosePower(survivor);
     if (losses.lost_sectors > 0) context.Inject(Fault::kDiskLostSector, host, losses.lost_sectors);
     if (losses.lost_sectors > 0 && losses.kept_sectors > 0) {
       context.Inject(Fault::kDiskTornWrite, host, losses.kept_sectors);
@@ -244,10 +275,7 @@ void Disk::Detach(Ending ending) {
     if (ending == Ending::kExit) {
       for (DiskWork& work : queue) work.run();
     } else if (!queue.empty()) {
-      // The system has only the first one; the others waited for its thread.
-      impl_->context.Inject(Fault::kDiskCutOperation, impl_->host,
-                            static_cast<uint64_t>(queue.front().operation));
-      if (impl_->crash_prng.Chance(1, 2)) queue.front().run();
+      impl_->Cut(&queue.front());  // the others waited for its thread
     }
   }
   impl_->lanes.clear();
@@ -291,6 +319,10 @@ absl::Status Disk::BreakSector(const std::string& path, uint64_t offset) {
   return absl::OkStatus();
 }
 
+void Disk::MendSectors() {
+  impl_->names.ForEachFile([](const std::string&, DiskNode* file) { file->pages->Mend(); });
+}
+
 void Disk::Wipe() {
   CHECK(impl_->attachment == nullptr);
   impl_->names = NameTree(&impl_->used);
@@ -299,6 +331,16 @@ void Disk::Wipe() {
 void Disk::CopyFrom(const Disk& other) {
   CHECK(impl_->attachment == nullptr);
   impl_->names = other.impl_->names.Copy(&impl_->used, /*durable_only=*/false);
+}
+
+void Disk::CloneFrom(const Disk& other) {
+  CHECK(impl_->attachment == nullptr);
+  impl_->names = other.impl_->names.Clone(&impl_->used);
+}
+
+void Disk::LosePower() {
+  CHECK(impl_->attachment == nullptr);
+  impl_->LosePower();
 }
 
 std::unique_ptr<Disk> Disk::DurableCopy() const {
@@ -329,5 +371,7 @@ absl::StatusOr<std::string> Disk::PeekDurable(const std::string& path) const {
 uint64_t Disk::used_bytes() const { return impl_->used; }
 uint64_t Disk::operations() const { return impl_->operations; }
 void Disk::SetOperationHook(OperationHook hook) { impl_->hook = std::move(hook); }
+void Disk::SetOperationFault(OperationFault fault) { impl_->fault = std::move(fault); }
+void Disk::SetCrashChoice(CrashChoice choice) { impl_->choice = std::move(choice); }
 
 }  // namespace quorate::sim

@@ -51,7 +51,7 @@ struct DiskOptions {
   // does); otherwise it keeps failing.
   uint32_t sync_lie_ppm = 500'000;
   uint32_t read_error_ppm = 0;   // EIO; the sector stays bad until rewritten
-  uint32_t write_error_ppm = 0;  // EIO after a drawn prefix
+  uint32_t write_error_ppm = 0;  // EIO after some sectors
 
   // The lying disk: beyond what one member can survive without its peers.
   uint32_t lost_write_ppm = 0;
@@ -96,7 +96,8 @@ class Disk {
 
   enum class Ending {
     kExit,       // operations in flight complete; pages survive
-    kKill,       // the operation in flight of each file completes or not, as drawn; pages survive
+    kKill,       // the operation in flight of each file completes, does not, or does in part
+                 // (a write-and-sync: written and not synced), as drawn; pages survive
     kPowerLoss,  // the same, then everything not durable is lost or kept as drawn
   };
   // The process is gone: no callback comes any more, its lock is free.
@@ -115,11 +116,17 @@ class Disk {
   // if there is no such file; OutOfRange beyond its end.
   absl::Status FlipBit(const std::string& path, uint64_t offset, int bit);
   absl::Status BreakSector(const std::string& path, uint64_t offset);
+  // All sectors can be read again, and hold what they held.
+  void MendSectors();
   // Everything is gone, as after a swapped disk. Only while no process is attached.
   void Wipe();
   // Becomes a copy of another machine's disk (copied data directory). Only while no
   // process is attached here.
   void CopyFrom(const Disk& other);
+  // The same, and what is not durable there is not durable here.
+  void CloneFrom(const Disk& other);
+  // The power fails while no process is attached.
+  void LosePower();
 
   // --- For oracles and for crash points ---
   // A new disk that holds exactly what a power loss now would keep at least: the
@@ -137,6 +144,15 @@ class Disk {
   // place from which to schedule a crash before, during or after it.
   using OperationHook = std::function<void(uint64_t number, DiskOperation operation)>;
   void SetOperationHook(OperationHook hook);
+  // Asked when an operation takes effect: another status than OK is what it ends with.
+  // Of a write some part may have happened, of a sync as after a failed one.
+  using OperationFault = std::function<absl::Status(uint64_t number, DiskOperation operation)>;
+  void SetOperationFault(OperationFault fault);
+  // Chooses, instead of the seed, what a crash leaves: asked for one of `outcomes` (0 to
+  // outcomes - 1; the last one loses nothing) for each operation in flight and, at a power
+  // loss, for each name, size and sector that is not durable, always in the same order.
+  using CrashChoice = std::function<uint64_t(uint64_t outcomes)>;
+  void SetCrashChoice(CrashChoice choice);
 
   struct Impl;  // disk_impl.h
 

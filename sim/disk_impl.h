@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/btree_set.h"
@@ -25,7 +26,11 @@ struct Attachment {
 struct DiskWork {
   DiskOperation operation;
   uint64_t bytes = 0;  // moved
-  std::function<Task()> run;
+  std::function<Task()> run = nullptr;
+  // The part of its effect that a crash leaves: the first `bytes` written, nothing synced.
+  // Null: all or nothing.
+  std::function<void(uint64_t bytes)> tear = nullptr;
+  uint64_t number = 0;  // once begun
 };
 
 // Operations that run one after another.
@@ -61,6 +66,7 @@ struct Disk::Impl {
   absl::Status Zero(OpenFileState* file, uint64_t offset, uint64_t size);
   absl::Status Truncate(OpenFileState* file, uint64_t size);
   absl::Status Sync(OpenFileState* file);
+  void FailSync(OpenFileState* file);
   void StorePieces(OpenFileState* file, uint64_t offset, const std::vector<Bytes>& pieces,
                    uint64_t limit);
   absl::Status CheckWritable(const OpenFileState& file, const char* operation) const;
@@ -68,7 +74,11 @@ struct Disk::Impl {
     return options.capacity_bytes > used ? options.capacity_bytes - used : 0;
   }
   bool Chance(uint32_t ppm) { return ppm > 0 && fault_prng.Chance(ppm, 1'000'000); }
+  void Cut(DiskWork* work);
   void LosePower();
+  // What SetOperationFault wants of the operation that takes effect now.
+  absl::Status TakeInjected() { return std::exchange(injected, absl::OkStatus()); }
+  void Tear(OpenFileState* file, uint64_t offset, const std::vector<Bytes>& pieces, uint64_t bytes);
 
   const Context context;
   const HostId host;
@@ -85,6 +95,9 @@ struct Disk::Impl {
   uint32_t failing_syncs = 0;
   uint64_t operations = 0;
   OperationHook hook;
+  OperationFault fault;
+  CrashChoice choice;
+  absl::Status injected;
 };
 
 class ProcessDisk final : public io::Disk {
@@ -127,8 +140,11 @@ class SimFile final : public io::File {
   const std::string& path() const override { return state_->path; }
 
  private:
+  // As DiskWork::tear.
+  using Tear = std::function<void(quorate::sim::Disk::Impl*, OpenFileState*, uint64_t bytes)>;
   template <typename Effect>
-  void Submit(DiskOperation operation, uint64_t bytes, Effect effect, StatusCallback callback);
+  void Submit(DiskOperation operation, uint64_t bytes, Effect effect, Tear tear,
+              StatusCallback callback);
 
   quorate::sim::Disk::Impl* const disk_;
   const std::shared_ptr<OpenFileState> state_;

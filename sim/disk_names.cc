@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/btree_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/status.h"
 
 namespace quorate::sim {
 namespace {
-
-constexpr uint32_t kPpm = 1'000'000;
 
 std::vector<std::string> Components(absl::string_view path) {
   std::vector<std::string> components;
@@ -202,10 +201,10 @@ absl::Status NameTree::SyncDir(absl::string_view path) {
   return absl::OkStatus();
 }
 
-uint64_t NameTree::LosePower(Prng* prng, uint32_t survive_ppm) {
+uint64_t NameTree::LosePower(const Survivor& survivor) {
   uint64_t lost = 0;
   for (const Change& change : pending_) {
-    if (prng->Chance(survive_ppm, kPpm)) {
+    if (survivor(1) == 1) {
       Apply(change, /*durable=*/true);
     } else {
       ++lost;
@@ -220,6 +219,34 @@ NameTree NameTree::Copy(uint64_t* used, bool durable_only) const {
   NameTree copy(used);
   copy.root_ = CopyNode(*root_, used, durable_only);
   return copy;
+}
+
+NameTree NameTree::Clone(uint64_t* used) const {
+  absl::btree_map<const DiskNode*, std::shared_ptr<DiskNode>> clones;  // lookup only
+  const std::function<std::shared_ptr<DiskNode>(const std::shared_ptr<DiskNode>&)> clone_of =
+      [&](const std::shared_ptr<DiskNode>& node) -> std::shared_ptr<DiskNode> {
+    if (node == nullptr) return nullptr;
+    std::shared_ptr<DiskNode>& clone = clones[node.get()];
+    if (clone != nullptr) return clone;
+    const auto made = std::make_shared<DiskNode>();
+    clone = made;
+    if (!node->is_directory()) {
+      made->pages = node->pages->Clone(used);
+      return made;
+    }
+    for (const auto& [name, child] : node->names) made->names[name] = clone_of(child);
+    for (const auto& [name, child] : node->durable) made->durable[name] = clone_of(child);
+    return made;
+  };
+  NameTree clone(used);
+  clone.root_ = clone_of(root_);
+  for (const Change& change : pending_) {
+    Change& copy = clone.pending_.emplace_back();
+    for (const NameChange& part : change) {
+      copy.push_back({clone_of(part.directory), part.name, clone_of(part.node)});
+    }
+  }
+  return clone;
 }
 
 void NameTree::ForEachFile(

@@ -46,12 +46,14 @@ class NameTree {
   // Makes the changes of the directory's names durable.
   absl::Status SyncDir(absl::string_view path);
 
-  // Each change since its directory was synced is kept with a chance of survive_ppm.
-  // Returns how many were lost. The files' pages are not touched.
-  uint64_t LosePower(Prng* prng, uint32_t survive_ppm);
+  // Each change since its directory was synced is kept (the newer of two contents) or
+  // lost. Returns how many were lost. The files' pages are not touched.
+  uint64_t LosePower(const Survivor& survivor);
 
   // A copy in which everything is durable.
   NameTree Copy(uint64_t* used, bool durable_only) const;
+  // A copy that a power loss harms as it would harm this.
+  NameTree Clone(uint64_t* used) const;
   // Every file, by path, sorted.
   void ForEachFile(const std::function<void(const std::string& path, DiskNode* file)>& visit,
                    bool durable = false) const;

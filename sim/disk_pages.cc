@@ -7,7 +7,6 @@
 namespace quorate::sim {
 namespace {
 
-constexpr uint32_t kPpm = 1'000'000;
 constexpr std::array<char, io::kSectorBytes> kZeroSector = {};
 
 }  // namespace
@@ -141,10 +140,10 @@ void FilePages::Put(uint64_t sector, const Content& content) {
   std::memcpy(chunks_[index]->data() + sector % kSectorsPerChunk * kSector, from, kSector);
 }
 
-PageLosses FilePages::LosePower(Prng* prng, uint32_t survive_ppm) {
+PageLosses FilePages::LosePower(const Survivor& survivor) {
   PageLosses losses;
   size_t kept_size = sizes_.size() - 1;
-  if (kept_size > 0 && !prng->Chance(survive_ppm, kPpm)) kept_size = prng->Below(kept_size);
+  if (kept_size > 0) kept_size = survivor(kept_size);
   losses.lost_size = sizes_[kept_size] != size();
   // If a truncation did not happen, neither did what was written there after it.
   uint64_t untouched_from = ~uint64_t{0};
@@ -152,15 +151,13 @@ PageLosses FilePages::LosePower(Prng* prng, uint32_t survive_ppm) {
     untouched_from = std::min(untouched_from, sizes_[i]);
   }
   for (const auto& [sector, older] : dirty_) {
-    const bool newest =
-        !older.orphaned && sector * kSector < untouched_from && prng->Chance(survive_ppm, kPpm);
-    if (newest) {
+    const bool oldest = older.orphaned || sector * kSector >= untouched_from;
+    const size_t version = oldest ? 0 : survivor(older.versions.size());
+    if (version == older.versions.size()) {
       ++losses.kept_sectors;
       continue;
     }
     ++losses.lost_sectors;
-    const bool oldest = older.orphaned || sector * kSector >= untouched_from;
-    const size_t version = oldest ? 0 : prng->Below(older.versions.size());
     Put(sector, older.versions[version]);
   }
   dirty_.clear();
@@ -208,6 +205,19 @@ std::unique_ptr<FilePages> FilePages::Copy(uint64_t* used, bool durable_only) co
   copy->ZeroFrom(copy->size());
   copy->broken_ = broken_;
   return copy;
+}
+
+std::unique_ptr<FilePages> FilePages::Clone(uint64_t* used) const {
+  std::unique_ptr<FilePages> clone = Copy(used, /*durable_only=*/false);
+  for (const auto& [sector, older] : dirty_) {
+    Older& copy = clone->dirty_[sector];
+    copy.orphaned = older.orphaned;
+    for (const Content& content : older.versions) {
+      copy.versions.push_back(content == nullptr ? nullptr : std::make_unique<Sector>(*content));
+    }
+  }
+  clone->sizes_ = sizes_;
+  return clone;
 }
 
 }  // namespace quorate::sim

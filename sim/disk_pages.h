@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -23,6 +24,10 @@ struct PageLosses {
   uint64_t lost_sectors = 0;
   bool lost_size = false;
 };
+
+// Says what a power loss leaves where there are `older` contents besides the newest: the
+// number of one of them, from 0 on, or `older` for the newest.
+using Survivor = std::function<size_t(size_t older)>;
 
 // Bytes are kept in chunks of which those that were never written (or are zero
 // since) take no memory. For each sector written since the last good sync the
@@ -50,18 +55,20 @@ class FilePages {
   // A sync that fails: a drawn part of the dirty sectors is durable, the rest is marked
   // clean and is not.
   void FailSync(Prng* prng);
-  // Keeps, sector by sector, one of the contents since the last good sync: the newest
-  // with a chance of survive_ppm, else any.
-  PageLosses LosePower(Prng* prng, uint32_t survive_ppm);
+  // Keeps, sector by sector, one of the contents since the last good sync.
+  PageLosses LosePower(const Survivor& survivor);
 
   // Flips a bit on the disk itself.
   void FlipBit(uint64_t offset, int bit);
   // Sectors that cannot be read, until they are written.
   void Break(uint64_t offset) { broken_.insert(offset / io::kSectorBytes); }
+  void Mend() { broken_.clear(); }
   bool Readable(uint64_t offset, size_t size) const;
 
   // A copy of the newest / the durable state, all of it durable.
   std::unique_ptr<FilePages> Copy(uint64_t* used, bool durable_only) const;
+  // A copy that a power loss harms as it would harm this.
+  std::unique_ptr<FilePages> Clone(uint64_t* used) const;
 
  private:
   static constexpr size_t kSector = io::kSectorBytes;

@@ -16,6 +16,10 @@ uint64_t TotalBytes(const std::vector<Bytes>& pieces) {
   return total;
 }
 
+bool IsFileSync(DiskOperation operation) {
+  return operation == DiskOperation::kSync || operation == DiskOperation::kWriteAndSync;
+}
+
 class SimLock final : public io::DirectoryLock {
  public:
   SimLock(std::shared_ptr<Attachment> attachment, std::string path)
@@ -44,20 +48,31 @@ SimFile::~SimFile() {
 }
 
 template <typename Effect>
-void SimFile::Submit(DiskOperation operation, uint64_t bytes, Effect effect,
+void SimFile::Submit(DiskOperation operation, uint64_t bytes, Effect effect, Tear tear,
                      StatusCallback callback) {
   if (state_->attachment->loop == nullptr) return;  // the process is dead
-  disk_->Submit(state_->lane, {operation, bytes,
-                               [disk = disk_, file = state_, effect = std::move(effect),
-                                callback = std::move(callback)]() mutable -> Task {
-                                 absl::Status status = effect(disk, file.get());
-                                 const uint64_t size = file->node->pages->size();
-                                 return [file, status = std::move(status), size,
-                                         callback = std::move(callback)]() mutable {
-                                   file->size = size;
-                                   if (!file->dropped) callback(std::move(status));
-                                 };
-                               }});
+  DiskWork work{.operation = operation, .bytes = bytes};
+  if (tear != nullptr) {
+    work.tear = [disk = disk_, file = state_, tear](uint64_t torn) {
+      tear(disk, file.get(), torn);
+    };
+  }
+  work.run = [disk = disk_, file = state_, operation, bytes, effect = std::move(effect),
+              tear = std::move(tear), callback = std::move(callback)]() mutable -> Task {
+    absl::Status status = disk->TakeInjected();
+    if (status.ok()) {
+      status = effect(disk, file.get());
+    } else {
+      if (tear != nullptr) tear(disk, file.get(), disk->fault_prng.Below(bytes + 1));
+      if (IsFileSync(operation)) disk->FailSync(file.get());
+    }
+    const uint64_t size = file->node->pages->size();
+    return [file, status = std::move(status), size, callback = std::move(callback)]() mutable {
+      file->size = size;
+      if (!file->dropped) callback(std::move(status));
+    };
+  };
+  disk_->Submit(state_->lane, std::move(work));
 }
 
 void SimFile::Read(uint64_t offset, size_t size, ReadCallback callback) {
@@ -65,8 +80,10 @@ void SimFile::Read(uint64_t offset, size_t size, ReadCallback callback) {
   disk_->Submit(state_->lane, {DiskOperation::kRead, size,
                                [disk = disk_, file = state_, offset, size,
                                 callback = std::move(callback)]() mutable -> Task {
+                                 const absl::Status injected = disk->TakeInjected();
                                  absl::StatusOr<Bytes> result =
-                                     disk->Read(file.get(), offset, size);
+                                     injected.ok() ? disk->Read(file.get(), offset, size)
+                                                   : absl::StatusOr<Bytes>(injected);
                                  return [file, result = std::move(result),
                                          callback = std::move(callback)]() mutable {
                                    if (!file->dropped) callback(std::move(result));
@@ -78,8 +95,11 @@ void SimFile::Write(uint64_t offset, std::vector<Bytes> pieces, StatusCallback c
   const uint64_t bytes = TotalBytes(pieces);
   Submit(
       DiskOperation::kWrite, bytes,
-      [offset, pieces = std::move(pieces)](quorate::sim::Disk::Impl* disk, OpenFileState* file) {
+      [offset, pieces](quorate::sim::Disk::Impl* disk, OpenFileState* file) {
         return disk->Write(file, offset, pieces);
+      },
+      [offset, pieces](quorate::sim::Disk::Impl* disk, OpenFileState* file, uint64_t torn) {
+        disk->Tear(file, offset, pieces, torn);
       },
       std::move(callback));
 }
@@ -87,7 +107,7 @@ void SimFile::Write(uint64_t offset, std::vector<Bytes> pieces, StatusCallback c
 void SimFile::Sync(StatusCallback callback) {
   Submit(
       DiskOperation::kSync, 0,
-      [](quorate::sim::Disk::Impl* disk, OpenFileState* file) { return disk->Sync(file); },
+      [](quorate::sim::Disk::Impl* disk, OpenFileState* file) { return disk->Sync(file); }, nullptr,
       std::move(callback));
 }
 
@@ -95,9 +115,12 @@ void SimFile::WriteAndSync(uint64_t offset, std::vector<Bytes> pieces, StatusCal
   const uint64_t bytes = TotalBytes(pieces);
   Submit(
       DiskOperation::kWriteAndSync, bytes,
-      [offset, pieces = std::move(pieces)](quorate::sim::Disk::Impl* disk, OpenFileState* file) {
+      [offset, pieces](quorate::sim::Disk::Impl* disk, OpenFileState* file) {
         const absl::Status status = disk->Write(file, offset, pieces);
         return status.ok() ? disk->Sync(file) : status;
+      },
+      [offset, pieces](quorate::sim::Disk::Impl* disk, OpenFileState* file, uint64_t torn) {
+        disk->Tear(file, offset, pieces, torn);
       },
       std::move(callback));
 }
@@ -108,7 +131,7 @@ void SimFile::WriteZeros(uint64_t offset, uint64_t size, StatusCallback callback
       [offset, size](quorate::sim::Disk::Impl* disk, OpenFileState* file) {
         return disk->Zero(file, offset, size);
       },
-      std::move(callback));
+      nullptr, std::move(callback));
 }
 
 void SimFile::Truncate(uint64_t size, StatusCallback callback) {
@@ -117,7 +140,7 @@ void SimFile::Truncate(uint64_t size, StatusCallback callback) {
       [size](quorate::sim::Disk::Impl* disk, OpenFileState* file) {
         return disk->Truncate(file, size);
       },
-      std::move(callback));
+      nullptr, std::move(callback));
 }
 
 // --- Names ---
@@ -131,8 +154,11 @@ void ProcessDisk::Submit(DiskOperation operation, Run run, std::function<void(Re
   if (attachment_->loop == nullptr) return;  // the process is dead
   disk_->Submit(
       names_lane_,
-      {operation, 0, [run = std::move(run), callback = std::move(callback)]() mutable -> Task {
-         return [result = std::make_shared<Result>(run()), callback = std::move(callback)] {
+      {operation, 0,
+       [disk = disk_, run = std::move(run), callback = std::move(callback)]() mutable -> Task {
+         const absl::Status injected = disk->TakeInjected();
+         auto result = std::make_shared<Result>(injected.ok() ? run() : Result(injected));
+         return [result = std::move(result), callback = std::move(callback)] {
            callback(std::move(*result));
          };
        }});

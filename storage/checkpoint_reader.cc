@@ -14,8 +14,14 @@ constexpr size_t kReadAhead = 8;
 }  // namespace
 
 CheckpointReader::CheckpointReader(io::Disk* disk, const DataPaths& paths,
-                                   std::optional<Identity> identity, bool sync, Callback callback)
-    : disk_(disk), paths_(paths), identity_(identity), sync_(sync), callback_(std::move(callback)) {
+                                   std::optional<Identity> identity, bool sync, Callback callback,
+                                   Progress progress)
+    : disk_(disk),
+      paths_(paths),
+      identity_(identity),
+      sync_(sync),
+      callback_(std::move(callback)),
+      progress_(std::move(progress)) {
   disk_->List(paths_.checkpoint,
               lifetime_.Guard([this](absl::StatusOr<std::vector<std::string>> names) {
                 if (absl::IsNotFound(names.status())) return Finish(absl::OkStatus());
@@ -33,29 +39,36 @@ std::string CheckpointReader::PackPath(PackNumber pack) const {
 }
 
 void CheckpointReader::OpenManifest() {
-  disk_->Open(paths_.manifest, {.write = false},
+  disk_->Open(ManifestPath(), {.write = false},
               lifetime_.Guard([this](absl::StatusOr<std::unique_ptr<io::File>> file) {
-                if (absl::IsNotFound(file.status())) return Finish(absl::OkStatus());
+                if (absl::IsNotFound(file.status())) return NoManifest();
                 if (!file.ok()) return Finish(file.status());
                 manifest_ = *std::move(file);
                 manifest_->Read(0, manifest_->size(), [this](absl::StatusOr<Bytes> bytes) {
                   absl::Status status;
                   if (absl::IsDataLoss(bytes.status())) {
-                    status = DamageError(paths_.manifest, 0, "the file cannot be read");
+                    status = DamageError(ManifestPath(), 0, "the file cannot be read");
                   } else {
                     status = bytes.ok() ? TakeManifest(*bytes) : bytes.status();
                   }
-                  if (!status.ok()) return Finish(std::move(status));
+                  if (!status.ok()) return Fail(std::move(status));
                   OpenNextPack();
                 });
               }));
 }
 
+// A crash between the two renames of an installation leaves only the one before.
+void CheckpointReader::NoManifest() {
+  if (at_previous_) return Finish(absl::OkStatus());
+  at_previous_ = true;
+  OpenManifest();
+}
+
 absl::Status CheckpointReader::TakeManifest(const Bytes& bytes) {
-  absl::StatusOr<Manifest> manifest = DecodeManifest(bytes, paths_.manifest);
+  absl::StatusOr<Manifest> manifest = DecodeManifest(bytes, ManifestPath());
   if (!manifest.ok()) return manifest.status();
   if (identity_.has_value()) {
-    const absl::Status same = CheckIdentity(manifest->identity, *identity_, paths_.manifest);
+    const absl::Status same = CheckIdentity(manifest->identity, *identity_, ManifestPath());
     if (!same.ok()) return same;
   }
   contents_.image.index = manifest->index;
@@ -66,6 +79,7 @@ absl::Status CheckpointReader::TakeManifest(const Bytes& bytes) {
     packs_[segment.pack] = nullptr;
   }
   contents_.manifest = *std::move(manifest);
+  contents_.from_previous = at_previous_;
   return absl::OkStatus();
 }
 
@@ -76,9 +90,9 @@ void CheckpointReader::OpenNextPack() {
   disk_->Open(PackPath(last_opened_), {.write = sync_},
               lifetime_.Guard([this](absl::StatusOr<std::unique_ptr<io::File>> file) {
                 if (absl::IsNotFound(file.status())) {
-                  return Finish(DamageError(
+                  return Fail(DamageError(
                       PackPath(last_opened_), 0,
-                      absl::StrCat("the file is missing, though ", paths_.manifest, " needs it")));
+                      absl::StrCat("the file is missing, though ", ManifestPath(), " needs it")));
                 }
                 if (!file.ok()) return Finish(file.status());
                 packs_[last_opened_] = *std::move(file);
@@ -103,12 +117,13 @@ void CheckpointReader::ReadSegments() {
 void CheckpointReader::TakeSegment(size_t index, absl::StatusOr<Bytes> bytes) {
   const PlacedSegment& placed = contents_.manifest->segments[index];
   const auto damaged = [&](absl::string_view what) {
-    Finish(DamageError(PackPath(placed.pack), placed.offset, what));
+    Fail(DamageError(PackPath(placed.pack), placed.offset, what));
   };
   if (absl::IsDataLoss(bytes.status())) return damaged("a segment cannot be read");
   if (!bytes.ok()) return Finish(bytes.status());
   engine::LogSegment& segment = contents_.image.segments[index];
   segment.records = *std::move(bytes);
+  if (progress_ != nullptr) progress_(segment.records.size());
   if (segment.records.size() != placed.bytes) return damaged("the file ends within a segment");
   if (SegmentCrc(segment) != placed.crc) return damaged("a segment does not fit its check");
   --in_flight_;
@@ -120,7 +135,7 @@ void CheckpointReader::TakeSegment(size_t index, absl::StatusOr<Bytes> bytes) {
 
 void CheckpointReader::SyncNextPack() {
   const auto at = packs_.upper_bound(last_opened_);
-  if (!sync_ || at == packs_.end()) return Finish(absl::OkStatus());
+  if (!sync_ || at == packs_.end()) return ReadPrevious();
   last_opened_ = at->first;
   at->second->Sync([this](absl::Status status) {
     if (!status.ok()) return Finish(std::move(status));
@@ -128,9 +143,43 @@ void CheckpointReader::SyncNextPack() {
   });
 }
 
+void CheckpointReader::ReadPrevious() {
+  // What is before a state that came from a peer counts no longer.
+  if (at_previous_ || contents_.manifest->installed) return Finish(absl::OkStatus());
+  disk_->Open(
+      paths_.manifest_previous, {.write = false},
+      lifetime_.Guard([this](absl::StatusOr<std::unique_ptr<io::File>> file) {
+        // It is not needed: what is wrong with it does not matter.
+        if (!file.ok()) return Finish(absl::OkStatus());
+        manifest_ = *std::move(file);
+        manifest_->Read(0, manifest_->size(), [this](absl::StatusOr<Bytes> bytes) {
+          if (!bytes.ok()) return Finish(absl::OkStatus());
+          absl::StatusOr<Manifest> previous = DecodeManifest(*bytes, paths_.manifest_previous);
+          const bool usable = previous.ok() && previous->identity == contents_.manifest->identity &&
+                              previous->index < contents_.manifest->index;
+          if (usable) contents_.previous = *std::move(previous);
+          Finish(absl::OkStatus());
+        });
+      }));
+}
+
+// Damage of the newest is survived by the one before it, or without any, as far as the log
+// reaches; the first damage is what counts if that fails, too.
+void CheckpointReader::Fail(absl::Status status) {
+  if (!absl::IsDataLoss(status)) return Finish(std::move(status));
+  if (contents_.damage.ok()) contents_.damage = std::move(status);
+  // Reads that are still under way end with their files.
+  packs_.clear();
+  manifest_ = nullptr;
+  contents_.manifest.reset();
+  contents_.image = {};
+  last_opened_ = 0;
+  next_ = in_flight_ = 0;
+  NoManifest();
+}
+
 void CheckpointReader::Finish(absl::Status status) {
   const Callback callback = std::move(callback_);
-  // Reads that are still under way end with their files.
   packs_.clear();
   manifest_ = nullptr;
   callback(std::move(status), std::move(contents_));

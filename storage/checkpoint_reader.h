@@ -1,4 +1,5 @@
-// Reads the newest checkpoint of a data directory and checks every byte of it.
+// Reads the newest checkpoint of a data directory and checks every byte of it. If it is
+// damaged, the one before it, which the log still reaches.
 #ifndef QUORATE_STORAGE_CHECKPOINT_READER_H_
 #define QUORATE_STORAGE_CHECKPOINT_READER_H_
 
@@ -11,6 +12,7 @@
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "engine/image/image.h"
 #include "io/disk.h"
 #include "storage/data_dir.h"
@@ -20,29 +22,45 @@
 namespace quorate::storage {
 
 struct CheckpointContents {
-  std::optional<Manifest> manifest;   // nothing: there is no checkpoint
+  std::optional<Manifest> manifest;   // nothing: there is no (usable) checkpoint
   engine::StateImage image;           // of the manifest
   absl::btree_set<PackNumber> packs;  // files that are there, referred to or not
+  // The checkpoint before that one, if it is there; its segments were not read.
+  std::optional<Manifest> previous;
+  // `manifest` is manifest.previous: the newest is damaged, or missing after a crash.
+  bool from_previous = false;
+  // Why the newest checkpoint cannot be used: DataLoss. Then `manifest` is the one before
+  // it, or nothing if that one cannot be used either, or there is none. Whether the log
+  // reaches so far back is for the caller to find out.
+  absl::Status damage;
 };
 
 class CheckpointReader {
  public:
   using Callback = std::function<void(absl::Status, CheckpointContents)>;
+  // Told how many bytes were read more.
+  using Progress = std::function<void(uint64_t bytes)>;
 
   // `identity`: whose the checkpoint must be, if given. `sync`: make the packs durable
   // too, since what can be read need not be. Calls back once unless destroyed before;
   // errors are recovery's.
   CheckpointReader(io::Disk* disk, const DataPaths& paths, std::optional<Identity> identity,
-                   bool sync, Callback callback);
+                   bool sync, Callback callback, Progress progress = nullptr);
 
  private:
+  const std::string& ManifestPath() const {
+    return at_previous_ ? paths_.manifest_previous : paths_.manifest;
+  }
   void OpenManifest();
+  void NoManifest();
   absl::Status TakeManifest(const Bytes& bytes);
   void OpenNextPack();
   void ReadSegments();
   void TakeSegment(size_t index, absl::StatusOr<Bytes> bytes);
   void SyncNextPack();
+  void ReadPrevious();
   std::string PackPath(PackNumber pack) const;
+  void Fail(absl::Status status);
   void Finish(absl::Status status);
 
   io::Disk* const disk_;
@@ -50,8 +68,10 @@ class CheckpointReader {
   const std::optional<Identity> identity_;
   const bool sync_;
   Callback callback_;
+  const Progress progress_;
 
   CheckpointContents contents_;
+  bool at_previous_ = false;  // the newest one is damaged
   std::unique_ptr<io::File> manifest_;
   absl::btree_map<PackNumber, std::unique_ptr<io::File>> packs_;  // referred to
   PackNumber last_opened_ = 0;

@@ -28,7 +28,8 @@ Checkpoints::Checkpoints(Start start)
       paths_(std::move(start.data_dir)),
       identity_(start.identity),
       pack_bytes_(start.pack_bytes),
-      newest_(std::move(start.newest)) {
+      newest_(std::move(start.newest)),
+      previous_(std::move(start.previous)) {
   for (const PackNumber pack : start.packs) {
     packs_[pack] = 0;
     last_pack_ = std::max(last_pack_, pack);
@@ -40,6 +41,13 @@ Checkpoints::Checkpoints(Start start)
     uint64_t& bytes = packs_[segment.pack];
     bytes = std::max(bytes, segment.offset + segment.bytes);
   }
+  if (previous_.has_value()) {
+    for (const PlacedSegment& segment : previous_->segments) {
+      uint64_t& bytes = packs_[segment.pack];
+      bytes = std::max(bytes, segment.offset + segment.bytes);
+    }
+  }
+  CountPacks();
 }
 
 Checkpoints::~Checkpoints() = default;
@@ -63,6 +71,23 @@ void Checkpoints::Write(engine::StateImage image, Origin origin, Callback done) 
 void Checkpoints::Reinstall(Callback done) {
   jobs_.push_back({{}, Origin::kLocal, /*manifest_only=*/true, std::move(done)});
   if (!busy_) Begin();
+}
+
+LogIndex Checkpoints::fallback_index() const {
+  if (!newest_.has_value()) return LogIndex(0);
+  // What came from a peer stands for all before it.
+  if (newest_->installed) return newest_->index;
+  return previous_.has_value() ? previous_->index : LogIndex(0);
+}
+
+std::vector<PlacedSegment> Checkpoints::Segments() const {
+  return newest_.has_value() ? newest_->segments : std::vector<PlacedSegment>();
+}
+
+bool Checkpoints::RefersTo(const PlacedSegment& segment) const {
+  const auto known = known_.find(segment.id);
+  return known != known_.end() && known->second.pack == segment.pack &&
+         known->second.offset == segment.offset;
 }
 
 void Checkpoints::Begin() {
@@ -107,7 +132,8 @@ void Checkpoints::PlanSegments() {
                 0,          segment.garbage};
     }
   }
-  const absl::btree_set<PackNumber> given_up = PacksToGiveUp(live);
+  absl::btree_set<PackNumber> given_up = PacksToGiveUp(live);
+  given_up.insert(damaged_.begin(), damaged_.end());
   for (size_t i = 0; i < next_.segments.size(); ++i) {
     PlacedSegment& placed = next_.segments[i];
     if (placed.pack != 0 && !given_up.contains(placed.pack)) continue;
@@ -234,18 +260,52 @@ void Checkpoints::RemoveTemporary() {
 void Checkpoints::WriteManifest() {
   disk_->Open(paths_.manifest_tmp, {.create = true, .exclusive = true},
               lifetime_.Guard([this](absl::StatusOr<std::unique_ptr<io::File>> file) {
-                if (!file.ok()) return Finish(file.status());
+                if (!file.ok()) return SyncInstalled(file.status());
                 manifest_ = *std::move(file);
                 Bytes bytes = EncodeManifest(next_);
                 stats_.bytes_written += bytes.size();
                 manifest_->WriteAndSync(0, {std::move(bytes)}, [this](absl::Status status) {
-                  if (!status.ok()) return Finish(status);
+                  if (!status.ok()) return SyncInstalled(status);
                   InstallManifest();
                 });
               }));
 }
 
+// The manifest that is there was synced before it got its name: there is only the name to be
+// made sure of, for which a full disk has room.
+void Checkpoints::SyncInstalled(const absl::Status& why) {
+  if (!absl::IsResourceExhausted(why) || !jobs_.front().manifest_only) return Finish(why);
+  disk_->Open(paths_.manifest, {.write = false},
+              lifetime_.Guard([this](absl::StatusOr<std::unique_ptr<io::File>> file) {
+                if (!file.ok()) return Finish(file.status());
+                manifest_ = *std::move(file);
+                manifest_->Sync([this](absl::Status status) {
+                  if (!status.ok()) return Finish(status);
+                  disk_->SyncDir(paths_.checkpoint,
+                                 lifetime_.Guard([this](absl::Status synced) { Finish(synced); }));
+                });
+              }));
+}
+
+// The newest so far becomes the one before. A crash that leaves only the first of the two
+// renames leaves it as the newest; one that leaves only the second, an older one before.
 void Checkpoints::InstallManifest() {
+  if (!NewestBecomesPrevious()) return ReplaceManifest();
+  disk_->Rename(paths_.manifest, paths_.manifest_previous,
+                lifetime_.Guard([this](absl::Status status) {
+                  // Missing: an attempt that failed later has come so far.
+                  if (!status.ok() && !absl::IsNotFound(status)) return Finish(status);
+                  ReplaceManifest();
+                }));
+}
+
+// One of the same entry, written to repair a file, is no step back: the one before stays.
+bool Checkpoints::NewestBecomesPrevious() const {
+  return newest_.has_value() && jobs_.front().origin == Origin::kLocal &&
+         next_.index > newest_->index;
+}
+
+void Checkpoints::ReplaceManifest() {
   disk_->Rename(paths_.manifest_tmp, paths_.manifest, lifetime_.Guard([this](absl::Status status) {
     if (!status.ok()) return Finish(status);
     disk_->SyncDir(paths_.checkpoint, Then(&Checkpoints::Succeed));
@@ -253,26 +313,46 @@ void Checkpoints::InstallManifest() {
 }
 
 void Checkpoints::Succeed() {
+  if (jobs_.front().origin == Origin::kPeer) previous_.reset();
+  if (NewestBecomesPrevious()) previous_ = std::move(newest_);
   newest_ = std::move(next_);
   known_.clear();
-  stats_.live_bytes = 0;
   absl::btree_set<PackNumber> used;
   for (const PlacedSegment& segment : newest_->segments) {
     known_[segment.id] = segment;
     used.insert(segment.pack);
+  }
+  // One that was found damaged meanwhile is still used, and waits for the next.
+  stats_.repaired +=
+      absl::erase_if(damaged_, [&](PackNumber pack) { return !used.contains(pack); });
+  CountPacks();
+  RemoveUnused();
+}
+
+void Checkpoints::CountPacks() {
+  absl::btree_set<PackNumber> used;
+  absl::btree_set<PackNumber> kept;
+  stats_.live_bytes = 0;
+  for (const PlacedSegment& segment : newest_->segments) {
+    used.insert(segment.pack);
     stats_.live_bytes += segment.bytes;
   }
+  if (previous_.has_value()) {
+    for (const PlacedSegment& segment : previous_->segments) kept.insert(segment.pack);
+  }
   unused_.clear();
-  stats_.pack_bytes = 0;
+  stats_.pack_bytes = stats_.kept_packs = stats_.kept_bytes = 0;
   for (const auto& [pack, bytes] : packs_) {
     if (used.contains(pack)) {
       stats_.pack_bytes += bytes;
+    } else if (kept.contains(pack)) {
+      ++stats_.kept_packs;
+      stats_.kept_bytes += bytes;
     } else if (pack != pack_number_ || pack_ == nullptr) {
       unused_.push_back(pack);
     }
   }
   stats_.packs = used.size();
-  RemoveUnused();
 }
 
 // Failing costs only the space, until the next checkpoint tries again.

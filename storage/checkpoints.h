@@ -10,6 +10,9 @@
 // manifest refers to are never written to again. A pack of which little is still needed
 // is given up: what is left of it goes along with the next checkpoint, out of memory.
 //
+// The checkpoint before the newest stays, with what it refers to and with the log behind it
+// (fallback_index), so that a start survives damage of what the newest one brought.
+//
 // Durability: OK comes once the segments, the manifest, its name and the directory are
 // synced. Until then the checkpoint before holds, and everything that it refers to stays.
 // After a failure nothing that was written since the last success is referred to; a later
@@ -44,11 +47,15 @@ struct CheckpointStats {
   uint64_t taken = 0;      // of this member's own state
   uint64_t installed = 0;  // that came from a peer
   uint64_t failed = 0;
+  uint64_t repaired = 0;       // files that were damaged and given up
   uint64_t bytes_written = 0;  // segments and manifests
   // As of the newest checkpoint.
   uint64_t packs = 0;
   uint64_t pack_bytes = 0;  // in those
   uint64_t live_bytes = 0;  // of those, still referred to
+  // What only the checkpoint before it needs.
+  uint64_t kept_packs = 0;
+  uint64_t kept_bytes = 0;
 };
 
 class Checkpoints {
@@ -61,8 +68,10 @@ class Checkpoints {
     io::Disk* disk = nullptr;
     std::string data_dir;
     Identity identity;
-    // The newest checkpoint, if there is one, and packs that lie in the directory.
+    // The newest checkpoint and the one before it, if they are there, and packs that lie in
+    // the directory.
     std::optional<Manifest> newest;
+    std::optional<Manifest> previous;
     absl::btree_set<PackNumber> packs;
     uint64_t pack_bytes = 64 * limits::kMiB;
   };
@@ -76,8 +85,19 @@ class Checkpoints {
   // once, later, on the loop. Not older than the newest.
   void Write(engine::StateImage image, Origin origin, Callback done);
   // Writes the newest manifest again, unless there is none: recovery does so, since what
-  // could be read need not be durable.
+  // could be read need not be durable. Where there is no space for that, what is there is
+  // synced instead.
   void Reinstall(Callback done);
+  // The log must be kept behind this entry: from there on it leads from the checkpoint that
+  // a start falls back to, or from nothing, to what the newest one holds.
+  LogIndex fallback_index() const;
+
+  // The file is damaged: the next checkpoint writes what it needs of it anew.
+  void GiveUp(PackNumber pack) { damaged_.insert(pack); }
+  // What the newest checkpoint consists of.
+  std::vector<PlacedSegment> Segments() const;
+  // Whether it still needs this segment, in this place.
+  bool RefersTo(const PlacedSegment& segment) const;
 
   const CheckpointStats& stats() const { return stats_; }
 
@@ -105,8 +125,12 @@ class Checkpoints {
   void SyncPackName();
   void RemoveTemporary();
   void WriteManifest();
+  void SyncInstalled(const absl::Status& why);
   void InstallManifest();
+  bool NewestBecomesPrevious() const;
+  void ReplaceManifest();
   void Succeed();
+  void CountPacks();
   void RemoveUnused();
   void Finish(const absl::Status& status);
   std::string PackPath(PackNumber pack) const;
@@ -119,8 +143,10 @@ class Checkpoints {
   const uint64_t pack_bytes_;
 
   std::optional<Manifest> newest_;
+  std::optional<Manifest> previous_;
   absl::btree_map<uint64_t, PlacedSegment> known_;  // of the newest, by id
   absl::btree_map<PackNumber, uint64_t> packs_;     // in the directory, and their bytes
+  absl::btree_set<PackNumber> damaged_;
   PackNumber last_pack_ = 0;
   bool directory_made_ = false;
 

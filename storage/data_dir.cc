@@ -15,6 +15,8 @@ namespace quorate::storage {
 namespace {
 
 constexpr char kMagic[] = "QUORMETA";
+// Between what is wrong and what to do.
+constexpr absl::string_view kNothingChanged = ". Nothing was changed. ";
 constexpr size_t kMagicBytes = 8;
 constexpr size_t kCrcAt = 8;
 constexpr size_t kVersionAt = 12;
@@ -41,7 +43,8 @@ DataPaths::DataPaths(std::string data_dir)
       log(Join(member, "log")),
       checkpoint(Join(member, "checkpoint")),
       manifest(Join(checkpoint, "manifest")),
-      manifest_tmp(Join(checkpoint, "manifest.tmp")) {}
+      manifest_tmp(Join(checkpoint, "manifest.tmp")),
+      manifest_previous(Join(checkpoint, "manifest.previous")) {}
 
 Bytes EncodeMeta(const Identity& identity) {
   BytesBuilder out(kMetaBytes);
@@ -94,7 +97,12 @@ absl::Status CheckIdentity(const Identity& found, const Identity& expected,
 
 absl::Status DamageError(absl::string_view path, uint64_t offset, absl::string_view what) {
   return absl::DataLossError(absl::StrCat(path, ": damaged at offset ", offset, ": ", what,
-                                          ". Nothing was changed. ", ReplaceMemberAdvice()));
+                                          kNothingChanged, ReplaceMemberAdvice()));
+}
+
+absl::string_view DamageText(const absl::Status& status) {
+  const absl::string_view text(status.message().data(), status.message().size());
+  return text.substr(0, text.find(kNothingChanged));
 }
 
 absl::Status MissingLogError(const DataPaths& paths) {

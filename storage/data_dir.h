@@ -22,14 +22,15 @@ inline constexpr uint32_t kDataFormatVersion = 1;
 
 struct DataPaths {
   explicit DataPaths(std::string data_dir);
-  std::string data;          // <data-dir>
-  std::string member;        // <data-dir>/member
-  std::string meta;          // <data-dir>/member/meta
-  std::string meta_tmp;      // <data-dir>/member/meta.tmp
-  std::string log;           // <data-dir>/member/log
-  std::string checkpoint;    // <data-dir>/member/checkpoint
-  std::string manifest;      // <data-dir>/member/checkpoint/manifest
-  std::string manifest_tmp;  // <data-dir>/member/checkpoint/manifest.tmp
+  std::string data;               // <data-dir>
+  std::string member;             // <data-dir>/member
+  std::string meta;               // <data-dir>/member/meta
+  std::string meta_tmp;           // <data-dir>/member/meta.tmp
+  std::string log;                // <data-dir>/member/log
+  std::string checkpoint;         // <data-dir>/member/checkpoint
+  std::string manifest;           // <data-dir>/member/checkpoint/manifest
+  std::string manifest_tmp;       // <data-dir>/member/checkpoint/manifest.tmp
+  std::string manifest_previous;  // <data-dir>/member/checkpoint/manifest.previous
 };
 
 // The meta file's 512 bytes.
@@ -43,6 +44,8 @@ absl::Status CheckIdentity(const Identity& found, const Identity& expected,
 
 // The DataLoss that recovery refuses with: what is wrong where, and what to do.
 absl::Status DamageError(absl::string_view path, uint64_t offset, absl::string_view what);
+// What such a status says is wrong where, without what to do about it.
+absl::string_view DamageText(const absl::Status& status);
 // The same for a directory that has no log any more.
 absl::Status MissingLogError(const DataPaths& paths);
 // What to do with a member whose data cannot be used.

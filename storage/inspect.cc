@@ -1,11 +1,14 @@
 #include "storage/inspect.h"
 
+#include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "storage/checkpoint_reader.h"
 #include "storage/data_dir.h"
+#include "storage/lifetime.h"
 #include "storage/log_reader.h"
 
 namespace quorate::storage {
@@ -41,35 +44,77 @@ class Inspection final : public PendingOpen {
  public:
   using Callback = std::function<void(absl::StatusOr<StorageReport>)>;
 
-  Inspection(const io::Env& env, const std::string& data_dir, Callback callback)
-      : disk_(env.disk), paths_(data_dir), callback_(std::move(callback)) {
+  Inspection(const io::Env& env, const std::string& data_dir, Callback callback,
+             InspectProgress progress)
+      : disk_(env.disk),
+        paths_(data_dir),
+        callback_(std::move(callback)),
+        progress_(std::move(progress)) {
     peeking_ = PeekIdentity(env, data_dir, [this](absl::StatusOr<Identity> identity) {
       if (!identity.ok()) return Finish(identity.status());
       report_.identity = *identity;
-      ReadCheckpoint();
+      directories_ = {paths_.log, paths_.checkpoint};
+      MeasureDirectory();
     });
   }
 
  private:
+  // How much there is to read: for the progress, and for nothing else.
+  void MeasureDirectory() {
+    if (progress_ == nullptr || directories_.empty()) return ReadCheckpoint();
+    disk_->List(directories_.back(),
+                lifetime_.Guard([this](const absl::StatusOr<std::vector<std::string>>& names) {
+                  if (names.ok()) {
+                    for (const std::string& name : *names) {
+                      files_.push_back(absl::StrCat(directories_.back(), "/", name));
+                    }
+                  }
+                  directories_.pop_back();
+                  MeasureFile();
+                }));
+  }
+  void MeasureFile() {
+    if (files_.empty()) return MeasureDirectory();
+    disk_->Open(files_.back(), {.write = false},
+                lifetime_.Guard([this](const absl::StatusOr<std::unique_ptr<io::File>>& file) {
+                  if (file.ok()) total_ += (*file)->size();
+                  files_.pop_back();
+                  MeasureFile();
+                }));
+  }
+  void NoteRead(uint64_t bytes) {
+    done_ += bytes;
+    if (progress_ != nullptr) progress_(std::min(done_, total_), total_);
+  }
+
   void ReadCheckpoint() {
     checkpoint_ = std::make_unique<CheckpointReader>(
         disk_, paths_, report_.identity, /*sync=*/false,
         [this](absl::Status status, CheckpointContents contents) {
-          report_.verdict = std::move(status);
+          report_.verdict = status.ok() ? contents.damage : std::move(status);
+          report_.repairable = status.ok() && !contents.damage.ok();
           report_.checkpoint = contents.image.index;
           report_.checkpoint_bytes = contents.image.bytes();
+          manifest_path_ = contents.from_previous ? paths_.manifest_previous : paths_.manifest;
+          if (contents.previous.has_value()) report_.previous_checkpoint = contents.previous->index;
+          manifest_ = std::move(contents.manifest);
           ReadLog();
-        });
+        },
+        [this](uint64_t bytes) { NoteRead(bytes); });
   }
   void ReadLog() {
-    reader_ = std::make_unique<LogReader>(disk_, paths_.log, report_.identity, report_.checkpoint,
-                                          /*writable=*/false,
-                                          [this](absl::Status status, LogContents contents) {
-                                            TakeLog(std::move(status), contents);
-                                          });
+    reader_ = std::make_unique<LogReader>(
+        disk_, paths_.log, report_.identity, report_.checkpoint,
+        /*writable=*/false,
+        [this](absl::Status status, LogContents contents) { TakeLog(std::move(status), contents); },
+        [this](uint64_t bytes) { NoteRead(bytes); });
   }
   void TakeLog(absl::Status status, LogContents& contents) {
     if (status.ok() && contents.chain.empty()) status = MissingLogError(paths_);
+    if (status.ok() && manifest_.has_value()) {
+      status = FollowsCheckpoint(contents, *manifest_, manifest_path_).status();
+    }
+    if (!status.ok()) report_.repairable = false;
     if (report_.verdict.ok()) report_.verdict = std::move(status);
     for (const LogFile& file : contents.files) report_.segments.push_back(ReportOn(file));
     report_.hard_state = contents.position.hard_state;
@@ -86,13 +131,23 @@ class Inspection final : public PendingOpen {
   io::Disk* const disk_;
   const DataPaths paths_;
   Callback callback_;
+  const InspectProgress progress_;
+  uint64_t done_ = 0;
+  uint64_t total_ = 0;
+  std::vector<std::string> directories_;  // to be measured
+  std::vector<std::string> files_;
+  std::optional<Manifest> manifest_;  // of the checkpoint that a start would go on from
+  std::string manifest_path_;
   StorageReport report_;
   std::unique_ptr<PendingOpen> peeking_;
   std::unique_ptr<CheckpointReader> checkpoint_;
   std::unique_ptr<LogReader> reader_;
+  Lifetime lifetime_;
 };
 
-absl::string_view RoleName(SegmentRole role) {
+}  // namespace
+
+absl::string_view SegmentRoleName(SegmentRole role) {
   switch (role) {
     case SegmentRole::kLog:
       return "log";
@@ -106,12 +161,10 @@ absl::string_view RoleName(SegmentRole role) {
   return "?";
 }
 
-}  // namespace
-
 std::unique_ptr<PendingOpen> InspectStorage(
     const io::Env& env, const std::string& data_dir,
-    std::function<void(absl::StatusOr<StorageReport>)> callback) {
-  return std::make_unique<Inspection>(env, data_dir, std::move(callback));
+    std::function<void(absl::StatusOr<StorageReport>)> callback, InspectProgress progress) {
+  return std::make_unique<Inspection>(env, data_dir, std::move(callback), std::move(progress));
 }
 
 std::string DescribeReport(const StorageReport& report) {
@@ -121,9 +174,13 @@ std::string DescribeReport(const StorageReport& report) {
     absl::StrAppend(&out, "checkpoint at entry ", report.checkpoint.value(), ", ",
                     report.checkpoint_bytes, " bytes\n");
   }
+  if (report.previous_checkpoint > LogIndex(0)) {
+    absl::StrAppend(&out, "the checkpoint before it at entry ", report.previous_checkpoint.value(),
+                    "\n");
+  }
   for (const SegmentReport& segment : report.segments) {
-    absl::StrAppend(&out, segment.path, ": ", RoleName(segment.role), ", ", segment.file_bytes,
-                    " bytes");
+    absl::StrAppend(&out, segment.path, ": ", SegmentRoleName(segment.role), ", ",
+                    segment.file_bytes, " bytes");
     if (segment.role == SegmentRole::kLog) {
       absl::StrAppend(&out, ", used ", segment.log_bytes, " in ", segment.writes,
                       " writes, after entry ", segment.last_index_before.value());
@@ -135,7 +192,14 @@ std::string DescribeReport(const StorageReport& report) {
                   absl::StrFormat(", vote %x", report.hard_state.vote.value()), ", commit ",
                   report.hard_state.commit.value(), "\n");
   for (const RecoveryNote& note : report.notes) absl::StrAppend(&out, note.message, "\n");
-  absl::StrAppend(&out, report.verdict.ok() ? "OK" : report.verdict.message(), "\n");
+  if (report.verdict.ok()) {
+    absl::StrAppend(&out, "OK\n");
+  } else if (report.repairable) {
+    absl::StrAppend(&out, DamageText(report.verdict),
+                    ". A start goes on from the checkpoint before, and the log\n");
+  } else {
+    absl::StrAppend(&out, report.verdict.message(), "\n");
+  }
   return out;
 }
 

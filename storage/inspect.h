@@ -17,6 +17,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "engine/raft/types.h"
 #include "io/env.h"
 #include "storage/recovery.h"
@@ -42,12 +43,14 @@ struct SegmentReport {
 
 struct StorageReport {
   Identity identity;
-  // OK if a start would find nothing wrong; else what it would refuse with. The rest is
-  // then what was found up to there.
+  // OK if nothing is wrong; else the damage. The rest is then what was found up to there.
   absl::Status verdict;
+  // A start would go on all the same: from the checkpoint before the damaged one.
+  bool repairable = false;
   // The newest checkpoint; 0 if there is none.
   LogIndex checkpoint;
   uint64_t checkpoint_bytes = 0;
+  LogIndex previous_checkpoint;         // the one before it; 0 if there is none
   std::vector<SegmentReport> segments;  // in ascending order of their numbers
   raft::HardState hard_state;
   LogIndex last_index;
@@ -55,10 +58,17 @@ struct StorageReport {
   std::vector<RecoveryNote> notes;
 };
 
+// Bytes read, and those that there are to read; some of them need not be.
+using InspectProgress = std::function<void(uint64_t done, uint64_t total)>;
+
 // Errors are those of PeekIdentity; a damaged log is a verdict.
 [[nodiscard]] std::unique_ptr<PendingOpen> InspectStorage(
     const io::Env& env, const std::string& data_dir,
-    std::function<void(absl::StatusOr<StorageReport>)> callback);
+    std::function<void(absl::StatusOr<StorageReport>)> callback,
+    InspectProgress progress = nullptr);
+
+// "log", "prepared", "left over", "damaged".
+absl::string_view SegmentRoleName(SegmentRole role);
 
 // For people: a line each for the directory, its segments, the log's end, the verdict.
 std::string DescribeReport(const StorageReport& report);

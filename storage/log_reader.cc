@@ -1,6 +1,7 @@
 #include "storage/log_reader.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -76,13 +77,14 @@ void SectorStream::Finish(absl::Status status) {
 // LogReader: files and headers
 
 LogReader::LogReader(io::Disk* disk, std::string log_dir, std::optional<Identity> identity,
-                     LogIndex checkpoint, bool writable, Callback callback)
+                     LogIndex checkpoint, bool writable, Callback callback, Progress progress)
     : disk_(disk),
       log_dir_(std::move(log_dir)),
       identity_(identity),
       checkpoint_(checkpoint),
       writable_(writable),
-      callback_(std::move(callback)) {
+      callback_(std::move(callback)),
+      progress_(std::move(progress)) {
   disk_->List(log_dir_, lifetime_.Guard([this](absl::StatusOr<std::vector<std::string>> names) {
     if (!names.ok()) {
       return Finish(absl::IsNotFound(names.status()) ? absl::OkStatus() : names.status());
@@ -209,6 +211,7 @@ void LogReader::ScanNext() {
   stream_ = std::make_unique<SectorStream>(
       file.file.get(), 1,
       [this](absl::string_view sectors) {
+        NoteRead(sectors);
         if (sectors.empty()) {
           scanner_->FeedUnreadable();
         } else {
@@ -286,7 +289,8 @@ void LogReader::ScanUnbegun(size_t index) {
   const auto scan = std::make_shared<Scan>();
   stream_ = std::make_unique<SectorStream>(
       file.file.get(), 1,
-      [scan, segment = file.segment](absl::string_view sectors) {
+      [this, scan, segment = file.segment](absl::string_view sectors) {
+        NoteRead(sectors);
         if (sectors.empty()) ++scan->next;
         for (; !sectors.empty(); sectors.remove_prefix(io::kSectorBytes), ++scan->next) {
           SectorHeader header;
@@ -320,6 +324,23 @@ void LogReader::FinishUnbegun(const LogFile& file, SectorIndex live_end) {
 void LogReader::Finish(absl::Status status) {
   const Callback callback = std::move(callback_);
   callback(std::move(status), std::move(contents_));
+}
+
+absl::StatusOr<bool> FollowsCheckpoint(const LogContents& log, const Manifest& checkpoint,
+                                       absl::string_view manifest_path) {
+  std::optional<Term> term;
+  if (checkpoint.index == log.base) {
+    term = log.base_term;
+  } else if (checkpoint.index > log.base && checkpoint.index <= log.position.last_index) {
+    term = log.entries[checkpoint.index - log.base - 1].term;
+  }
+  if (term == checkpoint.term) return true;
+  if (checkpoint.installed) return false;
+  const LogFile& last = log.files[log.chain.back()];
+  return DamageError(last.path, uint64_t{last.end} * io::kSectorBytes,
+                     absl::StrCat("the log does not hold entry ", checkpoint.index.value(),
+                                  " of term ", checkpoint.term.value(),
+                                  ", with which the checkpoint ", manifest_path, " ends"));
 }
 
 }  // namespace quorate::storage

@@ -18,6 +18,7 @@
 #include "absl/strings/string_view.h"
 #include "io/disk.h"
 #include "storage/lifetime.h"
+#include "storage/manifest.h"
 #include "storage/recovery.h"
 #include "storage/replay.h"
 #include "storage/segment.h"
@@ -53,6 +54,13 @@ struct LogContents {
   std::vector<RecoveryNote> notes;
 };
 
+// Whether the log goes on from the checkpoint. One of our own state ends with an entry that the
+// log holds: DataLoss if it does not. One that came from a peer replaces a log that does not
+// (false): the log begins anew behind it, which a crash may have prevented. What such a log held is
+// covered, or was never committed.
+absl::StatusOr<bool> FollowsCheckpoint(const LogContents& log, const Manifest& checkpoint,
+                                       absl::string_view manifest_path);
+
 // Hands on a file's sectors, in order.
 class SectorStream {
  public:
@@ -80,6 +88,8 @@ class SectorStream {
 class LogReader {
  public:
   using Callback = std::function<void(absl::Status, LogContents)>;
+  // Told how many bytes were read more.
+  using Progress = std::function<void(uint64_t bytes)>;
 
   // `writable`: open the files for writing too (recovery syncs them). `identity`: whose
   // the log must be, if given. `checkpoint`: the entry that the newest checkpoint ends
@@ -87,7 +97,7 @@ class LogReader {
   // an empty log. Calls back once unless destroyed before; errors are recovery's, and come with
   // what was found so far.
   LogReader(io::Disk* disk, std::string log_dir, std::optional<Identity> identity,
-            LogIndex checkpoint, bool writable, Callback callback);
+            LogIndex checkpoint, bool writable, Callback callback, Progress progress = nullptr);
 
  private:
   void OpenNext();
@@ -104,6 +114,9 @@ class LogReader {
   void ScanUnbegun(size_t index);
   void FinishUnbegun(const LogFile& file, SectorIndex live_end);
 
+  void NoteRead(absl::string_view bytes) const {
+    if (progress_ != nullptr) progress_(bytes.size());
+  }
   void Finish(absl::Status status);
 
   io::Disk* const disk_;
@@ -112,6 +125,7 @@ class LogReader {
   const LogIndex checkpoint_;
   const bool writable_;
   Callback callback_;
+  const Progress progress_;
 
   LogContents contents_;
   size_t next_ = 0;  // of files while opening, of the chain while scanning

@@ -96,12 +96,23 @@ class Opening final : public PendingOpen {
   // --- What does it say? ---
   void ReadCheckpoint();
   void ReadLog();
+  // Where the log does not reach back to an older checkpoint, the damage of the newest counts.
+  void FailLog(absl::Status status) {
+    const bool fell_back = absl::IsDataLoss(status) && !checkpoint_.damage.ok();
+    Fail(fell_back ? checkpoint_.damage : std::move(status));
+  }
   void TakeLog(LogContents contents);
   absl::Status FitToCheckpoint();
+  void NoteDamagedCheckpoint();
   void ReinstallCheckpoint();
+  void PromotePrevious();
+  void DropCheckpoints();
 
   // --- A new segment, durable before it counts ---
   void PrepareSegment();
+  void PrepareFirstSegment();
+  void PrepareSegmentOf(uint64_t bytes);
+  uint64_t LeastSegmentBytes() const;
   void RepeatLastWrite();
   void BeginAnew();
   void WriteHeader();
@@ -204,7 +215,7 @@ void Opening::ReadCheckpoint() {
       disk_, paths_, expected, /*sync=*/true,
       [this](absl::Status status, CheckpointContents contents) {
         if (!status.ok()) return Fail(std::move(status));
-        if (creating_ && contents.manifest.has_value()) {
+        if (creating_ && (contents.manifest.has_value() || !contents.damage.ok())) {
           return Fail(DamageError(paths_.meta, 0,
                                   "the file is missing, though there is a "
                                   "checkpoint"));
@@ -221,7 +232,7 @@ void Opening::ReadLog() {
   reader_ = std::make_unique<LogReader>(disk_, paths_.log, expected, checkpoint_.image.index,
                                         /*writable=*/true,
                                         [this](absl::Status status, LogContents contents) {
-                                          if (!status.ok()) return Fail(std::move(status));
+                                          if (!status.ok()) return FailLog(std::move(status));
                                           TakeLog(std::move(contents));
                                         });
 }
@@ -240,33 +251,51 @@ void Opening::TakeLog(LogContents contents) {
     log_.chain.clear();
   }
   const absl::Status fits = FitToCheckpoint();
-  if (!fits.ok()) return Fail(fits);
+  if (!fits.ok()) return FailLog(fits);
+  NoteDamagedCheckpoint();
+}
+
+absl::Status Opening::FitToCheckpoint() {
+  if (!checkpoint_.manifest.has_value()) return absl::OkStatus();
+  const absl::StatusOr<bool> follows =
+      FollowsCheckpoint(log_, *checkpoint_.manifest,
+                        checkpoint_.from_previous ? paths_.manifest_previous : paths_.manifest);
+  begin_anew_ = follows.ok() && !*follows;
+  return follows.status();
+}
+
+// From here on a damaged checkpoint must not be taken for one that could precede another.
+void Opening::NoteDamagedCheckpoint() {
+  const bool found = checkpoint_.manifest.has_value();
+  if (!checkpoint_.damage.ok()) {
+    const std::string from = found ? absl::StrCat("the one before it, at entry ",
+                                                  checkpoint_.image.index.value(), ", and the log")
+                                   : "the log, which holds everything";
+    log_.notes.push_back(
+        {absl::StrCat("the newest checkpoint cannot be used: ", DamageText(checkpoint_.damage),
+                      ". Went on from ", from, ". The disk may be failing"),
+         paths_.manifest, 0, 0});
+  }
+  if (found) return checkpoint_.from_previous ? PromotePrevious() : ReinstallCheckpoint();
+  if (!checkpoint_.damage.ok()) return DropCheckpoints();
   ReinstallCheckpoint();
 }
 
-// A checkpoint of our own state ends with an entry that the log holds. One that came from
-// a peer replaces a log that does not; the log begins anew behind it, which a crash may
-// have prevented. What such a log held is covered, or was never committed.
-absl::Status Opening::FitToCheckpoint() {
-  if (!checkpoint_.manifest.has_value()) return absl::OkStatus();
-  const LogIndex index = checkpoint_.image.index;
-  const LogIndex base = log_.base;
-  std::optional<Term> term;
-  if (index == base) {
-    term = log_.base_term;
-  } else if (index > base && index <= log_.position.last_index) {
-    term = log_.entries[index - base - 1].term;
-  }
-  if (term == checkpoint_.image.term) return absl::OkStatus();
-  if (!checkpoint_.manifest->installed) {
-    return DamageError(log_.files[log_.chain.back()].path,
-                       uint64_t{log_.files[log_.chain.back()].end} * io::kSectorBytes,
-                       absl::StrCat("the log does not hold entry ", index.value(), " of term ",
-                                    checkpoint_.image.term.value(), ", with which the checkpoint ",
-                                    paths_.manifest, " ends"));
-  }
-  begin_anew_ = true;
-  return absl::OkStatus();
+void Opening::PromotePrevious() {
+  disk_->Rename(paths_.manifest_previous, paths_.manifest, Then(&Opening::ReinstallCheckpoint));
+}
+
+void Opening::DropCheckpoints() {
+  const auto remove = [this](const std::string& path, std::function<void()> next) {
+    disk_->Remove(path, lifetime_.Guard([this, next = std::move(next)](absl::Status status) {
+      if (!status.ok() && !absl::IsNotFound(status)) return Fail(std::move(status));
+      next();
+    }));
+  };
+  remove(paths_.manifest, [this, remove] {
+    remove(paths_.manifest_previous,
+           [this] { disk_->SyncDir(paths_.checkpoint, Then(&Opening::ReinstallCheckpoint)); });
+  });
 }
 
 // That it could be read does not make it durable: its name may still be lost, and with it
@@ -278,6 +307,7 @@ void Opening::ReinstallCheckpoint() {
                                                        .data_dir = options_.data_dir,
                                                        .identity = identity(),
                                                        .newest = std::move(checkpoint_.manifest),
+                                                       .previous = std::move(checkpoint_.previous),
                                                        .packs = std::move(checkpoint_.packs),
                                                        .pack_bytes = options_.pack_bytes});
   checkpoints_->Reinstall(Then(&Opening::PrepareSegment));
@@ -287,23 +317,41 @@ void Opening::ReinstallCheckpoint() {
 // crash left of later sectors; nothing is ever written there, and the new header says
 // where the old segment ends.
 void Opening::PrepareSegment() {
+  const uint64_t least = std::max(options_.first_segment_bytes, LeastSegmentBytes());
   const size_t behind = log_.chain.empty() ? 0 : log_.chain.back() + 1;
   for (size_t i = behind; i < log_.files.size(); ++i) {
     LogFile& file = log_.files[i];
     if (file.header_state == SectorState::kLive) continue;
-    if (file.file->size() < options_.first_segment_bytes) continue;
-    // Prepared before and never begun.
+    if (file.file->size() < least) continue;
+    // Prepared before and never begun. A process that was killed may have given it this name
+    // without a sync: renamed again at once, it could come back under the name before, too.
     preparer_.AddSpare({file.path, file.file->size()});
     file.file.reset();
-    break;
+    return disk_->SyncDir(paths_.log, Then(&Opening::PrepareFirstSegment));
   }
+  PrepareFirstSegment();
+}
+
+void Opening::PrepareFirstSegment() { PrepareSegmentOf(options_.first_segment_bytes); }
+
+// What there is to repeat, and some room.
+uint64_t Opening::LeastSegmentBytes() const {
+  const uint64_t sectors = log_.last_write.units.size() / kSectorPayloadBytes + 2;
+  return (sectors * io::kSectorBytes / kSegmentUnit + 2) * kSegmentUnit;
+}
+
+// On a full disk a segment of the least size does: the log waits for space in it.
+void Opening::PrepareSegmentOf(uint64_t bytes) {
   const SegmentNumber number = log_.files.empty() ? 1 : log_.files.back().segment + 1;
-  preparer_.Prepare(number, options_.first_segment_bytes,
-                    [this](absl::StatusOr<PreparedSegment> prepared) {
-                      if (!prepared.ok()) return Fail(prepared.status());
-                      segment_ = *std::move(prepared);
-                      RepeatLastWrite();
-                    });
+  preparer_.Prepare(number, bytes, [this, bytes](absl::StatusOr<PreparedSegment> prepared) {
+    const uint64_t least = LeastSegmentBytes();
+    if (absl::IsResourceExhausted(prepared.status()) && bytes > least) {
+      return PrepareSegmentOf(least);
+    }
+    if (!prepared.ok()) return Fail(prepared.status());
+    segment_ = *std::move(prepared);
+    RepeatLastWrite();
+  });
 }
 
 // Each write but the last is known to have been synced: the one after it began only

@@ -7,15 +7,17 @@
 // Layout (docs/FORMATS.md):
 //   <data-dir>/member/meta                   identity: format version, cluster and member id
 //   <data-dir>/member/log/<sequence>.log     segments of the write-ahead log
-//   <data-dir>/member/checkpoint/            the newest checkpoint: manifest and packs
+//   <data-dir>/member/checkpoint/            the newest checkpoint and the one before it
 //   <data-dir>/member/LOCK                   held while a process has the directory open
 //
 // What recovery promises:
 //   - Everything that was ever acknowledged is in the result, in order, and nothing that
 //     was not appended is; each appended unit is there as a whole or not at all.
 //   - A torn tail (what a crash left of the last write) is cut, with a note.
-//   - Damage to anything that may have been acknowledged is never cut: DataLoss, and the
-//     directory is left as it was.
+//   - Damage to the newest checkpoint is made good from the one before it, and from the log
+//     behind that; with a note.
+//   - Other damage to anything that may have been acknowledged is never cut: DataLoss, and
+//     the directory is left as it was.
 //   - Nothing counts as durable because it could be read: files and directories are
 //     synced, and the last write of the log, whose sync may have failed or never come,
 //     is written again into a new segment, before success is reported.
@@ -53,7 +55,7 @@ struct RecoveryNote {
 struct RecoveredState {
   // Everything empty: the directory was created just now, or nothing was ever appended.
   raft::HardState hard_state;
-  // The newest checkpoint: everything up to its index is applied in it.
+  // The newest checkpoint that is whole: everything up to its index is applied in it.
   std::optional<engine::StateImage> checkpoint;
   // The entry before the first of `entries`; 0 as long as the log was never cut. Not
   // behind the checkpoint.
@@ -78,7 +80,8 @@ struct OpenOptions {
   // Size of a log segment; one that holds a larger unit grows. A multiple of 4096.
   uint64_t segment_bytes = 64 * limits::kMiB;
   // Size of the segment that a start waits for, if none is left over from before: zeros
-  // must be written before the member can go on. Segments after it have segment_bytes.
+  // must be written before the member can go on. Segments after it have segment_bytes. On a
+  // disk without space for it, it is as small as it can be.
   uint64_t first_segment_bytes = 4 * limits::kMiB;
   // Size from which on checkpoints go on in another file.
   uint64_t pack_bytes = 64 * limits::kMiB;
@@ -108,6 +111,7 @@ class PendingOpen {
 //                       are named), or is etcd's
 //   DataLoss            damage (see above): names file and offset and says what to do
 //   InvalidArgument     options out of range
+//   ResourceExhausted   not even a small segment can be made
 //   others              of the disk, as they come
 [[nodiscard]] std::unique_ptr<PendingOpen> OpenStorage(
     const io::Env& env, OpenOptions options,

@@ -64,12 +64,18 @@ void SegmentPreparer::WriteZeros(uint64_t offset) {
   if (offset == bytes_) return SyncName();
   const uint64_t step = std::min(kStepBytes, bytes_ - offset);
   prepared_.file->WriteZeros(offset, step, [this, offset, step](absl::Status status) {
-    if (!status.ok()) return Finish(std::move(status));
+    if (!status.ok()) return GiveBack(std::move(status));
     prepared_.file->Sync([this, end = offset + step](absl::Status sync_status) {
-      if (!sync_status.ok()) return Finish(std::move(sync_status));
+      if (!sync_status.ok()) return GiveBack(std::move(sync_status));
       WriteZeros(end);
     });
   });
+}
+
+// Part of a segment is of no use to us, and the space may be of use to somebody.
+void SegmentPreparer::GiveBack(absl::Status why) {
+  if (!absl::IsResourceExhausted(why)) return Finish(std::move(why));
+  prepared_.file->Truncate(0, [this, why](const absl::Status&) { Finish(why); });
 }
 
 // Before anything is written into the file: its name must outlive a crash that its

@@ -49,6 +49,7 @@ class SegmentPreparer {
   void Recycle(SpareFile spare);
   void OpenFile(bool fresh);
   void WriteZeros(uint64_t offset);
+  void GiveBack(absl::Status why);
   void SyncName();
   void Finish(absl::Status status);
 

@@ -11,6 +11,8 @@ namespace {
 
 // A buffer above this size is not kept: one huge entry must not cost memory for ever.
 constexpr size_t kKeptBufferBytes = 2 * limits::kMiB;
+// Between attempts to make the next segment on a full disk.
+constexpr Duration kSpaceRetryInterval = Seconds(1);
 
 size_t PayloadBytes(std::span<const raft::Entry> entries, bool with_hard_state) {
   size_t bytes = with_hard_state ? kHardStateRecordBytes : 0;
@@ -40,6 +42,7 @@ void Wal::BeginAnew(LogIndex index, Term term) { impl_->BeginAnew(index, term); 
 const absl::Status& Wal::status() const { return impl_->status(); }
 size_t Wal::unsynced_bytes() const { return impl_->unsynced_bytes(); }
 Instant Wal::write_in_flight_since() const { return impl_->write_in_flight_since(); }
+bool Wal::waits_for_space() const { return impl_->waits_for_space(); }
 const WalStats& Wal::stats() const { return impl_->stats(); }
 void Wal::SetSyncObserver(std::function<void(Duration)> observer) {
   impl_->SetSyncObserver(std::move(observer));
@@ -54,7 +57,10 @@ Wal::Impl::Impl(WalStart start)
       max_write_bytes_(start.max_write_bytes),
       preparer_(start.disk, start.log_dir),
       place_{start.segment.segment, start.next_sector, start.segment.sectors, start.position},
-      current_(std::move(start.segment)) {
+      current_(std::move(start.segment)),
+      space_timer_(start.loop->NewTimer([this] {
+        if (waits_for_space() && status_.ok()) PrepareNext();
+      })) {
   for (SpareFile& spare : start.spares) preparer_.AddSpare(std::move(spare));
   for (ClosedSegment& closed : start.closed) closed_.push_back(std::move(closed));
   PrepareNext();
@@ -192,14 +198,10 @@ void Wal::Impl::StartWrite() {
 // or never will be.
 bool Wal::Impl::EnterSegment(Write* write) {
   if (!next_.has_value()) return false;
+  if (waits_for_space()) return false;
   if (!next_->ok()) {
     const absl::Status why = next_->status();
-    // Nothing was written yet, and space may have come back since.
-    if (absl::IsResourceExhausted(why) && !std::exchange(retried_, true)) {
-      PrepareNext();
-    } else {
-      Fail(why);
-    }
+    Fail(why);
     return false;
   }
   leaving_ = {current_.file->path(), uint64_t{current_.sectors} * io::kSectorBytes};
@@ -251,6 +253,7 @@ void Wal::Impl::Cut(LogIndex index) {
       removals_.push_back(std::move(file.path));
     }
   }
+  if (waits_for_space() && preparer_.spares() > 0 && status_.ok()) PrepareNext();
   if (!removing_) RemoveNext();
 }
 
@@ -278,8 +281,8 @@ void Wal::Impl::PrepareNext() {
 }
 
 void Wal::Impl::OnPrepared(absl::StatusOr<PreparedSegment> prepared) {
-  if (prepared.ok()) retried_ = false;
   next_ = std::move(prepared);
+  if (waits_for_space()) return space_timer_->Set(loop_->Now() + kSpaceRetryInterval);
   StartWrite();
 }
 

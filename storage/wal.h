@@ -15,6 +15,9 @@
 // A failed write or sync is final (the pages may be lost though they read back): nothing
 // is retried, and every unit that was not yet acknowledged, and every later one, gets that
 // status. The owner stops the member; recovery at the next start knows what was durable.
+//
+// A disk without space for the next segment is no failure: nothing was written there. What
+// is appended beyond the present segment waits until there is space.
 #ifndef QUORATE_STORAGE_WAL_H_
 #define QUORATE_STORAGE_WAL_H_
 
@@ -79,6 +82,9 @@ class Wal {
   // When the write in flight was handed to the disk; Infinite if there is none. An owner
   // whose oldest write is older than its patience has a stalled disk.
   Instant write_in_flight_since() const;
+
+  // Whether there is no space for the next segment. It is tried again every second.
+  bool waits_for_space() const;
 
   const WalStats& stats() const;
   // Called after each successful write-and-sync with the time it took; for metrics.

@@ -63,6 +63,9 @@ class Wal::Impl {
   const absl::Status& status() const { return status_; }
   size_t unsynced_bytes() const { return unsynced_bytes_; }
   Instant write_in_flight_since() const { return oldest_since_; }
+  bool waits_for_space() const {
+    return next_.has_value() && absl::IsResourceExhausted(next_->status());
+  }
   const WalStats& stats() const { return stats_; }
   void SetSyncObserver(std::function<void(Duration)> observer) {
     sync_observer_ = std::move(observer);
@@ -148,7 +151,7 @@ class Wal::Impl {
   PreparedSegment current_;
   // The segment after it once it is ready, or why it is not.
   std::optional<absl::StatusOr<PreparedSegment>> next_;
-  bool retried_ = false;
+  std::unique_ptr<io::Timer> space_timer_;
 
   std::vector<Answer> answers_;
   bool answers_scheduled_ = false;

@@ -15,6 +15,12 @@ namespace {
 absl::Status ServerStopped() { return absl::UnavailableError("etcdserver: server stopped"); }
 absl::Status TimedOut() { return absl::UnavailableError("etcdserver: request timed out"); }
 
+// A start must be able to fall back to the checkpoint before the newest.
+void CutLog(LogIndex index, const storage::Checkpoints* checkpoints, storage::Wal* wal) {
+  if (checkpoints != nullptr) index = std::min(index, checkpoints->fallback_index());
+  wal->Cut(index);
+}
+
 }  // namespace
 
 WatchStream::WatchStream(WatchStream&& other) noexcept
@@ -187,7 +193,8 @@ void Node::HandOut() {
   }
   WritePersists(&handing_out_.persists);
   if (handing_out_.checkpoint.has_value()) WriteCheckpoint(*std::move(handing_out_.checkpoint));
-  if (handing_out_.log_cut > LogIndex(0)) wal_->Cut(handing_out_.log_cut);
+  if (handing_out_.log_cut > LogIndex(0))
+    CutLog(handing_out_.log_cut, checkpoints_.get(), wal_.get());
   AnswerCalls(&handing_out_.responses);
   DeliverWatchReplies(&handing_out_.watch_replies);
   handing_out_.Clear();

@@ -167,12 +167,12 @@ TEST(SimDiskTest, AFullDiskTakesWhatFits) {
   const absl::Status status = m.Write(file, 1000, std::string(1000, 'y'));
   EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
   EXPECT_NE(status.message().find("/f"), absl::string_view::npos);
-  EXPECT_EQ(m.host.disk().used_bytes(), 1500u);
+  EXPECT_EQ(m.host.disk().used_bytes(), 1024u) << "whole sectors";
   ASSERT_TRUE(m.Write(file, 0, std::string(1000, 'z')).ok()) << "overwriting needs no space";
   EXPECT_EQ(world.count(Fault::kDiskFull), 1u);
 }
 
-TEST(SimDiskTest, ABrokenSectorIsDataLossUntilItIsRewritten) {
+TEST(SimDiskTest, ABrokenSectorIsDataLossUntilItIsRewrittenOrMended) {
   SimWorld world(1);
   DiskHost m(&world);
   io::File* file = m.Open("/f");
@@ -186,6 +186,12 @@ TEST(SimDiskTest, ABrokenSectorIsDataLossUntilItIsRewritten) {
   EXPECT_TRUE(read(1024, 1024).ok());
   ASSERT_TRUE(m.Write(file, 512, std::string(512, 'y')).ok());
   EXPECT_TRUE(read(0, 2048).ok());
+  ASSERT_TRUE(m.host.disk().BreakSector("/f", 1500).ok());
+  EXPECT_TRUE(absl::IsDataLoss(read(1024, 1024).status()));
+  m.host.disk().MendSectors();
+  const absl::StatusOr<Bytes> mended = read(1024, 1024);
+  ASSERT_TRUE(mended.ok()) << mended.status();
+  EXPECT_EQ(mended->view(), std::string(1024, 'x'));
   EXPECT_TRUE(absl::IsNotFound(m.host.disk().BreakSector("/other", 0)));
   EXPECT_TRUE(absl::IsOutOfRange(m.host.disk().FlipBit("/f", 1 << 20, 0)));
 }
@@ -247,6 +253,71 @@ TEST(SimDiskTest, TheDurableCopyIsWhatAPowerLossNowWouldKeepAtLeast) {
   EXPECT_EQ(copy->Files(), std::vector<std::string>({"/f"}));
   EXPECT_EQ(*m.host.disk().PeekDurable("/f"), std::string(600, 'a'));
   EXPECT_EQ(m.host.disk().Peek("/f")->size(), 1400u);
+}
+
+// The log's own operation: what a crash cuts is not all or nothing.
+TEST(SimDiskTest, AWriteAndSyncThatACrashCutsMayBeTorn) {
+  std::set<std::string> outcomes;
+  for (uint64_t seed = 1; seed <= 100; ++seed) {
+    SimWorld world(seed);
+    DiskHost m(&world, Surviving({500'000}));
+    io::File* file = m.DurableFile("/f");
+    ASSERT_TRUE(m.Write(file, 0, std::string(3 * 512, 'o')).ok());
+    ASSERT_TRUE(m.Sync(file).ok());
+    m.host.Run([&] {
+      file->WriteAndSync(0, {Bytes::Copy(std::string(3 * 512, 'n'))}, [](const absl::Status&) {});
+    });
+    m.CrashAndBoot(CrashKind::kPowerLoss);
+    const std::string content = *m.host.disk().Peek("/f");
+    ASSERT_EQ(content.size(), 3u * 512);
+    outcomes.insert({content[0], content[512], content[1024]});
+  }
+  EXPECT_TRUE(outcomes.contains("ooo"));
+  EXPECT_TRUE(outcomes.contains("nnn"));
+  EXPECT_TRUE(outcomes.contains("noo") || outcomes.contains("ono") || outcomes.contains("oon"));
+}
+
+// A test may walk through all that a crash can leave.
+TEST(SimDiskTest, ACloneLosesWhatIsChosen) {
+  SimWorld world(1);
+  DiskHost m(&world);
+  io::File* file = m.DurableFile("/f");
+  ASSERT_TRUE(m.Write(file, 0, std::string(1024, 'o')).ok());
+  ASSERT_TRUE(m.Sync(file).ok());
+  ASSERT_TRUE(m.Write(file, 0, std::string(1024, 'n')).ok());
+  m.Open("/unsynced");
+  for (uint64_t kept = 0; kept < 8; ++kept) {
+    sim::Host other(world.context(), &world.network(), "clone" + std::to_string(kept), {});
+    other.disk().CloneFrom(m.host.disk());
+    uint64_t asked = 0;
+    other.disk().SetCrashChoice([&](uint64_t outcomes) {
+      EXPECT_EQ(outcomes, 2u);
+      return kept >> asked++ & 1;
+    });
+    other.disk().LosePower();
+    EXPECT_EQ(asked, 3u);
+    const bool name = (kept & 1) != 0;
+    EXPECT_EQ(other.disk().Files().size(), name ? 2u : 1u);
+    const std::string content = *other.disk().Peek("/f");
+    EXPECT_EQ(content[0], (kept & 2) != 0 ? 'n' : 'o');
+    EXPECT_EQ(content[512], (kept & 4) != 0 ? 'n' : 'o');
+  }
+  EXPECT_EQ(*m.host.disk().Peek("/f"), std::string(1024, 'n'));
+}
+
+TEST(SimDiskTest, AnyOperationCanBeMadeToFail) {
+  SimWorld world(1);
+  DiskHost m(&world, Surviving({0}));
+  io::File* file = m.DurableFile("/f");
+  m.host.disk().SetOperationFault([](uint64_t, sim::DiskOperation operation) {
+    return operation == sim::DiskOperation::kSync ? absl::InternalError("sync /f: i/o error")
+                                                  : absl::OkStatus();
+  });
+  ASSERT_TRUE(m.Write(file, 0, std::string(64 * 512, 'x')).ok());
+  EXPECT_TRUE(absl::IsInternal(m.Sync(file)));
+  m.host.disk().SetOperationFault(nullptr);
+  m.CrashAndBoot(CrashKind::kPowerLoss);
+  EXPECT_NE(*m.host.disk().Peek("/f"), std::string(64 * 512, 'x'));
 }
 
 TEST(SimDiskTest, EveryOperationCanBeACrashPoint) {

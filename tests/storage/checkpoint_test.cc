@@ -159,6 +159,7 @@ TEST(CheckpointTest, EveryFlippedBitIsNoticed) {
   History history(1);
   MakeCheckpoint(&machine, &history);
   machine.Restart();
+  uint64_t fell_back = 0;
   for (const std::string& path : machine.CheckpointFiles()) {
     const std::string whole = machine.ReadFile(path);
     const bool small = whole.size() < 300;
@@ -169,6 +170,13 @@ TEST(CheckpointTest, EveryFlippedBitIsNoticed) {
       copy.CopyDiskFrom(machine);
       copy.WriteFile(path, damaged);
       const absl::Status status = copy.Open();
+      if (status.ok() && !copy.state().notes.empty()) {  // from the checkpoint before
+        ++fell_back;
+        ASSERT_TRUE(absl::StrContains(copy.state().notes.front().message, path)) << bit;
+        ASSERT_EQ(copy.state().last_index(), LogIndex(history.newest().entries.size())) << bit;
+        ASSERT_GT(copy.state().entries.size(), 0u);
+        continue;
+      }
       if (status.ok()) {  // garbage in a pack, or of a pack that is not referred to
         History same = history;
         ASSERT_EQ(same.Judge(copy.state()), "") << path << " bit " << bit;
@@ -179,6 +187,55 @@ TEST(CheckpointTest, EveryFlippedBitIsNoticed) {
       ASSERT_TRUE(absl::StrContains(status.message(), path)) << status;
     }
   }
+  EXPECT_GT(fell_back, 100u);
+}
+
+// The log leads from the checkpoint before to the same end; then checkpoints go on.
+TEST(CheckpointTest, ADamagedManifestIsMadeGoodFromTheOneBefore) {
+  Machine machine(1);
+  History history(1);
+  MakeCheckpoint(&machine, &history);
+  const LogIndex newest = machine.checkpoints()->fallback_index();
+  machine.Restart();
+  const std::string path = "/data/m1/member/checkpoint/manifest";
+  ASSERT_TRUE(machine.disk().FlipBit(path, 40, 3).ok());
+  ASSERT_TRUE(machine.Open().ok());
+  ASSERT_EQ(machine.state().notes.size(), 1u);
+  EXPECT_TRUE(absl::StrContains(machine.state().notes[0].message, path));
+  EXPECT_TRUE(absl::StrContains(machine.state().notes[0].message, "the one before it"));
+  EXPECT_FALSE(absl::StrContains(machine.state().notes[0].message, "member remove"));
+  ASSERT_TRUE(machine.state().checkpoint.has_value());
+  EXPECT_EQ(machine.state().checkpoint->index, newest);
+  EXPECT_EQ(machine.state().last_index(), LogIndex(history.newest().entries.size()));
+  // The damage is gone for good.
+  machine.Settle();
+  machine.Crash(sim::CrashKind::kPowerLoss);
+  ASSERT_TRUE(machine.Open().ok());
+  EXPECT_TRUE(machine.state().notes.empty());
+  EXPECT_EQ(machine.state().last_index(), LogIndex(history.newest().entries.size()));
+}
+
+// As long as there is only one, the log is whole.
+TEST(CheckpointTest, TheOnlyCheckpointDamagedIsMadeGoodFromTheLog) {
+  Machine machine(1);
+  History history(1);
+  ASSERT_TRUE(machine.Open().ok());
+  for (int i = 0; i < 20; ++i) {
+    machine.Run([&] { history.Append(machine.wal()); });
+    machine.Settle();
+  }
+  machine.Run([&] { history.Checkpoint(machine.wal(), machine.checkpoints(), 0); });
+  machine.Settle();
+  machine.Restart();
+  ASSERT_TRUE(machine.disk().FlipBit("/data/m1/member/checkpoint/manifest", 40, 3).ok());
+  ASSERT_TRUE(machine.Open().ok());
+  EXPECT_FALSE(machine.state().checkpoint.has_value());
+  EXPECT_EQ(machine.state().notes.size(), 1u);
+  EXPECT_EQ(machine.state().entries, history.newest().entries);
+  machine.Crash(sim::CrashKind::kPowerLoss);
+  ASSERT_TRUE(machine.Open().ok());
+  EXPECT_TRUE(machine.state().notes.empty());
+  EXPECT_EQ(machine.state().entries, history.newest().entries);
 }
 
 TEST(CheckpointTest, AMissingFileIsDamage) {
@@ -186,18 +243,21 @@ TEST(CheckpointTest, AMissingFileIsDamage) {
   History history(1);
   MakeCheckpoint(&machine, &history);
   machine.Restart();
-  size_t refused = 0;
   for (const std::string& path : machine.CheckpointFiles()) {
     Machine copy(2);
     copy.CopyDiskFrom(machine);
     copy.RemoveFile(path);
     const absl::Status status = copy.Open();
-    if (status.ok()) continue;
-    ++refused;
-    EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+    if (status.ok()) {  // from the checkpoint before
+      EXPECT_EQ(copy.state().last_index(), LogIndex(history.newest().entries.size())) << path;
+    } else {
+      EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+    }
   }
-  // Without the manifest the log has no beginning; without a pack the manifest lacks bytes.
-  EXPECT_GE(refused, 2u);
+  // Without any manifest the log has no beginning.
+  machine.RemoveFile("/data/m1/member/checkpoint/manifest");
+  machine.RemoveFile("/data/m1/member/checkpoint/manifest.previous");
+  EXPECT_TRUE(absl::IsDataLoss(machine.Open()));
 }
 
 TEST(CheckpointTest, DiskSpaceStaysWithinBoundsOfWhatLives) {
@@ -216,7 +276,9 @@ TEST(CheckpointTest, DiskSpaceStaysWithinBoundsOfWhatLives) {
   EXPECT_EQ(stats.failed, 0u);
   // A third of the bytes may be dead, and what the open pack holds besides.
   EXPECT_LE(stats.pack_bytes, stats.live_bytes * 3 / 2 + 2 * 4096);
-  EXPECT_LE(machine.CheckpointFiles().size(), stats.packs + 2);  // and the manifest
+  EXPECT_LE(stats.kept_bytes, stats.live_bytes * 3 / 2 + 2 * 4096);
+  // And the manifests, and the open pack.
+  EXPECT_LE(machine.CheckpointFiles().size(), stats.packs + stats.kept_packs + 3);
   EXPECT_LE(machine.LogFiles().size(), 6u);
 }
 

@@ -69,12 +69,14 @@ class History {
     }
     floor_ = entry.index;
     images_.push_back(DrawImage(entry));
-    checkpoints->Write(images_.back(), Checkpoints::Origin::kLocal,
-                       [this, wal, index = entry.index, keep](const absl::Status& status) {
-                         if (!status.ok()) return;
-                         checkpointed_ = index;
-                         if (index.value() > keep) wal->Cut(index - keep);
-                       });
+    checkpoints->Write(
+        images_.back(), Checkpoints::Origin::kLocal,
+        [this, wal, checkpoints, index = entry.index, keep](const absl::Status& status) {
+          if (!status.ok()) return;
+          checkpointed_ = index;
+          if (index.value() <= keep) return;
+          wal->Cut(std::min(index - keep, checkpoints->fallback_index()));
+        });
   }
   // A state from elsewhere, ahead of the log, which begins anew behind it.
   void Install(Wal* wal, Checkpoints* checkpoints) {
@@ -109,22 +111,30 @@ class History {
   // What was recovered must be the state after some unit, no earlier than the last
   // acknowledged one. From there the history goes on. Returns what is wrong, or nothing.
   std::string Judge(const RecoveredState& recovered) {
-    const std::string checkpoint = JudgeCheckpoint(recovered);
-    if (!checkpoint.empty()) return checkpoint;
+    size_t number = 0;
+    const std::string wrong = Check(recovered, &number);
+    if (!wrong.empty()) return wrong;
+    checkpointed_ = floor_ = CheckpointIndex(recovered);
     installing_ = 0;
-    const LogState found = {recovered.hard_state, recovered.entries};
+    states_.resize(number + 1);
+    acknowledged_ = number;
+    commit_ = recovered.hard_state.commit;
+    return "";
+  }
+  // The same, and the history stays where it was. *unit: after which unit.
+  std::string Check(const RecoveredState& recovered, size_t* unit = nullptr) const {
+    const std::string checkpoint = CheckCheckpoint(recovered);
+    if (!checkpoint.empty()) return checkpoint;
     for (size_t number = states_.size(); number-- > acknowledged_;) {
       if (!Matches(states_[number], recovered)) continue;
-      states_.resize(number + 1);
-      acknowledged_ = number;
-      commit_ = found.hard_state.commit;
+      if (unit != nullptr) *unit = number;
       return "";
     }
     const auto early = std::find_if(states_.begin(), states_.end(), [&](const LogState& state) {
       return Matches(state, recovered);
     });
     if (early == states_.end()) {
-      return absl::StrCat("recovered a state that never was, with ", found.entries.size(),
+      return absl::StrCat("recovered a state that never was, with ", recovered.entries.size(),
                           " entries; the last of ", states_.size() - 1, " has ",
                           newest().entries.size());
     }
@@ -154,16 +164,17 @@ class History {
                       state.entries.begin() + static_cast<ptrdiff_t>(base));
   }
 
+  static LogIndex CheckpointIndex(const RecoveredState& recovered) {
+    return recovered.checkpoint.has_value() ? recovered.checkpoint->index : LogIndex(0);
+  }
   // The newest that was acknowledged, or a later one that was asked for; byte for byte.
-  std::string JudgeCheckpoint(const RecoveredState& recovered) {
-    const LogIndex index =
-        recovered.checkpoint.has_value() ? recovered.checkpoint->index : LogIndex(0);
+  std::string CheckCheckpoint(const RecoveredState& recovered) const {
+    const LogIndex index = CheckpointIndex(recovered);
     if (index < checkpointed_) {
       return absl::StrCat("recovered checkpoint ", index.value(), " though ", checkpointed_.value(),
                           " was acknowledged");
     }
     if (recovered.base > index) return "the log begins behind the checkpoint";
-    checkpointed_ = floor_ = index;
     if (index == LogIndex(0)) return "";
     for (const engine::StateImage& image : images_) {
       if (image.index != index || image.term != recovered.checkpoint->term) continue;

@@ -138,6 +138,20 @@ class Machine {
     env_ = host_.Boot();
   }
 
+  // Starts anew with the other machine's disk, unsynced writes and all. Of what is not
+  // durable a power loss leaves what `choice` wants; without one nothing is lost.
+  void CloneDiskFrom(const Machine& other, const sim::Disk::CrashChoice& choice) {
+    DropProcess();
+    host_.Exit();
+    host_.disk().CloneFrom(other.host_.disk());
+    if (choice != nullptr) {
+      host_.disk().SetCrashChoice(choice);
+      host_.disk().LosePower();
+      host_.disk().SetCrashChoice(nullptr);
+    }
+    env_ = host_.Boot();
+  }
+
   // --- The disk, from outside ---
 
   // Does something to the disk with a process of its own.

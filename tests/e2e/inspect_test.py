@@ -1,0 +1,216 @@
+#!/usr/bin/env python3
+"""The real quorate-inspect on the data directory of a real server, and on damaged copies of it."""
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+import urllib.request
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+sys.path.insert(0, os.path.join(HERE, "..", "..", "tools"))
+import cluster as local  # noqa: E402
+import junit  # noqa: E402
+
+BINARY = os.path.abspath(sys.argv[1])
+INSPECT = os.path.abspath(sys.argv[2])
+WORK = tempfile.mkdtemp(prefix="quorate-inspect-")
+
+WHOLE, DAMAGED, WRONG_USAGE, UNREADABLE, REPAIRABLE = range(5)
+KEYS = 120
+
+
+def inspect(*arguments):
+    return subprocess.run([INSPECT, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+
+
+def digests(directory):
+    """Path below `directory` -> what the file holds, for all files."""
+    found = {}
+    for parent, _, names in os.walk(directory):
+        for name in names:
+            path = os.path.join(parent, name)
+            with open(path, "rb") as f:
+                found[os.path.relpath(path, directory)] = hashlib.sha256(f.read()).hexdigest()
+    return found
+
+
+def flip(path, offset, bit=0):
+    with open(path, "r+b") as f:
+        f.seek(offset)
+        byte = f.read(1)[0]
+        f.seek(offset)
+        f.write(bytes([byte ^ (1 << bit)]))
+
+
+class Inspect(unittest.TestCase):
+    """One directory with two checkpoints and a log, written by a server that was then stopped."""
+
+    @classmethod
+    def setUpClass(cls):
+        ports = local.free_ports(2)
+        cls.cluster = local.Cluster(BINARY, [tuple(ports)], os.path.join(WORK, "server"),
+                                    extra=["--snapshot-count", "40",
+                                           "--snapshot-catchup-entries", "5"])
+        cls.member = cls.cluster.members[0]
+        cls.directory = cls.member.data_dir
+        cls.start()
+        try:
+            ctl = local.Etcdctl(cls.cluster.endpoints)
+            for i in range(KEYS):
+                ctl("put", f"key/{i:03}", stdin=f"value {i} " + "v" * 500)
+            with urllib.request.urlopen(f"{cls.member.client_url}/metrics", timeout=10) as reply:
+                lines = [line.split() for line in reply.read().decode().splitlines()]
+            cls.metrics = {line[0]: float(line[1]) for line in lines if len(line) == 2}
+        finally:
+            cls.stop()
+
+    @classmethod
+    def start(cls):
+        cls.cluster.start_member(cls.member)
+        cls.cluster.wait_healthy()
+
+    @classmethod
+    def stop(cls):
+        return cls.member.kill(signal.SIGTERM)
+
+    def copy(self, name):
+        directory = os.path.join(WORK, name)
+        shutil.copytree(self.directory, directory)
+        return directory
+
+    def report(self, directory, status):
+        run = inspect("--json", directory)
+        self.assertEqual(run.returncode, status, run.stdout + run.stderr)
+        return json.loads(run.stdout)
+
+    def test_the_server_counted_what_it_did_to_its_disk(self):
+        self.assertGreaterEqual(self.metrics["quorate_checkpoint_taken_total"], 2)
+        self.assertGreaterEqual(self.metrics["quorate_wal_writes_total"], KEYS)
+        self.assertGreater(self.metrics["etcd_disk_wal_write_bytes_total"], KEYS * 500)
+        for name in ("quorate_checkpoint_failed_total", "quorate_scrub_damaged_total",
+                     "quorate_scrub_repaired_total", "quorate_wal_waits_for_space"):
+            self.assertEqual(self.metrics[name], 0, name)
+
+    def test_a_whole_directory_is_shown_and_not_touched(self):
+        before = digests(self.directory)
+        run = inspect(self.directory)
+        self.assertEqual(run.returncode, WHOLE, run.stderr)
+        self.assertTrue(run.stdout.endswith("OK\n"), run.stdout)
+        self.assertRegex(run.stdout, r"checkpoint at entry \d+")
+        self.assertEqual(run.stderr, "", "no bar where nobody looks")
+        report = self.report(self.directory, WHOLE)
+        self.assertTrue(report["whole"])
+        self.assertFalse(report["repairable"])
+        self.assertNotIn("damage", report)
+        self.assertGreater(report["last_index"], KEYS)
+        self.assertGreater(report["checkpoint"]["index"], report["checkpoint"]["previous_index"])
+        self.assertGreater(report["checkpoint"]["previous_index"], 0)
+        self.assertGreater(report["checkpoint"]["bytes"], 0)
+        self.assertGreater(report["hard_state"]["term"], 0)
+        self.assertIn("log", [segment["role"] for segment in report["segments"]])
+        for segment in report["segments"]:
+            self.assertEqual(segment["file_bytes"], os.path.getsize(segment["path"]))
+        self.assertEqual(digests(self.directory), before)
+
+    def test_the_bar_goes_to_standard_error_up_to_the_end(self):
+        run = inspect("--progress", self.directory)
+        self.assertEqual(run.returncode, WHOLE)
+        self.assertIn("%", run.stderr)
+        self.assertNotIn("%", run.stdout)
+        self.assertEqual(run.stdout, inspect(self.directory).stdout)
+
+    def test_damage_of_the_newest_checkpoint_is_made_good_by_a_start(self):
+        directory = self.copy("repairable")
+        manifest = os.path.join(directory, "member", "checkpoint", "manifest")
+        flip(manifest, os.path.getsize(manifest) // 2, 3)
+        before = digests(directory)
+        whole = self.report(self.directory, WHOLE)
+        report = self.report(directory, REPAIRABLE)
+        self.assertFalse(report["whole"])
+        self.assertTrue(report["repairable"])
+        self.assertIn(manifest, report["damage"])
+        self.assertEqual(report["checkpoint"]["index"], whole["checkpoint"]["previous_index"])
+        self.assertEqual(report["last_index"], whole["last_index"])
+        text = inspect(directory)
+        self.assertEqual(text.returncode, REPAIRABLE)
+        self.assertIn("from the checkpoint before", text.stdout)
+        self.assertEqual(digests(directory), before)
+        self.serves_everything(directory)
+        self.assertTrue(self.report(directory, WHOLE)["whole"], "the start has repaired it")
+
+    def serves_everything(self, directory):
+        """A server on `directory` has all keys."""
+        original, self.member.data_dir = self.member.data_dir, directory
+        try:
+            self.start()
+            ctl = local.Etcdctl(self.cluster.endpoints)
+            lines = ctl("get", "key/", "--prefix").splitlines()
+            self.assertEqual(lines[::2], [f"key/{i:03}" for i in range(KEYS)])
+            self.assertEqual(lines[1::2], [f"value {i} " + "v" * 500 for i in range(KEYS)])
+            self.assertIn("the newest checkpoint cannot be used", self.member.log_tail(10_000))
+        finally:
+            self.stop()
+            self.member.data_dir = original
+
+    def test_damage_of_the_log_is_refused_by_a_start_in_the_same_words(self):
+        directory = self.copy("log")
+        report = self.report(directory, WHOLE)
+        segment = next(s for s in report["segments"]
+                       if s["role"] == "log" and s["log_bytes"] > 8192)
+        flip(segment["path"], 4096 + 100, 6)
+        report = self.report(directory, DAMAGED)
+        self.assertFalse(report["whole"])
+        self.assertFalse(report["repairable"])
+        self.assertIn(f"{segment['path']}: damaged at offset 4096", report["damage"])
+        self.assertIn(report["damage"], inspect(directory).stdout)
+        original, self.member.data_dir = self.member.data_dir, directory
+        try:
+            self.cluster.start_member(self.member)
+            self.assertNotEqual(self.member.process.wait(timeout=20), 0)
+        finally:
+            self.stop()
+            self.member.data_dir = original
+        self.assertIn(report["damage"], [json.loads(line).get("error")
+                                         for line in self.member.log_tail(10_000).splitlines()
+                                         if line.startswith("{")])
+
+    def test_a_damaged_identity(self):
+        directory = self.copy("meta")
+        flip(os.path.join(directory, "member", "meta"), 20)
+        run = inspect(directory)
+        self.assertEqual(run.returncode, DAMAGED)
+        self.assertIn(os.path.join(directory, "member", "meta"), run.stderr)
+        self.assertIn("meta", self.report(directory, DAMAGED)["error"])
+
+    def test_a_missing_segment(self):
+        directory = self.copy("missing")
+        for segment in self.report(directory, WHOLE)["segments"]:
+            os.remove(segment["path"])
+        report = self.report(directory, DAMAGED)
+        self.assertFalse(report["repairable"])
+
+    def test_what_is_no_data_directory(self):
+        run = inspect(os.path.join(WORK, "nothing"))
+        self.assertEqual(run.returncode, UNREADABLE)
+        self.assertIn("not initialised", run.stderr)
+        self.assertIn("not initialised",
+                      self.report(os.path.join(WORK, "nothing"), UNREADABLE)["error"])
+
+    def test_wrong_usage(self):
+        for arguments in ([], ["--frobnicate", self.directory], [self.directory, "another"]):
+            self.assertEqual(inspect(*arguments).returncode, WRONG_USAGE, arguments)
+        self.assertEqual(inspect("--help").returncode, WHOLE)
+
+
+if __name__ == "__main__":
+    try:
+        junit.main(sys.modules[__name__])
+    finally:
+        shutil.rmtree(WORK, ignore_errors=True)
