@@ -270,7 +270,7 @@ void World::LivenessPhase() {
       Seconds(1) * static_cast<int64_t>(w.clients) / static_cast<int64_t>(w.rate);
   const Duration patience =
       w.request_timeout * 2 +
-      (Seconds(1) + pause * 4) * static_cast<int64_t>(cluster_->active().size());
+      (Seconds(1) + pause * 8) * static_cast<int64_t>(cluster_->active().size());
   Expect(timeout * kAnswerTimeouts + slack + patience, "not every member acknowledged a write",
          [this] {
            return std::all_of(clients_.begin(), clients_.end(),
