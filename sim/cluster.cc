@@ -12,6 +12,7 @@
 #include "engine/raft/codec.h"
 #include "server/bootstrap.h"
 #include "server/peer/snapshot_chunks.h"
+#include "sim/oracle/membership.h"
 #include "sim/story.h"
 #include "storage/wal.h"
 
@@ -153,8 +154,8 @@ Cluster::Cluster(const Context& context, Network* network, const Options& option
     ids.push_back(member->id);
     members_.push_back(std::move(member));
   }
-  oracle_ =
-      std::make_unique<RaftOracle>(judge, std::move(ids), options.members, std::move(on_commit));
+  oracle_ = std::make_unique<RaftOracle>(judge, std::move(ids), options.members,
+                                         std::move(on_commit), MembershipRule());
 }
 
 Cluster::~Cluster() {

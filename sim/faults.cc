@@ -110,7 +110,7 @@ void Nemesis::Act(FaultClass c) {
     case FaultClass::kPause:
       return Pause();
     case FaultClass::kClock:
-      return SkewClock();
+      return SkewClocks();
     case FaultClass::kSlowDisk:
       return SlowDisk();
     case FaultClass::kSyncFailure:
@@ -289,11 +289,28 @@ void Nemesis::Pause() {
   if (cluster_->running(victim)) cluster_->host(victim).PauseFor(time);
 }
 
-void Nemesis::SkewClock() {
+// One clock, the leader's more often than others, or each: what counts is how far they run
+// apart.
+void Nemesis::SkewClocks() {
   Prng& draw = prng(FaultClass::kClock);
-  const size_t victim = cluster_->PickActive(&draw);
+  const bool all = draw.Chance(1, 3);
+  const bool leaders = draw.Chance(2, 5);
+  const size_t any = cluster_->PickActive(&draw);
+  const size_t leader = cluster_->Leader();
+  const size_t victim = leaders && leader != 0 ? leader : any;
+  for (size_t m = 1; m <= cluster_->size(); ++m) {
+    if (all ? cluster_->IsActive(m) : m == victim) SkewClock(m);
+  }
+}
+
+// As wrong as may be, in half of the cases: there the margins end.
+void Nemesis::SkewClock(size_t victim) {
+  Prng& draw = prng(FaultClass::kClock);
   const auto most = static_cast<int64_t>(plan(FaultClass::kClock).ppm);
-  const int64_t drift = draw.Between(-most, most);
+  const bool slowest = draw.Chance(1, 4);
+  const bool fastest = draw.Chance(1, 3);
+  const int64_t between = draw.Between(-most, most);
+  const int64_t drift = slowest ? -most : fastest ? most : between;
   const Duration jump = draw.Between(Seconds(-3600), Seconds(3600));
   if (!cluster_->running(victim)) return;
   Host& host = cluster_->host(victim);

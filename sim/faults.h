@@ -77,7 +77,8 @@ class Nemesis {
   void Restore(const Edges& edges, bool both);
   void CrashSome(FaultClass c);
   void Pause();
-  void SkewClock();
+  void SkewClocks();
+  void SkewClock(size_t victim);
   void SlowDisk();
   void FailSync();
   void ResetStreams();

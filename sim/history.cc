@@ -2,7 +2,6 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 
 namespace quorate::sim {
 namespace {
@@ -23,11 +22,6 @@ void AppendResult(const OperationResult& result, std::string* out) {
 }
 
 }  // namespace
-
-std::string Describe(VirtualTime time) {
-  if (time == VirtualTime::Infinite()) return "never";
-  return absl::StrFormat("%d.%09d s", time.nanos() / 1'000'000'000, time.nanos() % 1'000'000'000);
-}
 
 std::string Describe(const Result& result) {
   std::string out = absl::StrCat("revision ", result.revision);

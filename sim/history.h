@@ -8,6 +8,7 @@
 #include <limits>
 #include <string>
 
+#include "sim/describe_time.h"
 #include "sim/model.h"
 #include "sim/scheduler.h"
 
@@ -72,8 +73,6 @@ class History {
 std::string Describe(const Call& call);
 // "revision 17, 2 keys: a='b' (mod 12), ...".
 std::string Describe(const Result& result);
-// "12.345678901 s".
-std::string Describe(VirtualTime time);
 
 }  // namespace quorate::sim
 

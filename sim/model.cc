@@ -202,6 +202,9 @@ void Model::Record(const std::string& key, Version version) {
   changed_ = true;
   changes_.back().push_back(std::move(change));
   History& history = keys_[key];
+  if (const Version* const before = Find(history, version.revision - 1)) {
+    changes_.back().back().prev = Show(key, *before);
+  }
   // The key leaves the lease that it was attached to, for another one or for none.
   if (!history.empty() && history.back().lease != 0) {
     leases_[history.back().lease].keys.erase(key);

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -132,6 +133,8 @@ struct Change {
   bool deleted = false;
   // For a deletion only the key and the mod_revision of the deletion.
   KeyValue kv;
+  // What it replaced, where there was something.
+  std::optional<KeyValue> prev;
 
   friend bool operator==(const Change&, const Change&) = default;
 };

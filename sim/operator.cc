@@ -98,7 +98,10 @@ void Operator::TryAgainAfter(Duration wait) {
 void Operator::Try() {
   if (idle()) return;
   const Step& step = steps_.front();
+  // An attempt without an answer may have made it, and a member that is not alone any more may
+  // have to wait for the new one.
   ++attempt_;
+  if (IsListed()) return Complete();
   const size_t asked = cluster_->PickActive(&prng_);
   node::Node* const node = cluster_->ready(asked) ? cluster_->node(asked) : nullptr;
   if (node == nullptr || (asked == step.member && step.fault != Fault::kMemberRemove)) {

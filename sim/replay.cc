@@ -1,12 +1,16 @@
 #include "sim/replay.h"
 
+#include <cstdlib>
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <sstream>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/check.h"
 #include "sim/exit_status.h"
 #include "sim/explain/explain.h"
 #include "sim/report.h"
@@ -51,21 +55,50 @@ std::string ReplayCommand(const ReplayArguments& arguments) {
   return absl::StrCat("quorate-sim replay --schedule ", arguments.schedule);
 }
 
+// The end of a run: tells of it, and gives the exit status.
+using Ending = std::function<int(const SeedReport& report)>;
+
+// Whose run an assertion ends that fails; set while one goes on.
+World* running = nullptr;
+const Ending* ending = nullptr;
+
+// The assertion is the rule that is broken: the run is told of as far as it came.
+void EndByAssertion(const char* text) {
+  SeedReport report = running->Report();
+  report.violations.insert(report.violations.begin(),
+                           Violation{Rule::kAssertion,
+                                     VirtualTime() + report.simulated,
+                                     std::string(absl::StripAsciiWhitespace(text)),
+                                     {}});
+  std::_Exit((*ending)(report));
+}
+
+int RunTo(const Ending& end, World* world) {
+  running = world;
+  ending = &end;
+  SetCrashHook(EndByAssertion);
+  const SeedReport report = world->Run();
+  SetCrashHook(nullptr);
+  return end(report);
+}
+
 int ExplainRun(const ReplayArguments& arguments, const Options& options, explain::Format format) {
   Story story(kMessagesTold);
   World world(options, nullptr, &story);
-  const SeedReport report = world.Run();
-  explain::Run run;
-  run.report = &report;
-  run.story = &story;
-  run.history = &world.history();
-  run.hosts = world.HostNames();
-  run.replay = ReplayCommand(arguments);
-  if (!Write(arguments.out, explain::Explain(run, format))) {
-    return UsageError(absl::StrCat("cannot write ", arguments.out));
-  }
-  if (!arguments.out.empty()) std::cout << "wrote " << arguments.out << "\n" << std::flush;
-  return report.violations.empty() ? kClean : kFoundViolation;
+  const Ending end = [&](const SeedReport& report) -> int {
+    explain::Run run;
+    run.report = &report;
+    run.story = &story;
+    run.history = &world.history();
+    run.hosts = world.HostNames();
+    run.replay = ReplayCommand(arguments);
+    if (!Write(arguments.out, explain::Explain(run, format))) {
+      return UsageError(absl::StrCat("cannot write ", arguments.out));
+    }
+    if (!arguments.out.empty()) std::cout << "wrote " << arguments.out << "\n" << std::flush;
+    return report.violations.empty() ? kClean : kFoundViolation;
+  };
+  return RunTo(end, &world);
 }
 
 // Whether the run is the one that was saved; says so if it is not.
@@ -102,17 +135,19 @@ int Replay(const ReplayArguments& arguments) {
   Trace::LineSink print;
   if (!arguments.no_trace) print = [](absl::string_view line) { std::cout << line << '\n'; };
   World world(*options, std::move(print));
-  const SeedReport report = world.Run();
-  if (arguments.history) {
-    for (const Call& call : world.history().calls()) std::cout << "# " << Describe(call) << "\n";
-  }
-  std::cout << absl::StrFormat("# digest %016x over %d events\n", report.digest,
-                               report.trace_events)
-            << std::flush;
-  std::cerr << Explain(schedule->profile, report);
-  if (!IsAsExpected(*schedule, report)) return kDiffers;
-  if (!report.violations.empty()) return kFoundViolation;
-  return report.bound_reached ? kBound : kClean;
+  const Ending end = [&](const SeedReport& report) -> int {
+    if (arguments.history) {
+      for (const Call& call : world.history().calls()) std::cout << "# " << Describe(call) << "\n";
+    }
+    std::cout << absl::StrFormat("# digest %016x over %d events\n", report.digest,
+                                 report.trace_events)
+              << std::flush;
+    std::cerr << Explain(schedule->profile, report);
+    if (!IsAsExpected(*schedule, report)) return kDiffers;
+    if (!report.violations.empty()) return kFoundViolation;
+    return report.bound_reached ? kBound : kClean;
+  };
+  return RunTo(end, &world);
 }
 
 int Shrink(const ShrinkArguments& arguments, const std::function<Duration()>& now) {

@@ -49,6 +49,8 @@ void Shrinker::ShrinkWorld() {
     if (clients == 0 || clients >= best_.clients) continue;
     Schedule candidate = best_;
     candidate.clients = clients;
+    std::erase_if(candidate.reduction.requests,
+                  [clients](const auto& kept) { return kept.first > clients; });
     if (Try(candidate)) break;
   }
   for (size_t watchers = 0; watchers < best_.watchers; ++watchers) {
@@ -59,6 +61,10 @@ void Shrinker::ShrinkWorld() {
   Schedule candidate = best_;
   candidate.administrator = false;
   Try(candidate);
+  // All at once first: their requests may be gone already.
+  candidate = best_;
+  candidate.kinds.fill(false);
+  if (Try(candidate)) return;
   for (size_t i = 0; i < kWorkloadKinds; ++i) {
     candidate = best_;
     candidate.kinds[i] = false;
@@ -149,9 +155,11 @@ Schedule Shrinker::Shrink(const Schedule& whole) {
   while (smaller && options_.may_go_on()) {
     const bool fewer_faults = ShrinkAtoms(false);
     const bool fewer_requests = ShrinkAtoms(true);
+    smaller = fewer_faults || fewer_requests;
+    // What the rest needed may be needless now.
+    if (smaller) ShrinkWorld();
     ShrinkClasses();
     ShrinkTime();
-    smaller = fewer_faults || fewer_requests;
   }
   report_ = options_.run(best_);
   if (!report_.violations.empty()) {

@@ -28,6 +28,10 @@ struct Profile {
   uint32_t tempo_percent = 100;
   // Crashes and isolation hit the leader this often.
   uint32_t leader_percent = 40;
+  // Reads by the leader's lease.
+  uint32_t lease_reads_percent = 20;
+  // One entry in each message of appends more often: logs then part and meet at every place.
+  uint32_t one_entry_percent = 0;
 };
 
 constexpr size_t At(FaultClass c) { return static_cast<size_t>(c); }
@@ -59,6 +63,7 @@ std::vector<Profile> MakeProfiles() {
   leader_kill.sizes = {3, 3, 5};
   leader_kill.tempo_percent = 300;
   leader_kill.leader_percent = 90;
+  leader_kill.one_entry_percent = 50;
   out.push_back(leader_kill);
   Profile partitions{"partitions", "all shapes of partitions, one-way ones too",
                      Only({{FaultClass::kPartition, 90},
@@ -70,12 +75,14 @@ std::vector<Profile> MakeProfiles() {
   out.push_back(partitions);
   Profile usurpers{"usurpers", "leaders come and go by the half second, with tails nobody else has",
                    Only({{FaultClass::kUsurp, 100},
+                         {FaultClass::kLoss, 60},
                          {FaultClass::kKill, 30},
                          {FaultClass::kPowerLoss, 30},
-                         {FaultClass::kDelay, 30},
+                         {FaultClass::kDelay, 50},
                          {FaultClass::kPartition, 30}})};
   usurpers.sizes = {3, 3, 4, 5, 5};
   usurpers.tempo_percent = 300;
+  usurpers.one_entry_percent = 50;
   out.push_back(usurpers);
   out.push_back({"crashes", "kills, power losses and restarts, one member to all",
                  Only({{FaultClass::kKill, 70},
@@ -88,11 +95,15 @@ std::vector<Profile> MakeProfiles() {
                        {FaultClass::kPowerLoss, 80},
                        {FaultClass::kBitRot, 60},
                        {FaultClass::kKill, 30}})});
-  out.push_back({"clocks", "clocks at wrong rates, pauses, delays",
+  Profile clocks{"clocks", "clocks at wrong rates, pauses, delays, leaders that are cut off",
                  Only({{FaultClass::kClock, 100},
-                       {FaultClass::kPause, 80},
+                       {FaultClass::kUsurp, 60},
+                       {FaultClass::kPause, 50},
                        {FaultClass::kDelay, 50},
-                       {FaultClass::kPartition, 30}})});
+                       {FaultClass::kPartition, 30}})};
+  // What rests on time alone.
+  clocks.lease_reads_percent = 70;
+  out.push_back(clocks);
   Profile membership{"membership", "members come and go, with crashes and partitions meanwhile",
                      Only({{FaultClass::kMembership, 100},
                            {FaultClass::kPartition, 40},
@@ -122,7 +133,7 @@ std::vector<Profile> MakeProfiles() {
 // What "default" mixes, with weights.
 constexpr std::pair<const char*, uint32_t> kDefaultMix[] = {
     {"swarm", 60}, {"uniform", 8},   {"leader-kill", 10}, {"partitions", 6}, {"stale-messages", 6},
-    {"disk", 6},   {"usurpers", 10}, {"quiet", 4},        {"membership", 5},
+    {"disk", 6},   {"usurpers", 10}, {"quiet", 4},        {"membership", 5}, {"clocks", 6},
 };
 
 // Draws of one seed, each by name.
@@ -170,13 +181,14 @@ void DrawCluster(const Draw& draw, const Profile& profile, Options* out) {
   out->store_segment_bytes = draw.OneOf("store-segment", std::vector<size_t>{512, 4096, 1 << 18});
   // One entry a message, a few, many.
   out->max_append_bytes = draw.OneOf("append", std::vector<uint64_t>{0, 256, 4096, 1 << 20});
+  if (draw.Percent("one-entry", profile.one_entry_percent)) out->max_append_bytes = 0;
   const std::vector<int64_t> checkpoints = {200, 700, 2000, 300'000};
   out->lease_checkpoint_interval = Milliseconds(draw.OneOf("lease-checkpoint", checkpoints));
   out->max_apply_entries = draw.OneOf("apply", std::vector<size_t>{1, 16, 4096});
   out->watch_reply_bytes = draw.OneOf("watch-reply", std::vector<size_t>{1, 500, 1 << 20, 1 << 20});
   out->watch_progress_interval =
       Milliseconds(draw.OneOf("watch-progress", std::vector<int64_t>{200, 2000, 600'000}));
-  out->lease_reads = draw.Percent("lease-reads", 20);
+  out->lease_reads = draw.Percent("lease-reads", profile.lease_reads_percent);
   // The least ones take any command, read and image apart.
   out->max_turn_work = draw.OneOf("turn-work", std::vector<uint64_t>{32, 300, 2000});
   if (draw.Percent("busy", 50)) {
@@ -303,6 +315,9 @@ void DrawWorkload(const Draw& draw, Options* out) {
   // Each waits for its answers: only where there are many do logs grow tails while a leader
   // is cut off.
   w.clients = draw.Percent("many-clients", 25) ? 40 : draw.Between("clients", 3, 12);
+  // But with one entry a message, out of order, raft sends a window anew for each rejection:
+  // behind a long tail messages multiply.
+  if (out->max_append_bytes == 0) w.clients = std::min<size_t>(w.clients, 12);
   w.rate = draw.OneOf("rate", std::vector<uint64_t>{60, 120, 120, 200, 400});
   w.groups = draw.Between("groups", 3, 10);
   w.keys = draw.Between("keys", 1, 6);

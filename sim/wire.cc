@@ -393,13 +393,15 @@ absl::StatusOr<std::optional<Request>> DecodeCommand(absl::string_view data) {
   return std::optional<Request>();
 }
 
-Bytes EncodeWatchCreate(const std::string& key, const std::string& range_end,
-                        int64_t start_revision, bool notify) {
+Bytes EncodeWatchCreate(const WatchSpec& spec, int64_t start_revision, bool notify) {
   pb::WatchRequest out;
   pb::WatchCreateRequest* create = out.mutable_create_request();
-  create->set_key(key);
-  create->set_range_end(range_end);
+  create->set_key(spec.key);
+  create->set_range_end(spec.range_end);
   create->set_start_revision(start_revision);
+  if (spec.no_put) create->add_filters(pb::WatchCreateRequest::NOPUT);
+  if (spec.no_delete) create->add_filters(pb::WatchCreateRequest::NODELETE);
+  create->set_prev_kv(spec.prev_kv);
   create->set_progress_notify(notify);
   return SerializeMessage(out);
 }
@@ -424,6 +426,7 @@ absl::StatusOr<WatchAnswer> DecodeWatchResponse(absl::string_view head, absl::st
     Change change;
     change.deleted = event.type() == mvccpb::Event::DELETE;
     change.kv = FromKv(event.kv());
+    if (event.has_prev_kv()) change.prev = FromKv(event.prev_kv());
     out.changes.push_back(std::move(change));
   }
   return out;

@@ -36,9 +36,16 @@ absl::StatusOr<Answer> DecodeResponse(const Request& request, absl::string_view 
 // attributes, cluster version, checkpoints of leases). DataLoss if it cannot be decoded.
 absl::StatusOr<std::optional<Request>> DecodeCommand(absl::string_view data);
 
-// A WatchCreateRequest for one key or range; `notify`: with progress reports when idle.
-Bytes EncodeWatchCreate(const std::string& key, const std::string& range_end,
-                        int64_t start_revision, bool notify);
+// What a watcher wants to be told.
+struct WatchSpec {
+  std::string key;
+  std::string range_end;
+  bool no_put = false;
+  bool no_delete = false;
+  bool prev_kv = false;
+};
+// A WatchCreateRequest; `notify`: with progress reports when idle.
+Bytes EncodeWatchCreate(const WatchSpec& spec, int64_t start_revision, bool notify);
 Bytes EncodeWatchProgress();
 
 struct WatchAnswer {

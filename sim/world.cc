@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "server/config/version.h"
 #include "sim/oracle/search.h"
 #include "sim/wire.h"
 #include "sim/workload/generator.h"
@@ -16,6 +17,9 @@ namespace {
 
 constexpr TraceKind kPhase("phase", "number");
 constexpr TraceKind kViolation("violation");
+
+// The leader looks at the members' versions every four seconds.
+constexpr Duration kIntroduction = Seconds(9);
 
 // A seed that needs more has lost its way.
 constexpr uint64_t kMaxEvents = 100'000'000;
@@ -200,6 +204,19 @@ bool World::WatchersAtHead() const {
   return std::all_of(watchers_.begin(), watchers_.end(), [](const auto& w) { return w->AtHead(); });
 }
 
+// Members propose things of their own: each its name, the leader the cluster's version.
+bool World::HaveIntroducedThemselves() {
+  const auto ours = config::ParseVersion(config::kServerVersion);
+  for (const size_t m : cluster_->active()) {
+    node::Node* const node = cluster_->node(m);
+    if (node == nullptr || config::ParseVersion(node->cluster_version()) != ours) return false;
+    for (const engine::MemberInfo& member : node->members()) {
+      if (member.name.empty()) return false;
+    }
+  }
+  return true;
+}
+
 // How things stand, for a liveness report.
 std::string World::Standing() {
   std::string out;
@@ -253,7 +270,7 @@ void World::LivenessPhase() {
       Seconds(1) * static_cast<int64_t>(w.clients) / static_cast<int64_t>(w.rate);
   const Duration patience =
       w.request_timeout * 2 +
-      (Seconds(1) + pause * 4) * static_cast<int64_t>(cluster_->active().size());
+      (Seconds(1) + pause * 8) * static_cast<int64_t>(cluster_->active().size());
   Expect(timeout * kAnswerTimeouts + slack + patience, "not every member acknowledged a write",
          [this] {
            return std::all_of(clients_.begin(), clients_.end(),
@@ -277,6 +294,10 @@ void World::LivenessPhase() {
          [this] { return leases_->standing() == 0 && Converged(); });
   Expect(Seconds(10) + slack, "some watchers did not get everything",
          [this] { return WatchersAtHead(); });
+  // So that nothing comes after what S2 compares with.
+  RunUntil(scheduler_.now() + kIntroduction, [this] { return HaveIntroducedThemselves(); });
+  Expect(timeout * kConvergeTimeouts + slack, "the members did not converge",
+         [this] { return Converged(); });
 }
 
 void World::CheckEqualState() {

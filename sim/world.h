@@ -93,6 +93,8 @@ class World {
   ~World();
 
   SeedReport Run();
+  // What came of it so far: for whoever has to tell why a run did not come to its end.
+  SeedReport Report();
 
   // After Run(): what clients saw.
   const History& history() const { return history_; }
@@ -111,6 +113,7 @@ class World {
   bool HasLeader();
   bool Converged();
   bool WatchersAtHead() const;
+  bool HaveIntroducedThemselves();
   void Expect(Duration bound, const char* what, const std::function<bool()>& done);
   std::string Standing();
   void FinalChecks();
@@ -121,7 +124,6 @@ class World {
   void CheckFinalContents();
   void CheckFinalUsers();
   void SearchSample();
-  SeedReport Report();
 
   const Options options_;
   Scheduler scheduler_;

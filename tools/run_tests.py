@@ -53,8 +53,8 @@ class Report:
 
 def run(command, **options):
     """Runs a command with its output shown; returns its exit status."""
-    return subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False,
-                          **options).returncode
+    return subprocess.run(command, **{"cwd": ROOT, "stdin": subprocess.DEVNULL, **options},
+                          check=False).returncode
 
 
 def tracked(*patterns):
@@ -228,6 +228,16 @@ def once_failing_seeds(report):
                time.monotonic() - start, ", ".join(bad))
 
 
+def external_example(report):
+    """A workspace of its own that builds on this one: examples/external."""
+    folder = os.path.join(ROOT, "examples/external")
+    bazel = ["bazel", "--output_base=" + os.path.expanduser("~/.cache/quorate/external")]
+    check(report, "examples/external: its tests", [*bazel, "test", "//..."], cwd=folder)
+    check(report, "examples/external: its simulator", ["bazel-bin/tickets-sim", "1", "50"],
+          cwd=folder)
+    run([*bazel, "shutdown"], cwd=folder)
+
+
 def digests(config):
     """Digest by seed as this build's replay prints it, and rows of studies."""
     if run(["bazel", "build", f"--config={config}", "//sim:quorate-sim"]) != 0:
@@ -348,6 +358,7 @@ def main():
         simulate(report, SEEDS)
         simulate(report, fresh_seeds())
         once_failing_seeds(report)
+        external_example(report)
         ports = ",".join(str(client) for client, _ in local.free_port_pairs(3))
         check(report, "a cluster through etcdctl, its leader killed",
               [sys.executable, "tools/run_cluster.py", "--binary", "bazel-bin/server/quorate",

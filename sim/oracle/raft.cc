@@ -9,8 +9,7 @@
 #include "base/prng.h"
 #include "engine/raft/codec.h"
 #include "engine/raft/conf_change.h"
-#include "engine/replica/membership_change.h"
-#include "sim/history.h"
+#include "sim/describe_time.h"
 
 namespace quorate::sim {
 namespace {
@@ -41,9 +40,10 @@ uint64_t ChainOf(uint64_t before, const raft::Entry& entry) {
 }  // namespace
 
 RaftOracle::RaftOracle(Judge* judge, std::vector<MemberId> ids, size_t founders,
-                       CommitSink on_commit)
+                       CommitSink on_commit, ConfigRule rule)
     : judge_(judge),
       on_commit_(std::move(on_commit)),
+      rule_(std::move(rule)),
       members_(ids.size() + 1),
       founders_(founders) {
   for (size_t i = 0; i < ids.size(); ++i) members_[i + 1].id = ids[i];
@@ -367,24 +367,17 @@ void RaftOracle::AdvanceCommit(VirtualTime when, size_t member, LogIndex commit,
     canonical_.push_back(Committed{m.log[i], m.term, member, when});
     const std::optional<raft::Entry> entry = inspector.EntryAt(LogIndex(i));
     if (!entry.has_value()) continue;
-    if (entry->type == raft::EntryType::kConfChange) FollowConfig(*entry);
+    if (entry->type != raft::EntryType::kNormal) FollowConfig(*entry);
     if (on_commit_ != nullptr) on_commit_(when, *entry);
   }
   if (commit.value() > known) CheckQuorumAcknowledged(when, member, commit);
   m.commit = commit;
 }
 
-// What the entry makes of the configuration: nothing, if the members do not allow it.
 void RaftOracle::FollowConfig(const raft::Entry& entry) {
-  const absl::StatusOr<raft::ConfChange> change = raft::DecodeConfChange(entry.data);
-  if (!change.ok()) return;
-  const absl::StatusOr<membership::Change> asked = engine::MembershipChange(*change);
-  if (!asked.ok() || !membership_.Check(*asked).ok()) return;
-  absl::StatusOr<raft::ChangedConfig> changed =
-      raft::ApplyChange(configs_.back().state, raft::ToV2(*change));
-  if (!changed.ok()) return;
-  membership_.Apply(*asked);
-  configs_.push_back({entry.index, std::move(changed->config)});
+  if (rule_ == nullptr) return;
+  std::optional<raft::ConfState> changed = rule_(configs_.back().state, entry);
+  if (changed.has_value()) configs_.push_back({entry.index, *std::move(changed)});
 }
 
 size_t RaftOracle::ConfigAt(LogIndex index) const {

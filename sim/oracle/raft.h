@@ -19,7 +19,6 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "base/strong_int.h"
-#include "engine/membership/membership.h"
 #include "engine/raft/message.h"
 #include "engine/raft/types.h"
 #include "engine/replica/inspector.h"
@@ -34,10 +33,19 @@ class RaftOracle {
   // committed it.
   using CommitSink = std::function<void(VirtualTime when, const raft::Entry& entry)>;
 
-  // Members are 1 .. ids.size(), with these identities; 0 = not known yet. The first
-  // `founders` of them write the first entries of the log, each by itself.
-  RaftOracle(Judge* judge, std::vector<MemberId> ids, size_t founders, CommitSink on_commit);
+  // What a committed entry makes of the configuration before it; nothing if it changes none.
+  // Called for each entry that may, in order.
+  using ConfigRule = std::function<std::optional<raft::ConfState>(const raft::ConfState& before,
+                                                                  const raft::Entry& entry)>;
 
+  // Members are 1 .. ids.size(), with these identities; 0 = not known yet. The first
+  // `founders` of them write the first entries of the log, each by itself. Without a rule
+  // the configuration never changes.
+  RaftOracle(Judge* judge, std::vector<MemberId> ids, size_t founders, CommitSink on_commit,
+             ConfigRule rule);
+
+  // The configuration before the first entry, where no entries make it: before anybody starts.
+  void SetFirstConfig(raft::ConfState state) { configs_.front().state = std::move(state); }
   // Before the member's first start.
   void SetId(size_t member, MemberId id) { members_[member].id = id; }
 
@@ -117,6 +125,7 @@ class RaftOracle {
 
   Judge* const judge_;
   const CommitSink on_commit_;
+  const ConfigRule rule_;
   std::vector<Member> members_;       // [0] unused
   std::vector<Committed> canonical_;  // [index]
   const size_t founders_;
@@ -126,7 +135,6 @@ class RaftOracle {
     raft::ConfState state;
   };
   std::vector<Config> configs_ = std::vector<Config>(1);
-  membership::Membership membership_;  // that those entries make
   std::map<Term, Leader> leaders_;
   absl::flat_hash_map<std::pair<LogIndex, Term>, uint64_t> chains_;            // lookup only
   absl::flat_hash_map<LogIndex, std::pair<uint64_t, size_t>> applied_chains_;  // lookup only

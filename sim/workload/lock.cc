@@ -120,10 +120,11 @@ void Lock::OnTxn(const Call& call, Holder* holder) {
     holder->told = Describe(call);
     return;
   }
-  // A write under the lock that finds the lock gone.
+  // A write under the lock that finds the lock gone. (Giving it back may: the attempt before,
+  // whose answer was lost, may have done it.)
   const bool written = call.result.succeeded;
-  const bool held = holder->token == first.value && call.invoked >= holder->since &&
-                    call.returned < holder->promised;
+  const bool held = first.kind == Operation::Kind::kPut && holder->token == first.value &&
+                    call.invoked >= holder->since && call.returned < holder->promised;
   judge_->Checked(Rule::kWorkload);
   if (written || !held) return;
   judge_->Report(Rule::kWorkload, call.returned,

@@ -25,13 +25,15 @@ Watcher::Watcher(const Context& context, uint32_t number, HostId host, const io:
       judge_(judge),
       model_(model),
       loop_(env.loop),
-      key_(std::move(key)),
-      range_end_(std::move(range_end)),
+      spec_{std::move(key), std::move(range_end)},
       name_(absl::StrCat(historian ? "historian " : "watcher ", number)),
       historian_(historian),
-      oracle_(std::make_unique<WatchOracle>(judge, model, name_, key_, range_end_, 1)),
       prng_(NamedDraw(context.seed, HashName("watcher"), HashName("choices"), number)),
-      tick_(env.loop->NewTimer([this] { OnTick(); })) {}
+      filter_prng_(NamedDraw(context.seed, HashName("watcher"), HashName("filters"), number)),
+      tick_(env.loop->NewTimer([this] { OnTick(); })) {
+  spec_.prev_kv = filter_prng_.Chance(1, 2);
+  oracle_ = std::make_unique<WatchOracle>(judge, model, name_, spec_, 1);
+}
 
 void Watcher::Open() {
   ++streams_;
@@ -41,8 +43,7 @@ void Watcher::Open() {
   const size_t member = cluster_->PickActive(&prng_);
   context_.Record(host_, kOpen, member, static_cast<uint64_t>(oracle_->next_revision()));
   const bool notify = prng_.Chance(1, 2);
-  port_->OpenWatch(member, EncodeWatchCreate(key_, range_end_, oracle_->next_revision(), notify),
-                   this);
+  port_->OpenWatch(member, EncodeWatchCreate(spec_, oracle_->next_revision(), notify), this);
   // Asks at once how far the stream is: before it has caught up, if there is much to tell.
   if (prng_.Chance(1, 2)) port_->SendWatch(EncodeWatchProgress());
   tick_->Set(loop_->Now() + Milliseconds(500) + prng_.Exponential(Seconds(1)));
@@ -54,7 +55,16 @@ void Watcher::BeginElsewhere() {
   int64_t from = low + prng_.Between(0, 2);
   if (prng_.Chance(1, 2)) from = prng_.Between(low, model_->revision() + 2);
   delivered_ += oracle_->delivered();
-  oracle_ = std::make_unique<WatchOracle>(judge_, model_, name_, key_, range_end_, from);
+  ChooseFilters();
+  oracle_ = std::make_unique<WatchOracle>(judge_, model_, name_, spec_, from);
+}
+
+// One kind at most: who wants neither is told nothing.
+void Watcher::ChooseFilters() {
+  const uint64_t which = filter_prng_.Below(4);
+  spec_.no_put = which == 1;
+  spec_.no_delete = which == 2;
+  spec_.prev_kv = filter_prng_.Chance(1, 2);
 }
 
 void Watcher::OnWatchAnswer(absl::string_view head, absl::string_view events) {

@@ -1,6 +1,7 @@
 // A client that watches one range for ever, over one stream after another, changing members
 // as it goes: each from where the last one stopped, or (a historian) each from a revision of
-// its own choice, in the past, just compacted, or in the future.
+// its own choice, in the past, just compacted, or in the future, and with filters of its own
+// choice. Some want to know what each change replaced.
 #ifndef QUORATE_SIM_WORKLOAD_WATCHER_H_
 #define QUORATE_SIM_WORKLOAD_WATCHER_H_
 
@@ -20,7 +21,8 @@ namespace quorate::sim {
 
 class Watcher final : private WatchListener {
  public:
-  // All borrowed. Watches [key, range_end), from the first revision on if not a historian.
+  // All borrowed. Watches all of [key, range_end) from the first revision on, if it is not a
+  // historian.
   Watcher(const Context& context, uint32_t number, HostId host, const io::Env& env,
           std::unique_ptr<ClientPort> port, Cluster* cluster, Judge* judge, const Model* model,
           std::string key, std::string range_end, bool historian);
@@ -43,6 +45,7 @@ class Watcher final : private WatchListener {
   void OnWatchEnd() override;
   void Open();
   void BeginElsewhere();
+  void ChooseFilters();
   void OnTick();
 
   const Context context_;
@@ -52,13 +55,13 @@ class Watcher final : private WatchListener {
   Judge* const judge_;
   const Model* const model_;
   io::Loop* const loop_;
-  const std::string key_;
-  const std::string range_end_;
+  WatchSpec spec_;
   const std::string name_;
   const bool historian_;
   bool wanders_ = true;
   std::unique_ptr<WatchOracle> oracle_;
   Prng prng_;
+  Prng filter_prng_;
   std::unique_ptr<io::Timer> tick_;
   bool heard_ = false;  // since the last tick
   uint64_t streams_ = 0;

@@ -284,7 +284,7 @@ class WatchOracleTest : public testing::Test {
 
   Judge judge_;
   Model model_;
-  WatchOracle oracle_{&judge_, &model_, "watcher", "a", "", 1};
+  WatchOracle oracle_{&judge_, &model_, "watcher", WatchSpec{"a", ""}, 1};
   const Change first_{false, {"a", "1", 2, 2, 1}};
   const Change second_{false, {"a", "2", 2, 4, 2}};
   const Change gone_{true, {"a", "", 0, 5, 0}};
@@ -335,9 +335,59 @@ TEST_F(WatchOracleTest, APrefixOfARevisionIsNotTheRevision) {
   txn.shape = Request::Shape::kTxn;
   txn.success = {Put("a", "4").success[0], Put("aa", "5").success[0]};
   model_.Apply(txn);  // 6
-  WatchOracle both(&judge_, &model_, "watcher", "a", "b", 6);
+  WatchOracle both(&judge_, &model_, "watcher", WatchSpec{"a", "b"}, 6);
   both.OnAnswer(VirtualTime(), Events({Change{false, {"a", "4", 6, 6, 1}}}, 6));
   EXPECT_FALSE(judge_.clean());
+}
+
+TEST_F(WatchOracleTest, WhatIsFilteredOutIsNotWanted) {
+  WatchSpec deletions{"a", ""};
+  deletions.no_put = true;
+  WatchOracle oracle(&judge_, &model_, "watcher", deletions, 1);
+  oracle.OnAnswer(VirtualTime(), Events({}, 4));
+  oracle.OnAnswer(VirtualTime(), Events({gone_}, 5));
+  EXPECT_TRUE(judge_.clean());
+  EXPECT_TRUE(oracle.AtHead());
+
+  WatchSpec puts{"a", ""};
+  puts.no_delete = true;
+  WatchOracle others(&judge_, &model_, "watcher", puts, 1);
+  others.OnAnswer(VirtualTime(), Events({first_, second_, gone_}, 5));
+  EXPECT_FALSE(judge_.clean());
+}
+
+TEST_F(WatchOracleTest, WhatAChangeReplacedIsToldIfAndOnlyIfItWasAskedFor) {
+  Change second = second_;
+  second.prev = first_.kv;
+  Change gone = gone_;
+  gone.prev = second_.kv;
+  WatchSpec spec{"a", ""};
+  spec.prev_kv = true;
+  WatchOracle oracle(&judge_, &model_, "watcher", spec, 1);
+  oracle.OnAnswer(VirtualTime(), Events({first_, second}, 4));
+  EXPECT_TRUE(judge_.clean());
+  EXPECT_FALSE(Accepts(Events({first_, second}, 4))) << "this one did not ask for it";
+  Judge judge;
+  WatchOracle forgetful(&judge, &model_, "watcher", spec, 5);
+  forgetful.OnAnswer(VirtualTime(), Events({gone_}, 5));
+  EXPECT_FALSE(judge.clean());
+  Judge another;
+  WatchOracle stale(&another, &model_, "watcher", spec, 5);
+  gone.prev = first_.kv;
+  stale.OnAnswer(VirtualTime(), Events({gone}, 5));
+  EXPECT_FALSE(another.clean()) << "not what it was right before";
+}
+
+TEST_F(WatchOracleTest, WhatAChangeReplacedMayBeCompacted) {
+  Request compaction;
+  compaction.shape = Request::Shape::kCompact;
+  compaction.compact_revision = 5;
+  model_.Apply(compaction);
+  WatchSpec spec{"a", ""};
+  spec.prev_kv = true;
+  WatchOracle oracle(&judge_, &model_, "watcher", spec, 5);
+  oracle.OnAnswer(VirtualTime(), Events({gone_}, 5));
+  EXPECT_TRUE(judge_.clean());
 }
 
 // --- The general checker ---

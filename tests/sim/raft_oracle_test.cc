@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/replica/replica.h"
+#include "sim/oracle/membership.h"
 #include "sim/oracle/raft.h"
 
 namespace quorate::sim {
@@ -51,8 +53,10 @@ class FakeMember final : public engine::ReplicaInspector {
 class RaftOracleTest : public testing::Test {
  protected:
   RaftOracleTest()
-      : oracle_(&judge_, {MemberId(1), MemberId(2), MemberId(3)}, /*founders=*/3,
-                [this](VirtualTime, const raft::Entry& entry) { committed_.push_back(entry); }) {
+      : oracle_(
+            &judge_, {MemberId(1), MemberId(2), MemberId(3)}, /*founders=*/3,
+            [this](VirtualTime, const raft::Entry& entry) { committed_.push_back(entry); },
+            MembershipRule()) {
     for (size_t m = 1; m <= 3; ++m) {
       FakeMember& member = members_[m];
       member.configuration.voters = {MemberId(1), MemberId(2), MemberId(3)};
@@ -329,6 +333,29 @@ TEST_F(RaftOracleTest, AMemberCountsByTheConfigurationThatItsEntriesMake) {
   members_[2].configuration.voters = {MemberId(1), MemberId(2)};
   See(2);
   EXPECT_EQ(Verdict(), Rule::kStateMachineSafety);
+}
+
+TEST(RaftOracleOfOthers, AConfigurationThatNoEntriesMakeNeedsAMajorityToo) {
+  for (const size_t holders : {1, 2}) {
+    Judge judge;
+    RaftOracle oracle(&judge, {MemberId(1), MemberId(2), MemberId(3)}, /*founders=*/0,
+                      /*on_commit=*/nullptr, /*rule=*/nullptr);
+    raft::ConfState voters;
+    voters.voters = {MemberId(1), MemberId(2), MemberId(3)};
+    oracle.SetFirstConfig(voters);
+    FakeMember members[2];
+    for (FakeMember& member : members) {
+      member.configuration = voters;
+      member.state.term = Term(1);
+      member.Append(1, "x");
+    }
+    for (size_t m = holders; m >= 1; --m) {
+      if (m == 1) members[0].state.commit = LogIndex(1);
+      oracle.Observe(VirtualTime() + Milliseconds(static_cast<int64_t>(10 - m)), m, 1,
+                     members[m - 1]);
+    }
+    EXPECT_EQ(judge.clean(), holders == 2);
+  }
 }
 
 TEST_F(RaftOracleTest, TheCommitSinkGetsEveryEntryOnce) {

@@ -180,6 +180,49 @@ TEST(Shrinker, LeavesWhatIsNeeded) {
   EXPECT_LT(shrinker.runs(), 200u);
 }
 
+// A planted fault: disks that now and then say that a write is durable and never make it.
+SeedReport RunOnLyingDisks(const Schedule& schedule) {
+  Options options = *OptionsOf(schedule);
+  options.disk.lost_write_ppm = 200'000;
+  return World(options).Run();
+}
+
+size_t FaultsAndRequests(const Schedule& schedule) {
+  size_t count = 0;
+  for (const auto& actions : schedule.reduction.actions) {
+    if (actions.has_value()) count += actions->size();
+  }
+  for (const auto& [client, requests] : schedule.reduction.requests) count += requests.size();
+  return count;
+}
+
+TEST(Shrinker, ADiskThatLiesIsShownInAFewEvents) {
+  Schedule whole;
+  Rule rule = Rule::kAssertion;
+  for (uint64_t seed = 1; rule != Rule::kCommitDurability; ++seed) {
+    ASSERT_LT(seed, 60u) << "no seed found the lost writes";
+    whole = *WholeSchedule("crashes", seed);
+    whole.duration = Seconds(5);
+    const SeedReport report = RunOnLyingDisks(whole);
+    if (!report.violations.empty()) rule = report.violations[0].rule;
+  }
+  ShrinkOptions options;
+  options.run = RunOnLyingDisks;
+  options.may_go_on = [] { return true; };
+  options.on_progress = [](const Schedule&) {};
+  Shrinker shrinker(options);
+  const Schedule small = shrinker.Shrink(whole);
+  ASSERT_TRUE(shrinker.broken());
+  EXPECT_EQ(small.expected_rule, "R6 commit durability");
+  EXPECT_LE(FaultsAndRequests(small), 25u) << ToText(small);
+  EXPECT_TRUE(small.classes[static_cast<size_t>(FaultClass::kPowerLoss)])
+      << "only then does it show what the disk holds";
+  const SeedReport again = RunOnLyingDisks(*ParseSchedule(ToText(small), "file"));
+  EXPECT_EQ(again.digest, small.expected_digest);
+  ASSERT_FALSE(again.violations.empty());
+  EXPECT_EQ(again.violations[0].rule, Rule::kCommitDurability);
+}
+
 TEST(Shrinker, ACleanRunStaysAsItIs) {
   const Schedule whole = *WholeSchedule("quiet", 3);
   ShrinkOptions options;

@@ -165,6 +165,14 @@ TEST(Lock, GivenBackItIsAnothers) {
   EXPECT_TRUE(story.judge().clean());
 }
 
+// Seed 30691060384: the first attempt took effect, and its answer was lost.
+TEST(Lock, GivenBackTwiceItIsGoneTheSecondTime) {
+  Story story(WorkloadKind::kLock);
+  TakeLock(&story, 1);
+  story.Answer(1, story.Next(1, IsDelete), Shows({}));
+  EXPECT_TRUE(story.judge().clean());
+}
+
 TEST(Lock, AHolderFindsItThere) {
   int writes = 0;
   for (uint64_t seed = 1; seed < 50; ++seed) {
