@@ -11,10 +11,12 @@
 #include "server/client_port.h"
 #include "server/config/ids.h"
 #include "server/config/version.h"
+#include "server/corruption.h"
 #include "server/gate_listener.h"
 #include "server/http1/server.h"
 #include "server/log/logger.h"
 #include "server/peer/rafthttp.h"
+#include "server/peer_list.h"
 #include "server/publisher.h"
 #include "server/secure_ports.h"
 
@@ -68,6 +70,7 @@ class Server::Impl {
     client_acceptor_.reset();
     metrics_acceptor_.reset();
     peer_acceptor_.reset();
+    corruption_monitor_.reset();
     version_monitor_.reset();
     publisher_.reset();
     client_port_.reset();
@@ -103,6 +106,7 @@ class Server::Impl {
   void EndRemoved();
   void OnLeadershipChange();
   void OnPublished();
+  void ServeClients();
   void AcceptClient(std::unique_ptr<io::Stream> stream, bool secure);
   void AcceptHttp(std::unique_ptr<io::Stream> stream, bool secure);
   void AcceptMetrics(std::unique_ptr<io::Stream> stream, bool secure);
@@ -143,6 +147,7 @@ class Server::Impl {
   std::unique_ptr<tls::Acceptor> peer_acceptor_;
   std::unique_ptr<AttributesPublisher> publisher_;
   std::unique_ptr<VersionMonitor> version_monitor_;
+  std::unique_ptr<CorruptionMonitor> corruption_monitor_;
 
   // Whom a member that joins listens to until it knows the others from its log.
   std::vector<membership::Member> joined_members_;
@@ -231,6 +236,8 @@ void Server::Impl::OnOpened(absl::StatusOr<StartPoint> start) {
   StartNode(*std::move(start));
   if (rafthttp_ != nullptr) rafthttp_->Start(node_.get());
   version_monitor_ = std::make_unique<VersionMonitor>(env_.loop, &log_, node_.get(), transport_);
+  corruption_monitor_ =
+      std::make_unique<CorruptionMonitor>(env_.loop, &log_, node_.get(), transport_, config_);
   publisher_ = std::make_unique<AttributesPublisher>(env_.loop, &log_, node_.get(), config_,
                                                      [this] { OnPublished(); });
   publisher_->Start();
@@ -269,7 +276,8 @@ void Server::Impl::StartNode(StartPoint start) {
   client_port_ =
       std::make_unique<ClientPort>(env_, &log_, node_.get(), config_,
                                    metrics::Sources{node_.get(), nullptr, rafthttp_.get(),
-                                                    options_.process_stats, config_.QuotaBytes()});
+                                                    options_.process_stats, config_.QuotaBytes(),
+                                                    config_.extensive_metrics});
   client_acceptor_ = secure_ports_.NewClientAcceptor(
       [this](tls::Accepted accepted) { client_port_->AcceptSecure(std::move(accepted)); });
   metrics_acceptor_ = secure_ports_.NewClientAcceptor(
@@ -309,6 +317,7 @@ node::Options Server::Impl::NodeOptions() {
   replica.max_txn_ops = config_.max_txn_ops;
   replica.max_request_bytes = config_.max_request_bytes;
   replica.strict_reconfig_check = config_.strict_reconfig_check;
+  replica.max_learners = config_.max_learners;
   replica.reconfig_health_window = config_.reconfig_health_window;
   replica.lease_checkpoint_interval = config_.lease_checkpoint_interval;
   replica.quota_bytes = config_.QuotaBytes();
@@ -344,38 +353,20 @@ void Server::Impl::CheckMembersLater() {
   });
 }
 
-namespace {
-
-void AddPeer(MemberId id, const std::vector<std::string>& urls,
-             absl::btree_map<MemberId, peer::PeerAddresses>* peers) {
-  peer::PeerAddresses peer{id, {}};
-  for (const std::string& text : urls) {
-    const absl::StatusOr<config::Url> url = config::ParseUrl(text);
-    if (!url.ok()) continue;
-    peer.addresses.push_back(url->PeerAddress());
-  }
-  if (!peer.addresses.empty()) (*peers)[id] = std::move(peer);
-}
-
-}  // namespace
-
 // Tells the transport who the other members are. A log that does not know this member yet is
 // behind what the cluster told when this member joined.
 void Server::Impl::CheckMembers() {
   if (!node_->halted().ok() || rafthttp_ == nullptr) return;
-  absl::btree_map<MemberId, peer::PeerAddresses> peers;
+  PeerList peers;
   const std::vector<engine::MemberInfo> members = node_->members();
   const bool known = std::any_of(members.begin(), members.end(),
                                  [this](const auto& m) { return m.id == member_id_; });
   if (known) joined_members_.clear();
   for (const membership::Member& member : joined_members_) {
-    AddPeer(member.id, member.peer_urls, &peers);
+    peers.Set(member.id, member.peer_urls);
   }
-  for (const engine::MemberInfo& member : members) AddPeer(member.id, member.peer_urls, &peers);
-  peers.erase(member_id_);
-  std::vector<peer::PeerAddresses> list;
-  for (auto& [id, peer] : peers) list.push_back(std::move(peer));
-  rafthttp_->SetPeers(list);
+  for (const engine::MemberInfo& member : members) peers.Set(member.id, member.peer_urls);
+  rafthttp_->SetPeers(peers.Without(member_id_));
   members_timer_->Set(env_.loop->Now() + kMembersCheckInterval);
 }
 
@@ -413,6 +404,12 @@ void Server::Impl::OnPublished() {
            {"local-member-id", config::HexId(member_id_)},
            {"cluster-id", config::HexId(cluster_id_)}, {"name", config_.name},
            {"advertise-client-urls", config::UrlStrings(config_.advertise_client_urls)});
+  corruption_monitor_->Start([this](const absl::Status& status) {
+    if (state_ == State::kJoining) status.ok() ? ServeClients() : Fail(status);
+  });
+}
+
+void Server::Impl::ServeClients() {
   state_ = State::kReady;
   LOG_INFO(&log_, "ready to serve client requests");
   client_gate_.Open([this](std::unique_ptr<io::Stream> stream, bool secure) {

@@ -149,6 +149,8 @@ struct Options {
   // Reads by the leader's lease, with the drift that the seed's clocks can have as margin.
   bool lease_reads = false;
   Duration lease_checkpoint_interval = Seconds(300);
+  // How often the leader compares all members' data; 0 = never.
+  Duration corrupt_check_interval;
   // The safety phase: anything may break.
   Duration duration = Seconds(30);
   TurnOptions turns;
