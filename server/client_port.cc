@@ -37,6 +37,8 @@ ClientPort::ClientPort(const io::Env& env, log::Logger* log, node::Node* node,
   leaders_ = std::make_unique<services::LeaderMonitor>(loop, grpc_.get(), node,
                                                        config.election_timeout * 3);
   grpc_->set_gate([this, node](const grpc::Call& call) {
+    metrics_->CountClientRequest(call.method().kind != grpc::MethodKind::kUnary,
+                                 call.Metadata("client-api-version").value_or(""));
     // A learner serves no streams; single requests the node refuses by itself.
     if (call.method().kind != grpc::MethodKind::kUnary && node->status().is_learner) {
       return absl::FailedPreconditionError("etcdserver: rpc not supported for learner");
@@ -45,7 +47,7 @@ ClientPort::ClientPort(const io::Env& env, log::Logger* log, node::Node* node,
   });
 
   LogSlowCalls(log, config.warning_unary_request_duration);
-  services::AddKv(grpc_.get(), node);
+  services::AddKv(grpc_.get(), node, log, config.max_request_bytes);
   services::AddWatch(grpc_.get(), node, leaders_.get());
   services::AddLease(grpc_.get(), node, leaders_.get());
   services::AddCluster(grpc_.get(), node, loop);

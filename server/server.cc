@@ -12,11 +12,14 @@
 #include "server/client_port.h"
 #include "server/config/ids.h"
 #include "server/config/version.h"
+#include "server/corruption.h"
 #include "server/gate_listener.h"
 #include "server/http1/server.h"
 #include "server/log/logger.h"
 #include "server/peer/rafthttp.h"
+#include "server/peer_list.h"
 #include "server/publisher.h"
+#include "server/replica_config.h"
 #include "server/secure_ports.h"
 #include "server/storage_metrics.h"
 
@@ -71,6 +74,7 @@ class Server::Impl {
     metrics_acceptor_.reset();
     peer_acceptor_.reset();
     auto_compactor_.reset();
+    corruption_monitor_.reset();
     version_monitor_.reset();
     publisher_.reset();
     client_port_.reset();
@@ -108,6 +112,7 @@ class Server::Impl {
   void EndRemoved();
   void OnLeadershipChange();
   void OnPublished();
+  void ServeClients();
   void AcceptClient(std::unique_ptr<io::Stream> stream, bool secure);
   void AcceptHttp(std::unique_ptr<io::Stream> stream, bool secure);
   void AcceptMetrics(std::unique_ptr<io::Stream> stream, bool secure);
@@ -150,6 +155,7 @@ class Server::Impl {
   std::unique_ptr<AttributesPublisher> publisher_;
   std::unique_ptr<VersionMonitor> version_monitor_;
   std::unique_ptr<AutoCompactor> auto_compactor_;
+  std::unique_ptr<CorruptionMonitor> corruption_monitor_;
 
   // Whom a member that joins listens to until it knows the others from its log.
   std::vector<membership::Member> joined_members_;
@@ -243,6 +249,8 @@ void Server::Impl::OnOpened(absl::StatusOr<StartPoint> start) {
     auto_compactor_ =
         std::make_unique<AutoCompactor>(env_.loop, &log_, node_.get(), *auto_compaction);
   }
+  corruption_monitor_ =
+      std::make_unique<CorruptionMonitor>(env_.loop, &log_, node_.get(), transport_, config_);
   publisher_ = std::make_unique<AttributesPublisher>(env_.loop, &log_, node_.get(), config_,
                                                      [this] { OnPublished(); });
   publisher_->Start();
@@ -290,10 +298,10 @@ void Server::Impl::StartNode(StartPoint start) {
   node_ =
       std::make_unique<node::Node>(env_, NodeOptions(), std::move(start.recovered),
                                    std::move(start.wal), std::move(start.checkpoints), transport_);
-  client_port_ =
-      std::make_unique<ClientPort>(env_, &log_, node_.get(), config_,
-                                   metrics::Sources{node_.get(), nullptr, rafthttp_.get(),
-                                                    options_.process_stats, config_.QuotaBytes()});
+  client_port_ = std::make_unique<ClientPort>(
+      env_, &log_, node_.get(), config_,
+      metrics::Sources{node_.get(), nullptr, rafthttp_.get(), options_.process_stats,
+                       config_.QuotaBytes(), config_.extensive_metrics});
   client_acceptor_ = secure_ports_.NewClientAcceptor(
       [this](tls::Accepted accepted) { client_port_->AcceptSecure(std::move(accepted)); });
   metrics_acceptor_ = secure_ports_.NewClientAcceptor(
@@ -327,39 +335,11 @@ node::Options Server::Impl::NodeOptions() {
     CheckMembersLater();
     if (node_->removed()) OnRemoved(kRemovalDelay);
   };
-  engine::Config& replica = options.replica;
-  replica.cluster_id = cluster_id_;
-  replica.member_id = member_id_;
-  replica.server_version = config::kServerVersion;
-  replica.max_txn_ops = config_.max_txn_ops;
-  replica.max_request_bytes = config_.max_request_bytes;
-  replica.strict_reconfig_check = config_.strict_reconfig_check;
-  replica.reconfig_health_window = config_.reconfig_health_window;
-  replica.lease_checkpoint_interval = config_.lease_checkpoint_interval;
-  replica.quota_bytes = config_.QuotaBytes();
-  replica.min_lease_ttl = config_.MinLeaseTtl();
-  replica.watch_progress_interval = config_.watch_progress_notify_interval;
-  replica.run_id = static_cast<uint64_t>(env_.loop->WallNow().unix_millis());
-  replica.raft.heartbeat_interval = config_.heartbeat_interval;
-  replica.raft.election_timeout = config_.election_timeout;
-  replica.raft.pre_vote = config_.pre_vote;
-  replica.raft.max_append_bytes = config_.max_append_bytes;
-  replica.max_apply_entries = config_.max_apply_entries;
-  replica.max_watch_reply_bytes = config_.watch_reply_bytes;
-  if (config_.lease_read_clock_drift != Duration::Infinite()) {
-    replica.raft.read_only = raft::ReadOnlyMode::kLeaseBased;
-    replica.raft.max_clock_drift = config_.lease_read_clock_drift;
-  }
-  replica.max_turn_work = config_.max_turn_work;
-  replica.auth_token_ttl = config_.auth_token_ttl;
-  replica.store_segment_bytes = config_.store_segment_bytes;
-  // 0 stands for the default, as in etcd.
-  if (config_.snapshot_count > 0) replica.checkpoint_entries = config_.snapshot_count;
-  replica.checkpoint_bytes = config_.checkpoint_log_bytes;
-  replica.checkpoint_interval = config_.checkpoint_interval;
-  replica.catchup_entries = config_.snapshot_catchup_entries;
-  replica.catchup_bytes = config_.checkpoint_log_bytes;
-  replica.raft.seed = env_.random->Next64();
+  options.replica = ReplicaConfig(config_);
+  options.replica.cluster_id = cluster_id_;
+  options.replica.member_id = member_id_;
+  options.replica.run_id = static_cast<uint64_t>(env_.loop->WallNow().unix_millis());
+  options.replica.raft.seed = env_.random->Next64();
   return options;
 }
 
@@ -370,38 +350,20 @@ void Server::Impl::CheckMembersLater() {
   });
 }
 
-namespace {
-
-void AddPeer(MemberId id, const std::vector<std::string>& urls,
-             absl::btree_map<MemberId, peer::PeerAddresses>* peers) {
-  peer::PeerAddresses peer{id, {}};
-  for (const std::string& text : urls) {
-    const absl::StatusOr<config::Url> url = config::ParseUrl(text);
-    if (!url.ok()) continue;
-    peer.addresses.push_back(url->PeerAddress());
-  }
-  if (!peer.addresses.empty()) (*peers)[id] = std::move(peer);
-}
-
-}  // namespace
-
 // Tells the transport who the other members are. A log that does not know this member yet is
 // behind what the cluster told when this member joined.
 void Server::Impl::CheckMembers() {
   if (!node_->halted().ok() || rafthttp_ == nullptr) return;
-  absl::btree_map<MemberId, peer::PeerAddresses> peers;
+  PeerList peers;
   const std::vector<engine::MemberInfo> members = node_->members();
   const bool known = std::any_of(members.begin(), members.end(),
                                  [this](const auto& m) { return m.id == member_id_; });
   if (known) joined_members_.clear();
   for (const membership::Member& member : joined_members_) {
-    AddPeer(member.id, member.peer_urls, &peers);
+    peers.Set(member.id, member.peer_urls);
   }
-  for (const engine::MemberInfo& member : members) AddPeer(member.id, member.peer_urls, &peers);
-  peers.erase(member_id_);
-  std::vector<peer::PeerAddresses> list;
-  for (auto& [id, peer] : peers) list.push_back(std::move(peer));
-  rafthttp_->SetPeers(list);
+  for (const engine::MemberInfo& member : members) peers.Set(member.id, member.peer_urls);
+  rafthttp_->SetPeers(peers.Without(member_id_));
   members_timer_->Set(env_.loop->Now() + kMembersCheckInterval);
 }
 
@@ -439,6 +401,12 @@ void Server::Impl::OnPublished() {
            {"local-member-id", config::HexId(member_id_)},
            {"cluster-id", config::HexId(cluster_id_)}, {"name", config_.name},
            {"advertise-client-urls", config::UrlStrings(config_.advertise_client_urls)});
+  corruption_monitor_->Start([this](const absl::Status& status) {
+    if (state_ == State::kJoining) status.ok() ? ServeClients() : Fail(status);
+  });
+}
+
+void Server::Impl::ServeClients() {
   state_ = State::kReady;
   LOG_INFO(&log_, "ready to serve client requests");
   client_gate_.Open([this](std::unique_ptr<io::Stream> stream, bool secure) {

@@ -196,6 +196,9 @@ config::Config Cluster::ConfigOf(size_t member, size_t members, const Options& o
   if (options.lease_reads) config.lease_read_clock_drift = ClockDriftBound(options);
   config.max_turn_work = options.max_turn_work;
   config.lease_checkpoint_interval = options.lease_checkpoint_interval;
+  config.corrupt_check_time = options.corrupt_check_interval;
+  config.compact_hash_check = options.corrupt_check_interval > Duration();
+  config.compact_hash_check_time = options.corrupt_check_interval;
   config.strict_reconfig_check = options.strict_reconfig_check;
   config.reconfig_health_window = options.reconfig_health_window;
   config.log_level = "error";

@@ -188,6 +188,8 @@ void DrawCluster(const Draw& draw, const Profile& profile, Options* out) {
   out->watch_reply_bytes = draw.OneOf("watch-reply", std::vector<size_t>{1, 500, 1 << 20, 1 << 20});
   out->watch_progress_interval =
       Milliseconds(draw.OneOf("watch-progress", std::vector<int64_t>{200, 2000, 600'000}));
+  out->corrupt_check_interval =
+      Milliseconds(draw.OneOf("corrupt-check", std::vector<int64_t>{0, 0, 100, 2000}));
   out->lease_reads = draw.Percent("lease-reads", profile.lease_reads_percent);
   // The least ones take any command, read and image apart.
   out->max_turn_work = draw.OneOf("turn-work", std::vector<uint64_t>{32, 300, 2000});
@@ -505,7 +507,8 @@ std::string Describe(const Options& options) {
                                       : " lax-reconfig",
       " clients=", w.clients, " rate=", w.rate, " keys=", w.groups, "x", w.keys,
       " timeout=", w.request_timeout.millis(), "ms watchers=", w.watchers, " leases=", w.lease, "/",
-      w.lease_ttl_max, "s/", options.lease_checkpoint_interval.millis(), "ms",
+      w.lease_ttl_max, "s/", options.lease_checkpoint_interval.millis(),
+      "ms corrupt-check=", options.corrupt_check_interval.millis(), "ms",
       w.administrator ? " administrator" : "", " workloads=", w.kinds_percent, "%[",
       absl::StrJoin(kinds, ", "), "] faults=[", absl::StrJoin(faults, ", "), "]");
 }

@@ -150,6 +150,8 @@ struct Options {
   bool lease_reads = false;
   uint64_t max_turn_work = 2000;
   Duration lease_checkpoint_interval = Seconds(300);
+  // How often the leader compares all members' data; 0 = never.
+  Duration corrupt_check_interval;
   // The safety phase: anything may break.
   Duration duration = Seconds(30);
   TurnOptions turns;

@@ -323,6 +323,12 @@ void World::CheckEqualState() {
                                  first.status().revision.value()));
     }
   }
+  // Nobody but the members' own comparisons raises one here.
+  for (const alarm::Alarm& alarm : first.alarms()) {
+    judge_.Report(Rule::kEqualState, scheduler_.now(),
+                  absl::StrCat("alarm ", alarm::TypeName(alarm.type), " of member ",
+                               alarm.member.value(), " stands, and all states are equal"));
+  }
   const int64_t revision = first.status().revision.value();
   if (revision != kv_->model().revision()) {
     judge_.Report(Rule::kNoLostWrite, scheduler_.now(),

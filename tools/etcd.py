@@ -4,21 +4,18 @@
 As a command it unpacks Debian's (what tools/install_packages.sh does for the tests) and
 prints the path. Nothing is installed: Debian's package would start a service.
 """
-import glob
 import os
-import pwd
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# Tests in Bazel's sandbox have no HOME.
-CACHE = os.path.join(pwd.getpwuid(os.getuid()).pw_dir, ".cache/quorate/etcd")
-DEBIAN = os.path.join(CACHE, "debian/usr/bin/etcd")
+sys.path.insert(0, os.path.join(ROOT, "tools"))
+import debian as packages  # noqa: E402
+
 MODULE_SOURCE = os.path.join(ROOT, "tests/clients/etcd")
-MODULE = os.path.join(CACHE, "module/etcd")
+MODULE = os.path.join(packages.CACHE, "etcd/module/etcd")
 
 
 class EtcdError(Exception):
@@ -37,20 +34,10 @@ def version(binary):
 
 def debian():
     """Path of Debian's etcd, unpacked into the cache."""
-    if os.path.exists(DEBIAN):
-        return DEBIAN
-    os.makedirs(CACHE, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o777)  # apt's download user writes here
-        done = subprocess.run(["apt-get", "download", "-q", "etcd-server"], cwd=folder,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              check=False)
-        packages = glob.glob(os.path.join(folder, "etcd-server_*.deb"))
-        if done.returncode != 0 or not packages:
-            raise EtcdError("cannot download Debian's etcd-server (apt-get update first?):\n"
-                            + done.stdout)
-        subprocess.run(["dpkg-deb", "-x", packages[0], os.path.join(CACHE, "debian")], check=True)
-    return DEBIAN
+    try:
+        return packages.unpacked("etcd-server", "etcd", "etcd")
+    except packages.DebianError as e:
+        raise EtcdError(str(e)) from e
 
 
 def module():

@@ -14,11 +14,12 @@ full=(clang-14 clang-tidy-14 libclang-rt-14-dev llvm-14
 
 wanted=("${build[@]}")
 with_etcd=""
+with_promtool=""
 for group in "$@"; do
   case "$group" in
     run) wanted+=("${run[@]}") ;;
     test) wanted+=("${run[@]}" "${test[@]}"); with_etcd=yes ;;
-    full) wanted+=("${run[@]}" "${test[@]}" "${full[@]}"); with_etcd=yes ;;
+    full) wanted+=("${run[@]}" "${test[@]}" "${full[@]}"); with_etcd=yes; with_promtool=yes ;;
     *) echo "install_packages: unknown group '$group'" >&2; exit 2 ;;
   esac
 done
@@ -54,11 +55,15 @@ if [ ${#missing[@]} -gt 0 ]; then
   run_as_root apt-get install -q -y --no-install-recommends "${missing[@]}"
 fi
 
-# Real etcd for the comparison is only unpacked: its package would start a service.
-if [ -n "$with_etcd" ]; then
-  etcd=$(dirname "$0")/etcd.py
-  python3 "$etcd" >/dev/null 2>&1 || {
+# Real etcd for the comparison, and promtool, are only unpacked: their packages would start
+# services.
+unpack() {
+  local tool
+  tool=$(dirname "$0")/$1
+  python3 "$tool" >/dev/null 2>&1 || {
     run_as_root apt-get update -q
-    python3 "$etcd" >/dev/null
+    python3 "$tool" >/dev/null
   }
-fi
+}
+[ -z "$with_etcd" ] || unpack etcd.py
+[ -z "$with_promtool" ] || unpack promtool.py

@@ -27,11 +27,6 @@ absl::Status Membership::CheckAdd(const Change& change) const {
   if (members_.contains(change.member.id)) {
     return absl::FailedPreconditionError("etcdserver: member ID already exist");
   }
-  if (change.kind == Change::Kind::kAddLearner &&
-      std::count_if(members_.begin(), members_.end(),
-                    [](const auto& m) { return m.second.is_learner; }) >= kMaxLearners) {
-    return absl::FailedPreconditionError("etcdserver: too many learner members in cluster");
-  }
   return CheckPeerUrls(change.member);
 }
 

@@ -37,9 +37,6 @@ struct Change {
 
 class Membership {
  public:
-  // etcd's bound on learners.
-  static constexpr int kMaxLearners = 1;
-
   // Why a change cannot be made now, with etcd's code and text; every member finds the
   // same when it applies the entry, and then treats it as changing nothing.
   absl::Status Check(const Change& change) const;

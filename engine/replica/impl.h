@@ -162,6 +162,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
     size_t started = 0;
   };
   Voters CountVoters(MemberId except) const;
+  size_t CountLearners() const;
   size_t ConnectedVoters() const;
   absl::Status MayAdd(bool learner) const;
   absl::Status MayRemove(MemberId id) const;

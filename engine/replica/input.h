@@ -106,6 +106,9 @@ struct Credentials {
   uint64_t auth_revision = 0;
 };
 
+// The server's own.
+inline Credentials OwnCredentials() { return {Credentials::Kind::kName, "root", 0}; }
+
 // The answer to kAuthPassword.
 struct PasswordHash {
   // At which the hash is this. A token is given out only if it is still the present one
@@ -118,8 +121,9 @@ struct PasswordHash {
 };
 
 // What kLeaseKeepAlive, kLeaseTimeToLive and kMemberPromote become at the member they are
-// passed on to.
+// passed on to. kHashKv, by which members compare their data, stays what it is.
 constexpr RequestKind PeerKindOf(RequestKind kind) {
+  if (kind == RequestKind::kHashKv) return kind;
   if (kind == RequestKind::kMemberPromote) return RequestKind::kPeerMemberPromote;
   return kind == RequestKind::kLeaseKeepAlive ? RequestKind::kPeerLeaseKeepAlive
                                               : RequestKind::kPeerLeaseTimeToLive;

@@ -38,6 +38,9 @@ absl::Status NotEnoughStarted() {
 }
 absl::Status Unhealthy() { return absl::UnavailableError("etcdserver: unhealthy cluster"); }
 absl::Status NoSuchMember() { return absl::NotFoundError("etcdserver: member not found"); }
+absl::Status TooManyLearners() {
+  return absl::FailedPreconditionError("etcdserver: too many learner members in cluster");
+}
 absl::Status NotReady() {
   return absl::FailedPreconditionError(
       "etcdserver: can only promote a learner member which is in sync with leader");
@@ -132,6 +135,12 @@ Replica::Impl::Voters Replica::Impl::CountVoters(MemberId except) const {
   return voters;
 }
 
+size_t Replica::Impl::CountLearners() const {
+  const auto& members = applier_.membership().members();
+  return static_cast<size_t>(std::count_if(members.begin(), members.end(),
+                                           [](const auto& m) { return m.second.is_learner; }));
+}
+
 // Voters that this member has been connected with for a while, itself among them.
 size_t Replica::Impl::ConnectedVoters() const {
   size_t connected = 0;
@@ -200,6 +209,7 @@ absl::StatusOr<membership::Change> Replica::Impl::PlanMemberChange(
       member.peer_urls.assign(asked.peerurls().begin(), asked.peerurls().end());
       member.is_learner = asked.islearner();
       RETURN_IF_ERROR(MayAdd(asked.islearner()));
+      if (asked.islearner() && CountLearners() >= config_.max_learners) return TooManyLearners();
       break;
     }
     case RequestKind::kMemberRemove: {

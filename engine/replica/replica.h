@@ -80,6 +80,9 @@ struct Config {
   // etcd's --strict-reconfig-check: no change of the membership that the voters which have
   // started, or those that this member is connected with, might not survive.
   bool strict_reconfig_check = true;
+  // etcd's --max-learners: above it no learner is proposed. What members with other bounds, or
+  // two at once, proposed takes effect: what an entry does follows from the log alone.
+  size_t max_learners = 1;
   // For how long a connection must have stood to count there.
   Duration reconfig_health_window = Seconds(5);
   // How long a simple token lasts after its last use, as etcd's --auth-token-ttl.

@@ -123,10 +123,6 @@ std::vector<Flag> MonitoringRows() {
 std::vector<Flag> FeatureRows() {
   const absl::string_view group = "Features";
   return {
-      Ignored(group, "corrupt-check-time", "0s", "Duration between checks of the members' data.",
-              kNotThere),
-      Ignored(group, "compact-hash-check-time", "1m",
-              "Duration between checks of the members' hashes after compactions.", kNotThere),
       Ignored(group, "compaction-batch-limit", "1000", "Most revisions in one compaction step.",
               "compaction goes in steps of its own"),
       Ignored(group, "compaction-sleep-interval", "10ms", "Pause between compaction steps.",
@@ -135,7 +131,6 @@ std::vector<Flag> FeatureRows() {
               "Duration after which a warning is logged if applying takes longer.", kNotThere),
       Ignored(group, "bootstrap-defrag-threshold-megabytes", "0", "Defragment at the start.",
               "there is nothing to defragment"),
-      Ignored(group, "max-learners", "1", "Most learners in the cluster.", kNotThere),
       Ignored(group, "downgrade-check-time", "5s", "Duration between checks of a downgrade.",
               "there are no downgrades"),
       {"Unsafe feature", "force-new-cluster", "false",

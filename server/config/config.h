@@ -50,6 +50,7 @@ struct Config {
   Duration election_timeout = Milliseconds(1000);
   bool pre_vote = true;
   bool strict_reconfig_check = true;
+  size_t max_learners = 1;
   // Not a flag: how long peers must have been connected to count as healthy there.
   Duration reconfig_health_window = Seconds(5);
   size_t max_request_bytes = limits::kMaxRequestBytes;
@@ -118,6 +119,14 @@ struct Config {
   Duration grpc_keepalive_timeout = Seconds(20);
   // A unary call that takes longer is logged (0 = none).
   Duration warning_unary_request_duration = Milliseconds(300);
+  // Comparisons of the members' data (server/corruption.h): before serving; how often while
+  // this member leads (0 = never); after compactions, and how often it looks for them.
+  bool initial_corrupt_check = false;
+  Duration corrupt_check_time;
+  bool compact_hash_check = false;
+  Duration compact_hash_check_time = Seconds(60);
+  // --metrics=extensive: histograms of how long calls take.
+  bool extensive_metrics = false;
   // debug, info, warn, error, panic, fatal.
   std::string log_level = "info";
   // What the environment gave: settings used, and names that mean nothing here.

@@ -3,12 +3,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/status.h"
 #include "server/config/flag.h"
 
 namespace quorate::config {
 namespace {
 
-// Those of etcd 3.7. What they switch is always on here, or not there yet.
+// Those of etcd 3.7. What most of them switch is always on here.
 constexpr absl::string_view kGates[] = {
     "AllAlpha",
     "AllBeta",
@@ -27,16 +28,21 @@ absl::Status SetGate(absl::string_view name, bool on, Config* config) {
   if (std::find(std::begin(kGates), std::end(kGates), name) == std::end(kGates)) {
     return absl::InvalidArgumentError(absl::StrCat("unrecognized feature gate: ", name));
   }
-  const bool check = name == "InitialCorruptCheck" || name == "CompactHashCheck";
-  if (check && on) {
-    config->notices.push_back(
-        absl::StrCat("feature gate ", name, " has no effect: members are not compared yet"));
-  }
+  if (name == "InitialCorruptCheck") config->initial_corrupt_check = on;
+  if (name == "CompactHashCheck") config->compact_hash_check = on;
   return absl::OkStatus();
+}
+
+// A gate that stands for others counts less than those that are named themselves.
+absl::Status SetGroup(absl::string_view name, bool on, Config* config) {
+  if (name != "AllAlpha") return absl::OkStatus();
+  RETURN_IF_ERROR(SetGate("InitialCorruptCheck", on, config));
+  return SetGate("CompactHashCheck", on, config);
 }
 
 // "A=true,B=false".
 absl::Status SetGates(absl::string_view value, Config* config) {
+  std::vector<std::pair<absl::string_view, bool>> gates;
   for (const absl::string_view pair : absl::StrSplit(value, ',', absl::SkipWhitespace())) {
     const std::pair<absl::string_view, absl::string_view> parts =
         absl::StrSplit(pair, absl::MaxSplits('=', 1));
@@ -46,15 +52,16 @@ absl::Status SetGates(absl::string_view value, Config* config) {
       return absl::InvalidArgumentError(
           absl::StrCat("missing or invalid bool value for ", name, ", use ", name, "=true"));
     }
-    const absl::Status status = SetGate(name, on == "true", config);
-    if (!status.ok()) return status;
+    gates.emplace_back(name, on == "true");
   }
+  for (const auto& [name, on] : gates) RETURN_IF_ERROR(SetGroup(name, on, config));
+  for (const auto& [name, on] : gates) RETURN_IF_ERROR(SetGate(name, on, config));
   return absl::OkStatus();
 }
 
 absl::Status SetMetrics(absl::string_view value, Config* config) {
-  (void)config;
-  if (value == "basic" || value == "extensive") return absl::OkStatus();
+  config->extensive_metrics = value == "extensive";
+  if (value == "basic" || config->extensive_metrics) return absl::OkStatus();
   return absl::InvalidArgumentError("must be basic or extensive");
 }
 
@@ -87,7 +94,10 @@ std::vector<Flag> ServingFlags() {
       {member, "enable-grpc-gateway", "true", "Enable the JSON gateway.",
        Boolean(&Config::enable_grpc_gateway), true},
       {member, "feature-gates", "",
-       "A set of name=true|false pairs; etcd's names are known, and none has an effect.", SetGates},
+       "A set of name=true|false pairs; of etcd's, InitialCorruptCheck and CompactHashCheck have "
+       "an "
+       "effect.",
+       SetGates},
       {"Security", "cors", "*",
        "Comma-separated list of origins for cross-origin resource sharing (empty or * means all).",
        TextList(&Config::cors)},
@@ -98,10 +108,22 @@ std::vector<Flag> ServingFlags() {
        "List of URLs to listen on for /metrics, /health, /livez and /readyz only.",
        OptionalUrls(&Config::listen_metrics_urls)},
       {monitoring, "metrics", "basic",
-       "Level of detail of the metrics: basic or extensive (both are basic here).", SetMetrics},
+       "Level of detail of the metrics: basic, or extensive for histograms of how long calls take.",
+       SetMetrics},
       {"Logging", "warning-unary-request-duration", "300ms",
        "Duration after which a warning is logged if a unary request takes longer (0: never).",
        Span(&Config::warning_unary_request_duration), false, true},
+      {"Features", "corrupt-check-time", "0s",
+       "Duration between comparisons of all members' data, made by the leader (0 to disable).",
+       Span(&Config::corrupt_check_time), false, true},
+      {"Features", "compact-hash-check-time", "1m",
+       "Duration between comparisons of the members' hashes at compactions, made by the leader "
+       "with "
+       "the feature gate CompactHashCheck.",
+       Span(&Config::compact_hash_check_time), false, true},
+      {"Features", "max-learners", "1",
+       "Maximum number of learners in the cluster; give all members the same.",
+       Count(&Config::max_learners)},
   };
 }
 

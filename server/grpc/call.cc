@@ -351,7 +351,7 @@ void Call::Finish(const absl::Status& status, Bytes response) {
   if (status.ok()) {
     CHECK_EQ(unfinished_message_, size_t{0});
     if (method_->kind == MethodKind::kUnary && !answered) {
-      SendMessage(absl::MakeSpan(&response, 1));
+      return FinishPieces(absl::MakeSpan(&response, 1));
     }
   }
   SendStatus(status);
@@ -360,9 +360,25 @@ void Call::Finish(const absl::Status& status, Bytes response) {
 
 void Call::FinishPieces(absl::Span<Bytes> pieces) {
   CHECK_MSG(open_, "Finish on a call that has ended");
+  size_t size = 0;
+  for (const Bytes& piece : pieces) size += piece.size();
+  if (!server_->TakesResponse(*connection_, size)) {
+    const absl::Status status =
+        absl::ResourceExhaustedError("grpc: too many bytes of answers wait to be read");
+    SendStatus(status);
+    return End(status);
+  }
+  ChargeResponse(size);
   SendMessage(pieces);
   SendStatus(absl::OkStatus());
   End(absl::OkStatus());
+}
+
+// Counts the bytes of its answer that this call has in memory.
+void Call::ChargeResponse(size_t bytes) {
+  connection_->response_bytes += bytes - charged_response_;
+  server_->response_bytes_ += bytes - charged_response_;
+  charged_response_ = bytes;
 }
 
 void Call::SendStatus(const absl::Status& status) {
@@ -385,6 +401,7 @@ void Call::SendStatus(const absl::Status& status) {
 }
 
 void Call::OnWritable() {
+  if (charged_response_ > 0) ChargeResponse(queued_bytes());
   if (!open_) return;
   if (handler_ != nullptr) return handler_->OnWritable();
   if (on_writable_) on_writable_();
@@ -394,9 +411,14 @@ void Call::OnWritable() {
 
 void Call::End(const absl::Status& status) {
   const auto code = static_cast<size_t>(status.code());
-  ++method_->stats.handled[code < method_->stats.handled.size() ? code : 2];
+  MethodStats& stats = method_->stats;
+  ++stats.handled[code < stats.handled.size() ? code : 2];
+  const Duration took = server_->loop_->Now() - start_;
+  const auto& bounds = MethodStats::kTimeBounds;
+  const auto at = std::lower_bound(bounds.begin(), bounds.end(), took) - bounds.begin();
+  ++stats.times[static_cast<size_t>(at)];
+  stats.total_time = stats.total_time + took;
   if (server_->on_slow_ && method_->kind == MethodKind::kUnary) {
-    const Duration took = server_->loop_->Now() - start_;
     if (took >= server_->slow_threshold_) server_->on_slow_(*this, took, status);
   }
   server_->CloseCall(this);
@@ -425,6 +447,7 @@ void Call::Expire() {
 void Call::OnClosed(http2::ErrorCode code) {
   (void)code;
   if (open_) Cancel(absl::CancelledError("context canceled"));
+  ChargeResponse(0);
   server_->ReleaseCall(this);
 }
 

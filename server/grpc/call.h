@@ -138,6 +138,7 @@ class Call final : private http2::Stream {
   void OnMessage(Bytes message);
   void OnHalfClose();
   void Charge(size_t bytes);
+  void ChargeResponse(size_t bytes);
   void ResumeLater();
 
   // The response.
@@ -175,6 +176,7 @@ class Call final : private http2::Stream {
   bool half_close_delivered_ = false;  // and the handler knows
   size_t unfinished_message_ = 0;      // bytes of BeginMessage still to come
   size_t charged_ = 0;                 // request bytes counted against the connection
+  size_t charged_response_ = 0;        // bytes of the answer counted likewise
   size_t unconsumed_ = 0;              // not yet given back to the flow-control window
 
   MessageReader reader_;

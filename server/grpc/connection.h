@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "server/grpc/server.h"
@@ -27,8 +28,18 @@ class Connection final : public http2::Session::Owner {
   const std::string& peer_address() const { return peer_address_; }
   const std::string& peer_name() const { return peer_name_; }
 
+  // Looks how far the client has read. True if answers waited the last time, too, and nothing was
+  // read since.
+  bool Stalled() {
+    const uint64_t before = std::exchange(seen_body_bytes_, session_->body_bytes_framed());
+    const bool waited = std::exchange(seen_waiting_, response_bytes > 0);
+    return waited && seen_waiting_ && before == seen_body_bytes_;
+  }
+
   // Request bytes of this connection's calls in memory.
   size_t request_bytes = 0;
+  // Bytes of answers that wait for the client to read them.
+  size_t response_bytes = 0;
 
  private:
   http2::Stream* OnRequest(http2::Session* session) override;
@@ -38,6 +49,8 @@ class Connection final : public http2::Session::Owner {
   const uint64_t id_;
   const std::string peer_name_;
   std::unique_ptr<http2::Session> session_;
+  uint64_t seen_body_bytes_ = 0;
+  bool seen_waiting_ = false;
   const std::string peer_address_;
 };
 

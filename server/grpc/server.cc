@@ -12,6 +12,8 @@ namespace {
 // A call's id: the generation of its slot, then the slot's number plus one.
 constexpr int kSlotBits = 24;
 constexpr uint64_t kSlotMask = (uint64_t{1} << kSlotBits) - 1;
+// An answer that is no burden (ServerOptions::max_total_response_bytes).
+constexpr size_t kSmallResponseBytes = 64 * limits::kKiB;
 
 }  // namespace
 
@@ -118,6 +120,34 @@ Call* Server::AcquireCall(Connection* connection) {
   free_slots_.pop_back();
   call->connection_ = connection;
   return call;
+}
+
+bool Server::TakesResponse(const Connection& connection, size_t size) {
+  if (connection.response_bytes > 0 &&
+      connection.response_bytes + size > options_.max_connection_response_bytes) {
+    return false;
+  }
+  const size_t total = options_.max_total_response_bytes;
+  if (response_bytes_ == 0 || response_bytes_ + size <= total) return true;
+  CloseStalledReaders();
+  return size <= kSmallResponseBytes && response_bytes_ + size <= 2 * total;
+}
+
+// Whoever asks for much and reads nothing must not keep others from their answers for ever.
+void Server::CloseStalledReaders() {
+  const Instant now = loop_->Now();
+  if (now < next_stall_check_) return;
+  next_stall_check_ = now + options_.stalled_reader_timeout;
+  std::vector<uint64_t> stalled;
+  for (const auto& [id, connection] : connections_) {
+    if (connection->Stalled()) stalled.push_back(id);
+  }
+  if (stalled.empty()) return;
+  // Not from inside a call of one of them.
+  loop_->Defer([this, stalled, alive = alive_] {
+    if (!*alive) return;
+    for (const uint64_t id : stalled) connections_.erase(id);
+  });
 }
 
 void Server::ReleaseCall(Call* call) {

@@ -46,10 +46,19 @@ using StreamingHandler = std::function<std::unique_ptr<StreamHandler>(Call*)>;
 
 // Counters of one method, for metrics.
 struct MethodStats {
+  static constexpr std::array<Duration, 11> kTimeBounds = {
+      Milliseconds(5),    Milliseconds(10),  Milliseconds(25),  Milliseconds(50),
+      Milliseconds(100),  Milliseconds(250), Milliseconds(500), Seconds(1),
+      Milliseconds(2500), Seconds(5),        Seconds(10)};
+
   uint64_t started = 0;
   std::array<uint64_t, 17> handled = {};  // by status code
   uint64_t messages_received = 0;
   uint64_t messages_sent = 0;
+  // Calls that ended, by the time since their header fields: at most each of kTimeBounds, and
+  // those that took longer.
+  std::array<uint64_t, kTimeBounds.size() + 1> times = {};
+  Duration total_time;
 };
 
 struct Method {
@@ -69,6 +78,14 @@ struct ServerOptions {
   // messages and requests in progress). Above it calls fail with ResourceExhausted.
   size_t max_connection_request_bytes = 64 * limits::kMiB;
   size_t max_total_request_bytes = 512 * limits::kMiB;
+  // Bytes of unary answers that may wait for one client, and for all of them, to be read. What
+  // does not fit is dropped and the call fails with ResourceExhausted; on a connection where
+  // nothing waits the first answer may have any size. Small answers, which others than the slow
+  // readers wait for, may take as much again of the second.
+  size_t max_connection_response_bytes = 256 * limits::kMiB;
+  size_t max_total_response_bytes = 1024 * limits::kMiB;
+  // When answers no longer fit, connections that have read nothing for so long are closed.
+  Duration stalled_reader_timeout = Seconds(10);
   // Connections at once; above it the newest is closed.
   size_t max_connections = 20000;
   // Requests in progress on all connections; above it the newest is refused
@@ -120,6 +137,8 @@ class Server {
   size_t connections() const { return connections_.size(); }
   size_t open_calls() const { return open_calls_; }
   size_t request_bytes() const { return request_bytes_; }
+  // Of unary answers that wait to be read.
+  size_t response_bytes() const { return response_bytes_; }
   const ServerStats& stats() const { return stats_; }
   // In order of path.
   const absl::btree_map<std::string, std::unique_ptr<Method>>& methods() const { return methods_; }
@@ -136,6 +155,9 @@ class Server {
   void OpenCall(Call* call);
   void CloseCall(Call* call);
   void ReleaseCall(Call* call);
+  // Whether an answer of that size may wait on the connection.
+  bool TakesResponse(const Connection& connection, size_t size);
+  void CloseStalledReaders();
   void AddDeadline(Call* call);
   void OnDeadlineTimer();
   void Bury(std::unique_ptr<StreamHandler> handler);
@@ -164,6 +186,8 @@ class Server {
   std::vector<uint32_t> free_slots_;
   size_t open_calls_ = 0;
   size_t request_bytes_ = 0;
+  size_t response_bytes_ = 0;
+  Instant next_stall_check_;
   ServerStats stats_;
 
   // (deadline, slot) of open calls that have one.

@@ -90,6 +90,8 @@ class Session final : private io::Stream::Handler, private FrameScanner::Sink {
   int64_t ReadBody(Stream* stream, size_t room, uint32_t* flags);
 
   size_t open_streams() const { return open_streams_; }
+  // Body bytes that left the streams' queues so far.
+  uint64_t body_bytes_framed() const { return body_bytes_framed_; }
   const std::string& peer_address() const { return peer_address_; }
   bool closed() const { return closed_; }
   // Why it ended, for OnClosed of the streams that ended with it.
@@ -197,6 +199,7 @@ class Session final : private io::Stream::Handler, private FrameScanner::Sink {
   // Output of the current flush.
   std::optional<BytesBuilder> out_;
   size_t framed_bytes_ = 0;
+  uint64_t body_bytes_framed_ = 0;
   size_t expected_output_ = 512;
   // Resets that the other side sent: nghttp2's answers to them are left out.
   std::vector<int32_t> silent_resets_;

@@ -137,6 +137,7 @@ void Session::AppendData(int32_t id, absl::string_view header, size_t size) {
   CHECK(stream != nullptr);
   CHECK(size <= stream->queued_bytes_);
   stream->queued_bytes_ -= size;
+  body_bytes_framed_ += size;
   while (size > 0) {
     Stream::Piece& piece = stream->pieces_[stream->head_];
     const size_t n = std::min(size, piece.size() - stream->head_offset_);

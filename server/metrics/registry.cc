@@ -43,10 +43,9 @@ void AppendSample(absl::string_view name, absl::string_view labels, absl::string
 
 }  // namespace
 
-Histogram::Histogram(Duration first, int buckets) {
-  CHECK(first > Duration());
-  int64_t bound = first.nanos();
-  for (int i = 0; i < buckets; ++i, bound *= 2) bounds_nanos_.push_back(bound);
+Histogram::Histogram(absl::Span<const Duration> bounds) {
+  for (const Duration bound : bounds) bounds_nanos_.push_back(bound.nanos());
+  CHECK(std::is_sorted(bounds_nanos_.begin(), bounds_nanos_.end()));
   counts_.resize(bounds_nanos_.size() + 1);
 }
 
@@ -98,8 +97,16 @@ Gauge* Registry::AddRealCounter(absl::string_view name, absl::string_view help,
 
 Histogram* Registry::AddHistogram(absl::string_view name, absl::string_view help, Duration first,
                                   int buckets, const Labels& labels) {
+  CHECK(first > Duration());
+  std::vector<Duration> bounds;
+  for (Duration bound = first; buckets > 0; --buckets, bound = bound * 2) bounds.push_back(bound);
+  return AddHistogram(name, help, bounds, labels);
+}
+
+Histogram* Registry::AddHistogram(absl::string_view name, absl::string_view help,
+                                  absl::Span<const Duration> bounds, const Labels& labels) {
   Series& series = Find(name, help, Kind::kHistogram, labels);
-  if (series.histogram == nullptr) series.histogram = std::make_unique<Histogram>(first, buckets);
+  if (series.histogram == nullptr) series.histogram = std::make_unique<Histogram>(bounds);
   return series.histogram.get();
 }
 

@@ -48,11 +48,10 @@ class Gauge {
   double value_ = 0;
 };
 
-// Durations in buckets whose bounds double: first, 2 x first, 4 x first, ... (all of
-// etcd's histograms have this form), then infinity. Printed in seconds.
+// Durations in buckets with ascending bounds, then infinity. Printed in seconds.
 class Histogram {
  public:
-  Histogram(Duration first, int buckets);
+  explicit Histogram(absl::Span<const Duration> bounds);
   void Observe(Duration value);
   // For counts that somebody else keeps, one more than there are bounds.
   void Set(absl::Span<const uint64_t> counts, double sum_seconds);
@@ -79,8 +78,11 @@ class Registry {
   Gauge* AddGauge(absl::string_view name, absl::string_view help, const Labels& labels = {});
   // A counter that is no whole number (seconds): its owner sets it, to never less than before.
   Gauge* AddRealCounter(absl::string_view name, absl::string_view help, const Labels& labels = {});
+  // With bounds that double (first, 2 x first, 4 x first, ...), as nearly all of etcd's do.
   Histogram* AddHistogram(absl::string_view name, absl::string_view help, Duration first,
                           int buckets, const Labels& labels = {});
+  Histogram* AddHistogram(absl::string_view name, absl::string_view help,
+                          absl::Span<const Duration> bounds, const Labels& labels = {});
 
   // Called before each Text(): refreshes values that are read from elsewhere.
   void OnScrape(std::function<void()> refresh) { refreshers_.push_back(std::move(refresh)); }

@@ -1,5 +1,6 @@
 #include "server/metrics/server_metrics.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -20,6 +21,15 @@ constexpr std::array<const char*, 17> kCodes = {
     "NotFound", "AlreadyExists",  "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
     "Aborted",  "OutOfRange",     "Unimplemented",    "Internal",          "Unavailable",
     "DataLoss", "Unauthenticated"};
+
+// Of versions that clients name.
+constexpr size_t kMaxClientVersions = 30;
+constexpr size_t kMaxVersionBytes = 32;
+
+bool IsVersionName(absl::string_view text) {
+  return text.size() <= kMaxVersionBytes &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; });
+}
 
 const char* TypeName(grpc::MethodKind kind) {
   switch (kind) {
@@ -50,6 +60,7 @@ ServerMetrics::ServerMetrics(Registry* registry, Sources sources)
   AddLeases();
   AddDisk();
   AddQuietMetrics(registry_);
+  client_requests_.emplace("", ClientRequests("unknown"));
   if (sources_.process != nullptr) AddProcess();
   registry_->OnScrape([this] {
     RefreshStatus();
@@ -146,6 +157,36 @@ void ServerMetrics::AddDisk() {
                                        Milliseconds(1), 14);
 }
 
+std::array<Counter*, 2> ServerMetrics::ClientRequests(const std::string& api_version) {
+  const auto count = [&](const char* type) {
+    return registry_->AddCounter("etcd_server_client_requests_total",
+                                 "The total number of client requests per client version.",
+                                 {{"client_api_version", api_version}, {"type", type}});
+  };
+  Counter* const unary = count("unary");
+  return {unary, count("stream")};
+}
+
+void ServerMetrics::CountClientRequest(bool is_stream, absl::string_view api_version) {
+  auto at = client_requests_.find(api_version);
+  if (at == client_requests_.end()) {
+    const std::string name(api_version);
+    at = client_requests_.size() < kMaxClientVersions && IsVersionName(name)
+             ? client_requests_.emplace(name, ClientRequests(name)).first
+             : client_requests_.find("");
+  }
+  at->second[is_stream ? 1 : 0]->Add();
+}
+
+void ServerMetrics::RefreshTimes(const grpc::MethodStats& stats, const Labels& labels) {
+  registry_
+      ->AddHistogram("grpc_server_handling_seconds",
+                     "Histogram of response latency (seconds) of gRPC that had been "
+                     "application-level handled by the server.",
+                     grpc::MethodStats::kTimeBounds, labels)
+      ->Set(stats.times, static_cast<double>(stats.total_time.nanos()) / 1e9);
+}
+
 // The series of the methods come into being with the first scrape: there are many, and a
 // member that restarts often should not pay for them each time.
 void ServerMetrics::RefreshGrpc() {
@@ -172,6 +213,7 @@ void ServerMetrics::RefreshGrpc() {
           "Total number of RPC stream messages received on the server.", stats.messages_received);
     count("grpc_server_msg_sent_total", "Total number of gRPC stream messages sent by the server.",
           stats.messages_sent);
+    if (sources_.extensive) RefreshTimes(stats, labels);
     for (size_t code = 0; code < kCodes.size(); ++code) {
       Labels with_code = {{"grpc_code", kCodes[code]}};
       with_code.insert(with_code.end(), labels.begin(), labels.end());

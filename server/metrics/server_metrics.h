@@ -4,11 +4,15 @@
 #ifndef QUORATE_SERVER_METRICS_SERVER_METRICS_H_
 #define QUORATE_SERVER_METRICS_SERVER_METRICS_H_
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/container/btree_map.h"
+#include "absl/strings/string_view.h"
 #include "base/strong_int.h"
 #include "base/time.h"
 #include "server/grpc/server.h"
@@ -35,6 +39,7 @@ struct Sources {
   const peer::RaftHttp* peers = nullptr;  // null with another transport
   std::function<ProcessStats()> process;  // empty: no process metrics
   int64_t quota_bytes = 0;                // as Status reports it
+  bool extensive = false;                 // histograms of how long calls take, too
 };
 
 class ServerMetrics {
@@ -43,6 +48,9 @@ class ServerMetrics {
   ServerMetrics(const ServerMetrics&) = delete;
   ServerMetrics& operator=(const ServerMetrics&) = delete;
 
+  // A request has come from a client that says it speaks this version of the API (empty: it says
+  // nothing). Clients choose what they say: the first few versions are counted by name.
+  void CountClientRequest(bool is_stream, absl::string_view api_version);
   // The time of one sync of the log.
   Histogram* wal_fsync() { return wal_fsync_; }
   // A measured round trip to a peer.
@@ -56,7 +64,9 @@ class ServerMetrics {
   void AddStore();
   void AddLeases();
   void AddDisk();
+  std::array<Counter*, 2> ClientRequests(const std::string& api_version);
   void RefreshGrpc();
+  void RefreshTimes(const grpc::MethodStats& stats, const Labels& labels);
   void AddProcess();
   void AddGauge(const char* name, const char* help, GaugeOf value);
   void AddCounter(const char* name, const char* help, CounterOf value);
@@ -75,6 +85,7 @@ class ServerMetrics {
   Histogram* wal_fsync_ = nullptr;
   Histogram* lease_ttls_ = nullptr;
   std::vector<Gauge*> alarms_;  // that stood at the last scrape
+  absl::btree_map<std::string, std::array<Counter*, 2>> client_requests_;  // unary, stream
 };
 
 }  // namespace quorate::metrics

@@ -125,7 +125,9 @@ void Node::ReportUnreachable(MemberId peer) { StepEvent(engine::PeerUnreachable{
 void Node::ReportSnapshotSent(MemberId peer, bool ok) { StepEvent(engine::SnapshotSent{peer, ok}); }
 
 void Node::OnForwarded(RequestKind kind, Bytes body, Duration timeout, ForwardCallback done) {
-  Call(kind, std::move(body), timeout, std::move(done));
+  engine::Credentials credentials;
+  if (kind == RequestKind::kHashKv) credentials = engine::OwnCredentials();
+  Call(kind, std::move(body), timeout, std::move(done), std::move(credentials));
 }
 
 void Node::TransferLeadership(MemberId target) { StepEvent(engine::TransferLeadership{target}); }

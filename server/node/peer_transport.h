@@ -36,8 +36,8 @@ class PeerSink {
   virtual void ReportUnreachable(MemberId peer) = 0;
   // The outcome of sending a snapshot to this peer.
   virtual void ReportSnapshotSent(MemberId peer, bool ok) = 0;
-  // A peer passes a client's request on; `kind` is one of the kPeer... kinds. `done` is
-  // called once, later, after `timeout` at the latest.
+  // A peer passes a client's request on, `kind` is then one of the kPeer... kinds; or it asks for
+  // the hash of our data (kHashKv). `done` is called once, later, after `timeout` at the latest.
   virtual void OnForwarded(engine::RequestKind kind, Bytes body, Duration timeout,
                            ForwardCallback done) = 0;
 };
@@ -53,10 +53,10 @@ class PeerTransport {
   virtual void Send(absl::Span<raft::Message> messages) = 0;
 
   // Passes a client's request (kLeaseKeepAlive, kLeaseTimeToLive, kMemberPromote) on to a
-  // member that should answer it. `done` is called at most once, later, never from inside;
-  // with NotFound if that member knows no such lease or member, with FailedPrecondition if
-  // it refuses a promotion, with another error if it could not be asked. What is
-  // lost on the way may stay without an answer.
+  // member that should answer it, or asks it for the hash of its data (kHashKv). `done` is
+  // called at most once, later, never from inside; with NotFound if that member knows no such
+  // lease or member, with FailedPrecondition if it refuses a promotion, with another error if it
+  // could not be asked. What is lost on the way may stay without an answer.
   virtual void Forward(MemberId to, engine::RequestKind kind, const Bytes& body,
                        ForwardCallback done) = 0;
 

@@ -46,6 +46,8 @@ struct Options {
   Duration forward_timeout = Seconds(1);
   // A promotion waits for its entry to be applied.
   Duration promote_timeout = Seconds(7);
+  // A hash is computed over the whole store.
+  Duration hash_timeout = Seconds(60);
   // Senders of this cluster that are no members, as far as this one knows: those of a later
   // configuration, whom one that is behind must hear to learn of it.
   size_t max_remotes = 16;

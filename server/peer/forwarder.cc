@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/status.h"
 #include "engine/membership/member_json.h"
+#include "server/peer/hash_json.h"
 
 namespace quorate::peer {
 namespace {
@@ -66,6 +67,7 @@ absl::StatusOr<Bytes> Promoted(const http1::Client::WholeResponse& answer) {
 
 absl::StatusOr<Bytes> Answered(RequestKind kind, const http1::Client::WholeResponse& answer) {
   if (kind == RequestKind::kMemberPromote) return Promoted(answer);
+  if (kind == RequestKind::kHashKv) return ParseHashAnswer(answer.head.status, answer.body);
   switch (answer.head.status) {
     case 200:
       if (kind == RequestKind::kLeaseKeepAlive) return Bytes::Copy(answer.body);
@@ -93,6 +95,14 @@ Forwarder::Forwarder(const Context* context, const std::vector<std::string>& add
   options.read_timeout = options.response_timeout;
   options.max_idle_connections = 0;
   promotion_clients_ = NewClients(*context, addresses, options);
+  options.response_timeout = context->options.hash_timeout;
+  options.read_timeout = options.response_timeout;
+  hash_clients_ = NewClients(*context, addresses, options);
+}
+
+const Forwarder::Clients& Forwarder::ClientsFor(RequestKind kind) const {
+  if (kind == RequestKind::kMemberPromote) return promotion_clients_;
+  return kind == RequestKind::kHashKv ? hash_clients_ : clients_;
 }
 
 void Forwarder::Send(RequestKind kind, const Bytes& body, node::ForwardCallback done) {
@@ -102,6 +112,10 @@ void Forwarder::Send(RequestKind kind, const Bytes& body, node::ForwardCallback 
     const bool parsed = ParseMessage(body, &request);
     CHECK_MSG(parsed, "the replica forwarded a malformed request");
     queue_.push_back({absl::StrCat(kPromotePrefix, request.id()), Bytes(), kind, std::move(done)});
+    return SendQueued();
+  }
+  if (kind == RequestKind::kHashKv) {
+    queue_.push_back({kHashPath, Bytes::Copy(HashQuestion(body)), kind, std::move(done)});
     return SendQueued();
   }
   const bool keep_alive = kind == RequestKind::kLeaseKeepAlive;
@@ -117,13 +131,13 @@ void Forwarder::SendQueued() {
     post.item = std::move(queue_.front());
     queue_.pop_front();
     http1::ClientRequest request;
-    request.method = "POST";
+    const bool hashes = post.item.kind == RequestKind::kHashKv;
+    request.method = hashes ? "GET" : "POST";
     request.target = post.item.target;
     request.fields = RequestFields(context_->self);
-    request.fields.Add("Content-Type", "application/protobuf");
-    const bool promotes = post.item.kind == RequestKind::kMemberPromote;
-    if (!promotes) request.body = {post.item.body};
-    http1::Client& client = *(promotes ? promotion_clients_ : clients_)[next_client_];
+    request.fields.Add("Content-Type", hashes ? "application/json" : "application/protobuf");
+    if (post.item.kind != RequestKind::kMemberPromote) request.body = {post.item.body};
+    http1::Client& client = *ClientsFor(post.item.kind)[next_client_];
     post.exchange =
         client.Fetch(std::move(request), context_->options.max_forward_answer_bytes,
                      [this, id](const absl::StatusOr<http1::Client::WholeResponse>& answer) {

@@ -1,5 +1,6 @@
 // Requests to a peer that leads, as etcd's members ask each other (etcd-formats, section 8):
 // about leases by POST /leases and /leases/internal, promotions by POST /members/promote/ID.
+// And to any peer, for the hash of its data: GET /members/hashkv with a body of JSON.
 #ifndef QUORATE_SERVER_PEER_FORWARDER_H_
 #define QUORATE_SERVER_PEER_FORWARDER_H_
 
@@ -21,6 +22,7 @@ namespace quorate::peer {
 inline constexpr char kLeasePath[] = "/leases";
 inline constexpr char kLeaseInternalPath[] = "/leases/internal";
 inline constexpr char kPromotePrefix[] = "/members/promote/";  // and a decimal id
+inline constexpr char kHashPath[] = "/members/hashkv";
 
 class Forwarder {
  public:
@@ -29,8 +31,8 @@ class Forwarder {
   Forwarder(const Forwarder&) = delete;
   Forwarder& operator=(const Forwarder&) = delete;
 
-  // `kind` is kLeaseKeepAlive, kLeaseTimeToLive or kMemberPromote. What does not fit into the queue
-  // is dropped, and `done` is never called: whoever asks has patience of its own.
+  // `kind` is kLeaseKeepAlive, kLeaseTimeToLive, kMemberPromote or kHashKv. What does not fit into
+  // the queue is dropped, and `done` is never called: whoever asks has patience of its own.
   void Send(engine::RequestKind kind, const Bytes& body, node::ForwardCallback done);
 
  private:
@@ -45,12 +47,17 @@ class Forwarder {
     std::unique_ptr<http1::ClientExchange> exchange;
   };
 
+  // One for each of the peer's addresses.
+  using Clients = std::vector<std::unique_ptr<http1::Client>>;
+
+  const Clients& ClientsFor(engine::RequestKind kind) const;
   void SendQueued();
   void OnAnswer(uint64_t id, const absl::StatusOr<http1::Client::WholeResponse>& answer);
 
   const Context* const context_;
-  std::vector<std::unique_ptr<http1::Client>> clients_;
-  std::vector<std::unique_ptr<http1::Client>> promotion_clients_;  // more patient
+  Clients clients_;
+  Clients promotion_clients_;  // more patient
+  Clients hash_clients_;       // and more
   size_t next_client_ = 0;
   std::deque<Item> queue_;
   uint64_t last_id_ = 0;

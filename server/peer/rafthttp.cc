@@ -15,6 +15,7 @@
 #include "server/config/ids.h"
 #include "server/config/url.h"
 #include "server/config/version.h"
+#include "server/peer/hash_json.h"
 
 namespace quorate::peer {
 namespace {
@@ -22,6 +23,8 @@ namespace {
 constexpr char kStreamPrefix[] = "/raft/stream/message/";
 // A lease's id and a flag.
 constexpr size_t kMaxLeaseRequestBytes = 64 * limits::kKiB;
+// One number, in JSON.
+constexpr size_t kMaxHashRequestBytes = 4 * limits::kKiB;
 
 membership::Member MemberOf(const engine::MemberInfo& info) {
   return {info.id, info.name, info.peer_urls, info.client_urls, info.is_learner};
@@ -144,6 +147,9 @@ void RaftHttp::AddRoutes(http1::Server* server, Information information) {
     e->Respond(http1::Response::Json(200, config::VersionJson(information_.cluster_version())));
   });
   server->Route({"GET"}, "/members", [this](const http1::ExchangePtr& e) { AnswerMembers(e); });
+  http1::RouteOptions hash;
+  hash.max_body_bytes = kMaxHashRequestBytes;
+  server->Route({"GET"}, kHashPath, hash, [this](const http1::ExchangePtr& e) { OnHash(e); });
   server->RoutePrefix({"POST"}, kPromotePrefix,
                       [this](const http1::ExchangePtr& e) { OnPromote(e); });
 }
@@ -368,6 +374,24 @@ void RaftHttp::OnPromote(const http1::ExchangePtr& exchange) {
   };
   context_.sink->OnForwarded(engine::RequestKind::kPeerMemberPromote, SerializeMessage(request),
                              context_.options.promote_timeout, answer);
+}
+
+// etcd's members tell their cluster here, and nothing else.
+void RaftHttp::OnHash(const http1::ExchangePtr& exchange) {
+  const absl::string_view cluster = exchange->request().fields.Get("X-Etcd-Cluster-ID");
+  if (cluster != config::HexId(context_.self.cluster)) {
+    return Refuse(exchange, 412, "cluster ID mismatch");
+  }
+  if (context_.sink == nullptr) return Refuse(exchange, 503, "not ready");
+  absl::StatusOr<Bytes> question = ParseHashQuestion(exchange->request().body);
+  if (!question.ok()) return Refuse(exchange, 400, question.status().message());
+  const auto answer = [this, exchange](const absl::Status& status, const Bytes& body) {
+    http1::Response response = http1::Response::Text(400, absl::StrCat(status.message(), "\n"));
+    if (status.ok()) response = http1::Response::Json(200, HashAnswer(body));
+    exchange->Respond(WithFields(std::move(response), ResponseFields(context_.self)));
+  };
+  context_.sink->OnForwarded(engine::RequestKind::kHashKv, *std::move(question),
+                             context_.options.hash_timeout, answer);
 }
 
 void RaftHttp::ReportLater(MemberId peer) {

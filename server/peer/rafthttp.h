@@ -49,7 +49,8 @@ class RaftHttp final : public node::PeerTransport {
   RaftHttp& operator=(const RaftHttp&) = delete;
 
   // /raft, /raft/stream/message/, /raft/probing, /leases, /leases/internal, /version,
-  // /members, /members/promote/. Once this object is gone the server may only be destroyed.
+  // /members, /members/promote/, /members/hashkv. Once this object is gone the server may only
+  // be destroyed.
   void AddRoutes(http1::Server* server, Information information);
   // Called when a peer says that this member was removed from the cluster.
   void set_on_removed(std::function<void(const absl::Status&)> callback) {
@@ -90,6 +91,7 @@ class RaftHttp final : public node::PeerTransport {
   void AnswerLease(const http1::ExchangePtr& exchange, engine::RequestKind kind, Bytes body);
   void OnSnapshotChunk(const http1::ExchangePtr& exchange);
   void OnPromote(const http1::ExchangePtr& exchange);
+  void OnHash(const http1::ExchangePtr& exchange);
   void AnswerMembers(const http1::ExchangePtr& exchange);
   // The headers' checks; answers and gives false when they fail.
   bool Admit(const http1::ExchangePtr& exchange);

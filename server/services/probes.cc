@@ -205,7 +205,7 @@ void Probes::Read(const http1::ExchangePtr& exchange, bool serializable,
       engine::RequestKind::kRange, ReadRequest(serializable), node_->request_timeout(),
       [done = std::move(done)](const absl::Status& status, const Bytes&) { done(status); },
       // As etcd does: probes know nobody's password, and read no value.
-      {engine::Credentials::Kind::kName, "root"});
+      engine::OwnCredentials());
   exchange->set_on_close([node = node_, call] { node->Abandon(call); });
 }
 

@@ -150,6 +150,22 @@ TEST(ReplicaMembership, EntriesAreThoseThatEtcdWrites) {
                           R"({"id":2,"peerURLs":["http://10.0.0.9:1"]})", ""}));
 }
 
+TEST(ReplicaMembership, TheBoundOnLearnersIsASettingOfWhoeverProposes) {
+  Cluster cluster(3, [](Config* config) {
+    Lax(config);
+    config->max_learners = 2;
+  });
+  const int leader = cluster.Elect();
+  for (const int id : {4, 5}) {
+    EXPECT_TRUE(cluster.Call(leader, RequestKind::kMemberAdd, Add(id, true)).status.ok());
+  }
+  EXPECT_EQ(cluster.Call(leader, RequestKind::kMemberAdd, Add(6, true)).status.message(),
+            "etcdserver: too many learner members in cluster");
+  EXPECT_TRUE(cluster.Call(leader, RequestKind::kMemberAdd, Add(6)).status.ok());
+  EXPECT_EQ(MembersOf(cluster, leader), (std::vector<uint64_t>{1, 2, 3, 4, 5, 6}));
+  ExpectEqual(&cluster, {1, 2, 3});
+}
+
 TEST(ReplicaMembership, WhatIsImpossibleIsRefusedWithEtcdsTexts) {
   Cluster cluster(3, Lax);
   const int leader = cluster.Elect();

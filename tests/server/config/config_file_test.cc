@@ -169,7 +169,13 @@ TEST(FeatureGatesTest, KnownNamesOnly) {
   const auto line = ParseCommandLine(
       Arguments{"--feature-gates=InitialCorruptCheck=true,FastLeaseKeepAlive=false"});
   ASSERT_TRUE(line.ok()) << line.status();
-  EXPECT_THAT(line->config.notices, Contains(HasSubstr("InitialCorruptCheck has no effect")));
+  EXPECT_TRUE(line->config.initial_corrupt_check);
+  EXPECT_FALSE(line->config.compact_hash_check);
+  const auto all =
+      ParseCommandLine(Arguments{"--feature-gates=CompactHashCheck=false,AllAlpha=true"});
+  ASSERT_TRUE(all.ok()) << all.status();
+  EXPECT_TRUE(all->config.initial_corrupt_check);
+  EXPECT_FALSE(all->config.compact_hash_check);
   EXPECT_THAT(ParseCommandLine(Arguments{"--feature-gates=Bogus=true"}).status().message(),
               HasSubstr("unrecognized feature gate: Bogus"));
   EXPECT_FALSE(ParseCommandLine(Arguments{"--feature-gates=InitialCorruptCheck=maybe"}).ok());

@@ -51,9 +51,13 @@ class ProtocolTest : public testing::Test {
 
   // Sends a request with some header fields changed and a body.
   RawCall* Send(std::vector<http2::Header> changes, absl::string_view body, bool end = true) {
+    return SendOn(raw_.get(), std::move(changes), body, end);
+  }
+  RawCall* SendOn(RawClient* client, std::vector<http2::Header> changes, absl::string_view body,
+                  bool end = true) {
     calls_.push_back(std::make_unique<RawCall>());
     RawCall* const call = calls_.back().get();
-    EXPECT_TRUE(raw_->session->Request(call, RawClient::Headers(std::move(changes)), false));
+    EXPECT_TRUE(client->session->Request(call, RawClient::Headers(std::move(changes)), false));
     call->SendBody(Bytes::Copy(body));
     if (end) call->EndBody();
     world_.Run();
@@ -427,6 +431,66 @@ TEST_F(FewStreamsTest, StreamsBeyondTheLimitAreRefused) {
   echo_.server.Find(echo_.later[0])->Finish(absl::OkStatus());
   world_.Run();
   EXPECT_EQ(fourth->Get("grpc-status"), "0");
+}
+
+// Clients that ask for large answers and take no more than their window.
+class SlowReadersTest : public ProtocolTest {
+ protected:
+  static constexpr size_t kLarge = 6 * 1024 * 1024;
+
+  static ServerOptions Small() {
+    ServerOptions options;
+    options.max_message_bytes = 2 * kLarge;
+    options.max_connection_response_bytes = 10 * 1024 * 1024;
+    options.max_total_response_bytes = 16 * 1024 * 1024;
+    return options;
+  }
+  SlowReadersTest() : ProtocolTest(Small()) {}
+
+  RawClient* Connect() {
+    auto [client, server] = world_.Pair();
+    echo_.server.Accept(std::move(server));
+    clients_.push_back(std::make_unique<RawClient>(&world_, std::move(client)));
+    world_.Run();
+    return clients_.back().get();
+  }
+  // The status of a call with a large answer; "(none)" while most of the answer waits.
+  std::string AskMuch(RawClient* client) {
+    return SendOn(client, {}, Message(std::string(kLarge, 'x')))->Get("grpc-status");
+  }
+
+  std::vector<std::unique_ptr<RawClient>> clients_;
+};
+
+TEST_F(SlowReadersTest, WhatWaitsForOneIsBounded) {
+  EXPECT_EQ(AskMuch(raw_.get()), "(none)");
+  EXPECT_EQ(AskMuch(raw_.get()), "8");
+  EXPECT_EQ(echo_.server.response_bytes(), kLarge);
+  // Once its client reads, there is room again.
+  calls_.front()->Consume(calls_.front()->body.size());
+  raw_->session->Flush();
+  world_.Run();
+  EXPECT_EQ(calls_.front()->Get("grpc-status"), "0");
+  EXPECT_EQ(echo_.server.response_bytes(), 0u);
+  EXPECT_EQ(AskMuch(raw_.get()), "(none)");
+}
+
+TEST_F(SlowReadersTest, WhatWaitsForAllIsBoundedAndWhoeverReadsNothingIsClosed) {
+  RawClient* const second = Connect();
+  RawClient* const third = Connect();
+  EXPECT_EQ(AskMuch(raw_.get()), "(none)");
+  EXPECT_EQ(AskMuch(second), "(none)");
+  EXPECT_EQ(AskMuch(third), "8");
+  EXPECT_EQ(echo_.server.response_bytes(), 2 * kLarge);
+  ExpectNormalServed();  // small answers go on
+  world_.Advance(Seconds(11));
+  EXPECT_EQ(AskMuch(third), "8");
+  world_.Run();
+  EXPECT_TRUE(raw_->closed);
+  EXPECT_TRUE(second->closed);
+  EXPECT_FALSE(third->closed);
+  EXPECT_EQ(echo_.server.response_bytes(), 0u);
+  EXPECT_EQ(AskMuch(third), "(none)");
 }
 
 TEST(Codec, TimeoutsInBothDirections) {

@@ -57,6 +57,17 @@ TEST(RegistryTest, HistogramBucketsAreCumulativeSeconds) {
             "t_seconds_sum 1.0045\nt_seconds_count 4\n");
 }
 
+TEST(RegistryTest, BucketsMayHaveAnyBounds) {
+  Registry registry;
+  const std::vector<Duration> bounds = {Milliseconds(5), Milliseconds(10), Milliseconds(25)};
+  Histogram* time = registry.AddHistogram("t_seconds", "T.", bounds, {{"m", "x"}});
+  EXPECT_EQ(registry.AddHistogram("t_seconds", "T.", bounds, {{"m", "x"}}), time);
+  time->Observe(Milliseconds(10));
+  time->Observe(Milliseconds(11));
+  EXPECT_THAT(registry.Text(), HasSubstr("t_seconds_bucket{m=\"x\",le=\"0.01\"} 1\n"
+                                         "t_seconds_bucket{m=\"x\",le=\"0.025\"} 2\n"));
+}
+
 TEST(RegistryTest, WholeNumbersArePrintedWhole) {
   Registry registry;
   registry.AddGauge("big", "B.")->Set(2147483648.0);

@@ -46,6 +46,38 @@ TEST_F(RaftHttpTest, PromotionsGoToThePeerAndItsAnswersComeBack) {
   EXPECT_TRUE(absl::IsUnavailable(forward().first));
 }
 
+TEST_F(RaftHttpTest, AskingAPeerForItsHash) {
+  ConnectTwo();
+  etcdserverpb::HashKVRequest request;
+  request.set_revision(int64_t{1} << 60);
+  const auto ask = [&] {
+    std::optional<std::pair<absl::Status, std::string>> answer;
+    a_->host().Run([&] {
+      a_->transport().Forward(MemberId(2), engine::RequestKind::kHashKv,
+                              Bytes::Copy(request.SerializeAsString()),
+                              [&](const absl::Status& status, const Bytes& reply) {
+                                answer.emplace(status, std::string(reply.view()));
+                              });
+    });
+    EXPECT_TRUE(world_.RunUntil([&] { return answer.has_value(); }));
+    return *answer;
+  };
+  etcdserverpb::HashKVResponse hash;
+  hash.mutable_header()->set_member_id(~uint64_t{0});
+  hash.mutable_header()->set_revision((int64_t{1} << 60) + 1);
+  hash.set_hash(4'000'000'000u);
+  hash.set_compact_revision(-1);
+  hash.set_hash_revision(int64_t{1} << 60);
+  b_->reply = hash.SerializeAsString();
+  EXPECT_EQ(ask(), std::make_pair(absl::OkStatus(), b_->reply));
+  EXPECT_EQ(b_->forwarded.back(),
+            std::make_pair(engine::RequestKind::kHashKv, request.SerializeAsString()));
+  b_->refusal = absl::OutOfRangeError("etcdserver: mvcc: required revision has been compacted");
+  EXPECT_TRUE(absl::IsOutOfRange(ask().first));
+  b_->refusal = absl::UnavailableError("etcdserver: server stopped");
+  EXPECT_TRUE(absl::IsUnavailable(ask().first));
+}
+
 TEST_F(RaftHttpTest, WhoIsConnectedIsTold) {
   ConnectTwo();
   EXPECT_EQ(a_->connected, std::set<uint64_t>{2});

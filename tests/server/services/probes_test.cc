@@ -11,6 +11,7 @@ namespace quorate {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class ProbesTest : public ::testing::Test {
  protected:
@@ -120,6 +121,38 @@ TEST_F(ProbesTest, MetricsAreThereFromTheFirstScrape) {
         "etcd_debugging_lease_ttl_total_bucket{le=\"8388608\"} 0\n"}) {
     EXPECT_THAT(page.second, HasSubstr(line));
   }
+}
+
+TEST_F(ProbesTest, RequestsAreCountedByWhatTheirClientsSaySpeak) {
+  const std::string none = "etcd_server_client_requests_total{client_api_version=\"unknown\",type=";
+  EXPECT_THAT(Get("/metrics").second, HasSubstr(none + "\"unary\"} 0\n"));
+  const auto call = [this](const std::string& version) {
+    grpc::CallOptions options;
+    if (!version.empty()) options.metadata = {{"client-api-version", version}};
+    cluster_.Call(1, "/etcdserverpb.Maintenance/Status", "", options);
+  };
+  call("");
+  call("3.7");
+  call("3.7");
+  call(std::string(1000, 'v'));
+  for (int i = 0; i < 100; ++i) call(std::to_string(i));  // a client's invention
+  const std::string page = Get("/metrics").second;
+  EXPECT_THAT(page, HasSubstr("{client_api_version=\"3.7\",type=\"unary\"} 2\n"));
+  EXPECT_THAT(page, HasSubstr("{client_api_version=\"0\",type=\"unary\"} 1\n"));
+  EXPECT_THAT(page, Not(HasSubstr("client_api_version=\"99\"")));
+  EXPECT_THAT(page, HasSubstr(none + "\"unary\"} 74\n"));
+}
+
+TEST(ExtensiveMetricsTest, TellHowLongCallsTake) {
+  TestCluster cluster(1, 1, [](int, config::Config* config) { config->extensive_metrics = true; });
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.RunUntilReady());
+  const std::string name =
+      "grpc_server_handling_seconds_bucket{grpc_method=\"Status\",grpc_service=\"etcdserverpb."
+      "Maintenance\",grpc_type=\"unary\",le=";
+  EXPECT_THAT(cluster.Get(1, "/metrics")->body, HasSubstr(name + "\"0.005\"} 0\n"));
+  cluster.Call(1, "/etcdserverpb.Maintenance/Status", "");
+  EXPECT_THAT(cluster.Get(1, "/metrics")->body, HasSubstr(name + "\"10\"} 1\n"));
 }
 
 TEST_F(ProbesTest, ChecksAreCounted) {

@@ -296,6 +296,54 @@ TEST_P(ServicesTest, AClientThatDoesNotReadLosesNothing) {
   }
 }
 
+TEST_P(ServicesTest, ValuesOfAMegabyteAndAHalfGoEveryWay) {
+  std::string large(1572864 - 1024, 'x');
+  Watch watch(&cluster_, AnyMember(2));
+  watch.Create("large");
+  ASSERT_TRUE(watch.Wait([&] { return watch.responses.size() == 1; }));
+  Parse<etcdserverpb::PutResponse>(cluster_.Call(AnyMember(0), kPut, Put("large", large)));
+  for (int member = 1; member <= GetParam(); ++member) {
+    EXPECT_EQ(Parse<RangeResponse>(cluster_.Call(member, kRange, Range("large"))).kvs(0).value(),
+              large);
+  }
+  large[7] = 'y';
+  etcdserverpb::TxnRequest txn;
+  etcdserverpb::PutRequest* const put = txn.add_success()->mutable_request_put();
+  put->set_key("large");
+  put->set_value(large);
+  txn.add_success()->mutable_request_range()->set_key("large");
+  const auto read = Parse<etcdserverpb::TxnResponse>(
+      cluster_.Call(AnyMember(1), "/etcdserverpb.KV/Txn", txn.SerializeAsString()));
+  EXPECT_EQ(read.responses(1).response_range().kvs(0).value(), large);
+  ASSERT_TRUE(watch.Wait([&] { return watch.values.size() == 2; }));
+  EXPECT_EQ(watch.values[1], large);
+  etcdserverpb::DeleteRangeRequest remove;
+  remove.set_key("large");
+  remove.set_prev_kv(true);
+  const auto removed = Parse<etcdserverpb::DeleteRangeResponse>(
+      cluster_.Call(AnyMember(2), "/etcdserverpb.KV/DeleteRange", remove.SerializeAsString()));
+  EXPECT_EQ(removed.prev_kvs(0).value(), large);
+}
+
+TEST_P(ServicesTest, WhatIsTooLargeIsLoggedWithItsClientAndFirstKey) {
+  const std::string large(1572864, 'x');
+  EXPECT_EQ(cluster_.Call(1, kPut, Put("by/put", large)).status,
+            absl::InvalidArgumentError("etcdserver: request is too large"));
+  EXPECT_TRUE(cluster_.Logged(1, "\"msg\":\"request is too large\",\"remote\":\"client:"));
+  EXPECT_TRUE(cluster_.Logged(1,
+                              "\"method\":\"/etcdserverpb.KV/Put\",\"first-key\":\"by/put\","
+                              "\"request-bytes\":1572876,\"limit-bytes\":1572864"));
+  etcdserverpb::TxnRequest txn;
+  for (const char* key : {"by/txn", "second"}) {
+    etcdserverpb::PutRequest* const put = txn.add_success()->mutable_request_put();
+    put->set_key(key);
+    put->set_value(large.substr(large.size() / 2));
+  }
+  EXPECT_EQ(cluster_.Call(1, "/etcdserverpb.KV/Txn", txn.SerializeAsString()).status,
+            absl::InvalidArgumentError("etcdserver: request is too large"));
+  EXPECT_TRUE(cluster_.Logged(1, "\"first-key\":\"by/txn\""));
+}
+
 TEST(ServicesWithoutQuorumTest, DeadlinesAndLeaderlessness) {
   TestCluster cluster(3);
   cluster.StartAll();
