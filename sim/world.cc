@@ -32,6 +32,8 @@ constexpr Duration kAskEvery = Milliseconds(5);
 constexpr int64_t kLeaderTimeouts = 10;
 constexpr int64_t kAnswerTimeouts = 20;
 constexpr int64_t kConvergeTimeouts = 10;
+// So late messages are at most.
+constexpr int64_t kLateTimeouts = 10;
 // For a leader, and what it adds to the time of every lease.
 constexpr int64_t kLeaseTimeouts = 12;
 // The members must have been connected for a while, a learner must have caught up, and a new
@@ -294,7 +296,10 @@ void World::LivenessPhase() {
          [this] { return leases_->standing() == 0 && Converged(); });
   Expect(Seconds(10) + slack, "some watchers did not get everything",
          [this] { return WatchersAtHead(); });
-  // So that nothing comes after what S2 compares with.
+  // So that nothing comes after what S2 compares with: no proposal that was on its way when the
+  // faults ended, and none of the members' own.
+  const VirtualTime all_came = healed_ + timeout * kLateTimeouts;
+  if (scheduler_.now() < all_came) RunUntil(all_came, [] { return false; });
   RunUntil(scheduler_.now() + kIntroduction, [this] { return HaveIntroducedThemselves(); });
   Expect(timeout * kConvergeTimeouts + slack, "the members did not converge",
          [this] { return Converged(); });
