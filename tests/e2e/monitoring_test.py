@@ -62,6 +62,14 @@ class Series:
             copy.values[key] = f"{start}+{step}"
         return copy
 
+    def of_method(self, method):
+        """A copy without the series of other methods: a method is as good as all of them, and
+        promtool needs a minute for all of them."""
+        copy = Series({})
+        copy.values = {key: value for key, value in self.values.items()
+                       if "grpc_method=" not in key or f'grpc_method="{method}"' in key}
+        return copy
+
     def yaml(self, names):
         """Of these metrics; the others would only take time."""
         for key, value in self.values.items():
@@ -146,7 +154,7 @@ class Monitoring(unittest.TestCase):
     def test_each_alert_fires_when_it_should(self):
         m1 = r'instance="m1"'
         gib = 1 << 30
-        usual = self.series
+        usual = self.series.of_method("Put")
         method = r'grpc_method="Put",.*' + m1
         failing = usual.changed(r"grpc_server_handled_total.*Unavailable.*" + method, 0, 60)
         succeeding = usual.changed(r'grpc_server_handled_total.*="OK".*' + method, 0, 6000)
