@@ -123,14 +123,16 @@ Call* Server::AcquireCall(Connection* connection) {
 }
 
 bool Server::TakesResponse(const Connection& connection, size_t size) {
-  if (connection.response_bytes > 0 &&
+  const bool small = size <= kSmallResponseBytes;
+  const bool first = connection.response_bytes == 0;
+  if (!first && !small &&
       connection.response_bytes + size > options_.max_connection_response_bytes) {
     return false;
   }
   const size_t total = options_.max_total_response_bytes;
-  if (response_bytes_ == 0 || response_bytes_ + size <= total) return true;
+  if (response_bytes_ + size <= total || (first && response_bytes_ <= total / 2)) return true;
   CloseStalledReaders();
-  return size <= kSmallResponseBytes && response_bytes_ + size <= 2 * total;
+  return small && response_bytes_ + size <= 2 * total;
 }
 
 // Whoever asks for much and reads nothing must not keep others from their answers for ever.

@@ -80,8 +80,9 @@ struct ServerOptions {
   size_t max_total_request_bytes = 512 * limits::kMiB;
   // Bytes of unary answers that may wait for one client, and for all of them, to be read. What
   // does not fit is dropped and the call fails with ResourceExhausted; on a connection where
-  // nothing waits the first answer may have any size. Small answers, which others than the slow
-  // readers wait for, may take as much again of the second.
+  // nothing waits the first answer may have any size, unless half of the second is taken. Small
+  // answers do not wait for the large ones before them: the first does not bind them, and they may
+  // take as much again of the second.
   size_t max_connection_response_bytes = 256 * limits::kMiB;
   size_t max_total_response_bytes = 1024 * limits::kMiB;
   // When answers no longer fit, connections that have read nothing for so long are closed.

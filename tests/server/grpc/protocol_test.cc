@@ -455,8 +455,8 @@ class SlowReadersTest : public ProtocolTest {
     return clients_.back().get();
   }
   // The status of a call with a large answer; "(none)" while most of the answer waits.
-  std::string AskMuch(RawClient* client) {
-    return SendOn(client, {}, Message(std::string(kLarge, 'x')))->Get("grpc-status");
+  std::string AskMuch(RawClient* client, size_t bytes = kLarge) {
+    return SendOn(client, {}, Message(std::string(bytes, 'x')))->Get("grpc-status");
   }
 
   std::vector<std::unique_ptr<RawClient>> clients_;
@@ -473,6 +473,23 @@ TEST_F(SlowReadersTest, WhatWaitsForOneIsBounded) {
   EXPECT_EQ(calls_.front()->Get("grpc-status"), "0");
   EXPECT_EQ(echo_.server.response_bytes(), 0u);
   EXPECT_EQ(AskMuch(raw_.get()), "(none)");
+}
+
+// A write that was applied must not be told to have failed since a long list is on its way.
+TEST_F(SlowReadersTest, SmallAnswersDoNotFailBehindALargeOne) {
+  EXPECT_EQ(AskMuch(raw_.get(), 11 * 1024 * 1024), "(none)");  // more than a connection's share
+  RawCall* const small = SendOn(raw_.get(), {}, Message("x"));
+  raw_->session->Flush();
+  world_.Run();
+  EXPECT_NE(small->Get("grpc-status"), "8");
+  EXPECT_EQ(AskMuch(raw_.get()), "8");
+}
+
+TEST_F(SlowReadersTest, TheFirstAnswerMayHaveAnySizeWhileHalfOfAllIsFree) {
+  RawClient* const second = Connect();
+  EXPECT_EQ(AskMuch(raw_.get()), "(none)");
+  EXPECT_EQ(AskMuch(second, 11 * 1024 * 1024), "(none)");
+  EXPECT_EQ(AskMuch(Connect()), "8");
 }
 
 TEST_F(SlowReadersTest, WhatWaitsForAllIsBoundedAndWhoeverReadsNothingIsClosed) {
