@@ -63,6 +63,25 @@ HashVerdict JudgeHashes(const std::vector<MemberHash>& hashes, size_t members) {
   return verdict;
 }
 
+HashVerdict JudgeRevisions(const std::vector<MemberHash>& hashes, Revision revision,
+                           Revision compacted, size_t members) {
+  std::vector<MemberId> ahead;
+  std::vector<MemberId> others;
+  for (const MemberHash& hash : hashes) {
+    const bool is_ahead = hash.current > revision || hash.compacted > compacted;
+    (is_ahead ? ahead : others).push_back(hash.member);
+  }
+  HashVerdict verdict;
+  verdict.agreeing = std::max(ahead.size(), others.size());
+  if (ahead.empty()) return verdict;
+  verdict.undecided = verdict.agreeing * 2 <= members;
+  if (!verdict.undecided) {
+    verdict.differing = std::move(ahead.size() > others.size() ? others : ahead);
+    std::sort(verdict.differing.begin(), verdict.differing.end());
+  }
+  return verdict;
+}
+
 // ---- HashRound ----
 
 HashRound::HashRound(io::Loop* loop, log::Logger* log, node::Node* node,
@@ -92,7 +111,7 @@ void HashRound::OnOwn(const absl::Status& status, const Bytes& body) {
   hashes_.push_back(ParseHash(node_->member_id(), body));
   const Bytes request = HashRequest(hashes_.front().at);
   for (const engine::MemberInfo& member : node_->members()) {
-    if (member.id == node_->member_id()) continue;
+    if (member.id == node_->member_id() || member.is_learner) continue;
     awaited_.insert(member.id);
     transport_->Forward(member.id, RequestKind::kHashKv, request,
                         [weak = std::weak_ptr<HashRound*>(self_), id = member.id](
@@ -139,6 +158,12 @@ bool CorruptionMonitor::leads() const {
   return node_->status().role == engine::Role::kLeader && node_->halted().ok();
 }
 
+size_t CorruptionMonitor::voters() const {
+  const std::vector<engine::MemberInfo> members = node_->members();
+  return static_cast<size_t>(std::count_if(members.begin(), members.end(),
+                                           [](const auto& member) { return !member.is_learner; }));
+}
+
 void CorruptionMonitor::Start(std::function<void(const absl::Status&)> done) {
   done_ = std::move(done);
   if (!config_.initial_corrupt_check) return Serve(absl::OkStatus());
@@ -156,7 +181,7 @@ void CorruptionMonitor::OnInitial(const absl::StatusOr<Hashes>& hashes) {
     LOG_WARN(log_, "skipped the initial corruption check", {hashes.status()});
     return Serve(absl::OkStatus());
   }
-  const HashVerdict verdict = JudgeHashes(*hashes, node_->members().size());
+  const HashVerdict verdict = JudgeHashes(*hashes, voters());
   const bool is_wrong =
       verdict.undecided ||
       std::count(verdict.differing.begin(), verdict.differing.end(), node_->member_id()) > 0;
@@ -202,7 +227,7 @@ void CorruptionMonitor::OnCheckTimer() {
 
 void CorruptionMonitor::OnChecked(const absl::StatusOr<Hashes>& hashes) {
   if (hashes.ok()) {
-    const HashVerdict verdict = JudgeHashes(*hashes, node_->members().size());
+    const HashVerdict verdict = JudgeHashes(*hashes, voters());
     LogDifferences(verdict, *hashes);
     Raise(verdict);
     CompareRevisions(*hashes);
@@ -221,22 +246,23 @@ void CorruptionMonitor::CompareRevisions(const Hashes& hashes) {
       [weak = std::weak_ptr<CorruptionMonitor*>(self_), hashes](const absl::Status& status,
                                                                 const Bytes&) {
         const std::shared_ptr<CorruptionMonitor*> self = weak.lock();
-        if (self != nullptr && status.ok()) (*self)->RaiseForThoseAhead(hashes);
+        if (self != nullptr && status.ok()) (*self)->OnRevisionsKnown(hashes);
       },
       engine::OwnCredentials());
 }
 
-void CorruptionMonitor::RaiseForThoseAhead(const Hashes& hashes) {
+void CorruptionMonitor::OnRevisionsKnown(const Hashes& hashes) {
   const engine::ReplicaStatus own = node_->status();
+  const HashVerdict verdict = JudgeRevisions(hashes, own.revision, own.compact_revision, voters());
+  if (!verdict.undecided && verdict.differing.empty()) return;
   for (const MemberHash& hash : hashes) {
-    if (hash.current <= own.revision && hash.compacted <= own.compact_revision) continue;
     LOG_WARN(
-        log_, "found a member that is ahead of all that is committed",
+        log_, "found members that are ahead of all that is committed",
         {"remote-peer-id", config::HexId(hash.member)}, {"remote-revision", hash.current.value()},
         {"remote-compact-revision", hash.compacted.value()}, {"revision", own.revision.value()},
         {"compact-revision", own.compact_revision.value()});
-    Raise(hash.member);
   }
+  Raise(verdict);
 }
 
 void CorruptionMonitor::OnCompactTimer() {
@@ -251,10 +277,10 @@ void CorruptionMonitor::OnCompactTimer() {
 
 void CorruptionMonitor::OnCompactChecked(const absl::StatusOr<Hashes>& hashes) {
   if (hashes.ok()) {
-    const HashVerdict verdict = JudgeHashes(*hashes, node_->members().size());
+    const HashVerdict verdict = JudgeHashes(*hashes, voters());
     LogDifferences(verdict, *hashes);
     Raise(verdict);
-    const bool all = verdict.agreeing == node_->members().size();
+    const bool all = verdict.agreeing == voters();
     if (all) compaction_checked_ = hashes->front().at;
     LOG_INFO(log_, "finished compaction hash check",
              {"number-of-hashes-checked", verdict.agreeing + verdict.differing.size()},

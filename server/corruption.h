@@ -7,9 +7,10 @@
 //                     members keep of the newest compaction, at no cost but the question.
 //
 // Members compare where their hashes leave out the same history. Whoever differs from a hash that
-// most members share gets the CORRUPT alarm; where no hash is shared by most, an alarm without a
-// member is raised. (etcd takes the leader's data for right, and a member that starts beside a
-// corrupt one refuses to, whoever of them is.)
+// most voters share gets the CORRUPT alarm; where no hash is shared by most, an alarm without a
+// member is raised. Learners, which serve no such question, are neither asked nor counted. (etcd
+// takes the leader's data for right, and a member that starts beside a corrupt one refuses to,
+// whoever of them is.)
 #ifndef QUORATE_SERVER_CORRUPTION_H_
 #define QUORATE_SERVER_CORRUPTION_H_
 
@@ -53,7 +54,14 @@ struct HashVerdict {
 // Most: more than half of the cluster's `members`.
 HashVerdict JudgeHashes(const std::vector<MemberHash>& hashes, size_t members);
 
-// Asks this member, and then all others, for the hash at one revision. Destroying it gives up.
+// A member that lost or made up a transaction has another revision than the rest at the same place
+// of the log. Nobody sound can have been ahead of `revision` and `compacted`: this member's, after
+// a linearizable read that began when all of `hashes` were there. If most are, the others differ.
+HashVerdict JudgeRevisions(const std::vector<MemberHash>& hashes, Revision revision,
+                           Revision compacted, size_t members);
+
+// Asks this member, and then all other voters, for the hash at one revision. Destroying it gives
+// up.
 class HashRound {
  public:
   // First this member's own. Members that cannot be asked or have no hash to give are left out.
@@ -106,7 +114,7 @@ class CorruptionMonitor {
   void OnCheckTimer();
   void OnChecked(const absl::StatusOr<Hashes>& hashes);
   void CompareRevisions(const Hashes& hashes);
-  void RaiseForThoseAhead(const Hashes& hashes);
+  void OnRevisionsKnown(const Hashes& hashes);
   void OnCompactTimer();
   void OnCompactChecked(const absl::StatusOr<Hashes>& hashes);
   void LogDifferences(const HashVerdict& verdict, const Hashes& hashes);
@@ -114,6 +122,7 @@ class CorruptionMonitor {
   void Raise(const HashVerdict& verdict);
   void Raise(MemberId member);
   bool leads() const;
+  size_t voters() const;
 
   io::Loop* const loop_;
   log::Logger* const log_;

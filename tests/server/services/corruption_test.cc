@@ -60,6 +60,26 @@ TEST(JudgeHashesTest, HashesOfOtherHistoryDoNotCount) {
   EXPECT_FALSE(JudgeHashes({HashOf(1, 7, 3, 2), HashOf(2, 8, 3, 2)}, 2).undecided);
 }
 
+MemberHash AtRevision(uint64_t member, int64_t current) {
+  return {MemberId(member), 7, Revision(9), Revision(2), Revision(current)};
+}
+
+// The leader asks; what it has after a linearizable read is revision 9.
+TEST(JudgeRevisionsTest, WhoeverIsAheadOfMostIsNamed) {
+  const auto judge = [](const std::vector<MemberHash>& hashes, size_t members) {
+    return server::JudgeRevisions(hashes, Revision(9), Revision(2), members);
+  };
+  EXPECT_THAT(judge({AtRevision(1, 9), AtRevision(2, 8), AtRevision(3, 9)}, 3).differing,
+              IsEmpty());
+  EXPECT_THAT(judge({AtRevision(1, 9), AtRevision(2, 10), AtRevision(3, 9)}, 3).differing,
+              ElementsAre(MemberId(2)));
+  // The leader itself has lost a transaction.
+  EXPECT_THAT(judge({AtRevision(1, 9), AtRevision(2, 10), AtRevision(3, 10)}, 3).differing,
+              ElementsAre(MemberId(1)));
+  // One of three did not answer: it could be either.
+  EXPECT_TRUE(judge({AtRevision(1, 9), AtRevision(2, 10)}, 3).undecided);
+}
+
 class CorruptionTest : public ::testing::Test {
  protected:
   void Begin(const std::function<void(int, config::Config*)>& adjust) {
