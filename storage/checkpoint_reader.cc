@@ -13,6 +13,21 @@ constexpr size_t kReadAhead = 8;
 
 }  // namespace
 
+absl::StatusOr<bool> LogFollows(const LogContents& log, const CheckpointContents& checkpoint,
+                                const DataPaths& paths) {
+  if (checkpoint.damaged.has_value()) {
+    const absl::StatusOr<bool> follows =
+        FollowsCheckpoint(log, *checkpoint.damaged, paths.manifest);
+    if (!follows.ok() || !*follows) return checkpoint.damage;
+  }
+  if (!checkpoint.manifest.has_value()) return true;
+  absl::StatusOr<bool> follows =
+      FollowsCheckpoint(log, *checkpoint.manifest,
+                        checkpoint.from_previous ? paths.manifest_previous : paths.manifest);
+  if (follows.ok() && !*follows && !checkpoint.damage.ok()) return checkpoint.damage;
+  return follows;
+}
+
 CheckpointReader::CheckpointReader(io::Disk* disk, const DataPaths& paths,
                                    std::optional<Identity> identity, bool sync, Callback callback,
                                    Progress progress)
@@ -168,6 +183,7 @@ void CheckpointReader::ReadPrevious() {
 void CheckpointReader::Fail(absl::Status status) {
   if (!absl::IsDataLoss(status)) return Finish(std::move(status));
   if (contents_.damage.ok()) contents_.damage = std::move(status);
+  if (!at_previous_) contents_.damaged = std::move(contents_.manifest);
   // Reads that are still under way end with their files.
   packs_.clear();
   manifest_ = nullptr;

@@ -12,11 +12,13 @@
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/image/image.h"
 #include "io/disk.h"
 #include "storage/data_dir.h"
 #include "storage/lifetime.h"
+#include "storage/log_reader.h"
 #include "storage/manifest.h"
 
 namespace quorate::storage {
@@ -33,7 +35,15 @@ struct CheckpointContents {
   // it, or nothing if that one cannot be used either, or there is none. Whether the log
   // reaches so far back is for the caller to find out.
   absl::Status damage;
+  // The newest one if just its packs are damaged: what it says of the log holds all the same.
+  std::optional<Manifest> damaged;
 };
+
+// Whether the log goes on from the checkpoint that was read (FollowsCheckpoint), if there is one;
+// false: it begins anew behind it. Going on from less than the newest must not lose what the newest
+// proves to have been in the log: then that one's damage is returned.
+absl::StatusOr<bool> LogFollows(const LogContents& log, const CheckpointContents& checkpoint,
+                                const DataPaths& paths);
 
 class CheckpointReader {
  public:

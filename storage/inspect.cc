@@ -95,9 +95,9 @@ class Inspection final : public PendingOpen {
           report_.repairable = status.ok() && !contents.damage.ok();
           report_.checkpoint = contents.image.index;
           report_.checkpoint_bytes = contents.image.bytes();
-          manifest_path_ = contents.from_previous ? paths_.manifest_previous : paths_.manifest;
           if (contents.previous.has_value()) report_.previous_checkpoint = contents.previous->index;
-          manifest_ = std::move(contents.manifest);
+          contents.image = {};
+          found_ = std::move(contents);
           ReadLog();
         },
         [this](uint64_t bytes) { NoteRead(bytes); });
@@ -111,9 +111,7 @@ class Inspection final : public PendingOpen {
   }
   void TakeLog(absl::Status status, LogContents& contents) {
     if (status.ok() && contents.chain.empty()) status = MissingLogError(paths_);
-    if (status.ok() && manifest_.has_value()) {
-      status = FollowsCheckpoint(contents, *manifest_, manifest_path_).status();
-    }
+    if (status.ok()) status = LogFollows(contents, found_, paths_).status();
     if (!status.ok()) report_.repairable = false;
     if (report_.verdict.ok()) report_.verdict = std::move(status);
     for (const LogFile& file : contents.files) report_.segments.push_back(ReportOn(file));
@@ -136,8 +134,7 @@ class Inspection final : public PendingOpen {
   uint64_t total_ = 0;
   std::vector<std::string> directories_;  // to be measured
   std::vector<std::string> files_;
-  std::optional<Manifest> manifest_;  // of the checkpoint that a start would go on from
-  std::string manifest_path_;
+  CheckpointContents found_;  // without its image
   StorageReport report_;
   std::unique_ptr<PendingOpen> peeking_;
   std::unique_ptr<CheckpointReader> checkpoint_;

@@ -256,10 +256,8 @@ void Opening::TakeLog(LogContents contents) {
 }
 
 absl::Status Opening::FitToCheckpoint() {
-  if (!checkpoint_.manifest.has_value()) return absl::OkStatus();
-  const absl::StatusOr<bool> follows =
-      FollowsCheckpoint(log_, *checkpoint_.manifest,
-                        checkpoint_.from_previous ? paths_.manifest_previous : paths_.manifest);
+  if (creating_) return absl::OkStatus();
+  const absl::StatusOr<bool> follows = LogFollows(log_, checkpoint_, paths_);
   begin_anew_ = follows.ok() && !*follows;
   return follows.status();
 }

@@ -238,6 +238,42 @@ TEST(CheckpointTest, TheOnlyCheckpointDamagedIsMadeGoodFromTheLog) {
   EXPECT_EQ(machine.state().entries, history.newest().entries);
 }
 
+// A volume that went back in time, or a write cache that lied, takes the end of the log and of a
+// pack together. The manifest still tells how far the log had come.
+TEST(CheckpointTest, NoneIsMadeGoodFromALogThatIsShorterThanItWas) {
+  Machine machine(1);
+  History history(1);
+  ASSERT_TRUE(machine.Open().ok());
+  const auto append = [&] {
+    machine.Run([&] { history.Append(machine.wal()); });
+    machine.Settle();
+  };
+  for (int i = 0; i < 5; ++i) append();
+  const std::string log = "/data/m1/member/log/0000000000000001.log";
+  const std::string earlier = machine.ReadFile(log);
+  const auto packs = [&] {
+    std::vector<std::string> out = machine.CheckpointFiles();
+    std::erase_if(out, [](const std::string& path) { return absl::StrContains(path, "manifest"); });
+    return out;
+  };
+  while (packs().empty()) {
+    for (int i = 0; i < 5; ++i) append();
+    machine.Run([&] { history.Checkpoint(machine.wal(), machine.checkpoints(), 1000); });
+    machine.Settle();
+  }
+  machine.Restart();
+  const std::string pack = packs().front();
+  Machine sound(2);
+  sound.CopyDiskFrom(machine);
+  ASSERT_TRUE(sound.disk().FlipBit(pack, 0, 3).ok());
+  ASSERT_TRUE(sound.Open().ok());  // the log is whole
+  machine.WriteFile(log, earlier);
+  ASSERT_TRUE(machine.disk().FlipBit(pack, 0, 3).ok());
+  const absl::Status status = machine.Open();
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), pack)) << status;
+}
+
 TEST(CheckpointTest, AMissingFileIsDamage) {
   Machine machine(1);
   History history(1);
