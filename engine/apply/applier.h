@@ -57,6 +57,8 @@ class Applier : private LeaseKeys {
       : store_(segment_bytes) {
     store_.set_leases(&leases_);
   }
+  // A member may end in the midst of a command.
+  ~Applier() { Abandon(); }
   Applier(const Applier&) = delete;
   Applier& operator=(const Applier&) = delete;
 

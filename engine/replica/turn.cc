@@ -116,7 +116,10 @@ void Replica::Impl::ApplyCommitted(mvcc::Work* work) {
   if (imaging_ != nullptr || applied_ == handed_out_) return;
   const LogIndex before = applied_;
   bool go_on = true;
-  if (applying_.has_value()) go_on = ContinueApplying(work) && !WantsImage();
+  if (applying_.has_value()) {
+    // Behind a long command images and the compactor, which wait for its end, get their turn.
+    go_on = ContinueApplying(work) && !WantsImage() && !applier_.compactor().busy();
+  }
   size_t bytes = 0;
   for (size_t n = 0; go_on && applied_ < handed_out_ && n < config_.max_apply_entries; ++n) {
     if (work->spent()) break;
@@ -267,8 +270,10 @@ void Replica::Impl::AnswerReadyReads(mvcc::Work* work) {
     LeaseCall* const call = lease_calls_.Find(read.token);
     if (read.token == RequestToken()) {
       OnExpiryConfirmed();
-    } else if (call != nullptr && applying_.has_value() && lessor_.primary()) {
-      later.push_back(std::move(read));  // it could see a lease that has lost half of its keys
+    } else if (call != nullptr && call->keys && applying_.has_value() && lessor_.primary()) {
+      // It could see a lease that has lost half of its keys. Keep-alives do not look at them, and
+      // must not be overtaken by a round that lets their leases end.
+      later.push_back(std::move(read));
     } else if (call != nullptr) {
       work->SpendFind();
       AnswerLeaseCall(read.token, call);
