@@ -281,8 +281,9 @@ void Checkpoints::SyncInstalled(const absl::Status& why) {
                 manifest_ = *std::move(file);
                 manifest_->Sync([this](absl::Status status) {
                   if (!status.ok()) return Finish(status);
-                  disk_->SyncDir(paths_.checkpoint,
-                                 lifetime_.Guard([this](absl::Status synced) { Finish(synced); }));
+                  disk_->SyncDir(paths_.checkpoint, lifetime_.Guard([this](absl::Status synced) {
+                    synced.ok() ? RemoveUnused(synced) : Finish(synced);
+                  }));
                 });
               }));
 }
@@ -290,19 +291,27 @@ void Checkpoints::SyncInstalled(const absl::Status& why) {
 // The newest so far becomes the one before. A crash that leaves only the first of the two
 // renames leaves it as the newest; one that leaves only the second, an older one before.
 void Checkpoints::InstallManifest() {
-  if (!NewestBecomesPrevious()) return ReplaceManifest();
+  newest_becomes_previous_ = NewestBecomesPrevious();
+  unsettled_ = true;
+  // An attempt that failed later has come so far: what bears the newest's name now, if anything,
+  // is that attempt's.
+  if (!newest_becomes_previous_ || newest_moved_) return ReplaceManifest();
   disk_->Rename(paths_.manifest, paths_.manifest_previous,
                 lifetime_.Guard([this](absl::Status status) {
-                  // Missing: an attempt that failed later has come so far.
                   if (!status.ok() && !absl::IsNotFound(status)) return Finish(status);
+                  newest_moved_ = true;
                   ReplaceManifest();
                 }));
 }
 
-// One of the same entry, written to repair a file, is no step back: the one before stays.
+// One of the same entry, written to repair a file, is no step back: the one before stays. So it
+// does if the newest is known to be damaged.
 bool Checkpoints::NewestBecomesPrevious() const {
   return newest_.has_value() && jobs_.front().origin == Origin::kLocal &&
-         next_.index > newest_->index;
+         next_.index > newest_->index &&
+         std::none_of(
+             newest_->segments.begin(), newest_->segments.end(),
+             [this](const PlacedSegment& segment) { return damaged_.contains(segment.pack); });
 }
 
 void Checkpoints::ReplaceManifest() {
@@ -314,8 +323,9 @@ void Checkpoints::ReplaceManifest() {
 
 void Checkpoints::Succeed() {
   if (jobs_.front().origin == Origin::kPeer) previous_.reset();
-  if (NewestBecomesPrevious()) previous_ = std::move(newest_);
+  if (newest_becomes_previous_) previous_ = std::move(newest_);
   newest_ = std::move(next_);
+  newest_moved_ = unsettled_ = false;
   known_.clear();
   absl::btree_set<PackNumber> used;
   for (const PlacedSegment& segment : newest_->segments) {
@@ -326,16 +336,18 @@ void Checkpoints::Succeed() {
   stats_.repaired +=
       absl::erase_if(damaged_, [&](PackNumber pack) { return !used.contains(pack); });
   CountPacks();
-  RemoveUnused();
+  RemoveUnused(absl::OkStatus());
 }
 
 void Checkpoints::CountPacks() {
   absl::btree_set<PackNumber> used;
   absl::btree_set<PackNumber> kept;
   stats_.live_bytes = 0;
-  for (const PlacedSegment& segment : newest_->segments) {
-    used.insert(segment.pack);
-    stats_.live_bytes += segment.bytes;
+  if (newest_.has_value()) {
+    for (const PlacedSegment& segment : newest_->segments) {
+      used.insert(segment.pack);
+      stats_.live_bytes += segment.bytes;
+    }
   }
   if (previous_.has_value()) {
     for (const PlacedSegment& segment : previous_->segments) kept.insert(segment.pack);
@@ -356,17 +368,30 @@ void Checkpoints::CountPacks() {
 }
 
 // Failing costs only the space, until the next checkpoint tries again.
-void Checkpoints::RemoveUnused() {
-  if (unused_.empty()) return Finish(absl::OkStatus());
+void Checkpoints::RemoveUnused(const absl::Status& result) {
+  if (unused_.empty()) return Finish(result);
   const PackNumber pack = unused_.back();
   unused_.pop_back();
-  disk_->Remove(PackPath(pack), lifetime_.Guard([this, pack](absl::Status status) {
+  disk_->Remove(PackPath(pack), lifetime_.Guard([this, pack, result](absl::Status status) {
     if (status.ok() || absl::IsNotFound(status)) packs_.erase(pack);
-    RemoveUnused();
+    RemoveUnused(result);
   }));
 }
 
+// What a failed attempt has written beyond the newest manifest is of no worth, and may be what
+// fills the disk; unless a manifest that refers to it may have got its name after all.
+void Checkpoints::GiveBack(const absl::Status& why) {
+  manifest_ = nullptr;
+  pack_ = nullptr;
+  pack_is_new_ = false;
+  if (unsettled_) return Finish(why);
+  CountPacks();
+  RemoveUnused(why);
+}
+
 void Checkpoints::Finish(const absl::Status& status) {
+  if (!status.ok() && !std::exchange(given_up_, true)) return GiveBack(status);
+  given_up_ = false;
   manifest_ = nullptr;
   pending_.clear();
   unsynced_ = 0;
@@ -375,9 +400,6 @@ void Checkpoints::Finish(const absl::Status& status) {
   busy_ = false;
   if (!status.ok()) {
     ++stats_.failed;
-    // What it holds beyond the newest manifest is of no worth.
-    pack_ = nullptr;
-    pack_is_new_ = false;
   } else if (!job.manifest_only) {
     ++(job.origin == Origin::kLocal ? stats_.taken : stats_.installed);
   }

@@ -131,7 +131,9 @@ class Checkpoints {
   void ReplaceManifest();
   void Succeed();
   void CountPacks();
-  void RemoveUnused();
+  // Then the job ends with `result`.
+  void RemoveUnused(const absl::Status& result);
+  void GiveBack(const absl::Status& why);
   void Finish(const absl::Status& status);
   std::string PackPath(PackNumber pack) const;
   std::function<void(absl::Status)> Then(void (Checkpoints::*next)());
@@ -157,6 +159,12 @@ class Checkpoints {
   std::deque<Pending> pending_;
   uint64_t unsynced_ = 0;
   bool pack_is_new_ = false;
+  bool newest_becomes_previous_ = false;  // of the job in progress
+  // Since the last success: the newest has given its name to the one before; a manifest that
+  // `newest_` is not may be there.
+  bool newest_moved_ = false;
+  bool unsettled_ = false;
+  bool given_up_ = false;           // the job in progress has failed and cleans up
   std::unique_ptr<io::File> pack_;  // the one that is appended to
   PackNumber pack_number_ = 0;
   uint64_t pack_end_ = 0;

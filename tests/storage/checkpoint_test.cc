@@ -274,6 +274,61 @@ TEST(CheckpointTest, NoneIsMadeGoodFromALogThatIsShorterThanItWas) {
   EXPECT_TRUE(absl::StrContains(status.message(), pack)) << status;
 }
 
+// Or each attempt would take some more of what is left.
+TEST(CheckpointTest, OneThatFindsNoSpaceLeavesNothingBehind) {
+  Machine machine(1);
+  History history(1);
+  MakeCheckpoint(&machine, &history);
+  const std::vector<std::string> before = machine.CheckpointFiles();
+  uint64_t refused = 0;
+  machine.disk().SetOperationFault([&](uint64_t, sim::DiskOperation kind) -> absl::Status {
+    if (kind != sim::DiskOperation::kWrite && kind != sim::DiskOperation::kWriteAndSync) {
+      return absl::OkStatus();
+    }
+    ++refused;
+    return absl::ResourceExhaustedError("write: no space left on device");
+  });
+  for (int i = 0; i < 5; ++i) {
+    machine.Run([&] { history.Checkpoint(machine.wal(), machine.checkpoints(), 0); });
+    machine.Settle();
+  }
+  EXPECT_GE(refused, 5u);
+  std::vector<std::string> after = machine.CheckpointFiles();
+  std::erase_if(after, [](const std::string& path) { return absl::EndsWith(path, ".tmp"); });
+  EXPECT_EQ(after, before);
+}
+
+// The directory could not be synced after both renames, so that what is there is not what is
+// known. The log reaches back to the one before that is really there.
+TEST(CheckpointTest, AFailedSyncOfTheDirectoryDoesNotCostTheOneBefore) {
+  Machine machine(1);
+  History history(1);
+  MakeCheckpoint(&machine, &history);
+  const auto checkpoint = [&](bool fail) {
+    for (int i = 0; i < 5; ++i) {
+      machine.Run([&] { history.Append(machine.wal()); });
+      machine.Settle();
+    }
+    machine.disk().SetOperationFault([fail](uint64_t, sim::DiskOperation kind) -> absl::Status {
+      return fail && kind == sim::DiskOperation::kSyncDir ? absl::InternalError("sync: i/o error")
+                                                          : absl::OkStatus();
+    });
+    machine.Run([&] { history.Checkpoint(machine.wal(), machine.checkpoints(), 0); });
+    machine.Settle();
+    machine.disk().SetOperationFault(nullptr);
+  };
+  checkpoint(true);
+  checkpoint(false);
+  const LogIndex before = machine.checkpoints()->fallback_index();
+  machine.Restart();
+  ASSERT_TRUE(machine.disk().FlipBit("/data/m1/member/checkpoint/manifest", 40, 3).ok());
+  const absl::Status status = machine.Open();
+  ASSERT_TRUE(status.ok()) << status;
+  ASSERT_TRUE(machine.state().checkpoint.has_value());
+  EXPECT_EQ(machine.state().checkpoint->index, before);
+  EXPECT_EQ(machine.state().last_index(), LogIndex(history.newest().entries.size()));
+}
+
 TEST(CheckpointTest, AMissingFileIsDamage) {
   Machine machine(1);
   History history(1);
