@@ -174,7 +174,6 @@ absl::Status ApplyDeleteRange(Store* store, const DeleteRangeRequest& request,
 
 TxnRun::TxnRun(Store* store, const TxnRequest& request, const Identity& identity, bool respond)
     : store_(store),
-      request_(request),
       identity_(identity),
       respond_(respond),
       compacted_(store->compact_revision()),

@@ -107,7 +107,6 @@ class TxnRun {
   void FinishHeader();
 
   Store* const store_;
-  const TxnRequest& request_;
   const Identity identity_;
   const bool respond_;
   const Revision compacted_;  // at the beginning

@@ -225,6 +225,8 @@ class WatchHub {
 
   // A batch for the watchers of a cohort, while it takes more than one Pump to gather.
   struct Gathering {
+    Gathering() {}  // clang 14 takes a defaulted one for none while WatchHub is incomplete
+
     CohortKey cohort;
     std::shared_ptr<Group> group;
     Revision next;    // to be looked at
