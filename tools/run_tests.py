@@ -13,11 +13,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tools"))
+import bazel_results  # noqa: E402
 import cluster as local  # noqa: E402
 
 # Simulated seeds of the ordinary and of the full run.
@@ -126,33 +128,11 @@ def first_line(path):
         return f.readline()
 
 
-def count_cases(targets):
-    """(passed, failed, failing names) of these targets' tests, by the logs of their last runs,
-    which may have been earlier ones than this."""
-    passed = failed = 0
-    names = []
+def test_labels(targets):
     tests = " + ".join(f"tests({target})" for target in targets)
-    labels = subprocess.run(["bazel", "query", f"({tests}) except attr(tags, manual, {tests})"],
-                            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                            text=True, check=True).stdout.split()
-    logs = os.path.join(ROOT, "bazel-testlogs")
-    for label in labels:
-        path = os.path.join(logs, label.lstrip("/").replace(":", "/"), "test.xml")
-        try:
-            suites = ElementTree.parse(path).getroot()
-        except (ElementTree.ParseError, FileNotFoundError):
-            failed += 1
-            names.append(f"{label} left no result")
-            continue
-        for case in suites.iter("testcase"):
-            if case.get("status") == "notrun":
-                continue
-            if case.find("failure") is not None or case.find("error") is not None:
-                failed += 1
-                names.append(f"{case.get('classname', '')}.{case.get('name', '')}")
-            else:
-                passed += 1
-    return passed, failed, names
+    return subprocess.run(["bazel", "query", f"({tests}) except attr(tags, manual, {tests})"],
+                          cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          text=True, check=True).stdout.split()
 
 
 def bazel_tests(report, config, targets=("//...",)):
@@ -164,9 +144,11 @@ def bazel_tests(report, config, targets=("//...",)):
         report.add(step, 0, 1, time.monotonic() - start, "the build failed")
         return False
     built = time.monotonic() - start
-    status = run(["bazel", "test", f"--config={config}", "--keep_going",
-                  "--test_summary=terse", *targets])
-    passed, failed, names = count_cases(targets)
+    with tempfile.TemporaryDirectory() as folder:
+        events = os.path.join(folder, "events.json")
+        status = run(["bazel", "test", f"--config={config}", "--keep_going",
+                      "--test_summary=terse", f"--build_event_json_file={events}", *targets])
+        passed, failed, names = bazel_results.count_cases(test_labels(targets), events)
     if status != 0 and failed == 0:
         failed, names = 1, [f"bazel test exited with {status}"]
     detail = f"build {built:.0f} s" + (": " + ", ".join(names[:10]) if names else "")
