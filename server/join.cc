@@ -107,6 +107,7 @@ void Inquiry::Ask(const std::string& address, const std::string& target,
 void Inquiry::AskNextForMembers() {
   if (next_ == addresses_.size()) {
     const Callback done = done_;
+    if (!misfit_.ok()) return done(misfit_);
     return done(absl::UnavailableError(
         "cannot fetch cluster info from peer urls: could not retrieve cluster information from "
         "the given URLs (--initial-cluster)"));
@@ -122,10 +123,14 @@ void Inquiry::OnMembers(const Answer& answer) {
              {taken});
     return AskNextForMembers();
   }
-  absl::StatusOr<MemberId> self = FindSelf(config_, point_.members);
+  // A member that is behind does not know yet that this one was added, and without this one's
+  // vote it may never learn it: what one member says is no reason to give up.
+  const absl::StatusOr<MemberId> self = FindSelf(config_, point_.members);
   if (!self.ok()) {
-    const Callback done = done_;
-    return done(self.status());
+    LOG_WARN(log_, "a member's answer does not fit this configuration",
+             {"address", absl::StrCat(address, "/members")}, {self.status()});
+    misfit_ = self.status();
+    return AskNextForMembers();
   }
   point_.member_id = *self;
   next_ = 0;

@@ -34,7 +34,8 @@ struct JoinPoint {
 absl::StatusOr<MemberId> FindSelf(const config::Config& config,
                                   const std::vector<membership::Member>& members);
 
-// Asks the other members of --initial-cluster, one after another, for the cluster's members;
+// Asks the other members of --initial-cluster, one after another, for the cluster's members, until
+// one answers what fits the flags (etcd believes the first that answers, which may be behind);
 // then, whether a server of this version may take part. Destroying it gives up.
 class Inquiry {
  public:
@@ -65,6 +66,7 @@ class Inquiry {
   const Callback done_;
   std::vector<std::string> addresses_;
   size_t next_ = 0;
+  absl::Status misfit_;  // the last answer that did not fit the flags
   JoinPoint point_;
   bool compatible_ = false;  // somebody is
   std::unique_ptr<http1::Client> client_;

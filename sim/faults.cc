@@ -314,15 +314,28 @@ void Nemesis::SkewClock(size_t victim) {
   const Duration jump = draw.Between(Seconds(-3600), Seconds(3600));
   if (!cluster_->running(victim)) return;
   Host& host = cluster_->host(victim);
-  context_.Inject(Fault::kClockDrift, host.id(), static_cast<uint64_t>(drift));
-  host.loop()->SetDrift(drift);
   if (draw.Chance(1, 2)) {
     context_.Inject(Fault::kClockWallJump, host.id(), static_cast<uint64_t>(jump.nanos()));
     host.loop()->JumpWall(jump);
   }
-  UndoLater(FaultClass::kClock, [this, victim] {
-    if (cluster_->running(victim)) cluster_->host(victim).loop()->SetDrift(0);
+  SetDrift(victim, drift);
+}
+
+void Nemesis::SetDrift(size_t member, int64_t ppm) {
+  Host& host = cluster_->host(member);
+  context_.Inject(Fault::kClockDrift, host.id(), static_cast<uint64_t>(ppm));
+  host.loop()->SetDrift(ppm);
+  UndoLater(FaultClass::kClock, [this, member] {
+    if (cluster_->running(member)) cluster_->host(member).loop()->SetDrift(0);
   });
+}
+
+// What time-outs and leases that are measured on different members fear most.
+void Nemesis::RunClocksApart(size_t slow) {
+  const auto most = static_cast<int64_t>(plan(FaultClass::kClock).ppm);
+  for (size_t m = 1; m <= cluster_->size(); ++m) {
+    if (cluster_->IsActive(m) && cluster_->running(m)) SetDrift(m, m == slow ? -most : most);
+  }
 }
 
 // Ends some time before the safety phase does: an operation that is under way then keeps

@@ -79,6 +79,9 @@ class Nemesis {
   void Pause();
   void SkewClocks();
   void SkewClock(size_t victim);
+  void SetDrift(size_t member, int64_t ppm);
+  // One member's clock as slow as may be, all others as fast.
+  void RunClocksApart(size_t slow);
   void SlowDisk();
   void FailSync();
   void ResetStreams();

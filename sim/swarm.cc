@@ -30,6 +30,8 @@ struct Profile {
   uint32_t leader_percent = 40;
   // Reads by the leader's lease.
   uint32_t lease_reads_percent = 20;
+  // Forty clients rather than a few.
+  uint32_t many_clients_percent = 25;
   // One entry in each message of appends more often: logs then part and meet at every place.
   uint32_t one_entry_percent = 0;
 };
@@ -79,7 +81,9 @@ std::vector<Profile> MakeProfiles() {
                          {FaultClass::kKill, 30},
                          {FaultClass::kPowerLoss, 30},
                          {FaultClass::kDelay, 50},
+                         {FaultClass::kClock, 40},
                          {FaultClass::kPartition, 30}})};
+  usurpers.lease_reads_percent = 50;
   usurpers.sizes = {3, 3, 4, 5, 5};
   usurpers.tempo_percent = 300;
   usurpers.one_entry_percent = 50;
@@ -97,12 +101,16 @@ std::vector<Profile> MakeProfiles() {
                        {FaultClass::kKill, 30}})});
   Profile clocks{"clocks", "clocks at wrong rates, pauses, delays, leaders that are cut off",
                  Only({{FaultClass::kClock, 100},
-                       {FaultClass::kUsurp, 60},
+                       {FaultClass::kUsurp, 90},
                        {FaultClass::kPause, 50},
                        {FaultClass::kDelay, 50},
                        {FaultClass::kPartition, 30}})};
+  clocks.sizes = {1, 2, 3, 3, 4, 5, 5};
   // What rests on time alone.
-  clocks.lease_reads_percent = 70;
+  clocks.lease_reads_percent = 80;
+  clocks.tempo_percent = 300;
+  // Some that are not yet waiting for an answer when a leader has just been replaced.
+  clocks.many_clients_percent = 75;
   out.push_back(clocks);
   Profile membership{"membership", "members come and go, with crashes and partitions meanwhile",
                      Only({{FaultClass::kMembership, 100},
@@ -133,7 +141,7 @@ std::vector<Profile> MakeProfiles() {
 // What "default" mixes, with weights.
 constexpr std::pair<const char*, uint32_t> kDefaultMix[] = {
     {"swarm", 60}, {"uniform", 8},   {"leader-kill", 10}, {"partitions", 6}, {"stale-messages", 6},
-    {"disk", 6},   {"usurpers", 10}, {"quiet", 4},        {"membership", 5}, {"clocks", 6},
+    {"disk", 6},   {"usurpers", 10}, {"quiet", 4},        {"membership", 5}, {"clocks", 10},
 };
 
 // Draws of one seed, each by name.
@@ -242,7 +250,7 @@ FaultPlan UsualPlan(FaultClass fault_class, const Draw& draw) {
       break;
     case FaultClass::kClock:
       // Off by so much at most.
-      plan.ppm = ppm({100, 10'000, 100'000, 400'000});
+      plan.ppm = ppm({100, 10'000, 200'000, 400'000, 400'000});
       plan.duration_mean = Seconds(4);
       break;
     case FaultClass::kSyncFailure:
@@ -312,11 +320,13 @@ void DrawFaults(const Draw& draw, const Profile& profile, Options* out) {
   }
 }
 
-void DrawWorkload(const Draw& draw, Options* out) {
+void DrawWorkload(const Draw& draw, const Profile& profile, Options* out) {
   WorkloadOptions& w = out->workload;
   // Each waits for its answers: only where there are many do logs grow tails while a leader
   // is cut off.
-  w.clients = draw.Percent("many-clients", 25) ? 40 : draw.Between("clients", 3, 12);
+  w.clients = draw.Percent("many-clients", profile.many_clients_percent)
+                  ? 40
+                  : draw.Between("clients", 3, 12);
   // But with one entry a message, out of order, raft sends a window anew for each rejection:
   // behind a long tail messages multiply.
   if (out->max_append_bytes == 0) w.clients = std::min<size_t>(w.clients, 12);
@@ -469,7 +479,7 @@ absl::StatusOr<Options> DrawOptions(absl::string_view profile, uint64_t seed) {
   out.profile = std::string(name);
   DrawCluster(draw, *found, &out);
   DrawFaults(draw, *found, &out);
-  DrawWorkload(draw, &out);
+  DrawWorkload(draw, *found, &out);
   return out;
 }
 

@@ -58,6 +58,8 @@ void Nemesis::CutOffLeader(uint64_t hops, Edges before) {
     }
   }
   Cut(edges, true);
+  // To the one that is cut off little time seems to pass until the others elect.
+  if (plan(FaultClass::kClock).on && draw.Chance(2, 3)) RunClocksApart(leader);
   Mute(draw.Chance(1, 3));
   AwaitSuccessor(leader, hops, std::move(edges),
                  context_.now() + options_.election_timeout * kPatienceTimeouts);
