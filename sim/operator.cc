@@ -19,6 +19,8 @@ constexpr Duration kTimeout = Seconds(2);
 constexpr Duration kPause = Milliseconds(150);
 // Who does not answer is gone, as far as the operator knows.
 constexpr Duration kPatience = Milliseconds(2500);
+// Until what is committed is durable as such, too: with the entries that come after it.
+constexpr Duration kSettling = Seconds(3);
 // A member that was removed is left alone for a while: it must do no harm.
 constexpr Duration kMeanAfterlife = Seconds(2);
 
@@ -50,7 +52,7 @@ void Operator::Begin(uint64_t draws) {
     possible.push_back(Fault::kMemberAdd);
     possible.push_back(Fault::kLearnerAdd);
     // The others must be a majority without the one that is lost.
-    if (voters >= 3) possible.push_back(Fault::kMemberReplace);
+    if (voters >= 3 && IsSettled()) possible.push_back(Fault::kMemberReplace);
   }
   // Of two, one could be gone for good before the other knows that it is alone: that one
   // waits for a second vote for ever, here as in etcd.
@@ -58,6 +60,19 @@ void Operator::Begin(uint64_t draws) {
   if (possible.empty()) return;
   Plan(possible[prng_.Below(possible.size())]);
   Try();
+}
+
+// Whether everybody knows who is in the cluster, a power loss later as well. Before that the ones
+// that are left may come back with an earlier, smaller configuration, in which they are no
+// majority; an operator who throws a disk away then has lost the cluster.
+bool Operator::IsSettled() const {
+  if (context_.now() < changed_ + kSettling) return false;
+  for (const size_t m : cluster_->active()) {
+    if (!cluster_->ready(m)) return false;
+    node::Node* const node = cluster_->node(m);
+    if (node == nullptr || node->members().size() != cluster_->active().size()) return false;
+  }
+  return true;
 }
 
 void Operator::Plan(Fault change) {
@@ -165,6 +180,7 @@ void Operator::OnAnswer(const absl::Status& status) {
 void Operator::Complete() {
   const Step step = steps_.front();
   steps_.pop_front();
+  changed_ = context_.now();
   context_.Inject(step.fault, cluster_->host_id(step.member), step.id.value());
   switch (step.fault) {
     case Fault::kMemberAdd:

@@ -46,6 +46,7 @@ class Operator {
   void Try();
   void TryAgainAfter(Duration wait);
   void OnAnswer(const absl::Status& status);
+  bool IsSettled() const;
   bool Made(const absl::Status& status) const;
   bool IsListed() const;
   void Complete();
@@ -54,6 +55,7 @@ class Operator {
   const Context context_;
   Cluster* const cluster_;
   Prng prng_{0};
+  VirtualTime changed_;  // when a change was last made
   std::deque<Step> steps_;
   uint64_t attempt_ = 0;
   EventId next_try_;

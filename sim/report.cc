@@ -166,8 +166,13 @@ std::string Explain(absl::string_view profile, const SeedReport& report) {
                     violation.text, "\n");
     for (const std::string& event : violation.evidence) absl::StrAppend(&out, "    ", event, "\n");
   }
-  for (const std::string& failure : report.failures) {
-    absl::StrAppend(&out, "  stopped by itself: ", failure, "\n");
+  // A member that cannot start is started again and again.
+  for (auto it = report.failures.begin(); it != report.failures.end();) {
+    const auto next = std::find_if(it, report.failures.end(),
+                                   [&](const std::string& failure) { return failure != *it; });
+    absl::StrAppend(&out, "  stopped by itself",
+                    next - it == 1 ? "" : absl::StrCat(" ", next - it, " times"), ": ", *it, "\n");
+    it = next;
   }
   absl::StrAppend(&out, "  replay: ", ReplayLine(profile, report.seed), "\n");
   return out;
