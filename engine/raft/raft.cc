@@ -172,7 +172,8 @@ absl::Status Raft::CheckForm(const Message& m) {
       m.from == config_.id && !HasNoTerm(m.type) && m.type != MessageType::kTransferLeader;
   const bool no_sender =
       m.from == kNobody || m.from == kLocalAppendThread || m.from == kLocalApplyThread;
-  const bool term_fits = (m.term == Term(0)) == HasNoTerm(m.type);
+  const bool term_fits =
+      (m.term == Term(0)) == HasNoTerm(m.type) && m.term.value() <= term_.value() + kMaxTermJump;
   if (own_name || no_sender || !term_fits || !InRange(m) || !HasContent(m)) {
     ++counters_.malformed;
     return absl::InvalidArgumentError(absl::StrCat("raft: malformed message of type ",

@@ -60,6 +60,10 @@ inline constexpr MemberId kLocalAppendThread{std::numeric_limits<uint64_t>::max(
 inline constexpr MemberId kLocalApplyThread{std::numeric_limits<uint64_t>::max() - 1};
 // Terms and indexes above are taken for garbage: they leave no room to count on.
 inline constexpr uint64_t kMaxTermOrIndex = uint64_t{1} << 62;
+// Terms grow by one with each election, so nobody is this far ahead of a member that was ever in
+// its cluster. Without this bound one damaged or forged message could end all elections for good:
+// it would leave members, on their disks, in a term that has no successor.
+inline constexpr uint64_t kMaxTermJump = uint64_t{1} << 32;
 // Context of a vote request in a leadership transfer: stickiness does not refuse it.
 inline constexpr absl::string_view kCampaignTransfer = "CampaignTransfer";
 

@@ -48,20 +48,23 @@ Auth::Auth(grpc::Server* server, node::Node* node, io::Compute* compute, io::Ran
   const std::pair<const char*, RequestKind> forwarded[] = {
       {"AuthEnable", RequestKind::kAuthEnable},
       {"AuthDisable", RequestKind::kAuthDisable},
-      {"AuthStatus", RequestKind::kAuthStatus},
       {"UserGet", RequestKind::kAuthUserGet},
-      {"UserList", RequestKind::kAuthUserList},
       {"UserDelete", RequestKind::kAuthUserDelete},
       {"UserGrantRole", RequestKind::kAuthUserGrantRole},
       {"UserRevokeRole", RequestKind::kAuthUserRevokeRole},
       {"RoleAdd", RequestKind::kAuthRoleAdd},
       {"RoleGet", RequestKind::kAuthRoleGet},
-      {"RoleList", RequestKind::kAuthRoleList},
       {"RoleDelete", RequestKind::kAuthRoleDelete},
       {"RoleGrantPermission", RequestKind::kAuthRoleGrantPermission},
       {"RoleRevokePermission", RequestKind::kAuthRoleRevokePermission},
   };
   for (const auto& [method, kind] : forwarded) AddForward(server, node, Path(method), kind);
+  AddForwardUnread<etcdserverpb::AuthStatusRequest>(server, node, Path("AuthStatus"),
+                                                    RequestKind::kAuthStatus);
+  AddForwardUnread<etcdserverpb::AuthUserListRequest>(server, node, Path("UserList"),
+                                                      RequestKind::kAuthUserList);
+  AddForwardUnread<etcdserverpb::AuthRoleListRequest>(server, node, Path("RoleList"),
+                                                      RequestKind::kAuthRoleList);
   server->AddUnary(Path("UserAdd"),
                    [this](grpc::Call* call, const Bytes& request) { UserAdd(call, request); });
   server->AddUnary(Path("UserChangePassword"), [this](grpc::Call* call, const Bytes& request) {

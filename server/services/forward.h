@@ -30,6 +30,16 @@ void Forward(grpc::Server* server, node::Node* node, grpc::Call* call, engine::R
 void AddForward(grpc::Server* server, node::Node* node, absl::string_view path,
                 engine::RequestKind kind);
 
+// The same for requests of which the node reads nothing: that they are messages is checked here.
+template <typename Request>
+void AddForwardUnread(grpc::Server* server, node::Node* node, absl::string_view path,
+                      engine::RequestKind kind) {
+  server->AddUnary(path, [server, node, kind](grpc::Call* call, const Bytes& bytes) {
+    Request request;
+    if (ParseRequest(call, bytes, &request)) Forward(server, node, call, kind, bytes);
+  });
+}
+
 // Answers Unimplemented with a text that names the method.
 void AddUnimplemented(grpc::Server* server, absl::string_view path,
                       grpc::MethodKind kind = grpc::MethodKind::kUnary);

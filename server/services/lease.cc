@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "api/rpc.pb.h"
 #include "server/credentials/call_credentials.h"
 #include "server/services/forward.h"
 
@@ -125,7 +126,8 @@ void AddLease(grpc::Server* server, node::Node* node, LeaderMonitor* leaders) {
   AddForward(server, node, "/etcdserverpb.Lease/LeaseGrant", RequestKind::kLeaseGrant);
   AddForward(server, node, "/etcdserverpb.Lease/LeaseRevoke", RequestKind::kLeaseRevoke);
   AddForward(server, node, "/etcdserverpb.Lease/LeaseTimeToLive", RequestKind::kLeaseTimeToLive);
-  AddForward(server, node, "/etcdserverpb.Lease/LeaseLeases", RequestKind::kLeaseList);
+  AddForwardUnread<etcdserverpb::LeaseLeasesRequest>(
+      server, node, "/etcdserverpb.Lease/LeaseLeases", RequestKind::kLeaseList);
   server->AddStreaming("/etcdserverpb.Lease/LeaseKeepAlive", grpc::MethodKind::kBidiStream,
                        [server, node, leaders](grpc::Call* call) {
                          return std::make_unique<KeepAliveCall>(server, call, node, leaders);

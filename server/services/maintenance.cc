@@ -90,16 +90,21 @@ absl::StatusOr<Bytes> DowngradeAnswer(const etcdserverpb::DowngradeRequest& requ
 
 void AddMaintenance(grpc::Server* server, node::Node* node) {
   const std::string service = "/etcdserverpb.Maintenance/";
-  AddForward(server, node, service + "Status", RequestKind::kStatus);
+  AddForwardUnread<etcdserverpb::StatusRequest>(server, node, service + "Status",
+                                                RequestKind::kStatus);
   AddForward(server, node, service + "HashKV", RequestKind::kHashKv);
   AddForward(server, node, service + "Alarm", RequestKind::kAlarm);
   AddForward(server, node, service + "MoveLeader", RequestKind::kMoveLeader);
   // Space comes back by itself: there is nothing to wait for.
-  server->AddUnary(service + "Defragment", [server, node](grpc::Call* call, const Bytes&) {
+  server->AddUnary(service + "Defragment", [server, node](grpc::Call* call, const Bytes& bytes) {
+    etcdserverpb::DefragmentRequest request;
+    if (!ParseRequest(call, bytes, &request)) return;
     AnswerFrom(server, node, call, RequestKind::kAdminStatus, Bytes(),
                [](const Bytes&) { return Bytes(); });
   });
-  server->AddUnary(service + "Hash", [server, node](grpc::Call* call, const Bytes&) {
+  server->AddUnary(service + "Hash", [server, node](grpc::Call* call, const Bytes& bytes) {
+    etcdserverpb::HashRequest request;
+    if (!ParseRequest(call, bytes, &request)) return;
     AnswerFrom(server, node, call, RequestKind::kHashKv, Bytes(), HashAnswer);
   });
   server->AddUnary(service + "Downgrade", [server, node](grpc::Call* call, const Bytes& bytes) {

@@ -51,6 +51,22 @@ TEST_F(BadInputInTerm5, LocalMessagesAndOurOwnNameFromTheNetwork) {
   EXPECT_EQ(counters().malformed, 2u);
 }
 
+// One heartbeat in the last term that there is once left a cluster without a leader for good.
+TEST_F(BadInputInTerm5, TermsThatNoElectionsLeadTo) {
+  for (const MessageType type : {MessageType::kHeartbeat, MessageType::kVote, MessageType::kApp}) {
+    for (const uint64_t from : {2, 1234}) {
+      ExpectRefused(From(from, type, kMaxTermOrIndex), absl::StatusCode::kInvalidArgument);
+      ExpectRefused(From(from, type, 5 + kMaxTermJump + 1), absl::StatusCode::kInvalidArgument);
+    }
+  }
+  EXPECT_EQ(counters().malformed, 12u);
+}
+
+TEST_F(BadInputInTerm5, AMemberThatWasAwayForManyElections) {
+  EXPECT_TRUE(group_.Step(1, From(2, MessageType::kHeartbeat, 5 + kMaxTermJump)).ok());
+  EXPECT_EQ(group_.raft(1).term(), Term(5 + kMaxTermJump));
+}
+
 TEST_F(BadInputInTerm5, AnswersOfStrangers) {
   ExpectRefused(From(9, MessageType::kAppResp, 6), absl::StatusCode::kNotFound);
   EXPECT_EQ(counters().unknown_member, 1u);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -56,6 +57,47 @@ class ServicesTest : public ::testing::TestWithParam<int> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Sizes, ServicesTest, ::testing::Values(1, 3));
+
+// As etcd does, also where the node would read nothing of the request.
+TEST_P(ServicesTest, BytesThatAreNoMessageAreRefusedByEveryMethod) {
+  const std::pair<const char*, std::vector<const char*>> services[] = {
+      {"KV", {"Range", "Put", "DeleteRange", "Txn", "Compact"}},
+      {"Lease", {"LeaseGrant", "LeaseRevoke", "LeaseTimeToLive", "LeaseLeases"}},
+      {"Cluster", {"MemberAdd", "MemberRemove", "MemberUpdate", "MemberList", "MemberPromote"}},
+      {"Maintenance",
+       {"Alarm", "Status", "Defragment", "Hash", "HashKV", "MoveLeader", "Downgrade"}},
+      {"Auth",
+       {"AuthEnable", "AuthDisable", "AuthStatus", "Authenticate", "UserAdd", "UserGet", "UserList",
+        "UserDelete", "UserChangePassword", "UserGrantRole", "UserRevokeRole", "RoleAdd", "RoleGet",
+        "RoleList", "RoleDelete", "RoleGrantPermission", "RoleRevokePermission"}},
+  };
+  for (const auto& [service, methods] : services) {
+    for (const char* method : methods) {
+      const std::string path = std::string("/etcdserverpb.") + service + "/" + method;
+      EXPECT_EQ(cluster_.Call(AnyMember(1), path, "\xff").status.code(),
+                absl::StatusCode::kInternal)
+          << path;
+    }
+  }
+}
+
+TEST_P(ServicesTest, BytesThatAreNoMessageEndAWatchStream) {
+  struct Stream : public grpc::ClientStreamHandler {
+    void OnMessage(Bytes) override { ++responses; }
+    void OnFinish(const absl::Status& status) override { end = status; }
+    int responses = 0;
+    std::optional<absl::Status> end;
+  };
+  Stream seen;
+  std::unique_ptr<grpc::ClientStream> stream;
+  cluster_.client_host().Run([&, channel = cluster_.channel(AnyMember(1))] {
+    stream = channel->Stream("/etcdserverpb.Watch/Watch", {}, &seen);
+    stream->Send(Bytes::Copy("\xff"));
+  });
+  ASSERT_TRUE(cluster_.world().RunUntil([&] { return seen.end.has_value(); }));
+  EXPECT_EQ(seen.end->code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(seen.responses, 0);
+}
 
 TEST_P(ServicesTest, WhatWasPutAnywhereIsReadEverywhere) {
   for (int i = 0; i < 6; ++i) {
