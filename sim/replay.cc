@@ -82,25 +82,6 @@ int RunTo(const Ending& end, World* world) {
   return end(report);
 }
 
-int ExplainRun(const ReplayArguments& arguments, const Options& options, explain::Format format) {
-  Story story(kMessagesTold);
-  World world(options, nullptr, &story);
-  const Ending end = [&](const SeedReport& report) -> int {
-    explain::Run run;
-    run.report = &report;
-    run.story = &story;
-    run.history = &world.history();
-    run.hosts = world.HostNames();
-    run.replay = ReplayCommand(arguments);
-    if (!Write(arguments.out, explain::Explain(run, format))) {
-      return UsageError(absl::StrCat("cannot write ", arguments.out));
-    }
-    if (!arguments.out.empty()) std::cout << "wrote " << arguments.out << "\n" << std::flush;
-    return report.violations.empty() ? kClean : kFoundViolation;
-  };
-  return RunTo(end, &world);
-}
-
 // Whether the run is the one that was saved; says so if it is not.
 bool IsAsExpected(const Schedule& schedule, const SeedReport& report) {
   const std::string rule =
@@ -119,6 +100,32 @@ bool IsAsExpected(const Schedule& schedule, const SeedReport& report) {
   return true;
 }
 
+int StatusOf(const Schedule& schedule, const SeedReport& report) {
+  if (!IsAsExpected(schedule, report)) return kDiffers;
+  if (!report.violations.empty()) return kFoundViolation;
+  return report.bound_reached ? kBound : kClean;
+}
+
+int ExplainRun(const ReplayArguments& arguments, const Schedule& schedule, const Options& options,
+               explain::Format format) {
+  Story story(kMessagesTold);
+  World world(options, nullptr, &story);
+  const Ending end = [&](const SeedReport& report) -> int {
+    explain::Run run;
+    run.report = &report;
+    run.story = &story;
+    run.history = &world.history();
+    run.hosts = world.HostNames();
+    run.replay = ReplayCommand(arguments);
+    if (!Write(arguments.out, explain::Explain(run, format))) {
+      return UsageError(absl::StrCat("cannot write ", arguments.out));
+    }
+    if (!arguments.out.empty()) std::cout << "wrote " << arguments.out << "\n" << std::flush;
+    return StatusOf(schedule, report);
+  };
+  return RunTo(end, &world);
+}
+
 }  // namespace
 
 int Replay(const ReplayArguments& arguments) {
@@ -129,7 +136,7 @@ int Replay(const ReplayArguments& arguments) {
   if (!arguments.format.empty()) {
     const absl::StatusOr<explain::Format> format = explain::ParseFormat(arguments.format);
     if (!format.ok()) return UsageError(format.status().message());
-    return ExplainRun(arguments, *options, *format);
+    return ExplainRun(arguments, *schedule, *options, *format);
   }
   std::cout << "# seed " << schedule->seed << " " << Describe(*options) << "\n";
   Trace::LineSink print;
@@ -143,9 +150,7 @@ int Replay(const ReplayArguments& arguments) {
                                  report.trace_events)
               << std::flush;
     std::cerr << Explain(schedule->profile, report);
-    if (!IsAsExpected(*schedule, report)) return kDiffers;
-    if (!report.violations.empty()) return kFoundViolation;
-    return report.bound_reached ? kBound : kClean;
+    return StatusOf(*schedule, report);
   };
   return RunTo(end, &world);
 }

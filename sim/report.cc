@@ -159,7 +159,9 @@ std::string ReplayLine(absl::string_view profile, uint64_t seed) {
 
 std::string Explain(absl::string_view profile, const SeedReport& report) {
   std::string out = absl::StrCat("seed ", report.seed, ": ");
-  if (report.violations.empty()) return out + "clean\n";
+  if (report.violations.empty()) {
+    return out + (report.bound_reached ? "ended at its bound, clean so far\n" : "clean\n");
+  }
   absl::StrAppend(&out, "VIOLATION\n  ", report.options, "\n");
   for (const Violation& violation : report.violations) {
     absl::StrAppend(&out, "  ", RuleName(violation.rule), " at ", Describe(violation.when), ": ",

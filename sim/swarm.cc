@@ -418,7 +418,7 @@ std::vector<Fault> FaultsOf(FaultClass fault_class, bool streams, bool datagrams
       break;
     case FaultClass::kPowerLoss:
       add(true, {Fault::kPowerLoss, Fault::kRestart, Fault::kDiskLostSector, Fault::kDiskTornWrite,
-                 Fault::kDiskCutOperation});
+                 Fault::kDiskLostName, Fault::kDiskLostSize, Fault::kDiskCutOperation});
       add(streams, {Fault::kStreamHalfOpen});
       break;
     case FaultClass::kPause:
@@ -431,7 +431,7 @@ std::vector<Fault> FaultsOf(FaultClass fault_class, bool streams, bool datagrams
       add(true, {Fault::kDiskStall, Fault::kDiskSlow});
       break;
     case FaultClass::kSyncFailure:
-      add(true, {Fault::kDiskSyncError});
+      add(true, {Fault::kDiskSyncError, Fault::kDiskSyncLie});
       break;
     case FaultClass::kTransfer:
       add(true, {Fault::kLeaderTransfer});
