@@ -89,7 +89,16 @@ absl::StatusOr<storage::Identity> DataDirectory::IdentityToOpen(
     const bool flags_tell = is_new && !config_.initial_cluster.empty();
     if (!flags_tell) return *found;
     // The same member: others may have come since the foundation, and be in the flags now.
-    if (foundation_.member_id == found->member_id) return *found;
+    if (foundation_.member_id == found->member_id) {
+      if (foundation_.cluster_id != found->cluster_id) {
+        LOG_WARN(log_,
+                 "the data directory's cluster is not the one that the flags would found; "
+                 "the flags are ignored",
+                 {"data-dir", config_.DataDir()}, {"cluster-id", HexId(found->cluster_id)},
+                 {"cluster-id-of-flags", HexId(foundation_.cluster_id)});
+      }
+      return *found;
+    }
     // No id: the flags have another --name than at the foundation, which may be.
     const bool another_member =
         foundation_.member_id != MemberId(0) && foundation_.member_id != found->member_id;

@@ -175,6 +175,21 @@ def same_data(cluster, ctl):
         f"hash {rows[0][1]}")
 
 
+def check_directory(directory, members):
+    """Data of a cluster of another size is not mixed with a new one's: some members would go on in
+    the old cluster, the others found one beside it."""
+    try:
+        found = sorted(name for name in os.listdir(directory)
+                       if name[0] == "m" and name[1:].isdigit()
+                       and os.path.isdir(os.path.join(directory, name)))
+    except FileNotFoundError:
+        return
+    if found and len(found) != members:
+        raise local.ClusterError(
+            f"{directory} holds the data of {len(found)} member(s), {' '.join(found)}: say "
+            f"--members {len(found)}, or give another --dir")
+
+
 def demonstrate(cluster, ctl):
     say("real input through the real etcdctl:")
     basic_operations(ctl, installed_packages())
@@ -219,6 +234,7 @@ def main(argv):
     directory = os.path.abspath(directory or "quorate-data")
     ok = False
     try:
+        check_directory(directory, options.members)
         with local.Cluster(options.binary, options.port_pairs, directory) as cluster:
             say(f"starting {options.members} member(s) on 127.0.0.1, data in {directory}")
             cluster.start()
@@ -238,7 +254,7 @@ def main(argv):
         print(f"run: {e.strerror}: {e.filename}", file=sys.stderr)
     except KeyboardInterrupt:
         say("stopped")
-    if temporary and ok:
+    if temporary and (ok or not os.listdir(temporary)):
         shutil.rmtree(temporary, ignore_errors=True)
     if options.check:
         say("run: OK" if ok else f"run: FAILED (data and logs are in {directory})")

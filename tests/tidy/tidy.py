@@ -93,8 +93,20 @@ def check_file(path, problems):
                 problems.append(f"{path}:{number}: '{match.group(0)}'; use {instead}")
 
 
+def check_build_file(path, problems):
+    """The aliases at the top are public, for workspaces that build on this one: through them any
+    package here could use what the visibility of its target denies it."""
+    with open(os.path.join(ROOT, path), encoding="utf-8") as f:
+        for number, line in enumerate(f, 1):
+            if re.search(r'"//:(?!__|docs/)', line.split("#")[0]):
+                problems.append(f"{path}:{number}: an alias of the top; name the target itself")
+
+
 def main():
     problems = []
+    for path in tracked("*/BUILD.bazel"):
+        if not path.startswith("examples/external/"):
+            check_build_file(path, problems)
     files = tracked("*.h", "*.cc")
     for path in files:
         check_file(path, problems)
