@@ -330,7 +330,9 @@ void Opening::PrepareSegment() {
   PrepareFirstSegment();
 }
 
-void Opening::PrepareFirstSegment() { PrepareSegmentOf(options_.first_segment_bytes); }
+void Opening::PrepareFirstSegment() {
+  PrepareSegmentOf(std::max(options_.first_segment_bytes, LeastSegmentBytes()));
+}
 
 // What there is to repeat, and some room.
 uint64_t Opening::LeastSegmentBytes() const {
