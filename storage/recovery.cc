@@ -509,6 +509,8 @@ void Opening::Succeed() {
   opened.state.hard_state = log_.position.hard_state;
   if (checkpoint_.image.index > LogIndex(0)) {
     opened.state.hard_state = AtLeast(opened.state.hard_state, checkpoint_.image);
+    // The log goes on from what its owner knows; a commit index alone costs it no write.
+    log_.position.hard_state = opened.state.hard_state;
     opened.state.checkpoint = std::move(checkpoint_.image);
   }
   opened.state.base = log_.base;
