@@ -12,7 +12,8 @@
 // operations of one File take effect in the order of the calls.
 //
 // Errors: NotFound, AlreadyExists, ResourceExhausted (no space), DataLoss (an
-// unreadable sector, EIO on reading), Internal (EIO on writing or syncing),
+// unreadable sector or name: EIO, or what the file system finds damaged of its own, on
+// reading or on opening what is there), Internal (EIO on writing or syncing),
 // PermissionDenied, FailedPrecondition (read-only file system; a lock that
 // somebody holds), each naming the path.
 #ifndef QUORATE_IO_DISK_H_

@@ -67,6 +67,9 @@ void AddScrubbing(Registry* registry, const storage::Checkpoints* checkpoints,
   AddCounter(registry, "quorate_scrub_damaged_total",
              "Segments of checkpoints found damaged, at each pass.",
              [scrubber] { return scrubber->stats().damaged; });
+  AddCounter(registry, "quorate_scrub_errors_total",
+             "Attempts to open or to read a file of a checkpoint that failed.",
+             [scrubber] { return scrubber->stats().errors; });
   AddCounter(registry, "quorate_scrub_repaired_total", "Damaged files of checkpoints written anew.",
              [checkpoints] { return checkpoints->stats().repaired; });
 }

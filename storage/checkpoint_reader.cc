@@ -57,6 +57,9 @@ void CheckpointReader::OpenManifest() {
   disk_->Open(ManifestPath(), {.write = false},
               lifetime_.Guard([this](absl::StatusOr<std::unique_ptr<io::File>> file) {
                 if (absl::IsNotFound(file.status())) return NoManifest();
+                if (absl::IsDataLoss(file.status())) {
+                  return Fail(DamageError(ManifestPath(), 0, "the file cannot be opened"));
+                }
                 if (!file.ok()) return Finish(file.status());
                 manifest_ = *std::move(file);
                 manifest_->Read(0, manifest_->size(), [this](absl::StatusOr<Bytes> bytes) {
@@ -108,6 +111,9 @@ void CheckpointReader::OpenNextPack() {
                   return Fail(DamageError(
                       PackPath(last_opened_), 0,
                       absl::StrCat("the file is missing, though ", ManifestPath(), " needs it")));
+                }
+                if (absl::IsDataLoss(file.status())) {
+                  return Fail(DamageError(PackPath(last_opened_), 0, "the file cannot be opened"));
                 }
                 if (!file.ok()) return Finish(file.status());
                 packs_[last_opened_] = *std::move(file);

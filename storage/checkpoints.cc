@@ -212,6 +212,16 @@ void Checkpoints::WriteSegments() {
     placed.pack = pack_number_;
     placed.offset = pack_end_;
     placed.crc = SegmentCrc(pending.segment);
+    // Of one that is written anew: what the member has is what it wrote, or it is worth nothing.
+    const auto known = known_.find(placed.id);
+    const bool again = jobs_.front().origin == Origin::kLocal && known != known_.end() &&
+                       known->second.bytes == placed.bytes;
+    if (again && placed.crc != known->second.crc) {
+      return Finish(absl::DataLossError(absl::StrCat(
+          PackPath(known->second.pack), ": segment ", placed.id,
+          " is to be written anew, but what the member has in memory is not what it wrote: the "
+          "memory is failing, or the manifest is damaged. Replace the member")));
+    }
     pieces.push_back(pending.segment.records);
     bytes += placed.bytes;
     pack_end_ += placed.bytes;

@@ -16,6 +16,7 @@ namespace {
 
 SegmentRole RoleOf(const LogFile& file) {
   if (file.in_log) return SegmentRole::kLog;
+  if (!file.set_aside.ok()) return SegmentRole::kDamaged;
   switch (file.header_state) {
     case SectorState::kLive:
       return SegmentRole::kLeftOver;
@@ -92,7 +93,7 @@ class Inspection final : public PendingOpen {
         disk_, paths_, report_.identity, /*sync=*/false,
         [this](absl::Status status, CheckpointContents contents) {
           report_.verdict = status.ok() ? contents.damage : std::move(status);
-          report_.repairable = status.ok() && !contents.damage.ok();
+          report_.repairable = report_.falls_back = status.ok() && !contents.damage.ok();
           report_.checkpoint = contents.image.index;
           report_.checkpoint_bytes = contents.image.bytes();
           if (contents.previous.has_value()) report_.previous_checkpoint = contents.previous->index;
@@ -114,6 +115,11 @@ class Inspection final : public PendingOpen {
     if (status.ok()) status = LogFollows(contents, found_, paths_).status();
     if (!status.ok()) report_.repairable = false;
     if (report_.verdict.ok()) report_.verdict = std::move(status);
+    for (const LogFile& file : contents.files) {
+      if (file.set_aside.ok() || !report_.verdict.ok()) continue;
+      report_.verdict = file.set_aside;
+      report_.repairable = true;
+    }
     for (const LogFile& file : contents.files) report_.segments.push_back(ReportOn(file));
     report_.hard_state = contents.position.hard_state;
     report_.last_index = contents.position.last_index;
@@ -193,7 +199,9 @@ std::string DescribeReport(const StorageReport& report) {
     absl::StrAppend(&out, "OK\n");
   } else if (report.repairable) {
     absl::StrAppend(&out, DamageText(report.verdict),
-                    ". A start goes on from the checkpoint before, and the log\n");
+                    report.falls_back
+                        ? ". A start goes on from the checkpoint before, and the log\n"
+                        : ". A start goes on without it: a checkpoint holds all that is in it\n");
   } else {
     absl::StrAppend(&out, report.verdict.message(), "\n");
   }

@@ -107,12 +107,16 @@ void LogReader::OpenNext() {
     next_ = 0;
     return ScanNext();
   }
-  disk_->Open(contents_.files[next_].path, {.write = writable_},
-              lifetime_.Guard([this](absl::StatusOr<std::unique_ptr<io::File>> file) {
-                if (!file.ok()) return Finish(file.status());
-                contents_.files[next_].file = *std::move(file);
-                ReadHeader();
-              }));
+  disk_->Open(
+      contents_.files[next_].path, {.write = writable_},
+      lifetime_.Guard([this](absl::StatusOr<std::unique_ptr<io::File>> file) {
+        if (absl::IsDataLoss(file.status())) {
+          return Finish(DamageError(contents_.files[next_].path, 0, "the file cannot be opened"));
+        }
+        if (!file.ok()) return Finish(file.status());
+        contents_.files[next_].file = *std::move(file);
+        ReadHeader();
+      }));
 }
 
 void LogReader::ReadHeader() {
@@ -143,7 +147,13 @@ absl::Status LogReader::FindChain() {
   size_t index = last - 1;
   while (true) {
     LogFile& file = files[index];
-    RETURN_IF_ERROR(CheckHeader(file));
+    const absl::Status header = CheckHeader(file);
+    if (!header.ok()) {
+      const bool needed = contents_.chain.empty() || !MayBeginWith(files[contents_.chain.back()]);
+      if (needed || !absl::IsDataLoss(header)) return header;
+      SetAside(&file, header);
+      break;
+    }
     file.in_log = true;
     contents_.chain.push_back(index);
     const SegmentNumber previous = file.header.previous;
@@ -159,7 +169,7 @@ absl::Status LogReader::FindChain() {
         files.begin(), files.end(), previous,
         [](const LogFile& candidate, SegmentNumber number) { return candidate.segment < number; });
     if (at == files.end() || at->segment != previous) {
-      if (may_begin_here && checkpoint_ > LogIndex(0)) break;  // cut after a checkpoint
+      if (MayBeginWith(file)) break;  // cut after a checkpoint
       return DamageError(absl::StrCat(log_dir_, "/", SegmentName(previous)), 0,
                          absl::StrCat("the file is missing, though ", file.path, " continues it"));
     }
@@ -169,6 +179,16 @@ absl::Status LogReader::FindChain() {
   std::reverse(contents_.chain.begin(), contents_.chain.end());
   replay_.BeginAt(files[contents_.chain.front()].header.start);
   return absl::OkStatus();
+}
+
+void LogReader::SetAside(LogFile* file, const absl::Status& damage) {
+  file->in_log = false;
+  file->set_aside = damage;
+  contents_.notes.push_back(
+      {absl::StrCat("a segment of the log is damaged: ", DamageText(damage),
+                    ". Nothing in it is needed, since the checkpoint holds everything up to entry ",
+                    checkpoint_.value(), ". The disk may be failing"),
+       file->path, 0, file->file->size()});
 }
 
 // A file that was only prepared has no header. One whose header is neither that nor
@@ -221,10 +241,25 @@ void LogReader::ScanNext() {
       },
       [this](absl::Status status) {
         if (status.ok()) status = FinishScan();
-        if (!status.ok()) return Finish(std::move(status));
+        if (!status.ok() && !GoOnBehind(status)) return Finish(std::move(status));
         ++next_;
         ScanNext();
       });
+}
+
+// Of damage in a segment, and of all before it, if the log may begin with the one behind it.
+bool LogReader::GoOnBehind(const absl::Status& damage) {
+  std::vector<size_t>& chain = contents_.chain;
+  if (!absl::IsDataLoss(damage) || next_ + 1 == chain.size()) return false;
+  const LogFile& behind = contents_.files[chain[next_ + 1]];
+  if (!MayBeginWith(behind)) return false;
+  for (size_t i = 0; i < next_; ++i) contents_.files[chain[i]].in_log = false;
+  SetAside(&contents_.files[chain[next_]], damage);
+  chain.erase(chain.begin(), chain.begin() + static_cast<ptrdiff_t>(next_) + 1);
+  next_ = static_cast<size_t>(-1);  // the first of those that are left is next
+  replay_ = Replay();
+  replay_.BeginAt(behind.header.start);
+  return true;
 }
 
 absl::Status LogReader::FinishScan() {

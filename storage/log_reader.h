@@ -3,7 +3,8 @@
 // The log is a chain: the file with the highest number that has a header is its last
 // segment, and each header names the segment before it and where that one ends. Files
 // outside the chain were prepared and never begun, or are left from an earlier recovery.
-// Nothing is changed.
+// The chain is followed no further back than to a damaged segment of which nothing is needed,
+// since the next one begins before the end of the checkpoint. Nothing is changed.
 #ifndef QUORATE_STORAGE_LOG_READER_H_
 #define QUORATE_STORAGE_LOG_READER_H_
 
@@ -33,6 +34,8 @@ struct LogFile {
   SectorState header_state = SectorState::kZero;
   SegmentHeader header;  // if kLive
   bool in_log = false;
+  // Not OK: damaged, but of no use any more, since a checkpoint holds all that is in it.
+  absl::Status set_aside;
   // Of a segment of the log: where it ends. Its successor says so, or the scan.
   SectorIndex end = 1;
   bool scanned = false;
@@ -105,8 +108,13 @@ class LogReader {
   absl::Status FindChain();
   absl::Status CheckHeader(const LogFile& file) const;
   absl::Status CheckBehindLast(size_t last) const;
+  bool MayBeginWith(const LogFile& file) const {
+    return checkpoint_ > LogIndex(0) && file.header.start.last_index <= checkpoint_;
+  }
+  void SetAside(LogFile* file, const absl::Status& damage);
 
   void ScanNext();
+  bool GoOnBehind(const absl::Status& damage);
   absl::Status FinishScan();
   absl::Status ReplayLast(const LogFile& file, const ScannedSegment& scanned);
   void NoteTornTail(const LogFile& file, const ScannedSegment& scanned);

@@ -119,6 +119,7 @@ class Opening final : public PendingOpen {
 
   // --- Everything else that must be durable ---
   void SyncSegments();
+  void SetDamagedAside();
   void SyncDirectories();
   void WriteIdentity();
 
@@ -330,7 +331,9 @@ void Opening::PrepareSegment() {
   PrepareFirstSegment();
 }
 
-void Opening::PrepareFirstSegment() { PrepareSegmentOf(options_.first_segment_bytes); }
+void Opening::PrepareFirstSegment() {
+  PrepareSegmentOf(std::max(options_.first_segment_bytes, LeastSegmentBytes()));
+}
 
 // What there is to repeat, and some room.
 uint64_t Opening::LeastSegmentBytes() const {
@@ -416,10 +419,24 @@ void Opening::WriteHeader() {
 void Opening::SyncSegments() {
   if (next_ == log_.chain.size()) {
     next_ = 0;
-    return SyncDirectories();
+    return SetDamagedAside();
   }
   const size_t index = log_.chain[next_++];
   log_.files[index].file->Sync(Then(&Opening::SyncSegments));
+}
+
+// Somebody may want to know what became of the disk, or have use for what is in it after all.
+void Opening::SetDamagedAside() {
+  while (next_ < log_.files.size()) {
+    LogFile& file = log_.files[next_++];
+    if (file.set_aside.ok()) continue;
+    file.file.reset();
+    // Failing costs nothing: the next start finds it, and has no use for it, either.
+    return disk_->Rename(file.path, file.path + ".damaged",
+                         lifetime_.Guard([this](const absl::Status&) { SetDamagedAside(); }));
+  }
+  next_ = 0;
+  SyncDirectories();
 }
 
 void Opening::SyncDirectories() {
@@ -492,6 +509,8 @@ void Opening::Succeed() {
   opened.state.hard_state = log_.position.hard_state;
   if (checkpoint_.image.index > LogIndex(0)) {
     opened.state.hard_state = AtLeast(opened.state.hard_state, checkpoint_.image);
+    // The log goes on from what its owner knows; a commit index alone costs it no write.
+    log_.position.hard_state = opened.state.hard_state;
     opened.state.checkpoint = std::move(checkpoint_.image);
   }
   opened.state.base = log_.base;

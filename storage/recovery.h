@@ -16,6 +16,8 @@
 //   - A torn tail (what a crash left of the last write) is cut, with a note.
 //   - Damage to the newest checkpoint is made good from the one before it, and from the log
 //     behind that; with a note.
+//   - A damaged segment of the log of which the checkpoint holds everything is not needed:
+//     it stays as <sequence>.log.damaged, with a note.
 //   - Other damage to anything that may have been acknowledged is never cut: DataLoss, and
 //     the directory is left as it was.
 //   - Nothing counts as durable because it could be read: files and directories are

@@ -10,6 +10,9 @@ namespace {
 
 // Between two passes, and before the first.
 constexpr Duration kPause = Seconds(10);
+// Before something is tried again that failed, and how often it is tried.
+constexpr Duration kRetryInterval = Seconds(1);
+constexpr int kTries = 3;
 
 }  // namespace
 
@@ -49,11 +52,7 @@ void Scrubber::OpenPack() {
   disk_->Open(absl::StrCat(paths_.checkpoint, "/", PackName(pack_number_)), {.write = false},
               lifetime_.Guard([this](absl::StatusOr<std::unique_ptr<io::File>> file) {
                 if (next_ >= segments_.size()) return;  // stopped
-                if (!file.ok()) {
-                  pack_ = nullptr;
-                  return Damaged(absl::string_view(file.status().message().data(),
-                                                   file.status().message().size()));
-                }
+                if (!file.ok()) return Failed(file.status());
                 pack_ = *std::move(file);
                 ReadSegment();
               }));
@@ -65,13 +64,23 @@ void Scrubber::ReadSegment() {
 }
 
 void Scrubber::Check(absl::StatusOr<Bytes> bytes) {
-  if (!bytes.ok()) return Damaged("the segment cannot be read");
+  if (!bytes.ok()) return Failed(bytes.status());
   const PlacedSegment& placed = present();
   stats_.bytes += bytes->size();
   const engine::LogSegment segment = {placed.id, placed.first, *std::move(bytes), placed.garbage};
   if (segment.records.size() != placed.bytes) return Damaged("the file ends within the segment");
   if (SegmentCrc(segment) != placed.crc) return Damaged("the segment does not fit its check");
   Wait(placed.bytes);
+}
+
+void Scrubber::Failed(const absl::Status& error) {
+  pack_ = nullptr;
+  if (!checkpoints_->RefersTo(present())) return Wait(0);  // given up meanwhile
+  if (absl::IsNotFound(error)) return Damaged("the file is missing");
+  ++stats_.errors;
+  if (++failures_ < kTries) return timer_->Set(loop_->Now() + kRetryInterval);
+  if (absl::IsDataLoss(error)) return Damaged("the segment cannot be read");
+  Wait(0);  // until the next pass
 }
 
 void Scrubber::Damaged(absl::string_view what) {
@@ -87,6 +96,7 @@ void Scrubber::Damaged(absl::string_view what) {
 
 void Scrubber::Wait(uint64_t bytes) {
   ++next_;
+  failures_ = 0;
   const uint64_t nanos = bytes * 1'000'000'000 / options_.bytes_per_second;
   timer_->Set(loop_->Now() + Nanoseconds(static_cast<int64_t>(nanos)));
 }

@@ -1,8 +1,9 @@
 // Reads the newest checkpoint's segments again and again, slowly, and checks them: what goes
 // bad on the disk is found while the member still has it in memory, and not at its next start.
 //
-// Damage is repaired by a checkpoint that writes everything of the damaged file anew; see
-// Checkpoints::GiveUp.
+// Damage is what does not fit its check, is missing, or cannot be read three times in a row; it is
+// repaired by a checkpoint that writes everything of the damaged file anew (Checkpoints::GiveUp).
+// Any other error says nothing about the bytes: they are tried again.
 #ifndef QUORATE_STORAGE_SCRUBBER_H_
 #define QUORATE_STORAGE_SCRUBBER_H_
 
@@ -38,6 +39,7 @@ struct ScrubStats {
   uint64_t passes = 0;   // over all that there was
   uint64_t bytes = 0;    // read and checked
   uint64_t damaged = 0;  // segments that were found damaged
+  uint64_t errors = 0;   // attempts to open or to read that failed
 };
 
 class Scrubber {
@@ -59,6 +61,7 @@ class Scrubber {
   void OpenPack();
   void ReadSegment();
   void Check(absl::StatusOr<Bytes> bytes);
+  void Failed(const absl::Status& error);
   void Damaged(absl::string_view what);
   void Wait(uint64_t bytes);
   const PlacedSegment& present() const { return segments_[next_]; }
@@ -74,6 +77,7 @@ class Scrubber {
   size_t next_ = 0;
   std::unique_ptr<io::File> pack_;
   PackNumber pack_number_ = 0;
+  int failures_ = 0;  // of the present segment, in a row
   ScrubStats stats_;
   std::unique_ptr<io::Timer> timer_;
   Lifetime lifetime_;

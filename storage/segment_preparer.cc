@@ -31,10 +31,21 @@ void SegmentPreparer::Prepare(SegmentNumber segment, uint64_t bytes, Callback ca
   bytes_ = bytes;
   const auto spare = std::find_if(spares_.begin(), spares_.end(),
                                   [bytes](const SpareFile& file) { return file.bytes >= bytes; });
-  if (spare == spares_.end()) return OpenFile(/*fresh=*/true);
+  if (spare == spares_.end()) return LookForSpace();
   SpareFile file = std::move(*spare);
   spares_.erase(spare);
   Recycle(std::move(file));
+}
+
+// A log that waits for space asks again and again: it must not fill each time what others,
+// checkpoints among them, could still make do with.
+void SegmentPreparer::LookForSpace() {
+  disk_->FreeSpace(log_dir_, lifetime_.Guard([this](const absl::StatusOr<uint64_t>& free) {
+    if (!free.ok() || *free >= bytes_) return OpenFile(/*fresh=*/true);
+    Finish(absl::ResourceExhaustedError(absl::StrCat(path_, ": a segment of the log takes ", bytes_,
+                                                     " bytes, and the disk has ", *free,
+                                                     " bytes left")));
+  }));
 }
 
 void SegmentPreparer::Recycle(SpareFile spare) {

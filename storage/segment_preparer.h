@@ -41,11 +41,13 @@ class SegmentPreparer {
   size_t spares() const { return spares_.size(); }
 
   // Prepares the file of `segment` with at least `bytes` (a multiple of the sector size,
-  // exact for a new file) from a spare of that size or a new file. Errors are the disk's;
-  // after ResourceExhausted the same segment may be asked for again.
+  // exact for a new file) from a spare of that size or a new file. Errors are the disk's, and
+  // ResourceExhausted without touching it if it has less space left than a new file takes;
+  // after that the same segment may be asked for again, in any size.
   void Prepare(SegmentNumber segment, uint64_t bytes, Callback callback);
 
  private:
+  void LookForSpace();
   void Recycle(SpareFile spare);
   void OpenFile(bool fresh);
   void WriteZeros(uint64_t offset);

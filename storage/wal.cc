@@ -59,7 +59,7 @@ Wal::Impl::Impl(WalStart start)
       place_{start.segment.segment, start.next_sector, start.segment.sectors, start.position},
       current_(std::move(start.segment)),
       space_timer_(start.loop->NewTimer([this] {
-        if (waits_for_space() && status_.ok()) PrepareNext();
+        if (waits_for_space() && status_.ok()) PrepareNext(next_bytes_);
       })) {
   for (SpareFile& spare : start.spares) preparer_.AddSpare(std::move(spare));
   for (ClosedSegment& closed : start.closed) closed_.push_back(std::move(closed));
@@ -101,9 +101,9 @@ Wal::Impl::Write& Wal::Impl::WriteFor(size_t payload) {
     return writes_.back();
   }
   SealOpenWrite();
-  // A unit that is too large for any segment gets one of its own, which then grows.
+  // A unit that is too large for any segment gets one of its own, made for it (EnterSegment).
   const bool fits = place_.next_sector + uint64_t{SectorsFor(payload)} <= place_.sectors;
-  Write& write = OpenWrite(begin_anew_ || (!fits && place_.next_sector > 1));
+  Write& write = OpenWrite(begin_anew_ || !fits);
   write.encoder.Reserve(payload);
   return write;
 }
@@ -204,6 +204,13 @@ bool Wal::Impl::EnterSegment(Write* write) {
     Fail(why);
     return false;
   }
+  // No write grows its file: on a disk without space that would fail, and a failed write is final.
+  if (write->encoder.active()) SealOpenWrite();
+  const uint64_t bytes = write->out->size();
+  if (bytes > uint64_t{(*next_)->sectors} * io::kSectorBytes) {
+    PrepareNext(bytes);
+    return false;
+  }
   leaving_ = {current_.file->path(), uint64_t{current_.sectors} * io::kSectorBytes};
   current_ = *std::move(*next_);
   CHECK_EQ(current_.segment, write->segment);
@@ -253,7 +260,7 @@ void Wal::Impl::Cut(LogIndex index) {
       removals_.push_back(std::move(file.path));
     }
   }
-  if (waits_for_space() && preparer_.spares() > 0 && status_.ok()) PrepareNext();
+  if (waits_for_space() && preparer_.spares() > 0 && status_.ok()) PrepareNext(next_bytes_);
   if (!removing_) RemoveNext();
 }
 
@@ -273,10 +280,12 @@ void Wal::Impl::BeginAnew(LogIndex index, Term term) {
   place_.log.last_term = term;
 }
 
-void Wal::Impl::PrepareNext() {
+// Of a segment's usual size or of `at_least` bytes, whichever is more.
+void Wal::Impl::PrepareNext(uint64_t at_least) {
   next_.reset();
+  next_bytes_ = std::max(uint64_t{segment_sectors_} * io::kSectorBytes, at_least);
   preparer_.Prepare(
-      current_.segment + 1, uint64_t{segment_sectors_} * io::kSectorBytes,
+      current_.segment + 1, next_bytes_,
       [this](absl::StatusOr<PreparedSegment> prepared) { OnPrepared(std::move(prepared)); });
 }
 

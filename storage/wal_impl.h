@@ -115,7 +115,7 @@ class Wal::Impl {
   void StartWrite();
   bool EnterSegment(Write* write);
   void OnWritten(const absl::Status& status);
-  void PrepareNext();
+  void PrepareNext(uint64_t at_least = 0);
   void OnPrepared(absl::StatusOr<PreparedSegment> prepared);
   void Fail(const absl::Status& status);
 
@@ -151,6 +151,7 @@ class Wal::Impl {
   PreparedSegment current_;
   // The segment after it once it is ready, or why it is not.
   std::optional<absl::StatusOr<PreparedSegment>> next_;
+  uint64_t next_bytes_ = 0;  // that it was, or is being, prepared with
   std::unique_ptr<io::Timer> space_timer_;
 
   std::vector<Answer> answers_;

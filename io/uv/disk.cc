@@ -60,7 +60,7 @@ absl::StatusOr<Opened> OpenFile(const std::string& path, const OpenOptions& opti
   if (options.create) flags |= O_CREAT;
   if (options.create && options.exclusive) flags |= O_EXCL;
   absl::StatusOr<Descriptor> descriptor =
-      OpenDescriptor(path, flags, options.write ? Access::kWrite : Access::kRead);
+      OpenDescriptor(path, flags, options.create ? Access::kWrite : Access::kRead);
   if (!descriptor.ok()) return descriptor.status();
   struct stat info;
   if (fstat(descriptor->get(), &info) != 0) {

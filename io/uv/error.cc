@@ -31,6 +31,8 @@ absl::Status DiskError(absl::string_view operation, absl::string_view path, int 
     case ENOTDIR:
       return absl::FailedPreconditionError(text);
     case EIO:
+    case EUCLEAN:  // the file system's own structures do not fit their checks
+    case EBADMSG:
       if (access == Access::kRead) return absl::DataLossError(text);
       return absl::InternalError(text);
     default:

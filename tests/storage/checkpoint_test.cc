@@ -216,6 +216,139 @@ TEST(CheckpointTest, ADamagedManifestIsMadeGoodFromTheOneBefore) {
   EXPECT_EQ(machine.state().last_index(), LogIndex(history.newest().entries.size()));
 }
 
+// The file of the log that begins first, if the one behind it begins before the newest
+// checkpoint's end; and a file that is still needed.
+struct LogSplit {
+  std::string superseded;
+  std::string needed;
+};
+
+LogSplit SplitLog(Machine* machine) {
+  const absl::StatusOr<StorageReport> report = machine->Inspect();
+  CHECK(report.ok());
+  std::vector<SegmentReport> log;
+  for (const SegmentReport& segment : report->segments) {
+    if (segment.role == SegmentRole::kLog) log.push_back(segment);
+  }
+  CHECK(log.size() >= 3);
+  CHECK(log[1].last_index_before <= report->checkpoint);
+  return {log[0].path, log.back().path};
+}
+
+// What the checkpoint holds is not needed from the log: it costs no start. The file stays, for
+// whoever wants to know what the disk did.
+TEST(CheckpointTest, ADamagedSegmentThatNobodyNeedsCostsNoStart) {
+  Machine machine(1);
+  History history(1);
+  MakeCheckpoint(&machine, &history);
+  history.set_max_data(2000);
+  for (const bool checkpoint : {true, false}) {
+    const uint64_t segments = machine.wal()->stats().segments;
+    while (machine.wal()->stats().segments < segments + 2) {
+      machine.Run([&] { history.Append(machine.wal()); });
+      machine.Settle();
+    }
+    if (!checkpoint) continue;
+    machine.Run([&] { history.Checkpoint(machine.wal(), machine.checkpoints(), 0); });
+    machine.Settle();
+  }
+  const uint64_t last = history.newest().entries.size();
+  machine.Restart();
+  const LogSplit log = SplitLog(&machine);
+  uint64_t started = 0;
+  for (const std::string how : {"header", "record", "unreadable", "of one that is needed"}) {
+    Machine copy(2);
+    copy.CopyDiskFrom(machine);
+    const bool needed = how == "of one that is needed";
+    const std::string& path = needed ? log.needed : log.superseded;
+    const std::string damaged = copy.ReadFile(path);
+    ASSERT_TRUE((how == "unreadable" ? copy.disk().BreakSector(path, 600)
+                                     : copy.disk().FlipBit(path, how == "header" ? 40 : 600, 3))
+                    .ok());
+    const absl::StatusOr<StorageReport> report = copy.Inspect();
+    ASSERT_TRUE(report.ok());
+    EXPECT_TRUE(absl::IsDataLoss(report->verdict)) << how;
+    EXPECT_EQ(report->repairable, !needed) << how;
+    const absl::Status status = copy.Open();
+    if (needed) {
+      EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+      continue;
+    }
+    ASSERT_TRUE(status.ok()) << how << ": " << status;
+    ++started;
+    ASSERT_EQ(copy.state().notes.size(), 1u) << how;
+    EXPECT_TRUE(absl::StrContains(copy.state().notes[0].message, path)) << how;
+    EXPECT_EQ(copy.state().last_index(), LogIndex(last)) << how;
+    EXPECT_EQ(copy.ReadFile(path + ".damaged").size(), damaged.size()) << how;
+    // From then on there is nothing wrong.
+    copy.Crash(sim::CrashKind::kPowerLoss);
+    ASSERT_TRUE(copy.Open().ok()) << how;
+    EXPECT_TRUE(copy.state().notes.empty()) << how;
+    EXPECT_EQ(copy.state().last_index(), LogIndex(last)) << how;
+  }
+  EXPECT_EQ(started, 3u);
+}
+
+// As a file system says of a name whose structures it finds damaged: what else there is to start
+// from is what a start goes on from, and nothing is lost.
+TEST(CheckpointTest, OneThatCannotBeOpenedIsMadeGoodFromTheOneBefore) {
+  Machine machine(1);
+  History history(1);
+  MakeCheckpoint(&machine, &history);
+  const uint64_t last = history.newest().entries.size();
+  machine.Restart();
+  uint64_t fell_back = 0;
+  for (uint64_t number = 1;; ++number) {
+    Machine copy(2);
+    copy.CopyDiskFrom(machine);
+    uint64_t opened = 0;
+    copy.disk().SetOperationFault([&](uint64_t, sim::DiskOperation kind) -> absl::Status {
+      if (kind != sim::DiskOperation::kOpen || ++opened != number) return absl::OkStatus();
+      return absl::DataLossError("open: structure needs cleaning");
+    });
+    const absl::Status status = copy.Open();
+    if (opened < number) break;
+    if (!status.ok()) {
+      ASSERT_TRUE(absl::IsDataLoss(status)) << number << ": " << status;
+      continue;
+    }
+    ASSERT_EQ(copy.state().last_index(), LogIndex(last)) << number;
+    if (copy.state().notes.empty()) continue;
+    ++fell_back;
+    EXPECT_TRUE(absl::StrContains(copy.state().notes[0].message, "/checkpoint/")) << number;
+  }
+  EXPECT_GE(fell_back, 2u) << "the manifest, and a file that it refers to";
+}
+
+// It would put a wrong state in the place of a right one.
+TEST(CheckpointTest, WhatMemoryHasLostIsNotWrittenAnew) {
+  Machine machine(1);
+  ASSERT_TRUE(machine.Open().ok());
+  ASSERT_TRUE(machine.AppendAndWait({NewEntry(1, 1, "entry")}).ok());
+  engine::StateImage image;
+  image.index = LogIndex(1);
+  image.term = Term(1);
+  image.segments.push_back({1, Revision(1), Bytes::Copy(std::string(1000, 'a')), {}});
+  const auto write = [&] {
+    absl::Status status = absl::UnknownError("no answer");
+    machine.Run([&] {
+      machine.checkpoints()->Write(image, Checkpoints::Origin::kLocal,
+                                   [&](const absl::Status& done) { status = done; });
+    });
+    machine.Settle();
+    return status;
+  };
+  ASSERT_TRUE(write().ok());
+  const engine::StateImage whole = image;
+  image.segments[0].records = Bytes::Copy(std::string(999, 'a') + "b");
+  machine.checkpoints()->GiveUp(1);
+  EXPECT_TRUE(absl::IsDataLoss(write()));
+  machine.Crash(sim::CrashKind::kPowerLoss);
+  ASSERT_TRUE(machine.Open().ok());
+  ASSERT_TRUE(machine.state().checkpoint.has_value());
+  EXPECT_EQ(machine.state().checkpoint->segments, whole.segments);
+}
+
 // As long as there is only one, the log is whole.
 TEST(CheckpointTest, TheOnlyCheckpointDamagedIsMadeGoodFromTheLog) {
   Machine machine(1);

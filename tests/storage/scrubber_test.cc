@@ -87,10 +87,47 @@ TEST_F(ScrubberTest, DamageIsFoundAndTheNextCheckpointRepairsIt) {
   EXPECT_EQ(machine_.state().checkpoint->segments, image_.segments);
 }
 
-TEST_F(ScrubberTest, ASectorThatCannotBeReadIsDamage) {
+// Not at once: it is tried again.
+TEST_F(ScrubberTest, ASectorThatCannotBeReadAgainAndAgainIsDamage) {
   ASSERT_TRUE(machine_.disk().BreakSector(FirstPack(), 600).ok());
   machine_.Settle();
   EXPECT_GT(scrubber_->stats().damaged, 0u);
+  EXPECT_EQ(scrubber_->stats().errors, 3 * scrubber_->stats().damaged);
+}
+
+TEST_F(ScrubberTest, AnErrorThatPassesIsNoDamage) {
+  for (const absl::Status& error :
+       {absl::DataLossError("read: i/o error"), absl::InternalError("open: too many open files"),
+        absl::PermissionDeniedError("open: permission denied")}) {
+    for (const sim::DiskOperation which : {sim::DiskOperation::kOpen, sim::DiskOperation::kRead}) {
+      int times = 2;
+      const uint64_t errors = scrubber_->stats().errors;
+      const uint64_t passes = scrubber_->stats().passes;
+      machine_.disk().SetOperationFault([&](uint64_t, sim::DiskOperation kind) -> absl::Status {
+        return kind == which && times-- > 0 ? error : absl::OkStatus();
+      });
+      machine_.Settle();
+      machine_.disk().SetOperationFault(nullptr);
+      EXPECT_EQ(scrubber_->stats().errors, errors + 2) << error;
+      EXPECT_GT(scrubber_->stats().passes, passes) << error;
+    }
+  }
+  EXPECT_EQ(scrubber_->stats().damaged, 0u);
+}
+
+// They say nothing about the bytes, however often they come.
+TEST_F(ScrubberTest, OtherErrorsAreNeverDamage) {
+  machine_.disk().SetOperationFault([](uint64_t, sim::DiskOperation kind) -> absl::Status {
+    return kind == sim::DiskOperation::kOpen ? absl::InternalError("too many open files")
+                                             : absl::OkStatus();
+  });
+  machine_.Settle();
+  EXPECT_GT(scrubber_->stats().errors, 5u);
+  EXPECT_EQ(scrubber_->stats().damaged, 0u);
+  machine_.disk().SetOperationFault(nullptr);
+  const uint64_t bytes = scrubber_->stats().bytes;
+  machine_.Settle();
+  EXPECT_GT(scrubber_->stats().bytes, bytes);
 }
 
 }  // namespace

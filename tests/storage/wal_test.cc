@@ -1,6 +1,7 @@
 // How the log groups, orders, acknowledges and fails.
 #include "storage/wal.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -216,6 +217,77 @@ TEST_F(WalTest, AFullDiskIsWaitedFor) {
   EXPECT_FALSE(machine_.wal()->waits_for_space());
   ASSERT_EQ(answers_.size(), 100u);
   for (int i = 0; i < 100; ++i) EXPECT_EQ(answers_[static_cast<size_t>(i)], absl::StrCat(i));
+}
+
+// It asks for its segment again each second. Meanwhile what space there is belongs to others: a
+// checkpoint that would let the log be cut needs some of it.
+TEST_F(WalTest, ALogThatWaitsForSpaceDoesNotFillTheDisk) {
+  Open();
+  sim::DiskOptions options;
+  options.capacity_bytes = machine_.disk().used_bytes() + 12 * 1024;
+  machine_.disk().SetOptions(options);
+  for (int i = 0; i < 100; ++i) {
+    machine_.Run([this, i] { AppendEntry(absl::StrCat(i), 1000); });
+    machine_.Settle();
+  }
+  ASSERT_TRUE(machine_.wal()->waits_for_space());
+  const uint64_t used = machine_.disk().used_bytes();
+  const uint64_t before = machine_.disk().operations();
+  uint64_t most = 0;
+  machine_.disk().SetOperationHook(
+      [&](uint64_t, sim::DiskOperation) { most = std::max(most, machine_.disk().used_bytes()); });
+  machine_.Settle();
+  EXPECT_GT(machine_.disk().operations(), before) << "it is asked for again";
+  EXPECT_EQ(most, used);
+  machine_.disk().SetOptions(sim::DiskOptions());
+  machine_.Settle();
+  EXPECT_EQ(answers_.size(), 100u);
+}
+
+// A write that fails is final, one that needs more room than there is must wait instead.
+TEST_F(WalTest, AUnitLargerThanASegmentWaitsForSpace) {
+  Open();
+  sim::DiskOptions options;
+  options.capacity_bytes = machine_.disk().used_bytes() + 20 * 1024;
+  machine_.disk().SetOptions(options);
+  machine_.Run([this] { AppendEntry("large", 100'000); });
+  machine_.Settle();
+  EXPECT_TRUE(answers_.empty());
+  EXPECT_TRUE(machine_.wal()->status().ok()) << machine_.wal()->status();
+  EXPECT_TRUE(machine_.wal()->waits_for_space());
+  machine_.disk().SetOptions(sim::DiskOptions());
+  machine_.Run([this] { AppendEntry("next"); });
+  machine_.Settle();
+  EXPECT_EQ(answers_, (std::vector<std::string>{"large", "next"}));
+  machine_.Crash(sim::CrashKind::kPowerLoss);
+  Open();
+  ASSERT_EQ(machine_.state().entries.size(), 2u);
+  EXPECT_EQ(machine_.state().entries[0].data.size(), 100'000u);
+}
+
+// The segment that a start on a full disk made do with holds next to nothing.
+TEST_F(WalTest, TheSmallestFirstSegmentDoesNotGrow) {
+  Open();
+  ASSERT_TRUE(machine_.AppendAndWait({NewEntry(1, 1, "a")}).ok());
+  last_index_ = 1;
+  machine_.Restart();
+  sim::DiskOptions options;
+  options.capacity_bytes = machine_.disk().used_bytes() + 12 * 1024;
+  machine_.disk().SetOptions(options);
+  OpenOptions open = Machine::DefaultOptions();
+  open.first_segment_bytes = open.segment_bytes = 64 * 1024;
+  Open(open);
+  ASSERT_TRUE(machine_.wal()->waits_for_space());
+  machine_.Run([this] { AppendEntry("large", 15'000); });
+  machine_.Settle();
+  EXPECT_TRUE(answers_.empty());
+  EXPECT_TRUE(machine_.wal()->status().ok()) << machine_.wal()->status();
+  machine_.disk().SetOptions(sim::DiskOptions());
+  machine_.Settle();
+  EXPECT_EQ(answers_, (std::vector<std::string>{"large"}));
+  machine_.Crash(sim::CrashKind::kPowerLoss);
+  Open(open);
+  EXPECT_EQ(machine_.state().entries.size(), 2u);
 }
 
 // What was acknowledged before is there, and the log goes on once there is space.
