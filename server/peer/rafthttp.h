@@ -50,8 +50,8 @@ class RaftHttp final : public node::PeerTransport {
   RaftHttp& operator=(const RaftHttp&) = delete;
 
   // /raft, /raft/stream/message/, /raft/probing, /leases, /leases/internal, /version,
-  // /members, /members/promote/, /members/hashkv, /downgrade/enabled. Once this object is gone the server may only
-  // be destroyed.
+  // /members, /members/promote/, /members/hashkv, /downgrade/enabled. Once this object is gone
+  // the server may only be destroyed.
   void AddRoutes(http1::Server* server, Information information);
   // Called when a peer says that this member was removed from the cluster.
   void set_on_removed(std::function<void(const absl::Status&)> callback) {
