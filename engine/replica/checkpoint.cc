@@ -247,9 +247,12 @@ void Replica::Impl::Install() {
   CHECK(arriving_.has_value());
   CHECK(arriving_->accepted);
   AbandonApplying();
-  // It looks at the state that goes: it begins anew.
-  if (long_read_.has_value()) long_reads_.push_front(std::move(long_read_->request));
-  long_read_.reset();
+  // They look at the state that goes: they begin anew.
+  for (LongReads* const reads : {&long_reads_, &long_hashes_}) {
+    if (!reads->running.has_value()) continue;
+    reads->waiting.push_front(std::move(reads->running->request));
+    reads->running.reset();
+  }
   applier_.TakeOver(arriving_->applier.get());
   watches_.Rebase();
   // Which of them the entries that were skipped took back is not known.

@@ -211,10 +211,26 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   ReadRunOr StartRead(const ClientRequest& request, const auth::Subject& subject);
   // Answers, or lets the read wait for its turn among the long ones.
   void AnswerRead(ClientRequest request, mvcc::Work* work);
+  struct LongRead {
+    ClientRequest request;
+    std::unique_ptr<apply::ReadRun> run;
+    uint64_t spent = 0;
+  };
+  struct LongReads {
+    std::deque<ClientRequest> waiting;
+    std::optional<LongRead> running;
+    bool empty() const { return waiting.empty() && !running.has_value(); }
+  };
+  LongReads& LongReadsOf(RequestKind kind) {
+    return kind == RequestKind::kHashKv ? long_hashes_ : long_reads_;
+  }
   void WorkOnLongReads(mvcc::Work* work);
-  void BeginLongRead();
+  void WorkOn(LongReads* reads, mvcc::Work* work);
+  bool MayBegin(const LongReads& reads) const;
+  void BeginLongRead(LongReads* reads);
+  void EndLongRead(LongReads* reads);
   bool AbandonRead(RequestToken token);
-  bool HasLongReads() const { return long_read_.has_value() || !long_reads_.empty(); }
+  bool HasLongReads() const { return !long_reads_.empty() || !long_hashes_.empty(); }
   bool MayCompact() const;
 
   // ---- turn.cc: the work of a turn ----
@@ -378,13 +394,8 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   // Confirmed and not yet answered.
   std::deque<ClientRequest> ready_reads_;
   // Reads that take more than a piece of a turn, in the order of their coming: one at a time.
-  std::deque<ClientRequest> long_reads_;
-  struct LongRead {
-    ClientRequest request;
-    std::unique_ptr<apply::ReadRun> run;
-    uint64_t spent = 0;
-  };
-  std::optional<LongRead> long_read_;
+  LongReads long_reads_;
+  LongReads long_hashes_;  // of HashKV, over the whole store: the others do not wait for them
   // Work that the compactor is owed for having stood still meanwhile.
   uint64_t compaction_debt_ = 0;
 

@@ -3,8 +3,9 @@
 // A read is begun with a piece of a turn's work, which is enough for nearly all of them.
 // One that needs more is forgotten, and begun anew once it is first among the long ones:
 // these go one at a time, a piece each turn, at the revision that is the present one when
-// they begin, while entries are applied as ever. Only the compactor stands still
-// meanwhile; before the next long read it gets as much work as this one took.
+// they begin, while entries are applied as ever. HashKV, which always goes over the whole
+// store, goes beside the others. Only the compactor stands still meanwhile; before the next
+// long read it gets as much work as this one took.
 #include <algorithm>
 #include <utility>
 
@@ -58,7 +59,7 @@ void Replica::Impl::AnswerRead(ClientRequest request, mvcc::Work* work) {
     work->Spend(allowed - piece.left());
     if (!done) {
       ++pieces_.reads;
-      return long_reads_.push_back(std::move(request));
+      return LongReadsOf(request.kind).waiting.push_back(std::move(request));
     }
     body = std::move((*run)->result());
   }
@@ -66,52 +67,75 @@ void Replica::Impl::AnswerRead(ClientRequest request, mvcc::Work* work) {
   Answer(request.token, absl::OkStatus(), *std::move(body));
 }
 
-void Replica::Impl::BeginLongRead() {
+void Replica::Impl::BeginLongRead(LongReads* reads) {
   LongRead read;
-  read.request = std::move(long_reads_.front());
-  long_reads_.pop_front();
+  read.request = std::move(reads->waiting.front());
+  reads->waiting.pop_front();
   const absl::StatusOr<auth::Subject> subject = Admit(read.request);
   if (!subject.ok()) return Answer(read.request.token, subject.status());
   ReadRunOr run = StartRead(read.request, *subject);
   if (!run.ok()) return Answer(read.request.token, run.status());
   read.run = *std::move(run);
-  long_read_ = std::move(read);
+  reads->running = std::move(read);
+}
+
+// The compactor must get its turn now and then: the first read that begins once it may run waits
+// for it. A hash waits as well if that moment is only kept off by another read.
+bool Replica::Impl::MayBegin(const LongReads& reads) const {
+  if (compaction_debt_ == 0) return true;
+  const bool overlaps = &reads == &long_hashes_ && long_reads_.running.has_value();
+  return !MayCompact() && !(overlaps && applier_.compactor().busy());
 }
 
 void Replica::Impl::WorkOnLongReads(mvcc::Work* work) {
+  // A hash of much data takes long: whoever else reads has half of the work to himself.
+  mvcc::Work hashing(long_reads_.empty() ? work->left() : work->left() / 2 + 1);
+  const uint64_t allowed = hashing.left();
+  WorkOn(&long_hashes_, &hashing);
+  work->Spend(allowed - hashing.left());
+  WorkOn(&long_reads_, work);
+}
+
+void Replica::Impl::WorkOn(LongReads* reads, mvcc::Work* work) {
   while (!work->spent()) {
-    if (!long_read_.has_value()) {
-      if (long_reads_.empty()) return;
-      if (compaction_debt_ > 0 && MayCompact()) return;
-      BeginLongRead();
+    if (!reads->running.has_value()) {
+      if (reads->waiting.empty() || !MayBegin(*reads)) return;
+      BeginLongRead(reads);
       work->SpendFind();
       continue;
     }
+    LongRead& read = *reads->running;
     const uint64_t allowed = work->left();
-    const bool done = long_read_->run->Step(work);
-    long_read_->spent += allowed - work->left();
+    const bool done = read.run->Step(work);
+    read.spent += allowed - work->left();
     if (!done) return;
-    absl::StatusOr<Bytes>& body = long_read_->run->result();
+    absl::StatusOr<Bytes>& body = read.run->result();
     if (body.ok()) {
-      Answer(long_read_->request.token, absl::OkStatus(), *std::move(body));
+      Answer(read.request.token, absl::OkStatus(), *std::move(body));
     } else {
-      Answer(long_read_->request.token, body.status());
+      Answer(read.request.token, body.status());
     }
-    compaction_debt_ += long_read_->spent;
-    long_read_.reset();
+    EndLongRead(reads);
   }
 }
 
+void Replica::Impl::EndLongRead(LongReads* reads) {
+  compaction_debt_ += reads->running->spent;
+  reads->running.reset();
+}
+
 bool Replica::Impl::AbandonRead(RequestToken token) {
-  if (long_read_.has_value() && long_read_->request.token == token) {
-    compaction_debt_ += long_read_->spent;
-    long_read_.reset();
-    return true;
-  }
   const auto remove = [token](std::deque<ClientRequest>* reads) {
     return std::erase_if(*reads, [token](const ClientRequest& r) { return r.token == token; }) > 0;
   };
-  return reads_.Abandon(token) || remove(&ready_reads_) || remove(&long_reads_);
+  for (LongReads* const reads : {&long_reads_, &long_hashes_}) {
+    if (reads->running.has_value() && reads->running->request.token == token) {
+      EndLongRead(reads);
+      return true;
+    }
+    if (remove(&reads->waiting)) return true;
+  }
+  return reads_.Abandon(token) || remove(&ready_reads_);
 }
 
 // Whether the compactor has something to do and may do it. Live watchers first get what a
@@ -119,7 +143,8 @@ bool Replica::Impl::AbandonRead(RequestToken token) {
 bool Replica::Impl::MayCompact() const {
   const bool delivered = watches_.live() > applier_.store().compact_revision();
   return applier_.compactor().busy() && delivered && !watches_.HoldsRecords() &&
-         !long_read_.has_value() && !applying_.has_value() && imaging_ == nullptr;
+         !long_reads_.running.has_value() && !long_hashes_.running.has_value() &&
+         !applying_.has_value() && imaging_ == nullptr;
 }
 
 }  // namespace quorate::engine

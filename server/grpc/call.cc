@@ -376,9 +376,15 @@ void Call::FinishPieces(absl::Span<Bytes> pieces) {
 
 // Counts the bytes of its answer that this call has in memory.
 void Call::ChargeResponse(size_t bytes) {
-  connection_->response_bytes += bytes - charged_response_;
+  if (bytes == charged_response_) return;
+  connection_->SetResponseBytes(connection_->response_bytes() + bytes - charged_response_);
   server_->response_bytes_ += bytes - charged_response_;
   charged_response_ = bytes;
+}
+
+// A buffer counts until its last byte has left.
+void Call::OnBodySent(size_t bytes) {
+  ChargeResponse(charged_response_ - std::min(charged_response_, bytes));
 }
 
 void Call::SendStatus(const absl::Status& status) {
@@ -401,7 +407,6 @@ void Call::SendStatus(const absl::Status& status) {
 }
 
 void Call::OnWritable() {
-  if (charged_response_ > 0) ChargeResponse(queued_bytes());
   if (!open_) return;
   if (handler_ != nullptr) return handler_->OnWritable();
   if (on_writable_) on_writable_();

@@ -119,6 +119,7 @@ class Call final : private http2::Stream {
   void OnHeadersEnd(bool trailers) override;
   void OnBody(absl::string_view data) override;
   void OnEnd() override;
+  void OnBodySent(size_t bytes) override;
   void OnWritable() override;
   void OnClosed(http2::ErrorCode code) override;
 

@@ -5,10 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
-#include <utility>
 
 #include "absl/status/status.h"
+#include "base/time.h"
 #include "server/grpc/server.h"
 #include "server/http2/session.h"
 
@@ -28,18 +29,17 @@ class Connection final : public http2::Session::Owner {
   const std::string& peer_address() const { return peer_address_; }
   const std::string& peer_name() const { return peer_name_; }
 
-  // Looks how far the client has read. True if answers waited the last time, too, and nothing was
-  // read since.
-  bool Stalled() {
-    const uint64_t before = std::exchange(seen_body_bytes_, session_->body_bytes_framed());
-    const bool waited = std::exchange(seen_waiting_, response_bytes > 0);
-    return waited && seen_waiting_ && before == seen_body_bytes_;
-  }
+  // Bytes of answers that wait for the client to read them.
+  size_t response_bytes() const { return response_bytes_; }
+  void SetResponseBytes(size_t bytes);
+  // To be asked when answers no longer fit. True if this connection's were waiting when it was
+  // asked ServerOptions::stalled_reader_timeout ago or earlier, never all left since, and did so
+  // at less than min_reader_rate. (What left before it was first asked shows how much the client's
+  // windows take, not that it reads.)
+  bool Stalled();
 
   // Request bytes of this connection's calls in memory.
   size_t request_bytes = 0;
-  // Bytes of answers that wait for the client to read them.
-  size_t response_bytes = 0;
 
  private:
   http2::Stream* OnRequest(http2::Session* session) override;
@@ -49,8 +49,10 @@ class Connection final : public http2::Session::Owner {
   const uint64_t id_;
   const std::string peer_name_;
   std::unique_ptr<http2::Session> session_;
-  uint64_t seen_body_bytes_ = 0;
-  bool seen_waiting_ = false;
+  size_t response_bytes_ = 0;
+  // Since when the client is watched, while answers wait, and the bytes that had left by then.
+  std::optional<Instant> watched_since_;
+  uint64_t sent_before_ = 0;
   const std::string peer_address_;
 };
 

@@ -14,6 +14,8 @@ constexpr int kSlotBits = 24;
 constexpr uint64_t kSlotMask = (uint64_t{1} << kSlotBits) - 1;
 // An answer that is no burden (ServerOptions::max_total_response_bytes).
 constexpr size_t kSmallResponseBytes = 64 * limits::kKiB;
+// Connections are looked through for readers that stall no more often.
+constexpr Duration kStallCheckInterval = Seconds(1);
 
 }  // namespace
 
@@ -28,6 +30,23 @@ Connection::Connection(Server* server, uint64_t id, std::unique_ptr<io::Stream> 
       peer_address_(session_->peer_address()) {}
 
 Connection::~Connection() { http2::Session::Dispose(std::move(session_)); }
+
+void Connection::SetResponseBytes(size_t bytes) {
+  response_bytes_ = bytes;
+  if (bytes == 0) watched_since_.reset();
+}
+
+bool Connection::Stalled() {
+  if (response_bytes_ == 0) return false;
+  const Instant now = server_->loop_->Now();
+  const bool watched = watched_since_.has_value();
+  const Duration time = watched ? now - *watched_since_ : Duration();
+  if (watched && time < server_->options_.stalled_reader_timeout) return false;
+  watched_since_ = now;
+  const uint64_t before = std::exchange(sent_before_, session_->body_bytes_framed());
+  const auto seconds = static_cast<uint64_t>(time.nanos() / Seconds(1).nanos());
+  return watched && sent_before_ - before < server_->options_.min_reader_rate * seconds;
+}
 
 http2::Stream* Connection::OnRequest(http2::Session* session) {
   (void)session;
@@ -124,9 +143,9 @@ Call* Server::AcquireCall(Connection* connection) {
 
 bool Server::TakesResponse(const Connection& connection, size_t size) {
   const bool small = size <= kSmallResponseBytes;
-  const bool first = connection.response_bytes == 0;
+  const bool first = connection.response_bytes() == 0;
   if (!first && !small &&
-      connection.response_bytes + size > options_.max_connection_response_bytes) {
+      connection.response_bytes() + size > options_.max_connection_response_bytes) {
     return false;
   }
   const size_t total = options_.max_total_response_bytes;
@@ -135,11 +154,11 @@ bool Server::TakesResponse(const Connection& connection, size_t size) {
   return small && response_bytes_ + size <= 2 * total;
 }
 
-// Whoever asks for much and reads nothing must not keep others from their answers for ever.
+// Whoever asks for much and reads little must not keep others from their answers for ever.
 void Server::CloseStalledReaders() {
   const Instant now = loop_->Now();
   if (now < next_stall_check_) return;
-  next_stall_check_ = now + options_.stalled_reader_timeout;
+  next_stall_check_ = now + kStallCheckInterval;
   std::vector<uint64_t> stalled;
   for (const auto& [id, connection] : connections_) {
     if (connection->Stalled()) stalled.push_back(id);

@@ -85,8 +85,10 @@ struct ServerOptions {
   // take as much again of the second.
   size_t max_connection_response_bytes = 256 * limits::kMiB;
   size_t max_total_response_bytes = 1024 * limits::kMiB;
-  // When answers no longer fit, connections that have read nothing for so long are closed.
+  // When answers no longer fit, connections whose answers go on waiting for so long are closed if
+  // they read fewer bytes a second.
   Duration stalled_reader_timeout = Seconds(10);
+  uint64_t min_reader_rate = 64 * limits::kKiB;
   // Connections at once; above it the newest is closed.
   size_t max_connections = 20000;
   // Requests in progress on all connections; above it the newest is refused

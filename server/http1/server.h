@@ -131,6 +131,9 @@ struct RouteOptions {
   bool stream_body = false;
   // The client may pause for as long as it wants between two pieces of the body.
   bool endless_body = false;
+  // A client that has sent its last byte counts as gone, although it might still read: for
+  // answers that cost much.
+  bool leaves_at_end = false;
 };
 
 class Server {

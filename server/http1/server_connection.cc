@@ -358,7 +358,9 @@ void ServerConnection::OnWritable() {
 void ServerConnection::OnEnd() {
   input_ended_ = true;
   keep_alive_ = false;
-  const bool answer_pending = exchange_ != nullptr && body_complete_ && !exchange_->streaming_;
+  const bool leaves = route_ != nullptr && route_->options.leaves_at_end;
+  const bool answer_pending =
+      exchange_ != nullptr && body_complete_ && !exchange_->streaming_ && !leaves;
   if (!answer_pending) Die();
 }
 

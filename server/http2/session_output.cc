@@ -138,6 +138,7 @@ void Session::AppendData(int32_t id, absl::string_view header, size_t size) {
   CHECK(size <= stream->queued_bytes_);
   stream->queued_bytes_ -= size;
   body_bytes_framed_ += size;
+  size_t sent = 0;
   while (size > 0) {
     Stream::Piece& piece = stream->pieces_[stream->head_];
     const size_t n = std::min(size, piece.size() - stream->head_offset_);
@@ -145,6 +146,7 @@ void Session::AppendData(int32_t id, absl::string_view header, size_t size) {
     size -= n;
     stream->head_offset_ += n;
     if (stream->head_offset_ == piece.size()) {
+      sent += piece.size();
       piece.data = Bytes();
       ++stream->head_;
       stream->head_offset_ = 0;
@@ -158,6 +160,7 @@ void Session::AppendData(int32_t id, absl::string_view header, size_t size) {
                           stream->pieces_.begin() + static_cast<ptrdiff_t>(stream->head_));
     stream->head_ = 0;
   }
+  if (sent > 0) stream->OnBodySent(sent);
   if (stream->above_high_water_ && stream->queued_bytes_ <= Stream::kLowWater) {
     stream->above_high_water_ = false;
     stream->OnWritable();

@@ -63,6 +63,9 @@ class Stream {
   virtual void OnEnd() = 0;
   // queued_bytes() fell to kLowWater or below after it was above kHighWater.
   virtual void OnWritable() {}
+  // Parts of the body, of so many bytes, have left whole: their buffers are ours no longer. Inside
+  // of a flush: no action may follow from it.
+  virtual void OnBodySent(size_t bytes) { (void)bytes; }
   // The stream is over; the session has forgotten it. kNoError after a complete
   // exchange, else the code of the reset (kRefusedStream: certainly not processed).
   // If the session itself ended, its close_status() says why.

@@ -124,10 +124,10 @@ void Node::ReportUnreachable(MemberId peer) { StepEvent(engine::PeerUnreachable{
 
 void Node::ReportSnapshotSent(MemberId peer, bool ok) { StepEvent(engine::SnapshotSent{peer, ok}); }
 
-void Node::OnForwarded(RequestKind kind, Bytes body, Duration timeout, ForwardCallback done) {
+CallId Node::OnForwarded(RequestKind kind, Bytes body, Duration timeout, ForwardCallback done) {
   engine::Credentials credentials;
   if (kind == RequestKind::kHashKv) credentials = engine::OwnCredentials();
-  Call(kind, std::move(body), timeout, std::move(done), std::move(credentials));
+  return Call(kind, std::move(body), timeout, std::move(done), std::move(credentials));
 }
 
 void Node::TransferLeadership(MemberId target) { StepEvent(engine::TransferLeadership{target}); }

@@ -136,7 +136,7 @@ class Node final : public PeerSink {
   CallId Call(RequestKind kind, Bytes body, Duration timeout, ReplyCallback done,
               engine::Credentials credentials = {});
   // The caller no longer wants the answer; `done` is not called any more.
-  void Abandon(CallId call);
+  void Abandon(CallId call) override;
 
   WatchStream OpenWatch(WatchSink* sink, engine::Credentials credentials = {});
 
@@ -145,7 +145,7 @@ class Node final : public PeerSink {
   void OnPeerConnected(MemberId peer, bool up) override;
   void ReportUnreachable(MemberId peer) override;
   void ReportSnapshotSent(MemberId peer, bool ok) override;
-  void OnForwarded(RequestKind kind, Bytes body, Duration timeout, ForwardCallback done) override;
+  CallId OnForwarded(RequestKind kind, Bytes body, Duration timeout, ForwardCallback done) override;
 
   // Hands leadership to `target` if this member leads; the outcome shows in status().
   void TransferLeadership(MemberId target);

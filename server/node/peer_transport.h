@@ -37,9 +37,12 @@ class PeerSink {
   // The outcome of sending a snapshot to this peer.
   virtual void ReportSnapshotSent(MemberId peer, bool ok) = 0;
   // A peer passes a client's request on, `kind` is then one of the kPeer... kinds; or it asks for
-  // the hash of our data (kHashKv). `done` is called once, later, after `timeout` at the latest.
-  virtual void OnForwarded(engine::RequestKind kind, Bytes body, Duration timeout,
-                           ForwardCallback done) = 0;
+  // the hash of our data (kHashKv). `done` is called once, later, after `timeout` at the latest,
+  // unless the request is abandoned.
+  virtual engine::RequestToken OnForwarded(engine::RequestKind kind, Bytes body, Duration timeout,
+                                           ForwardCallback done) = 0;
+  // Nobody wants that answer any more; `done` is not called. Nothing if it was answered.
+  virtual void Abandon(engine::RequestToken request) = 0;
 };
 
 class PeerTransport {

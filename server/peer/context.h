@@ -48,6 +48,8 @@ struct Options {
   Duration promote_timeout = Seconds(7);
   // A hash is computed over the whole store.
   Duration hash_timeout = Seconds(60);
+  // Questions for our hash that may wait while one is being answered.
+  size_t max_queued_hashes = 8;
   // Senders of this cluster that are no members, as far as this one knows: those of a later
   // configuration, whom one that is behind must hear to learn of it.
   size_t max_remotes = 16;

@@ -50,7 +50,7 @@ http1::Response WithFields(http1::Response response, const http1::Fields& fields
 }  // namespace
 
 RaftHttp::RaftHttp(const io::Env& env, log::Logger* log, Identity self, const Options& options)
-    : self_(std::make_shared<RaftHttp*>(this)) {
+    : hash_desk_(&context_), self_(std::make_shared<RaftHttp*>(this)) {
   context_.env = env;
   context_.log = log;
   context_.self = std::move(self);
@@ -115,7 +115,11 @@ void RaftHttp::NoteRemote(MemberId id, absl::string_view peer_urls) {
   const absl::StatusOr<std::vector<config::Url>> urls = config::ParseUrls(peer_urls);
   if (!urls.ok()) return;
   PeerAddresses addresses{id, {}};
-  for (const config::Url& url : *urls) addresses.addresses.push_back(url.HostPort());
+  for (const config::Url& url : *urls) {
+    if (url.secure() && context_.secure_network == nullptr) continue;
+    addresses.addresses.push_back(url.PeerAddress());
+  }
+  if (addresses.addresses.empty()) return;
   remotes_.insert(id);
   peers_[id] = NewPeer(addresses);
 }
@@ -146,9 +150,14 @@ void RaftHttp::AddRoutes(http1::Server* server, Information information) {
   server->Route({"GET"}, "/version", [this](const http1::ExchangePtr& e) {
     e->Respond(http1::Response::Json(200, config::VersionJson(information_.cluster_version())));
   });
+  // etcd's members ask before they agree on the cluster's version.
+  server->Route({"GET"}, "/downgrade/enabled", [this](const http1::ExchangePtr& e) {
+    e->Respond(WithFields(http1::Response::Text(200, "false"), ResponseFields(context_.self)));
+  });
   server->Route({"GET"}, "/members", [this](const http1::ExchangePtr& e) { AnswerMembers(e); });
   http1::RouteOptions hash;
   hash.max_body_bytes = kMaxHashRequestBytes;
+  hash.leaves_at_end = true;
   server->Route({"GET"}, kHashPath, hash, [this](const http1::ExchangePtr& e) { OnHash(e); });
   server->RoutePrefix({"POST"}, kPromotePrefix,
                       [this](const http1::ExchangePtr& e) { OnPromote(e); });
@@ -385,13 +394,9 @@ void RaftHttp::OnHash(const http1::ExchangePtr& exchange) {
   if (context_.sink == nullptr) return Refuse(exchange, 503, "not ready");
   absl::StatusOr<Bytes> question = ParseHashQuestion(exchange->request().body);
   if (!question.ok()) return Refuse(exchange, 400, question.status().message());
-  const auto answer = [this, exchange](const absl::Status& status, const Bytes& body) {
-    http1::Response response = http1::Response::Text(400, absl::StrCat(status.message(), "\n"));
-    if (status.ok()) response = http1::Response::Json(200, HashAnswer(body));
-    exchange->Respond(WithFields(std::move(response), ResponseFields(context_.self)));
-  };
-  context_.sink->OnForwarded(engine::RequestKind::kHashKv, *std::move(question),
-                             context_.options.hash_timeout, answer);
+  if (!hash_desk_.Add(exchange, *std::move(question))) {
+    Refuse(exchange, 503, "too many questions for the hash wait");
+  }
 }
 
 void RaftHttp::ReportLater(MemberId peer) {

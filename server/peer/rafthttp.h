@@ -24,6 +24,7 @@
 #include "server/log/logger.h"
 #include "server/node/peer_transport.h"
 #include "server/peer/context.h"
+#include "server/peer/hash_desk.h"
 #include "server/peer/peer.h"
 
 namespace quorate::peer {
@@ -49,8 +50,8 @@ class RaftHttp final : public node::PeerTransport {
   RaftHttp& operator=(const RaftHttp&) = delete;
 
   // /raft, /raft/stream/message/, /raft/probing, /leases, /leases/internal, /version,
-  // /members, /members/promote/, /members/hashkv. Once this object is gone the server may only
-  // be destroyed.
+  // /members, /members/promote/, /members/hashkv, /downgrade/enabled. Once this object is gone
+  // the server may only be destroyed.
   void AddRoutes(http1::Server* server, Information information);
   // Called when a peer says that this member was removed from the cluster.
   void set_on_removed(std::function<void(const absl::Status&)> callback) {
@@ -104,6 +105,7 @@ class RaftHttp final : public node::PeerTransport {
   void OnHeartbeatTimer();
 
   Context context_;
+  HashDesk hash_desk_;
   Information information_;
   absl::btree_map<MemberId, std::unique_ptr<Peer>> peers_;
   // Of those, the ones that are no members (Options::max_remotes).

@@ -228,5 +228,54 @@ TEST(ReplicaPieces, ALongHashIsOfOneRevisionWhileWritesAndCompactionsGoOn) {
   EXPECT_EQ(cluster[1].status().compact_revision, Revision(compact.revision()));
 }
 
+TEST(ReplicaPieces, LongRangesDoNotWaitForAHash) {
+  Cluster cluster(1, TurnWork(64));
+  cluster.Elect();
+  Fill(&cluster);
+  // As many hashes as would take long, one after the other.
+  std::vector<RequestToken> hashes;
+  for (int i = 0; i < 60; ++i) hashes.push_back(cluster.Send(1, RequestKind::kHashKv, ""));
+  ASSERT_TRUE(Turn(&cluster));
+  const RequestToken range = cluster.Send(1, RequestKind::kRange, RangeAll(/*serializable=*/true));
+  while (cluster.Find(range) == nullptr) ASSERT_TRUE(Turn(&cluster));
+  EXPECT_EQ(cluster.Find(hashes.back()), nullptr);
+  EXPECT_EQ(Parsed<RangeResponse>(*cluster.Find(range)).kvs_size(), kKeys);
+  cluster.Settle();
+  const uint32_t expected = cluster[1].HashKv(Revision(0))->hash;
+  for (const RequestToken hash : hashes) {
+    ASSERT_NE(cluster.Find(hash), nullptr);
+    EXPECT_EQ(Parsed<HashKVResponse>(*cluster.Find(hash)).hash(), expected);
+  }
+}
+
+TEST(ReplicaPieces, ACompactionGetsItsTurnAmongRangesAndHashesWithoutEnd) {
+  Cluster cluster(1, TurnWork(64));
+  cluster.Elect();
+  Fill(&cluster);
+  Fill(&cluster);
+  std::vector<RequestToken> reads;
+  const auto keep_asking = [&] {
+    while (!reads.empty() && cluster.Find(reads.front()) != nullptr) reads.erase(reads.begin());
+    while (reads.size() < 6) {
+      reads.push_back(cluster.Send(1, RequestKind::kHashKv, ""));
+      reads.push_back(cluster.Send(1, RequestKind::kRange, RangeAll(/*serializable=*/true)));
+    }
+  };
+  keep_asking();
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(Turn(&cluster));
+  etcdserverpb::CompactionRequest compact;
+  compact.set_physical(true);
+  compact.set_revision(cluster[1].status().revision.value());
+  const RequestToken done = cluster.Send(1, RequestKind::kCompact, compact.SerializeAsString());
+  int turns = 0;
+  while (cluster.Find(done) == nullptr && ++turns < 2000) {
+    keep_asking();
+    ASSERT_TRUE(Turn(&cluster));
+  }
+  ASSERT_NE(cluster.Find(done), nullptr);
+  EXPECT_TRUE(cluster.Find(done)->status.ok());
+  cluster.Settle();
+}
+
 }  // namespace
 }  // namespace quorate::engine

@@ -510,38 +510,78 @@ TEST_F(SlowReadersTest, WhatWaitsForAllIsBoundedAndWhoeverReadsNothingIsClosed) 
   EXPECT_EQ(AskMuch(third), "(none)");
 }
 
-TEST(Codec, TimeoutsInBothDirections) {
-  EXPECT_EQ(ParseTimeout("5S"), Seconds(5));
-  EXPECT_EQ(ParseTimeout("100m"), Milliseconds(100));
-  EXPECT_EQ(ParseTimeout("7u"), Microseconds(7));
-  EXPECT_EQ(ParseTimeout("99999999n"), Nanoseconds(99999999));
-  EXPECT_EQ(ParseTimeout("2M"), Seconds(120));
-  EXPECT_EQ(ParseTimeout("2H"), Seconds(7200));
-  EXPECT_GT(*ParseTimeout("99999999H"), Seconds(1'000'000'000));
-  for (const char* bad : {"", "S", "5", "5s", "-5S", "5 S", "123456789S", "+1S"}) {
-    EXPECT_EQ(ParseTimeout(bad), std::nullopt) << bad;
+// Reading a little now and then is no reading: what waits would stay for days.
+TEST_F(SlowReadersTest, WhoeverReadsAByteASecondIsClosed) {
+  auto [client, server] = world_.Pair();
+  echo_.server.Accept(std::move(server));
+  RawPeer trickling(std::move(client));
+  const std::string headers =
+      "\x83\x86\x41\x01h\x44\x10/test.Echo/Later\x5f\x10"
+      "application/grpc";
+  trickling.Send(absl::StrCat(kPreface, RawFrame(4, 0, 0, ""), RawFrame(1, 4, 1, headers),
+                              RawFrame(0, 1, 1, Message("x"))));
+  world_.Run();
+  ASSERT_EQ(echo_.later.size(), 1u);
+  echo_.server.Find(echo_.later[0])
+      ->Finish(absl::OkStatus(), Bytes::Copy(std::string(kLarge, 'x')));
+  EXPECT_EQ(AskMuch(raw_.get()), "(none)");
+  RawClient* const third = Connect();
+  EXPECT_EQ(AskMuch(third), "8");
+  std::string one_byte(4, '\0');
+  one_byte[3] = 1;
+  for (int i = 0; i < 12; ++i) {
+    const size_t before = trickling.received().size();
+    trickling.Send(absl::StrCat(RawFrame(8, 0, 0, one_byte), RawFrame(8, 0, 1, one_byte)));
+    world_.Advance(Seconds(1));
+    EXPECT_EQ(trickling.received().size(), before + 10);  // a frame with one byte
   }
-  Prng prng(3);
-  for (int i = 0; i < 2000; ++i) {
-    const Duration timeout = Nanoseconds(prng.Between(int64_t{1}, int64_t{1} << prng.Below(62)));
-    const std::optional<Duration> back = ParseTimeout(FormatTimeout(timeout));
-    ASSERT_TRUE(back.has_value()) << timeout.nanos();
-    EXPECT_GE(*back, timeout);
-    EXPECT_LE(*back, timeout + timeout / 100'000 + Nanoseconds(1)) << FormatTimeout(timeout);
-  }
+  // The other one has taken half of its window of 4 MiB meanwhile.
+  calls_.front()->Consume(2 * 1024 * 1024);
+  raw_->session->Flush();
+  world_.Run();
+  EXPECT_EQ(echo_.server.response_bytes(), 2 * kLarge);
+  EXPECT_EQ(AskMuch(third), "8");
+  world_.Run();
+  EXPECT_TRUE(trickling.closed());
+  EXPECT_FALSE(raw_->closed);
+  EXPECT_EQ(echo_.server.response_bytes(), kLarge);
+  EXPECT_EQ(AskMuch(third), "(none)");
 }
 
-TEST(Codec, StatusMessagesSurviveTheWire) {
-  Prng prng(5);
-  for (int i = 0; i < 2000; ++i) {
-    std::string text(prng.Below(40), '\0');
-    for (char& c : text) c = static_cast<char>(prng.Below(128));
-    EXPECT_EQ(DecodeStatusMessage(EncodeStatusMessage(text)), text);
-    for (const char c : EncodeStatusMessage(text)) {
-      ASSERT_GE(c, 0x20);
-      ASSERT_LE(c, 0x7e);
-    }
-  }
+// A client that has read all and then asks anew is judged by what it reads from then on.
+TEST_F(SlowReadersTest, ALongPauseBetweenAnswersIsNoStall) {
+  RawClient* const second = Connect();
+  RawClient* const third = Connect();
+  EXPECT_EQ(AskMuch(raw_.get()), "(none)");
+  EXPECT_EQ(AskMuch(second), "(none)");
+  EXPECT_EQ(AskMuch(third), "8");
+  calls_[0]->Consume(calls_[0]->body.size());
+  raw_->session->Flush();
+  world_.Run();
+  EXPECT_EQ(calls_[0]->Get("grpc-status"), "0");
+  world_.Advance(Seconds(3600));
+  EXPECT_EQ(AskMuch(raw_.get()), "(none)");
+  EXPECT_EQ(AskMuch(third), "8");
+  world_.Run();
+  EXPECT_FALSE(raw_->closed);
+  EXPECT_TRUE(second->closed);  // it has not read for an hour
+}
+
+// Parts of an answer that have left are no longer in memory, and no longer counted.
+TEST_F(SlowReadersTest, WhatHasLeftCountsNoMore) {
+  RawCall* const call = SendOn(raw_.get(), {{":path", "/test.Echo/Later"}}, Message("x"));
+  std::vector<Bytes> pieces;
+  for (int i = 0; i < 9; ++i) pieces.push_back(Bytes::Copy(std::string(1024 * 1024, 'x')));
+  echo_.server.Find(echo_.later[0])->FinishPieces(absl::MakeSpan(pieces));
+  world_.Run();
+  // The client's window is 4 MiB.
+  EXPECT_GT(echo_.server.response_bytes(), 4u * 1024 * 1024);
+  EXPECT_LE(echo_.server.response_bytes(), 6u * 1024 * 1024);
+  call->Consume(3 * 1024 * 1024);
+  raw_->session->Flush();
+  world_.Run();
+  EXPECT_LE(echo_.server.response_bytes(), 3u * 1024 * 1024);
+  EXPECT_GT(echo_.server.response_bytes(), 0u);
 }
 
 }  // namespace

@@ -254,6 +254,34 @@ TEST(Server, AnEndlessStreamSendsEachChunkAtOnce) {
   EXPECT_EQ(server.server.connections(), 0u);
 }
 
+// Of a costly answer nothing is computed for a client that has closed its side.
+TEST(Server, WhoHasSentItsLastByteCountsAsGoneWhereTheRouteSaysSo) {
+  MemoryWorld world;
+  TestServer server(&world);
+  RouteOptions costly;
+  costly.leaves_at_end = true;
+  server.server.Route({"GET"}, "/costly", costly, [&](ExchangePtr exchange) {
+    exchange->set_on_close([&] { ++server.closed; });
+    server.later.push_back(std::move(exchange));
+  });
+  RawPeer patient(Connect(&world, &server));
+  patient.Send("GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
+  patient.stream()->CloseAfterFlush();
+  RawPeer costly_peer(Connect(&world, &server));
+  costly_peer.Send("GET /costly HTTP/1.1\r\nHost: x\r\n\r\n");
+  world.Run();
+  ASSERT_EQ(server.later.size(), 2u);
+  EXPECT_EQ(server.closed, 0);
+  costly_peer.stream()->CloseAfterFlush();
+  world.Run();
+  EXPECT_EQ(server.closed, 1);
+  EXPECT_FALSE(server.later[0]->closed());
+  EXPECT_TRUE(server.later[1]->closed());
+  server.later[0]->Respond(Response::Text(200, "still there"));
+  world.Run();
+  EXPECT_TRUE(absl::StrContains(patient.received(), "still there"));
+}
+
 TEST(Server, SlowClientsAreCutOff) {
   ServerOptions options;
   options.header_timeout = Seconds(2);

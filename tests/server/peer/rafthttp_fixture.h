@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -79,12 +80,24 @@ class Endpoint final : public node::PeerSink {
     snapshots.push_back({std::move(message), std::move(image)});
   }
   void ReportUnreachable(MemberId peer) override { unreachable.push_back(peer); }
-  void OnForwarded(engine::RequestKind kind, Bytes body, Duration,
-                   node::ForwardCallback done) override {
+  engine::RequestToken OnForwarded(engine::RequestKind kind, Bytes body, Duration,
+                                   node::ForwardCallback done) override {
     forwarded.emplace_back(kind, std::string(body.view()));
-    env_.loop->Defer([this, done = std::move(done)] {
-      done(refusal, refusal.ok() ? Bytes::Copy(reply) : Bytes());
-    });
+    const engine::RequestToken token(forwarded.size());
+    asked[token] = std::move(done);
+    if (!holds_answers) env_.loop->Defer([this, token] { Answer(token); });
+    return token;
+  }
+  void Abandon(engine::RequestToken request) override {
+    if (asked.erase(request) > 0) abandoned.push_back(request.value());
+  }
+  // Gives the answer to what was forwarded as the token's number; nothing if it was abandoned.
+  void Answer(engine::RequestToken token) {
+    const auto at = asked.find(token);
+    if (at == asked.end()) return;
+    const node::ForwardCallback done = std::move(at->second);
+    asked.erase(at);
+    done(refusal, refusal.ok() ? Bytes::Copy(reply) : Bytes());
   }
   void ReportSnapshotSent(MemberId peer, bool ok) override { snapshots_sent.push_back({peer, ok}); }
   void SendSnapshot(raft::Message message, engine::StateImage image) {
@@ -114,6 +127,9 @@ class Endpoint final : public node::PeerSink {
   std::vector<MemberId> unreachable;
   std::vector<absl::Status> removals;
   std::vector<std::pair<engine::RequestKind, std::string>> forwarded;
+  bool holds_answers = false;  // they wait for Answer()
+  std::map<engine::RequestToken, node::ForwardCallback> asked;
+  std::vector<uint64_t> abandoned;
   std::string reply;  // to what is forwarded, unless it is refused
   absl::Status refusal;
   std::vector<std::pair<raft::Message, engine::StateImage>> snapshots;

@@ -78,6 +78,99 @@ TEST_F(RaftHttpTest, AskingAPeerForItsHash) {
   EXPECT_TRUE(absl::IsUnavailable(ask().first));
 }
 
+// Members that ask member 2 for its hash.
+class HashQuestionsTest : public RaftHttpTest {
+ protected:
+  void SetUp() override {
+    b_ = Make(2, {});
+    b_->holds_answers = true;
+  }
+  struct Asker {
+    std::unique_ptr<http1::ClientExchange> exchange;
+    int status = 0;  // of the answer
+  };
+  Asker* Ask(int revision) {
+    Asker* const asker = askers_.emplace_back(std::make_unique<Asker>()).get();
+    http1::ClientRequest request;
+    request.target = kHashPath;
+    request.fields = RequestFields({MemberId(1), kCluster, {"http://m1:1"}});
+    request.body = {Bytes::Copy(absl::StrCat("{\"revision\":", revision, "}"))};
+    client_.Run([&] {
+      asker->exchange = http_.Fetch(std::move(request), 1 << 20, [asker](auto answer) {
+        asker->status = answer.ok() ? answer->head.status : -1;
+      });
+    });
+    world_.RunFor(Milliseconds(500));  // of the simulated network
+    return asker;
+  }
+  void GoAway(Asker* asker) {
+    client_.Run([asker] { asker->exchange.reset(); });
+  }
+  void Answer(uint64_t number) {
+    b_->host().Run([this, number] { b_->Answer(engine::RequestToken(number)); });
+  }
+  std::vector<std::string> Asked() const {
+    std::vector<std::string> revisions;
+    for (const auto& [kind, body] : b_->forwarded) {
+      etcdserverpb::HashKVRequest request;
+      EXPECT_TRUE(request.ParseFromString(body));
+      revisions.push_back(absl::StrCat(request.revision()));
+    }
+    return revisions;
+  }
+
+  http1::Client http_{client_env_.loop, client_env_.network, "m2:1", {}};
+  std::vector<std::unique_ptr<Asker>> askers_;
+};
+
+TEST_F(HashQuestionsTest, AreAnsweredOneAtATime) {
+  Asker* const first = Ask(1);
+  Asker* const second = Ask(2);
+  EXPECT_EQ(Asked(), std::vector<std::string>({"1"}));
+  Answer(1);
+  EXPECT_TRUE(world_.RunUntil([&] { return first->status == 200 && Asked().size() == 2; }));
+  EXPECT_EQ(second->status, 0);
+  b_->refusal = absl::OutOfRangeError("etcdserver: mvcc: required revision has been compacted");
+  Answer(2);
+  EXPECT_TRUE(world_.RunUntil([&] { return second->status == 400; }));
+  EXPECT_EQ(Asked(), std::vector<std::string>({"1", "2"}));
+}
+
+TEST_F(HashQuestionsTest, OfAskersThatHaveGoneAreGivenUp) {
+  Asker* const first = Ask(1);
+  Asker* const second = Ask(2);
+  Asker* const third = Ask(3);
+  GoAway(second);  // while it waits
+  world_.RunFor(Milliseconds(500));
+  GoAway(first);  // while it is being answered
+  EXPECT_TRUE(world_.RunUntil([&] { return Asked().size() == 2; }));
+  EXPECT_EQ(b_->abandoned, std::vector<uint64_t>({1}));
+  EXPECT_EQ(Asked(), std::vector<std::string>({"1", "3"}));
+  Answer(2);
+  EXPECT_TRUE(world_.RunUntil([&] { return third->status == 200; }));
+}
+
+TEST_F(HashQuestionsTest, MoreThanAFewMayNotWait) {
+  const size_t many = options_.max_queued_hashes + 1;
+  for (size_t i = 0; i < many; ++i) Ask(static_cast<int>(i));
+  Asker* const refused = Ask(100);
+  EXPECT_TRUE(world_.RunUntil([&] { return refused->status == 503; }));
+  for (size_t i = 1; i <= many; ++i) {
+    EXPECT_TRUE(world_.RunUntil([&] { return Asked().size() == i; }));
+    Answer(i);
+  }
+  EXPECT_TRUE(world_.RunUntil([&] { return askers_[many - 1]->status == 200; }));
+}
+
+TEST_F(RaftHttpTest, NoDowngradeIsUnderWay) {
+  a_ = Make(1, {});
+  http1::ClientRequest request;
+  request.target = "/downgrade/enabled";
+  const auto answer = Fetch(std::move(request));
+  EXPECT_EQ(answer.head.status, 200);
+  EXPECT_EQ(answer.body, "false");
+}
+
 TEST_F(RaftHttpTest, WhoIsConnectedIsTold) {
   ConnectTwo();
   EXPECT_EQ(a_->connected, std::set<uint64_t>{2});
