@@ -130,6 +130,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   mvcc::Identity identity() const { return {config_.cluster_id, config_.member_id, raft_.term()}; }
 
   // ---- leases.cc ----
+  bool LeaseKeysAreUncertain() const;
   // What the leader knows of a lease.
   struct LeaseTime {
     bool found = false;
@@ -233,6 +234,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void AnswerOvertaken();
   void StandIfAlone();
   void AnswerReadyReads(mvcc::Work* work);
+  void ReleaseHeldRequests(mvcc::Work* work);
   void CompactSome(mvcc::Work* work);
 
   // ---- checkpoint.cc: images of the state, taken, sent and received ----
@@ -377,6 +379,9 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   LeaseTtls lease_ttls_;
   // Confirmed and not yet answered.
   std::deque<ClientRequest> ready_reads_;
+  // About the keys of leases: they would see those of an entry that is half applied, and wait for
+  // its end.
+  std::deque<ClientRequest> held_requests_;
   // Reads that take more than a piece of a turn, in the order of their coming: one at a time.
   std::deque<ClientRequest> long_reads_;
   struct LongRead {

@@ -111,7 +111,8 @@ bool Replica::Impl::AbandonRead(RequestToken token) {
   const auto remove = [token](std::deque<ClientRequest>* reads) {
     return std::erase_if(*reads, [token](const ClientRequest& r) { return r.token == token; }) > 0;
   };
-  return reads_.Abandon(token) || remove(&ready_reads_) || remove(&long_reads_);
+  return reads_.Abandon(token) || remove(&ready_reads_) || remove(&held_requests_) ||
+         remove(&long_reads_);
 }
 
 // Whether the compactor has something to do and may do it. Live watchers first get what a
