@@ -70,7 +70,8 @@ class WatchHub {
   // Control responses that wait for a stream to take bytes; beyond it the stream's
   // requests are ignored.
   static constexpr size_t kMaxControlBacklog = 65536;
-  // A revision of more changes is not begun anew because records were moved meanwhile.
+  // A revision of more changes is not begun anew because records were moved meanwhile; no other
+  // is more than once.
   static constexpr size_t kManyChanges = 1000;
   static constexpr uint64_t kPumpWork = 2000;
 
@@ -105,7 +106,10 @@ class WatchHub {
 
   // Whether records of the present revision log are being looked at in pieces: they must not
   // be moved meanwhile.
-  bool HoldsRecords() const { return preparation_.changes.size() > kManyChanges; }
+  bool HoldsRecords() const {
+    return preparation_.under_way &&
+           (preparation_.begun_anew || preparation_.changes.size() > kManyChanges);
+  }
 
   // Sends progress notes that have fallen due; when the next ones will be.
   void Tick(Instant now);
@@ -209,7 +213,8 @@ class WatchHub {
     };
     bool under_way = false;
     bool collected = false;
-    LogCursor cursor;  // the next record
+    bool begun_anew = false;  // since records were moved: from now on they stay
+    LogCursor cursor;         // the next record
     uint64_t rewrites = 0;
     std::deque<Location> changes;
     std::deque<Node> nodes;  // the first is the root: nothing seen
@@ -274,6 +279,7 @@ class WatchHub {
   bool EncodeDeliveries(Work* work);
   bool EncodeWay(uint32_t node, bool prev_kv, Work* work);
   void DropPreparation();
+  void BeginPreparationAnew();
   void BeginGathering(const CohortKey& key, const std::shared_ptr<Group>& group);
   bool Gather(Work* work);
   bool GatherRecords(Work* work);

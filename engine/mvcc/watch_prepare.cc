@@ -47,7 +47,7 @@ bool WatchHub::PrepareRevision(Work* work) {
 
 void WatchHub::DropPreparation() {
   Preparation& p = preparation_;
-  p.under_way = p.collected = false;
+  p.under_way = p.collected = p.begun_anew = false;
   p.changes.clear();
   p.nodes.clear();
   p.seen.clear();
@@ -57,16 +57,20 @@ void WatchHub::DropPreparation() {
   p.encoding.reset();
 }
 
+// What was found was moved. A compactor that cleans one segment after another would have it
+// begun anew each time, so it must stand still once that has happened.
+void WatchHub::BeginPreparationAnew() {
+  DropPreparation();
+  preparation_.under_way = preparation_.begun_anew = true;
+}
+
 bool WatchHub::CollectChanges(Work* work) {
   const RevisionLog& log = store_->log();
   Preparation& p = preparation_;
   if (cursor_rewrites_ != log.rewrites()) {
     cursor_ = log.Seek(live_);
     cursor_rewrites_ = log.rewrites();
-    if (!p.changes.empty()) {  // what was found was moved
-      DropPreparation();
-      p.under_way = true;
-    }
+    if (!p.changes.empty()) BeginPreparationAnew();
   }
   if (p.nodes.empty()) p.nodes.emplace_back();
   p.rewrites = log.rewrites();
@@ -127,8 +131,7 @@ bool WatchHub::EncodeWay(uint32_t node, bool prev_kv, Work* work) {
   Preparation& p = preparation_;
   const RevisionLog& log = store_->log();
   if (p.rewrites != log.rewrites()) {  // places are no longer those that were noted
-    DropPreparation();
-    p.under_way = true;
+    BeginPreparationAnew();
     deliveries_.clear();
     cursor_rewrites_ = ~uint64_t{0};
     return false;

@@ -112,9 +112,9 @@ bool Replica::Impl::WantsTurnEnd() const {
   return can_propose || CanProposeMemberChange() || reads_.CanStartRound() ||
          now_ >= reads_.next_retry() || raft_.HasReady() || applied_ < handed_out_ ||
          reads_.HasReady(applied_) || watches_.HasWork() || !ready_reads_.empty() ||
-         HasLongReads() || imaging_ != nullptr || (WantsImage() && !applying_.has_value()) ||
-         applier_.compactor().busy() || now_ >= LeaseWorkDue() ||
-         (arriving_.has_value() && !arriving_->accepted);
+         (!held_requests_.empty() && !applying_.has_value()) || HasLongReads() ||
+         imaging_ != nullptr || (WantsImage() && !applying_.has_value()) || MayCompact() ||
+         now_ >= LeaseWorkDue() || (arriving_.has_value() && !arriving_->accepted);
 }
 
 // A new leader, or none: what waited for the old one is tried again.

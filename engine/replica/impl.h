@@ -130,6 +130,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   mvcc::Identity identity() const { return {config_.cluster_id, config_.member_id, raft_.term()}; }
 
   // ---- leases.cc ----
+  bool LeaseKeysAreUncertain() const;
   // What the leader knows of a lease.
   struct LeaseTime {
     bool found = false;
@@ -249,6 +250,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void AnswerOvertaken();
   void StandIfAlone();
   void AnswerReadyReads(mvcc::Work* work);
+  void ReleaseHeldRequests(mvcc::Work* work);
   void CompactSome(mvcc::Work* work);
 
   // ---- checkpoint.cc: images of the state, taken, sent and received ----
@@ -393,6 +395,9 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   LeaseTtls lease_ttls_;
   // Confirmed and not yet answered.
   std::deque<ClientRequest> ready_reads_;
+  // About the keys of leases: they would see those of an entry that is half applied, and wait for
+  // its end.
+  std::deque<ClientRequest> held_requests_;
   // Reads that take more than a piece of a turn, in the order of their coming: one at a time.
   LongReads long_reads_;
   LongReads long_hashes_;  // of HashKV, over the whole store: the others do not wait for them

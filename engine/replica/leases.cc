@@ -98,6 +98,13 @@ absl::StatusOr<Bytes> Replica::Impl::LeaseList(const auth::Subject& subject) con
 
 // ---- keep-alive and time-to-live ----
 
+// Who may ask for a lease depends on its keys, of which the entry under way may have changed
+// some. Keep-alives are judged all the same: waiting for the end of a long command could cost
+// them their leases, and they tell nothing of the keys.
+bool Replica::Impl::LeaseKeysAreUncertain() const {
+  return applying_.has_value() && applier_.auth().enabled();
+}
+
 // Whether the client may have it is asked here, where it came in, and not again of the
 // leader.
 void Replica::Impl::OnLeaseCall(const ClientRequest& request) {
@@ -112,12 +119,15 @@ void Replica::Impl::OnLeaseCall(const ClientRequest& request) {
   if (!ParseMessage(request.body, &parsed)) {
     return Answer(request.token, MalformedRequestError("lease request"));
   }
-  if (lease_calls_.size() >= config_.max_pending_lease_calls) {
+  if (lease_calls_.size() + held_requests_.size() >= config_.max_pending_lease_calls) {
     return Answer(request.token, TooManyRequestsError());
   }
   call.lease = LeaseId(parsed.id());
   call.keys = !call.keep_alive() && parsed.keys();
   call.auth_revision = applier_.auth().revision();
+  if (call.keys && !call.from_peer() && LeaseKeysAreUncertain()) {
+    return held_requests_.push_back(request);
+  }
   if (!call.from_peer() && (call.keep_alive() || call.keys)) {
     const auth::Access access = call.keys ? auth::Access::kRead : auth::Access::kWrite;
     const absl::Status permitted = applier_.Authorize(*subject).CheckLease(access, call.lease);

@@ -135,7 +135,7 @@ bool Replica::Impl::AbandonRead(RequestToken token) {
     }
     if (remove(&reads->waiting)) return true;
   }
-  return reads_.Abandon(token) || remove(&ready_reads_);
+  return reads_.Abandon(token) || remove(&ready_reads_) || remove(&held_requests_);
 }
 
 // Whether the compactor has something to do and may do it. Live watchers first get what a

@@ -61,6 +61,8 @@ void Replica::Impl::Serve(ClientRequest& request) {
     OnMembershipRequest(request);
   } else if (plan->linearizable) {
     reads_.Add(std::move(request));
+  } else if (request.kind == RequestKind::kLeaseList && LeaseKeysAreUncertain()) {
+    held_requests_.push_back(std::move(request));
   } else {
     mvcc::Work work(config_.max_turn_work / 4 + 1);
     AnswerRead(std::move(request), &work);

@@ -29,6 +29,8 @@ void Replica::Impl::On(const TurnEnd&) {
   if (raft_.HasReady()) HandleReady();
   NoticeLeadTerm();
   const uint64_t eighth = config_.max_turn_work / 8 + 1;
+  // Nothing is applied while an image is taken, which then gets what applying does not use.
+  const bool imaging = imaging_ != nullptr;
   mvcc::Work applying(eighth * 4);
   ApplyCommitted(&applying);
   if (!fatal_.ok()) return;
@@ -38,7 +40,7 @@ void Replica::Impl::On(const TurnEnd&) {
   mvcc::Work reading_long(eighth * 2);
   WorkOnLongReads(&reading_long);
   mvcc::Work background(eighth);
-  TakeImages(&background);
+  TakeImages(imaging ? &applying : &background);
   CompactSome(&background);
   mvcc::Work watching(eighth * 2);
   if (watches_.HasWork()) watches_.Pump(config_.max_watch_reply_bytes, &watching);
@@ -117,8 +119,9 @@ void Replica::Impl::ApplyCommitted(mvcc::Work* work) {
   const LogIndex before = applied_;
   bool go_on = true;
   if (applying_.has_value()) {
-    // Behind a long command images and the compactor, which wait for its end, get their turn.
-    go_on = ContinueApplying(work) && !WantsImage() && !applier_.compactor().busy();
+    // Behind a long command what waits for its end gets its turn.
+    go_on = ContinueApplying(work) && !WantsImage() && !applier_.compactor().busy() &&
+            held_requests_.empty();
   }
   size_t bytes = 0;
   for (size_t n = 0; go_on && applied_ < handed_out_ && n < config_.max_apply_entries; ++n) {
@@ -262,8 +265,8 @@ void Replica::Impl::FinishCommand(apply::Operation operation, std::optional<Requ
 // ---- what follows application ----
 
 void Replica::Impl::AnswerReadyReads(mvcc::Work* work) {
+  ReleaseHeldRequests(work);
   if (reads_.HasReady(applied_)) reads_.TakeReady(applied_, &ready_reads_);
-  std::deque<ClientRequest> later;
   while (!ready_reads_.empty() && !work->spent()) {
     ClientRequest read = std::move(ready_reads_.front());
     ready_reads_.pop_front();
@@ -273,7 +276,7 @@ void Replica::Impl::AnswerReadyReads(mvcc::Work* work) {
     } else if (call != nullptr && call->keys && applying_.has_value() && lessor_.primary()) {
       // It could see a lease that has lost half of its keys. Keep-alives do not look at them, and
       // must not be overtaken by a round that lets their leases end.
-      later.push_back(std::move(read));
+      held_requests_.push_back(std::move(read));
     } else if (call != nullptr) {
       work->SpendFind();
       AnswerLeaseCall(read.token, call);
@@ -281,7 +284,20 @@ void Replica::Impl::AnswerReadyReads(mvcc::Work* work) {
       AnswerRead(std::move(read), work);
     }
   }
-  std::move(later.begin(), later.end(), std::back_inserter(ready_reads_));
+}
+
+// Nothing is half applied (any more).
+void Replica::Impl::ReleaseHeldRequests(mvcc::Work* work) {
+  while (!held_requests_.empty() && !applying_.has_value() && !work->spent()) {
+    ClientRequest request = std::move(held_requests_.front());
+    held_requests_.pop_front();
+    work->SpendFind();
+    if (lease_calls_.Find(request.token) != nullptr) {  // its round is confirmed
+      ready_reads_.push_back(std::move(request));
+    } else {
+      Serve(request);
+    }
+  }
 }
 
 void Replica::Impl::CompactSome(mvcc::Work* work) {

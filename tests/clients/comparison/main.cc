@@ -16,7 +16,7 @@ namespace {
 
 int Main(int argc, char** argv) {
   RunOptions options;
-  std::string types = "kv,watch";
+  std::string types = "all";
   std::string release = "3.7";
   bool refusals = false;
   CLI::App app{"Compares two running servers, request by request."};

@@ -156,6 +156,52 @@ TEST_F(WatchTest, AFutureStartIsWaitedFor) {
   EXPECT_EQ(Events(Take(1)), (Strings{"put a 4@4"}));
 }
 
+// Whoever cleans moves records, and what was found of a revision is looked for anew; once.
+TEST_F(WatchTest, CleaningOneSegmentAfterAnotherDoesNotHoldUpLiveWatchers) {
+  for (int i = 0; i < 2000; ++i) Put("garbage", std::to_string(i));
+  hub_->Open(1);
+  Create(1, Range("k", "l"));
+  PumpAll();
+  Take(1);
+  constexpr int kChanges = 200;
+  WriteTxn txn(&store_);
+  for (int i = 0; i < kChanges; ++i) txn.Put("k" + std::to_string(i), "v", LeaseId());
+  txn.Commit();
+  ASSERT_TRUE(compactor_.Start(store_.revision() - 1).ok());
+  // A few looks of a watcher, and then a segment is cleaned.
+  int cleaned = 0;
+  while (received_[1].empty() && compactor_.busy()) {
+    Work watching(20);
+    hub_->Pump(kPlenty, &watching);
+    if (hub_->HoldsRecords()) continue;
+    const uint64_t rewrites = store_.log().rewrites();
+    while (compactor_.busy() && store_.log().rewrites() == rewrites) compactor_.Step(1);
+    ++cleaned;
+  }
+  EXPECT_TRUE(compactor_.busy());
+  EXPECT_LE(cleaned, 10);
+  EXPECT_EQ(Events(Take(1)).size(), static_cast<size_t>(kChanges));
+  EXPECT_FALSE(hub_->HoldsRecords());
+}
+
+// Nobody is left to be served: what was begun for them must not stop the compactor for ever.
+TEST_F(WatchTest, WatchersWhoLeaveDoNotLeaveTheCompactorStanding) {
+  for (int i = 0; i < 100; ++i) Put("garbage", std::to_string(i));
+  hub_->Open(1);
+  Create(1, Range("k", "l"));
+  PumpAll();
+  WriteTxn txn(&store_);
+  for (int i = 0; i < 5000; ++i) txn.Put("k" + std::to_string(i), "v", LeaseId());
+  txn.Commit();
+  while (!hub_->HoldsRecords()) {
+    Work watching(200);
+    hub_->Pump(kPlenty, &watching);
+  }
+  hub_->Close(1);
+  PumpAll();
+  EXPECT_FALSE(hub_->HoldsRecords());
+}
+
 TEST_F(WatchTest, ACompactedStartIsCreatedThenCancelled) {
   for (int i = 0; i < 6; ++i) Put("a", std::to_string(i));
   Compact(5);

@@ -28,7 +28,7 @@ Credentials Name(const std::string& name, uint64_t revision = 0) {
 // Users root and alice, who may read and write what begins with "a"; enabled.
 class ReplicaAuthTest : public ::testing::Test {
  protected:
-  ReplicaAuthTest() : cluster_(3) {
+  ReplicaAuthTest() : cluster_(3, [](Config* config) { config->max_turn_work = 64; }) {
     cluster_.Elect();
     AddUser("root");
     Must(GrantRole("root", "root"));
@@ -121,6 +121,49 @@ TEST_F(ReplicaAuthTest, ATokenOfOneMemberIsGoodAtAll) {
     EXPECT_EQ(TryPut(i, "a1", Token("prefix.1")), InvalidAuthTokenError());
     EXPECT_EQ(TryGet(i, "a1", Token("")), InvalidAuthTokenError());
   }
+}
+
+// Before and after the transaction some key of the lease is not alice's. In the midst of it there
+// is a moment when none of the keys attached so far is another's.
+TEST_F(ReplicaAuthTest, QuestionsForLeasesAreJudgedByNoHalfAppliedTransaction) {
+  const Credentials root = LogIn("root");
+  const Credentials alice = LogIn("alice");
+  Must(cluster_.Call(1, RequestKind::kLeaseGrant, engine::Grant(9, 1000), root));
+  for (int i = 0; i < 300; ++i) {
+    const std::string key = (i == 0 ? "a" : "x") + std::to_string(i);
+    Must(cluster_.Call(1, RequestKind::kPut, PutWithLease(key, "v", 9), root));
+  }
+  etcdserverpb::TxnRequest txn;
+  auto* del = txn.add_success()->mutable_request_delete_range();
+  del->set_key("x");
+  del->set_range_end("y");
+  for (int i = 0; i < 100; ++i) {
+    auto* put = txn.add_success()->mutable_request_put();
+    put->set_key(i < 99 ? "a9" + std::to_string(i) : "z");
+    put->set_lease(9);
+  }
+  const RequestToken change = cluster_.Send(1, RequestKind::kTxn, txn.SerializeAsString(), root);
+  std::vector<RequestToken> questions;
+  while (cluster_.Find(change) == nullptr) {
+    ASSERT_TRUE(cluster_.WorkAll());
+    for (int i = 1; i <= 3; ++i) {
+      questions.push_back(
+          cluster_.Send(i, RequestKind::kLeaseTimeToLive, TimeToLive(9, true), alice));
+      questions.push_back(cluster_.Send(i, RequestKind::kLeaseList, "", alice));
+    }
+  }
+  EXPECT_GT(cluster_[1].status().pieces.applies, 0u);
+  cluster_.Settle();
+  for (const RequestToken token : questions) {
+    ASSERT_NE(cluster_.Find(token), nullptr);
+    EXPECT_EQ(cluster_.Find(token)->status, PermissionDeniedError());
+  }
+  // Whose keys all are hers is told of them.
+  Must(cluster_.Call(1, RequestKind::kDeleteRange, Delete("z"), root));
+  const Response answer =
+      cluster_.Call(1, RequestKind::kLeaseTimeToLive, TimeToLive(9, true), alice);
+  Must(answer);
+  EXPECT_EQ(Parsed<etcdserverpb::LeaseTimeToLiveResponse>(answer).keys_size(), 100);
 }
 
 TEST_F(ReplicaAuthTest, TransactionsNeedAllThatAnyBranchCouldDo) {

@@ -300,6 +300,41 @@ TEST(ReplicaCheckpoint, OneThatIsDoneWhileANewerStateIsBeingWrittenIsNotTakenFor
   EXPECT_EQ(status().checkpoint, LogIndex(1000));
 }
 
+// An entry under way is applied no further once a state is accepted in its place, and until that
+// is durable neither does the compactor go on behind it.
+TEST(ReplicaCheckpoint, NothingSpinsWhileAStateThatArrivedIsBeingWritten) {
+  Cluster cluster(3, [](Config* config) { config->max_turn_work = 64; });
+  const int leader = cluster.Elect();
+  const int follower = FollowerOf(cluster);
+  const auto status = [&] { return cluster[follower].status(); };
+  for (int i = 0; i < 100; ++i) {
+    cluster.Call(leader, RequestKind::kPut, Put("k" + std::to_string(i), "v"));
+  }
+  etcdserverpb::CompactionRequest compact;
+  compact.set_revision(status().revision.value());
+  cluster.Send(leader, RequestKind::kCompact, compact.SerializeAsString());
+  const std::string all(1, '\0');
+  cluster.Send(leader, RequestKind::kDeleteRange, Delete(all, all));
+  while (status().pieces.applies == 0) ASSERT_TRUE(cluster.WorkAll());
+  ASSERT_GT(status().commit, status().applied);
+  cluster.Isolate(follower, true);
+  cluster.HoldDisk(follower, true);
+  raft::Message message;
+  message.type = raft::MessageType::kSnap;
+  message.from = MemberId(static_cast<uint64_t>(leader));
+  message.to = MemberId(static_cast<uint64_t>(follower));
+  message.term = status().term;
+  cluster.Step(follower, SnapshotReceived{message, LaterState(LogIndex(1000), message.term)});
+  int turns = 0;
+  while (turns < 1000 && cluster.WorkOnce(follower)) ++turns;
+  EXPECT_LT(turns, 1000);
+  ASSERT_GT(status().commit, status().applied);
+  cluster.HoldDisk(follower, false);
+  while (cluster.WorkOnce(follower)) continue;
+  EXPECT_EQ(status().snapshots_installed, 1u);
+  EXPECT_EQ(status().applied, LogIndex(1000));
+}
+
 TEST(ReplicaCheckpoint, ACheckpointThatCannotBeReadStopsTheMemberWithAReason) {
   Config config;
   config.cluster_id = ClusterId(7);

@@ -167,22 +167,25 @@ bool Cluster::PassOn() {
   return busy;
 }
 
+bool Cluster::WorkAll() {
+  bool busy = false;
+  for (auto& [member, node] : nodes_) busy |= WorkOnce(member);
+  busy |= PassOn();
+  while (!network_.empty()) {
+    const raft::Message message = std::move(network_.front());
+    network_.pop_front();
+    busy = true;
+    const int from = static_cast<int>(message.from.value());
+    const int to = static_cast<int>(message.to.value());
+    if (Apart(from, to)) continue;
+    Step(to, PeerMessage{message});
+  }
+  return Carry() || busy;
+}
+
 void Cluster::Settle() {
   for (int round = 0; round < kMaxRounds; ++round) {
-    bool busy = false;
-    for (auto& [member, node] : nodes_) busy |= WorkOnce(member);
-    busy |= PassOn();
-    while (!network_.empty()) {
-      const raft::Message message = std::move(network_.front());
-      network_.pop_front();
-      busy = true;
-      const int from = static_cast<int>(message.from.value());
-      const int to = static_cast<int>(message.to.value());
-      if (Apart(from, to)) continue;
-      Step(to, PeerMessage{message});
-    }
-    busy |= Carry();
-    if (!busy) return;
+    if (!WorkAll()) return;
   }
   FAIL() << "the cluster does not come to rest";
 }

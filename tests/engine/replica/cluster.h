@@ -30,6 +30,8 @@ class Cluster {
 
   // Lets everybody work until nothing is left to do at this moment.
   void Settle();
+  // Lets each member do one thing, and all messages arrive; false if there was nothing to do.
+  bool WorkAll();
   // Lets one member do one thing; false if it has nothing to do.
   bool WorkOnce(int member);
   // Lets its disk finish what was handed to it; false if that is nothing.

@@ -153,14 +153,18 @@ TEST(ReplicaMembership, EntriesAreThoseThatEtcdWrites) {
 TEST(ReplicaMembership, TheBoundOnLearnersIsASettingOfWhoeverProposes) {
   Cluster cluster(3, [](Config* config) {
     Lax(config);
-    config->max_learners = 2;
+    config->max_learners = config->member_id == MemberId(1) ? 2 : 1;
   });
   const int leader = cluster.Elect();
   for (const int id : {4, 5}) {
-    EXPECT_TRUE(cluster.Call(leader, RequestKind::kMemberAdd, Add(id, true)).status.ok());
+    EXPECT_TRUE(cluster.Call(1, RequestKind::kMemberAdd, Add(id, true)).status.ok());
   }
-  EXPECT_EQ(cluster.Call(leader, RequestKind::kMemberAdd, Add(6, true)).status.message(),
-            "etcdserver: too many learner members in cluster");
+  // The others have applied what they would not have proposed.
+  ExpectEqual(&cluster, {1, 2, 3});
+  for (const int proposer : {1, 2, 3}) {
+    EXPECT_EQ(cluster.Call(proposer, RequestKind::kMemberAdd, Add(6, true)).status.message(),
+              "etcdserver: too many learner members in cluster");
+  }
   EXPECT_TRUE(cluster.Call(leader, RequestKind::kMemberAdd, Add(6)).status.ok());
   EXPECT_EQ(MembersOf(cluster, leader), (std::vector<uint64_t>{1, 2, 3, 4, 5, 6}));
   ExpectEqual(&cluster, {1, 2, 3});

@@ -202,6 +202,27 @@ TEST(ReplicaPieces, ALeaseKeepsAllItsKeysUntilItIsRevoked) {
   EXPECT_EQ(cluster[1].status().leases, 0u);
 }
 
+// Nothing is applied while an image is taken, so it gets what applying would have got.
+TEST(ReplicaPieces, AnImageGetsTheTurnsHalfThatApplyingLeaves) {
+  constexpr uint64_t kUnits = 64;
+  constexpr int kSegments = 300;
+  Cluster cluster(1, [](Config* config) {
+    config->max_turn_work = kUnits;
+    config->store_segment_bytes = 512;
+    config->checkpoint_entries = kSegments;
+  });
+  cluster.Elect();
+  const std::string value(500, 'v');  // a segment each
+  for (int i = 0; cluster[1].status().pieces.images == 0;) {
+    if (!Turn(&cluster)) cluster.Send(1, RequestKind::kPut, Put(KeyOf(i++), value));
+  }
+  ASSERT_EQ(cluster[1].status().checkpoint, LogIndex(0));
+  uint64_t turns = 0;
+  for (; cluster[1].status().checkpoint == LogIndex(0); ++turns) ASSERT_TRUE(Turn(&cluster));
+  EXPECT_GT(turns, kSegments / kUnits);
+  EXPECT_LE(turns, kSegments / (kUnits / 2) + 4);
+}
+
 TEST(ReplicaPieces, ALongHashIsOfOneRevisionWhileWritesAndCompactionsGoOn) {
   Cluster cluster(1, TurnWork(64));
   cluster.Elect();
