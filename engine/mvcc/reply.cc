@@ -72,6 +72,7 @@ bool Reply::Finish(Work* work, Bytes* bytes) {
   }
   if (!joined_.has_value()) {
     Seal();
+    out_.reset();  // it lies behind the pieces
     std::sort(patches_.begin(), patches_.end(), [](const Patch& a, const Patch& b) {
       return std::pair(a.piece, a.at) < std::pair(b.piece, b.at);
     });
