@@ -16,6 +16,7 @@
 #include "engine/mvcc/store.h"
 #include "engine/mvcc/txn.h"
 #include "engine/mvcc/watch.h"
+#include "io/uv/allocator.h"
 
 namespace quorate::mvcc {
 namespace {
@@ -267,4 +268,10 @@ BENCHMARK(BM_Memory)->Iterations(1);
 }  // namespace
 }  // namespace quorate::mvcc
 
-BENCHMARK_MAIN();
+// As the server does.
+int main(int argc, char** argv) {
+  quorate::io::uv::KeepAllocationsShort();
+  benchmark::Initialize(&argc, argv);
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}

@@ -33,6 +33,10 @@ MemberHash ParseHash(MemberId member, const Bytes& body) {
           Revision(response.compact_revision()), Revision(response.header().revision())};
 }
 
+bool AreOfOneHistory(const MemberHash& a, const MemberHash& b) {
+  return a.at == b.at && a.compacted == b.compacted;
+}
+
 }  // namespace
 
 HashVerdict JudgeHashes(const std::vector<MemberHash>& hashes, size_t members) {
@@ -40,24 +44,20 @@ HashVerdict JudgeHashes(const std::vector<MemberHash>& hashes, size_t members) {
   const MemberHash& first = hashes.front();
   HashVerdict verdict;
   absl::btree_map<uint32_t, size_t> votes;
-  const auto counts = [&first](const MemberHash& hash) {
-    return hash.at == first.at && hash.compacted == first.compacted;
-  };
   for (const MemberHash& hash : hashes) {
-    if (counts(hash)) ++votes[hash.hash];
+    if (AreOfOneHistory(hash, first)) ++votes[hash.hash];
   }
   const auto most = std::max_element(
       votes.begin(), votes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   verdict.agreeing = most->second;
-  // A deletion in the revision right behind the compacted one: the hash that is computed leaves it
-  // out, the one that a compaction keeps does not (engine/mvcc/hash.h). So this tells nothing.
-  if (votes.size() == 1 || first.at <= first.compacted + 1) return verdict;
+  if (votes.size() == 1 || first.empty) return verdict;
   if (most->second * 2 <= members) {
     verdict.undecided = true;
     return verdict;
   }
   for (const MemberHash& hash : hashes) {
-    if (counts(hash) && hash.hash != most->first) verdict.differing.push_back(hash.member);
+    if (AreOfOneHistory(hash, first) && hash.hash != most->first)
+      verdict.differing.push_back(hash.member);
   }
   std::sort(verdict.differing.begin(), verdict.differing.end());
   return verdict;
@@ -137,6 +137,32 @@ void HashRound::OnOther(MemberId member, const absl::Status& status, const Bytes
 }
 
 void HashRound::Finish() {
+  awaited_.clear();
+  const MemberHash& first = hashes_.front();
+  const bool differ = std::any_of(hashes_.begin(), hashes_.end(), [&first](const MemberHash& h) {
+    return AreOfOneHistory(h, first) && h.hash != first.hash;
+  });
+  if (!differ) return Report();
+  // Whether the difference tells anything.
+  etcdserverpb::RangeRequest request;
+  request.set_key(std::string(1, '\0'));
+  request.set_range_end(std::string(1, '\0'));
+  request.set_revision(first.at.value());
+  request.set_serializable(true);
+  request.set_count_only(true);
+  call_ = node_->Call(
+      RequestKind::kRange, SerializeMessage(request), kPatience,
+      [this](const absl::Status& status, const Bytes& body) {
+        call_ = node::CallId(0);
+        etcdserverpb::RangeResponse response;
+        const bool lives = status.ok() && ParseMessage(body, &response) && response.count() > 0;
+        hashes_.front().empty = !lives;
+        Report();
+      },
+      engine::OwnCredentials());
+}
+
+void HashRound::Report() {
   const Callback done = done_;
   done(std::move(hashes_));
 }

@@ -29,6 +29,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "google/protobuf/stubs/logging.h"
+#include "io/uv/allocator.h"
 #include "io/uv/world.h"
 #include "server/config/flags.h"
 #include "server/server.h"
@@ -206,4 +207,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace quorate
 
-int main(int argc, char** argv) { return quorate::Main(argc, argv); }
+int main(int argc, char** argv) {
+  quorate::io::uv::KeepAllocationsShort();
+  return quorate::Main(argc, argv);
+}

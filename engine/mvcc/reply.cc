@@ -9,11 +9,17 @@
 #include "engine/mvcc/wire.h"
 
 namespace quorate::mvcc {
+namespace {
+
+// Of giving back the memory of a piece.
+constexpr uint64_t kPieceCost = 20;
+
+}  // namespace
 
 void Reply::Seal() {
   sealed_bytes_ += out_->size();
   pieces_.push_back(std::move(*out_).Finish());
-  out_.emplace(kPieceBytes * 2);
+  out_.emplace(kPieceRoom);
 }
 
 Reply::Mark Reply::Begin(uint32_t field) {
@@ -56,7 +62,7 @@ void Reply::CopyPiece(BytesBuilder* to) {
     done = patch.at + patch.size;
   }
   to->Append(piece.substr(done));
-  pieces_[next_piece_++] = Bytes();
+  ++next_piece_;
 }
 
 bool Reply::Finish(Work* work, Bytes* bytes) {
@@ -66,6 +72,7 @@ bool Reply::Finish(Work* work, Bytes* bytes) {
   }
   if (!joined_.has_value()) {
     Seal();
+    out_.reset();  // it lies behind the pieces
     std::sort(patches_.begin(), patches_.end(), [](const Patch& a, const Patch& b) {
       return std::pair(a.piece, a.at) < std::pair(b.piece, b.at);
     });
@@ -78,6 +85,13 @@ bool Reply::Finish(Work* work, Bytes* bytes) {
     work->SpendBytes(pieces_[next_piece_].size() * 2);  // fresh memory costs as much again
     work->Spend(1);
     CopyPiece(&*joined_);
+  }
+  // From the last one on: what lies at the end of the heap is then given back bit by bit, and not
+  // all at once with the last piece.
+  while (!pieces_.empty()) {
+    if (work->spent()) return false;
+    work->Spend(kPieceCost);
+    pieces_.pop_back();
   }
   *bytes = std::move(*joined_).Finish();
   return true;

@@ -31,6 +31,8 @@ namespace quorate::mvcc {
 class Reply {
  public:
   static constexpr size_t kPieceBytes = 128 * limits::kKiB;
+  // What a piece has room for: what is appended between two calls of Roll() may go beyond it.
+  static constexpr size_t kPieceRoom = 160 * limits::kKiB;
 
   explicit Reply(size_t reserve = 512) : out_(std::in_place, reserve) {}
   Reply(const Reply&) = delete;

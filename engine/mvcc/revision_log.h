@@ -69,8 +69,9 @@ struct LogCursor {
 class RevisionLog {
  public:
   // Small enough that rewriting one is a short step, large enough that its own costs
-  // (an allocation, an entry here) don't count.
-  static constexpr size_t kSegmentBytes = 256 * limits::kKiB;
+  // (an allocation, an entry here) don't count. With the headers of its buffer and of the
+  // allocator it fills whole pages.
+  static constexpr size_t kSegmentBytes = 256 * limits::kKiB - 64;
   static constexpr size_t kHeaderBytes = 12;
 
   explicit RevisionLog(size_t segment_bytes = kSegmentBytes) : segment_bytes_(segment_bytes) {}

@@ -385,10 +385,10 @@ void RaftHttp::OnPromote(const http1::ExchangePtr& exchange) {
                              context_.options.promote_timeout, answer);
 }
 
-// etcd's members tell their cluster here, and nothing else.
+// etcd's members tell their cluster here, and nothing else; who tells none is answered, too.
 void RaftHttp::OnHash(const http1::ExchangePtr& exchange) {
   const absl::string_view cluster = exchange->request().fields.Get("X-Etcd-Cluster-ID");
-  if (cluster != config::HexId(context_.self.cluster)) {
+  if (!cluster.empty() && cluster != config::HexId(context_.self.cluster)) {
     return Refuse(exchange, 412, "cluster ID mismatch");
   }
   if (context_.sink == nullptr) return Refuse(exchange, 503, "not ready");

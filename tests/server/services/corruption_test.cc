@@ -29,7 +29,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 MemberHash HashOf(uint64_t member, uint32_t hash, int64_t at = 9, int64_t compacted = 2) {
-  return {MemberId(member), hash, Revision(at), Revision(compacted), Revision(at)};
+  return {MemberId(member), hash, Revision(at), Revision(compacted), Revision(at), false};
 }
 
 TEST(JudgeHashesTest, WhoeverDiffersFromMostIsNamed) {
@@ -56,12 +56,19 @@ TEST(JudgeHashesTest, HashesOfOtherHistoryDoNotCount) {
   EXPECT_FALSE(verdict.undecided);
   EXPECT_THAT(verdict.differing, IsEmpty());
   EXPECT_EQ(verdict.agreeing, 2u);
-  // The hash that is computed and the one that a compaction keeps may differ here.
-  EXPECT_FALSE(JudgeHashes({HashOf(1, 7, 3, 2), HashOf(2, 8, 3, 2)}, 2).undecided);
+}
+
+// The hash that is computed and the one that a compaction keeps differ there, as in etcd.
+TEST(JudgeHashesTest, WhereNothingLivesADifferenceTellsNothing) {
+  std::vector<MemberHash> hashes = {HashOf(1, 7, 3, 2), HashOf(2, 8, 3, 2), HashOf(3, 8, 3, 2)};
+  EXPECT_THAT(JudgeHashes(hashes, 3).differing, ElementsAre(MemberId(1)));
+  hashes.front().empty = true;
+  EXPECT_THAT(JudgeHashes(hashes, 3).differing, IsEmpty());
+  EXPECT_FALSE(JudgeHashes(hashes, 3).undecided);
 }
 
 MemberHash AtRevision(uint64_t member, int64_t current) {
-  return {MemberId(member), 7, Revision(9), Revision(2), Revision(current)};
+  return {MemberId(member), 7, Revision(9), Revision(2), Revision(current), false};
 }
 
 // The leader asks; what it has after a linearizable read is revision 9.
@@ -79,6 +86,28 @@ TEST(JudgeRevisionsTest, WhoeverIsAheadOfMostIsNamed) {
   // One of three did not answer: it could be either.
   EXPECT_TRUE(judge({AtRevision(1, 9), AtRevision(2, 10)}, 3).undecided);
 }
+
+// Its members all answer with the hash that a compaction keeps, whose revision is 6, of a history
+// that was compacted at 5.
+class CompactedTransport final : public node::PeerTransport {
+ public:
+  explicit CompactedTransport(io::Loop* loop) : loop_(loop) {}
+  void Send(absl::Span<raft::Message>) override {}
+  void Forward(MemberId, engine::RequestKind, const Bytes&, node::ForwardCallback done) override {
+    etcdserverpb::HashKVResponse response;
+    response.mutable_header()->set_revision(6);
+    response.set_hash(842926332);
+    response.set_hash_revision(6);
+    response.set_compact_revision(5);
+    loop_->Defer(
+        [done, body = Bytes::Copy(response.SerializeAsString())] { done(absl::OkStatus(), body); });
+  }
+  void SendSnapshot(raft::Message, engine::StateImage) override {}
+  std::string PeerVersion(MemberId) const override { return ""; }
+
+ private:
+  io::Loop* const loop_;
+};
 
 class CorruptionTest : public ::testing::Test {
  protected:
@@ -201,6 +230,34 @@ TEST_F(CorruptionTest, CompactionsOfASoundClusterRaiseNothing) {
   EXPECT_THAT(Accused(), IsEmpty());
 }
 
+// Each member computes or keeps another hash of a store that has no keys.
+TEST_F(CorruptionTest, MembersWithoutKeysAreNotAccusedForWhenTheyCompact) {
+  Begin(nullptr);
+  ASSERT_TRUE(Compact(5).ok());
+  etcdserverpb::DeleteRangeRequest all;
+  all.set_key("k");
+  ASSERT_TRUE(
+      cluster_->Call(1, "/etcdserverpb.KV/DeleteRange", all.SerializeAsString()).status.ok());
+  // One who has compacted at its revision where the asking member has not yet.
+  const io::Env& env = cluster_->env(1);
+  log::Logger log(env.log, env.loop);
+  CompactedTransport transport(env.loop);
+  std::unique_ptr<server::HashRound> round;
+  std::vector<MemberHash> hashes;
+  cluster_->host(1).Run([&] {
+    round = std::make_unique<server::HashRound>(
+        env.loop, &log, cluster_->node(1), &transport, Revision(0), Seconds(5),
+        [&](const absl::StatusOr<std::vector<MemberHash>>& result) { hashes = *result; });
+  });
+  ASSERT_TRUE(cluster_->world().RunUntil([&] { return !hashes.empty(); }));
+  ASSERT_EQ(hashes.size(), 3u);
+  EXPECT_NE(hashes[0].hash, hashes[1].hash);
+  EXPECT_EQ(hashes[0].compacted, hashes[1].compacted);
+  EXPECT_TRUE(hashes[0].empty);
+  EXPECT_FALSE(JudgeHashes(hashes, 3).undecided);
+  EXPECT_THAT(JudgeHashes(hashes, 3).differing, IsEmpty());
+}
+
 TEST_F(CorruptionTest, AMemberThatDiffersDoesNotBeginToServe) {
   Begin([](int, config::Config* config) { config->initial_corrupt_check = true; });
   cluster_->Crash(2);
@@ -266,7 +323,7 @@ TEST_F(CorruptionTest, PeersAskByHttp) {
   const auto ask = [this](const std::string& cluster, const std::string& body) {
     http1::ClientRequest request;
     request.target = "/members/hashkv";
-    request.fields.Add("X-Etcd-Cluster-ID", cluster);
+    if (!cluster.empty()) request.fields.Add("X-Etcd-Cluster-ID", cluster);
     request.body = {Bytes::Copy(body)};
     return *cluster_->Http(TestCluster::PeerAddress(1), std::move(request));
   };
@@ -277,6 +334,7 @@ TEST_F(CorruptionTest, PeersAskByHttp) {
   EXPECT_THAT(answer.body, HasSubstr("\"hash\":"));
   EXPECT_THAT(answer.body, HasSubstr("\"compact_revision\":-1,\"hash_revision\":3}"));
   EXPECT_EQ(ask("abc", "{}").head.status, 412);
+  EXPECT_EQ(ask("", "{\"revision\":3}").body, answer.body);
   EXPECT_EQ(ask(own, "{\"revision\":1000}").head.status, 400);
   EXPECT_THAT(ask(own, "{\"revision\":1000}").body, HasSubstr("future revision"));
   EXPECT_EQ(ask(own, "nonsense").head.status, 400);
