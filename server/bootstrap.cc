@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "server/config/ids.h"
+#include "server/start_alone.h"
 
 namespace quorate::server {
 
@@ -86,7 +87,8 @@ absl::StatusOr<storage::Identity> DataDirectory::IdentityToOpen(
     const absl::StatusOr<storage::Identity>& found) const {
   const bool is_new = config_.initial_cluster_state == config::ClusterState::kNew;
   if (found.ok()) {
-    const bool flags_tell = is_new && !config_.initial_cluster.empty();
+    const bool flags_tell =
+        is_new && !config_.initial_cluster.empty() && !config_.force_new_cluster;
     if (!flags_tell) return *found;
     // The same member: others may have come since the foundation, and be in the flags now.
     if (foundation_.member_id == found->member_id) {
@@ -138,7 +140,7 @@ void DataDirectory::OnOpened(absl::StatusOr<storage::OpenedStorage> opened) {
   start_.recovered.entries = std::move(opened->state.entries);
   const bool blank = start_.recovered.base == LogIndex(0) && start_.recovered.entries.empty() &&
                      start_.recovered.hard_state.empty();
-  if (!blank) return Finish(absl::OkStatus());
+  if (!blank) return config_.force_new_cluster ? BeginAlone() : Finish(absl::OkStatus());
   if (config_.initial_cluster_state == config::ClusterState::kNew) return Found();
   Inquire([this] { Join(); });
 }
@@ -170,7 +172,33 @@ void DataDirectory::Found() {
   }
   start_.founded = true;
   start_.recovered = engine::Replica::Bootstrap(foundation_.members);
-  start_.wal->Append(start_.recovered.entries, &start_.recovered.hard_state, /*must_sync=*/true,
+  Append(start_.recovered.entries);
+}
+
+// --force-new-cluster. What the log holds counts, whether or not this member had heard that it is
+// committed: of what was acknowledged nothing that is here may be lost.
+void DataDirectory::BeginAlone() {
+  engine::Recovered& recovered = start_.recovered;
+  absl::StatusOr<AloneStart> alone = StartAlone(recovered, start_.member_id);
+  if (!alone.ok()) {
+    return Finish(absl::Status(alone.status().code(),
+                               absl::StrCat("--force-new-cluster: data directory ",
+                                            config_.DataDir(), ": ", alone.status().message())));
+  }
+  if (alone->removed.empty()) return Finish(absl::OkStatus());
+  std::vector<std::string> removed;
+  for (const MemberId id : alone->removed) removed.push_back(HexId(id));
+  LOG_WARN(log_, "forcing a new cluster of this member alone",
+           {"local-member-id", HexId(start_.member_id)}, {"cluster-id", HexId(start_.cluster_id)},
+           {"removed-member-ids", removed}, {"commit-index", alone->hard_state.commit.value()});
+  recovered.hard_state = alone->hard_state;
+  recovered.entries.insert(recovered.entries.end(), alone->entries.begin(), alone->entries.end());
+  Append(alone->entries);
+}
+
+// Makes the entries and the recovered hard state durable, and is done.
+void DataDirectory::Append(const std::vector<raft::Entry>& entries) {
+  start_.wal->Append(entries, &start_.recovered.hard_state, /*must_sync=*/true,
                      [this](const absl::Status& status) {
                        // Not from inside the log's own callback: the log may be destroyed.
                        env_.loop->Defer([status, alive = std::weak_ptr<bool>(alive_), this] {

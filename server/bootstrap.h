@@ -78,6 +78,8 @@ class DataDirectory {
   void OnOpened(absl::StatusOr<storage::OpenedStorage> opened);
   void Found();
   void Join();
+  void BeginAlone();
+  void Append(const std::vector<raft::Entry>& entries);
   void Finish(const absl::Status& status);
 
   const io::Env env_;

@@ -11,7 +11,7 @@ absl::Status GateListener::Listen(io::Network* network, const std::vector<config
   max_waiting_ = max_waiting;
   for (const config::Url& url : urls) {
     auto listener = network->Listen(
-        url.HostPort(), [this, secure = url.secure()](std::unique_ptr<io::Stream> stream) {
+        url.Address(), [this, secure = url.secure()](std::unique_ptr<io::Stream> stream) {
           OnAccept(std::move(stream), secure);
         });
     if (!listener.ok()) {

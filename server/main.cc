@@ -21,7 +21,9 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -30,7 +32,9 @@
 #include "absl/strings/string_view.h"
 #include "google/protobuf/stubs/logging.h"
 #include "io/uv/allocator.h"
+#include "io/uv/resolver.h"
 #include "io/uv/world.h"
+#include "server/config/discovery.h"
 #include "server/config/flags.h"
 #include "server/server.h"
 
@@ -45,6 +49,23 @@ uint64_t CountOpenFiles() {
   while (readdir(directory) != nullptr) ++count;
   closedir(directory);
   return count < 3 ? 0 : count - 3;  // ".", ".." and the directory itself
+}
+
+// Two lines of headings, then "  eth0: " and numbers: the first is of bytes received, the ninth of
+// bytes sent.
+void ReadNetworkStats(metrics::ProcessStats* stats) {
+  std::ifstream devices("/proc/self/net/dev");
+  std::string line;
+  for (int i = 0; std::getline(devices, line); ++i) {
+    const size_t colon = line.find(':');
+    if (i < 2 || colon == std::string::npos) continue;
+    std::istringstream numbers(line.substr(colon + 1));
+    uint64_t number = 0;
+    for (int column = 0; numbers >> number && column < 9; ++column) {
+      if (column == 0) stats->network_received_bytes += number;
+      if (column == 8) stats->network_sent_bytes += number;
+    }
+  }
 }
 
 metrics::ProcessStats ReadProcessStats(double start_time_seconds) {
@@ -65,6 +86,8 @@ metrics::ProcessStats ReadProcessStats(double start_time_seconds) {
   rlimit limit = {};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) stats.max_open_files = limit.rlim_cur;
   stats.open_files = CountOpenFiles();
+  if (getrlimit(RLIMIT_AS, &limit) == 0) stats.max_virtual_bytes = limit.rlim_cur;
+  ReadNetworkStats(&stats);
   stats.start_time_seconds = start_time_seconds;
   return stats;
 }
@@ -103,6 +126,25 @@ void NotifySystemd(absl::string_view state) {
   (void)!sendto(socket_fd, state.data(), state.size(), MSG_NOSIGNAL,
                 reinterpret_cast<const sockaddr*>(&address), size);
   close(socket_fd);
+}
+
+// --discovery-srv: a member without data learns from DNS who founds the cluster.
+absl::Status Discover(config::Config* config) {
+  const std::string member_directory = config->DataDir() + "/member";
+  if (config->discovery_srv.empty() || access(member_directory.c_str(), F_OK) == 0) {
+    return absl::OkStatus();
+  }
+  config::Resolver resolver;
+  resolver.srv = [](const std::string& name) { return io::uv::LookUpSrv(name); };
+  resolver.same_place = [](const std::string& a, const std::string& b) {
+    const auto first = io::uv::LookUpAddresses(a);
+    const auto second = io::uv::LookUpAddresses(b);
+    return first.ok() && second.ok() && *first == *second;
+  };
+  absl::StatusOr<std::vector<config::InitialMember>> members =
+      config::MembersFromDns(*config, resolver);
+  if (members.ok()) config->initial_cluster = *std::move(members);
+  return members.status();
 }
 
 // Runs until the server has stopped or failed; the signal that asked for it, or 0.
@@ -193,6 +235,11 @@ int Main(int argc, char** argv) {
   }
   if (Show(*line)) return 0;
   config::Config config = line->config;
+  const absl::Status discovered = Discover(&config);
+  if (!discovered.ok()) {
+    std::fprintf(stderr, "quorate: %s\n", std::string(discovered.message()).c_str());
+    return config::kExitBadSetting;
+  }
   ShareOutDescriptors(&config);
   bool failed = false;
   const int signal_number = Serve(config, &failed);

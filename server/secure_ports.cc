@@ -97,7 +97,7 @@ void SecurePorts::MakeCertificate(const std::string& directory,
                                   const std::vector<config::Url>& urls) {
   std::vector<std::string> hosts;
   hosts.reserve(urls.size());
-  for (const config::Url& url : urls) hosts.push_back(url.host);
+  for (const config::Url& url : urls) hosts.push_back(url.is_unix() ? "localhost" : url.host);
   tls::EnsureSelfSigned(
       env_.disk, directory, hosts, env_.loop->WallNow(), config_.self_signed_cert_validity,
       [weak = std::weak_ptr<SecurePorts*>(self_), directory](const absl::StatusOr<bool>& made) {

@@ -301,14 +301,15 @@ void Server::Impl::StartNode(StartPoint start) {
   client_port_ = std::make_unique<ClientPort>(
       env_, &log_, node_.get(), config_,
       metrics::Sources{node_.get(), nullptr, rafthttp_.get(), options_.process_stats,
-                       config_.QuotaBytes(), config_.extensive_metrics});
+                       config_.QuotaBytes(), config_.extensive_metrics,
+                       config::FeatureGates(config_)});
   client_acceptor_ = secure_ports_.NewClientAcceptor(
       [this](tls::Accepted accepted) { client_port_->AcceptSecure(std::move(accepted)); });
   metrics_acceptor_ = secure_ports_.NewClientAcceptor(
       [this](tls::Accepted accepted) { client_port_->AcceptMetrics(std::move(accepted.stream)); });
   AddStorageMetrics(client_port_->registry(), node_->wal(), node_->checkpoints(), scrubber_.get());
-  metrics::Histogram* fsync = client_port_->metrics()->wal_fsync();
-  node_->wal()->SetSyncObserver([fsync](Duration time) { fsync->Observe(time); });
+  node_->wal()->SetSyncObserver(
+      [this](Duration time) { client_port_->metrics()->ObserveWalWrite(time); });
   // From now on: who watches a member wants to know why it is not ready yet.
   metrics_gate_.Open([this](std::unique_ptr<io::Stream> stream, bool secure) {
     AcceptMetrics(std::move(stream), secure);

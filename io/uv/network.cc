@@ -1,8 +1,14 @@
 #include "io/uv/network.h"
 
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 #include <uv.h>
 
+#include <cerrno>
 #include <cstring>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -10,6 +16,7 @@
 #include "base/check.h"
 #include "base/status.h"
 #include "io/address.h"
+#include "io/unix_address.h"
 #include "io/uv/error.h"
 #include "io/uv/tcp_stream.h"
 
@@ -62,47 +69,87 @@ absl::StatusOr<sockaddr_storage> ResolveNow(Loop* loop, const std::string& text)
   return addresses.front();
 }
 
+// libuv would cut a longer path off.
+bool FitsSocketName(absl::string_view path) {
+  return !path.empty() && path.size() < sizeof(sockaddr_un::sun_path);
+}
+
+absl::Status BadSocketPath(absl::string_view path) {
+  return absl::InvalidArgumentError(absl::StrCat("the path of a socket must have 1 to ",
+                                                 sizeof(sockaddr_un::sun_path) - 1,
+                                                 " characters: \"", path, "\""));
+}
+
+// Removes a socket at `path` on which nobody listens any more: whoever did has crashed.
+void RemoveLeftOver(const std::string& path) {
+  struct stat info = {};
+  if (lstat(path.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode)) return;
+  const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (probe < 0) return;
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  const int result = connect(probe, reinterpret_cast<sockaddr*>(&address), sizeof(address));
+  if (result != 0 && errno == ECONNREFUSED) unlink(path.c_str());
+  close(probe);
+}
+
 // A listening socket; lives until libuv has closed it.
 class ListenSocket {
  public:
-  ListenSocket(Loop* loop, Network::AcceptCallback accept)
-      : loop_(loop), accept_(std::make_shared<Network::AcceptCallback>(std::move(accept))) {
-    CHECK_EQ(uv_tcp_init(loop->uv(), &tcp_), 0);
-    tcp_.data = this;
+  ListenSocket(Loop* loop, SocketKind kind, Network::AcceptCallback accept)
+      : loop_(loop),
+        kind_(kind),
+        accept_(std::make_shared<Network::AcceptCallback>(std::move(accept))) {
+    socket_.Init(loop, kind, this);
   }
   ListenSocket(const ListenSocket&) = delete;
   ListenSocket& operator=(const ListenSocket&) = delete;
 
   int Listen(const sockaddr_storage& address) {
-    const int result = uv_tcp_bind(&tcp_, AsSockaddr(address), 0);
+    const int result = uv_tcp_bind(&socket_.tcp, AsSockaddr(address), 0);
     if (result != 0) return result;
-    return uv_listen(
-        reinterpret_cast<uv_stream_t*>(&tcp_), kListenBacklog,
-        [](uv_stream_t* s, int status) { static_cast<ListenSocket*>(s->data)->OnPeer(status); });
+    // That the port is taken may only show here.
+    const int listening = Listen();
+    if (listening == 0) address_ = BoundAddress();
+    return listening;
   }
-
-  std::string BoundAddress() {
-    sockaddr_storage bound = {};
-    int length = sizeof(bound);
-    CHECK_EQ(uv_tcp_getsockname(&tcp_, AsSockaddr(&bound), &length), 0);
-    return FormatAddress(bound);
+  // libuv removes the file when the socket is closed.
+  int Listen(const std::string& path) {
+    const int result = uv_pipe_bind(&socket_.pipe, path.c_str());
+    if (result != 0) return result;
+    address_ = absl::StrCat("unix:", path);
+    return Listen();
   }
+  const std::string& address() const { return address_; }
 
   void Release() {
     accept_.reset();
-    uv_close(reinterpret_cast<uv_handle_t*>(&tcp_),
-             [](uv_handle_t* h) { delete static_cast<ListenSocket*>(h->data); });
+    uv_close(&socket_.handle, [](uv_handle_t* h) { delete static_cast<ListenSocket*>(h->data); });
   }
 
  private:
   ~ListenSocket() = default;
 
+  int Listen() {
+    return uv_listen(&socket_.stream, kListenBacklog, [](uv_stream_t* s, int status) {
+      static_cast<ListenSocket*>(s->data)->OnPeer(status);
+    });
+  }
+
+  std::string BoundAddress() {
+    sockaddr_storage bound = {};
+    int length = sizeof(bound);
+    CHECK_EQ(uv_tcp_getsockname(&socket_.tcp, AsSockaddr(&bound), &length), 0);
+    return FormatAddress(bound);
+  }
+
   void OnPeer(int status) {
     // Out of descriptors, or the peer is gone again: the next one may fare better.
     if (status != 0) return;
     loop_->BeginCallback();
-    auto* connection = new TcpConnection(loop_);
-    if (uv_accept(reinterpret_cast<uv_stream_t*>(&tcp_), connection->stream()) != 0) {
+    auto* connection = new TcpConnection(loop_, kind_);
+    if (uv_accept(&socket_.stream, connection->stream()) != 0) {
       return connection->Release();
     }
     connection->Connected();
@@ -111,13 +158,15 @@ class ListenSocket {
   }
 
   Loop* const loop_;
+  const SocketKind kind_;
   std::shared_ptr<Network::AcceptCallback> accept_;
-  uv_tcp_t tcp_;
+  SocketHandle socket_;
+  std::string address_;
 };
 
 class TcpListener final : public Listener {
  public:
-  explicit TcpListener(ListenSocket* socket) : socket_(socket), address_(socket->BoundAddress()) {}
+  explicit TcpListener(ListenSocket* socket) : socket_(socket), address_(socket->address()) {}
   TcpListener(const TcpListener&) = delete;
   TcpListener& operator=(const TcpListener&) = delete;
   ~TcpListener() override { socket_->Release(); }
@@ -145,6 +194,7 @@ class ConnectAttempt {
   ConnectAttempt& operator=(const ConnectAttempt&) = delete;
 
   void Begin() {
+    if (const auto path = UnixPathOf(address_)) return BeginUnix(std::string(*path));
     absl::StatusOr<HostPort> at = ParseHostPort(address_);
     if (!at.ok()) return FinishLater(at.status());
     if (at->host.empty()) at->host = "127.0.0.1";
@@ -194,9 +244,19 @@ class ConnectAttempt {
     }
   }
 
+  // libuv tells of every outcome by the callback.
+  void BeginUnix(const std::string& path) {
+    if (!FitsSocketName(path)) return FinishLater(BadSocketPath(path));
+    connection_ = new TcpConnection(loop_, SocketKind::kUnix);
+    uv_pipe_connect(&connect_, connection_->pipe(), path.c_str(), [](uv_connect_t* r, int status) {
+      static_cast<ConnectAttempt*>(r->data)->OnConnect(status);
+    });
+    busy_ = true;
+  }
+
   void TryNext(int last_error) {
     while (next_ < addresses_.size()) {
-      connection_ = new TcpConnection(loop_);
+      connection_ = new TcpConnection(loop_, SocketKind::kTcp);
       last_error = uv_tcp_connect(&connect_, connection_->tcp(), AsSockaddr(addresses_[next_++]),
                                   [](uv_connect_t* r, int status) {
                                     static_cast<ConnectAttempt*>(r->data)->OnConnect(status);
@@ -265,9 +325,20 @@ class TcpPendingConnect final : public PendingConnect {
 
 absl::StatusOr<std::unique_ptr<Listener>> Network::Listen(const std::string& address,
                                                           AcceptCallback accept) {
-  ASSIGN_OR_RETURN(const sockaddr_storage at, ResolveNow(loop_, address));
-  auto* socket = new ListenSocket(loop_, std::move(accept));
-  const int result = socket->Listen(at);
+  const std::optional<absl::string_view> path = UnixPathOf(address);
+  ListenSocket* socket = nullptr;
+  int result = 0;
+  if (path.has_value()) {
+    if (!FitsSocketName(*path)) return BadSocketPath(*path);
+    const std::string name(*path);
+    RemoveLeftOver(name);
+    socket = new ListenSocket(loop_, SocketKind::kUnix, std::move(accept));
+    result = socket->Listen(name);
+  } else {
+    ASSIGN_OR_RETURN(const sockaddr_storage at, ResolveNow(loop_, address));
+    socket = new ListenSocket(loop_, SocketKind::kTcp, std::move(accept));
+    result = socket->Listen(at);
+  }
   if (result != 0) {
     socket->Release();
     return NetworkError("listen on", address, result);

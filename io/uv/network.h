@@ -1,4 +1,4 @@
-// io::Network over TCP.
+// io::Network over TCP and over sockets in the file system.
 #ifndef QUORATE_IO_UV_NETWORK_H_
 #define QUORATE_IO_UV_NETWORK_H_
 

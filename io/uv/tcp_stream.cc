@@ -33,22 +33,33 @@ std::string FormatAddress(const sockaddr_storage& address) {
   return absl::StrCat(host, ":", ntohs(v4.sin_port));
 }
 
-TcpConnection::TcpConnection(Loop* loop)
+void SocketHandle::Init(Loop* loop, SocketKind kind, void* owner) {
+  const int result = kind == SocketKind::kTcp ? uv_tcp_init(loop->uv(), &tcp)
+                                              : uv_pipe_init(loop->uv(), &pipe, /*ipc=*/0);
+  CHECK_EQ(result, 0);
+  handle.data = owner;
+}
+
+TcpConnection::TcpConnection(Loop* loop, SocketKind kind)
     : loop_(loop),
+      kind_(kind),
       flush_([](void* self) { static_cast<TcpConnection*>(self)->Flush(); }, this),
       notify_([](void* self) { static_cast<TcpConnection*>(self)->Notify(); }, this) {
-  CHECK_EQ(uv_tcp_init(loop->uv(), &tcp_), 0);
-  tcp_.data = this;
+  socket_.Init(loop, kind, this);
   write_request_.data = this;
   shutdown_request_.data = this;
 }
 
 void TcpConnection::Connected() {
-  uv_tcp_nodelay(&tcp_, 1);
-  uv_tcp_keepalive(&tcp_, 1, kKeepAliveSeconds);
+  if (kind_ == SocketKind::kUnix) {
+    peer_address_ = "@";
+    return;
+  }
+  uv_tcp_nodelay(tcp(), 1);
+  uv_tcp_keepalive(tcp(), 1, kKeepAliveSeconds);
   sockaddr_storage peer = {};
   int length = sizeof(peer);
-  if (uv_tcp_getpeername(&tcp_, reinterpret_cast<sockaddr*>(&peer), &length) == 0) {
+  if (uv_tcp_getpeername(tcp(), reinterpret_cast<sockaddr*>(&peer), &length) == 0) {
     peer_address_ = FormatAddress(peer);
   }
 }
@@ -227,8 +238,7 @@ void TcpConnection::Release() {
   failure_ = UV_ECANCELED;
   queued_bytes_ = 0;
   // The pieces stay until then: a waiting write request points into them.
-  uv_close(reinterpret_cast<uv_handle_t*>(&tcp_),
-           [](uv_handle_t* h) { delete static_cast<TcpConnection*>(h->data); });
+  uv_close(&socket_.handle, [](uv_handle_t* h) { delete static_cast<TcpConnection*>(h->data); });
 }
 
 }  // namespace quorate::io::uv

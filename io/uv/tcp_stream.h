@@ -1,4 +1,4 @@
-// io::Stream on a uv_tcp_t.
+// io::Stream on a socket: of TCP, or in the file system.
 #ifndef QUORATE_IO_UV_TCP_STREAM_H_
 #define QUORATE_IO_UV_TCP_STREAM_H_
 
@@ -15,6 +15,18 @@
 
 namespace quorate::io::uv {
 
+enum class SocketKind { kTcp, kUnix };
+
+// libuv's handle of a socket of either kind.
+union SocketHandle {
+  uv_handle_t handle;
+  uv_stream_t stream;
+  uv_tcp_t tcp;
+  uv_pipe_t pipe;
+
+  void Init(Loop* loop, SocketKind kind, void* owner);
+};
+
 // A socket. It lives until libuv has closed its handle, which is a while after its
 // owner (a TcpStream, a connection attempt) let go of it.
 //
@@ -23,12 +35,13 @@ namespace quorate::io::uv {
 // request at a time.
 class TcpConnection {
  public:
-  explicit TcpConnection(Loop* loop);
+  TcpConnection(Loop* loop, SocketKind kind);
   TcpConnection(const TcpConnection&) = delete;
   TcpConnection& operator=(const TcpConnection&) = delete;
 
-  uv_tcp_t* tcp() { return &tcp_; }
-  uv_stream_t* stream() { return reinterpret_cast<uv_stream_t*>(&tcp_); }
+  uv_tcp_t* tcp() { return &socket_.tcp; }
+  uv_pipe_t* pipe() { return &socket_.pipe; }
+  uv_stream_t* stream() { return &socket_.stream; }
   // Once connected or accepted: switches Nagle's algorithm off, learns the peer's address.
   void Connected();
   const std::string& peer_address() const { return peer_address_; }
@@ -59,7 +72,8 @@ class TcpConnection {
   bool failed() const { return failure_ != 0; }
 
   Loop* const loop_;
-  uv_tcp_t tcp_;
+  const SocketKind kind_;
+  SocketHandle socket_;
   uv_write_t write_request_;
   uv_shutdown_t shutdown_request_;
   TurnHook flush_;

@@ -62,7 +62,8 @@ std::vector<Flag> MemberRows() {
 std::vector<Flag> ClusteringRows() {
   const absl::string_view group = "Clustering";
   constexpr absl::string_view kNoDiscovery =
-      "discovery is not supported yet; name the members in --initial-cluster";
+      "discovery by a service is not supported yet; name the members in --initial-cluster, or use "
+      "--discovery-srv";
   std::vector<Flag> rows = {
       Ignored(group, "strict-reconfig-check", "true",
               "Reject reconfigurations that would cause quorum loss.", "the checks are always made",
@@ -72,22 +73,21 @@ std::vector<Flag> ClusteringRows() {
       {group, "discovery-fallback", "exit", "What to do when discovery fails.",
        Only({"exit"}, "must be exit"), false, false, "there is no discovery"},
   };
-  for (const absl::string_view name :
-       {"discovery", "discovery-token", "discovery-endpoints", "discovery-srv"}) {
+  for (const absl::string_view name : {"discovery", "discovery-token", "discovery-endpoints"}) {
     rows.push_back({group, name, "", "Find the initial members by discovery; refused if set.",
                     Only({""}, kNoDiscovery)});
   }
   for (const absl::string_view name :
-       {"discovery-srv-name", "discovery-proxy", "discovery-dial-timeout",
-        "discovery-request-timeout", "discovery-keepalive-time", "discovery-keepalive-timeout",
-        "discovery-cert", "discovery-key", "discovery-cacert", "discovery-user",
-        "discovery-password"}) {
-    rows.push_back(Ignored(group, name, "", "A detail of discovery.", "there is no discovery"));
+       {"discovery-proxy", "discovery-dial-timeout", "discovery-request-timeout",
+        "discovery-keepalive-time", "discovery-keepalive-timeout", "discovery-cert",
+        "discovery-key", "discovery-cacert", "discovery-user", "discovery-password"}) {
+    rows.push_back(Ignored(group, name, "", "A detail of discovery by a service.",
+                           "there is no such discovery"));
   }
   for (const absl::string_view name :
        {"discovery-insecure-transport", "discovery-insecure-skip-tls-verify"}) {
-    rows.push_back(
-        Ignored(group, name, "", "A detail of discovery.", "there is no discovery", true));
+    rows.push_back(Ignored(group, name, "", "A detail of discovery by a service.",
+                           "there is no such discovery", true));
   }
   return rows;
 }
@@ -134,8 +134,9 @@ std::vector<Flag> FeatureRows() {
       Ignored(group, "downgrade-check-time", "5s", "Duration between checks of a downgrade.",
               "there are no downgrades"),
       {"Unsafe feature", "force-new-cluster", "false",
-       "Force to create a new one-member cluster; refused.",
-       Only({"false"}, "forcing a new cluster is not supported yet"), true},
+       "Force to create a new one-member cluster from this member's data: for when the majority is "
+       "lost for good.",
+       Boolean(&Config::force_new_cluster), true},
       Ignored("Unsafe feature", "unsafe-no-fsync", "false", "Disable fsync.", kAlwaysSafe, true),
   };
 }

@@ -23,7 +23,7 @@ bool IsNumericAddress(absl::string_view host) {
 
 absl::Status CheckBindUrls(absl::string_view flag, const std::vector<Url>& urls) {
   for (const Url& url : urls) {
-    if (url.host == "localhost" || IsNumericAddress(url.host)) continue;
+    if (url.is_unix() || url.host == "localhost" || IsNumericAddress(url.host)) continue;
     return absl::FailedPreconditionError(
         absl::StrCat("--", flag, ": expected IP in URL for binding (", url.ToString(), ")"));
   }
@@ -148,6 +148,11 @@ absl::Status Config::Validate() const {
   RETURN_IF_ERROR(CheckSecureUrls(peer_tls, "peer", listen_peer_urls));
   if (self_signed_cert_validity == 0) {
     return absl::FailedPreconditionError("--self-signed-cert-validity must be >0");
+  }
+  if (!discovery_srv.empty() && !initial_cluster.empty()) {
+    return absl::FailedPreconditionError(
+        "multiple discovery or bootstrap flags are set. Choose one of \"initial-cluster\" or "
+        "\"discovery-srv\"");
   }
   RETURN_IF_ERROR(CheckTimeouts(*this));
   if (max_request_bytes == 0) {

@@ -46,6 +46,12 @@ struct Config {
   std::vector<InitialMember> initial_cluster;  // empty: this member alone
   std::string initial_cluster_token = "etcd-cluster";
   ClusterState initial_cluster_state = ClusterState::kNew;
+  // Set: initial_cluster is what DNS says of this domain (server/config/discovery.h), in the
+  // services _etcd-server._tcp and _etcd-server-ssl._tcp with "-" and the second one appended.
+  std::string discovery_srv;
+  std::string discovery_srv_name;
+  // The data directory's member goes on alone, as the only one of its cluster.
+  bool force_new_cluster = false;
   Duration heartbeat_interval = Milliseconds(100);
   Duration election_timeout = Milliseconds(1000);
   bool pre_vote = true;

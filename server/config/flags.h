@@ -60,6 +60,15 @@ absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const absl::string_view>
                                              absl::Span<const absl::string_view> environment = {},
                                              const FileReader& read = {});
 
+// A switch of etcd's, and whether what it switches is on here.
+struct FeatureGate {
+  absl::string_view name;
+  bool beta = false;  // else alpha
+  bool on = false;
+};
+// All of them, by name.
+std::vector<FeatureGate> FeatureGates(const Config& config);
+
 // What --help prints.
 std::string HelpText();
 // docs/FLAGS.md.

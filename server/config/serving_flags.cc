@@ -5,27 +5,36 @@
 #include "absl/strings/str_split.h"
 #include "base/status.h"
 #include "server/config/flag.h"
+#include "server/config/flags.h"
 
 namespace quorate::config {
 namespace {
 
-// Those of etcd 3.7. What most of them switch is always on here.
-constexpr absl::string_view kGates[] = {
-    "AllAlpha",
-    "AllBeta",
-    "CompactHashCheck",
-    "FastLeaseKeepAlive",
-    "InitialCorruptCheck",
-    "LeaseCheckpoint",
-    "LeaseCheckpointPersist",
-    "PriorityRequest",
-    "SetMemberLocalAddr",
-    "StopGRPCServiceOnDefrag",
-    "TxnModeWriteWithSharedBuffer",
+// What most of them switch is always on here.
+struct Gate {
+  absl::string_view name;
+  bool beta;  // else alpha
+  bool on;    // unless it is named
+};
+
+// Those of etcd 3.7, in order.
+constexpr Gate kGates[] = {
+    {"AllAlpha", false, false},
+    {"AllBeta", true, false},
+    {"CompactHashCheck", false, false},
+    {"FastLeaseKeepAlive", true, true},
+    {"InitialCorruptCheck", false, false},
+    {"LeaseCheckpoint", false, true},  // always on here
+    {"LeaseCheckpointPersist", false, true},
+    {"PriorityRequest", false, false},
+    {"SetMemberLocalAddr", false, false},
+    {"StopGRPCServiceOnDefrag", false, false},
+    {"TxnModeWriteWithSharedBuffer", true, true},
 };
 
 absl::Status SetGate(absl::string_view name, bool on, Config* config) {
-  if (std::find(std::begin(kGates), std::end(kGates), name) == std::end(kGates)) {
+  if (std::none_of(std::begin(kGates), std::end(kGates),
+                   [name](const Gate& gate) { return gate.name == name; })) {
     return absl::InvalidArgumentError(absl::StrCat("unrecognized feature gate: ", name));
   }
   if (name == "InitialCorruptCheck") config->initial_corrupt_check = on;
@@ -125,6 +134,17 @@ std::vector<Flag> ServingFlags() {
        "Maximum number of learners in the cluster; give all members the same.",
        Count(&Config::max_learners)},
   };
+}
+
+std::vector<FeatureGate> FeatureGates(const Config& config) {
+  std::vector<FeatureGate> gates;
+  for (const Gate& gate : kGates) {
+    bool on = gate.on;
+    if (gate.name == "InitialCorruptCheck") on = config.initial_corrupt_check;
+    if (gate.name == "CompactHashCheck") on = config.compact_hash_check;
+    gates.push_back({gate.name, gate.beta, on});
+  }
+  return gates;
 }
 
 }  // namespace quorate::config

@@ -39,9 +39,12 @@ bool SplitHostPort(absl::string_view authority, Url* url) {
 
 }  // namespace
 
-std::string Url::ToString() const { return absl::StrCat(scheme, "://", HostPort()); }
+std::string Url::ToString() const {
+  return absl::StrCat(scheme, "://", is_unix() ? host : Address());
+}
 
-std::string Url::HostPort() const {
+std::string Url::Address() const {
+  if (is_unix()) return absl::StrCat("unix:", host);
   const bool v6 = host.find(':') != std::string::npos;
   return v6 ? absl::StrCat("[", host, "]:", port) : absl::StrCat(host, ":", port);
 }
@@ -54,9 +57,10 @@ absl::StatusOr<Url> ParseUrl(absl::string_view text) {
   }
   Url url;
   url.scheme = absl::AsciiStrToLower(whole.substr(0, mark));
-  if (url.scheme == "unix" || url.scheme == "unixs") {
-    return Malformed(
-        absl::StrCat("URL scheme ", url.scheme, " is not supported yet, use http or https"), whole);
+  if (url.is_unix()) {
+    url.host = std::string(whole.substr(mark + 3));
+    if (url.host.empty()) return Malformed("URL of a socket must have a path", whole);
+    return url;
   }
   if (url.scheme != "http" && url.scheme != "https") {
     return Malformed("URL scheme must be http, https, unix, or unixs", whole);

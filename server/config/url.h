@@ -1,5 +1,6 @@
-// URLs as etcd's flags write them: scheme://host:port, where the scheme is http, https,
-// unix or unixs.
+// URLs as etcd's flags write them: scheme://host:port with http or https, or unix://PATH and
+// unixs://PATH (over TLS) for a socket in the file system. A path without a leading slash is
+// relative to the working directory, even if it looks like host:port.
 #ifndef QUORATE_SERVER_CONFIG_URL_H_
 #define QUORATE_SERVER_CONFIG_URL_H_
 
@@ -14,17 +15,18 @@ namespace quorate::config {
 
 struct Url {
   std::string scheme;
-  std::string host;  // without the brackets of an IPv6 address
+  std::string host;  // without the brackets of an IPv6 address; or the path
   uint16_t port = 0;
 
-  // "scheme://host:port", an IPv6 address in brackets.
+  // "scheme://host:port", an IPv6 address in brackets; "unix://PATH".
   std::string ToString() const;
-  // "host:port", as io::Network wants it.
-  std::string HostPort() const;
-  // As peer::NewClient wants it: "host:port", or all of it if TLS is spoken.
-  std::string PeerAddress() const { return secure() ? ToString() : HostPort(); }
+  // "host:port" or "unix:PATH", as io::Network wants it.
+  std::string Address() const;
+  // As peer::NewClient wants it: the address, after "https://" if TLS is spoken.
+  std::string PeerAddress() const { return secure() ? "https://" + Address() : Address(); }
   // Spoken over TLS.
-  bool secure() const { return scheme == "https"; }
+  bool secure() const { return scheme == "https" || scheme == "unixs"; }
+  bool is_unix() const { return scheme == "unix" || scheme == "unixs"; }
 
   friend auto operator<=>(const Url&, const Url&) = default;
 };

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "io/unix_address.h"
 #include "server/http1/encode.h"
 
 namespace quorate::http1 {
@@ -46,7 +47,10 @@ void ClientConnection::OnConnected(absl::StatusOr<std::unique_ptr<io::Stream>> s
 void ClientConnection::SendRequest() {
   NewParser();
   std::string head = absl::StrCat(request_.method, " ", request_.target, " HTTP/1.1\r\n");
-  if (!request_.fields.Has("host")) absl::StrAppend(&head, "Host: ", client_->address_, "\r\n");
+  if (!request_.fields.Has("host")) {
+    const bool is_socket = io::UnixPathOf(client_->address_).has_value();
+    absl::StrAppend(&head, "Host: ", is_socket ? "localhost" : client_->address_, "\r\n");
+  }
   AppendFields(request_.fields, &head);
   if (request_.stream_body && request_.content_length == 0) {
     head.append("Transfer-Encoding: chunked\r\n");

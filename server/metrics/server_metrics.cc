@@ -108,6 +108,13 @@ void ServerMetrics::AddServer() {
       ->AddGauge("etcd_server_id", "Server or member ID in hexadecimal format. 1 for 'server_id'.",
                  {{"server_id", config::HexId(sources_.node->member_id())}})
       ->Set(1);
+  for (const config::FeatureGate& gate : sources_.gates) {
+    registry_
+        ->AddGauge("etcd_server_feature_enabled",
+                   "Whether or not a feature is enabled. 1 is enabled, 0 is not.",
+                   {{"name", std::string(gate.name)}, {"stage", gate.beta ? "BETA" : "ALPHA"}})
+        ->Set(gate.on ? 1 : 0);
+  }
 }
 
 void ServerMetrics::AddStore() {
@@ -152,6 +159,10 @@ void ServerMetrics::AddLeases() {
 }
 
 void ServerMetrics::AddDisk() {
+  wal_write_ = registry_->AddHistogram("etcd_disk_wal_write_duration_seconds",
+                                       "The latency distributions of write called by WAL; here "
+                                       "each write comes with its sync.",
+                                       Milliseconds(1), 14);
   wal_fsync_ = registry_->AddHistogram("etcd_disk_wal_fsync_duration_seconds",
                                        "The latency distributions of fsync called by WAL.",
                                        Milliseconds(1), 14);
@@ -199,6 +210,14 @@ void ServerMetrics::RefreshGrpc() {
       ->AddCounter("etcd_network_client_grpc_sent_bytes_total",
                    "The total number of bytes sent to grpc clients.")
       ->Set(grpc->stats().sent_bytes);
+  const auto promote = grpc->methods().find("/etcdserverpb.Cluster/MemberPromote");
+  if (promote != grpc->methods().end()) {
+    registry_
+        ->AddCounter("etcd_server_learner_promote_successes",
+                     "The total number of learner promotions that this member was asked for and "
+                     "that succeeded.")
+        ->Set(promote->second->stats.handled[0]);
+  }
   for (const auto& [path, method] : grpc->methods()) {
     const Labels labels = {{"grpc_method", method->name},
                            {"grpc_service", method->service},
@@ -284,8 +303,18 @@ void ServerMetrics::AddProcess() {
       registry_->AddGauge("process_max_fds", "Maximum number of open file descriptors.");
   Gauge* used = registry_->AddGauge("os_fd_used", "The number of used file descriptors.");
   Gauge* limit = registry_->AddGauge("os_fd_limit", "The file descriptor limit.");
+  Gauge* max_virtual = registry_->AddGauge("process_virtual_memory_max_bytes",
+                                           "Maximum amount of virtual memory available in bytes.");
+  Counter* received = registry_->AddCounter("process_network_receive_bytes_total",
+                                            "Number of bytes received by the process over the "
+                                            "network.");
+  Counter* sent = registry_->AddCounter("process_network_transmit_bytes_total",
+                                        "Number of bytes sent by the process over the network.");
   registry_->OnScrape([=, this] {
     const ProcessStats stats = sources_.process();
+    max_virtual->Set(static_cast<double>(stats.max_virtual_bytes));
+    received->Set(stats.network_received_bytes);
+    sent->Set(stats.network_sent_bytes);
     cpu->Set(stats.cpu_seconds);
     start->Set(stats.start_time_seconds);
     resident->Set(static_cast<double>(stats.resident_bytes));

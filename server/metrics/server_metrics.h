@@ -15,6 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "base/strong_int.h"
 #include "base/time.h"
+#include "server/config/flags.h"
 #include "server/grpc/server.h"
 #include "server/metrics/registry.h"
 #include "server/node/node.h"
@@ -30,6 +31,10 @@ struct ProcessStats {
   uint64_t virtual_bytes = 0;
   uint64_t open_files = 0;
   uint64_t max_open_files = 0;
+  uint64_t max_virtual_bytes = 0;
+  // Of all network devices that the process can see.
+  uint64_t network_received_bytes = 0;
+  uint64_t network_sent_bytes = 0;
 };
 
 // Where values come from; borrowed, and alive whenever the registry is asked for Text.
@@ -40,6 +45,7 @@ struct Sources {
   std::function<ProcessStats()> process;  // empty: no process metrics
   int64_t quota_bytes = 0;                // as Status reports it
   bool extensive = false;                 // histograms of how long calls take, too
+  std::vector<config::FeatureGate> gates;
 };
 
 class ServerMetrics {
@@ -51,8 +57,11 @@ class ServerMetrics {
   // A request has come from a client that says it speaks this version of the API (empty: it says
   // nothing). Clients choose what they say: the first few versions are counted by name.
   void CountClientRequest(bool is_stream, absl::string_view api_version);
-  // The time of one sync of the log.
-  Histogram* wal_fsync() { return wal_fsync_; }
+  // The time of one write of the log, which comes with its sync.
+  void ObserveWalWrite(Duration time) {
+    wal_write_->Observe(time);
+    wal_fsync_->Observe(time);
+  }
   // A measured round trip to a peer.
   void ObservePeerRoundTrip(MemberId peer, Duration time);
 
@@ -82,6 +91,7 @@ class ServerMetrics {
   std::vector<std::pair<Counter*, CounterOf>> counters_;
   std::string seen_cluster_version_;
   Gauge* cluster_version_ = nullptr;
+  Histogram* wal_write_ = nullptr;
   Histogram* wal_fsync_ = nullptr;
   Histogram* lease_ttls_ = nullptr;
   std::vector<Gauge*> alarms_;  // that stood at the last scrape

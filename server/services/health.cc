@@ -38,6 +38,12 @@ Health::Health(quorate::grpc::Server* server) : server_(server) {
   server->AddUnary(
       "/grpc.health.v1.Health/Check",
       [this](quorate::grpc::Call* call, const Bytes& request) { Check(call, request); });
+  server->AddUnary("/grpc.health.v1.Health/List", [this](quorate::grpc::Call* call, const Bytes&) {
+    ::grpc::health::v1::HealthListResponse response;
+    (*response.mutable_statuses())[""].set_status(serving_ ? HealthCheckResponse::SERVING
+                                                           : HealthCheckResponse::NOT_SERVING);
+    call->Finish(absl::OkStatus(), SerializeMessage(response));
+  });
   server->AddStreaming(
       "/grpc.health.v1.Health/Watch", quorate::grpc::MethodKind::kServerStream,
       [this](quorate::grpc::Call* call) { return std::make_unique<WatchCall>(this, call->id()); });

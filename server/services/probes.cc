@@ -43,6 +43,10 @@ Probes::Probes(node::Node* node, metrics::Registry* metrics)
       scrapes_(metrics->AddCounter("promhttp_metric_handler_requests_total",
                                    "Total number of scrapes by HTTP status code.",
                                    {{"code", "200"}})) {
+  for (const char* never : {"500", "503"}) {
+    metrics->AddCounter("promhttp_metric_handler_requests_total",
+                        "Total number of scrapes by HTTP status code.", {{"code", never}});
+  }
   // Of the scrape that asks.
   metrics
       ->AddGauge("promhttp_metric_handler_requests_in_flight",

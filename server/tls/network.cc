@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "io/address.h"
+#include "io/unix_address.h"
 #include "server/tls/stream.h"
 
 namespace quorate::tls {
@@ -36,11 +36,11 @@ class Network::Connecting final : public io::PendingConnect {
 
   void OnContext(const Source::ContextOr& context) {
     if (!context.ok()) return Done(context.status());
-    const absl::StatusOr<io::HostPort> parsed = io::ParseHostPort(address_);
-    if (!parsed.ok()) return Done(parsed.status());
+    const absl::StatusOr<std::string> name = io::ServerNameOf(address_);
+    if (!name.ok()) return Done(name.status());
     stream_ = std::make_unique<TlsStream>(
         network_->loop_, network_->queue_, std::move(raw_),
-        std::make_shared<Session>(*context, parsed->host, network_->loop_->WallNow()),
+        std::make_shared<Session>(*context, *name, network_->loop_->WallNow()),
         [this](const absl::Status& status) { OnHandshake(status); });
     stream_->Handshake();
   }

@@ -243,6 +243,31 @@ class Membership(unittest.TestCase):
         away.start(initial, self.cluster.token)
         self.assert_ends_by_itself(away)
 
+    def test_a_new_cluster_of_one_when_the_majority_is_lost(self):
+        self.found(3)
+        with Writer(lambda: self.cluster.endpoints) as writer:
+            local.wait_until(lambda: len(writer.acknowledged) >= 20, 60, "some keys are written")
+        self.assert_equal()
+        last = self.cluster.members[0]
+        identity = self.id_of(last)
+        for member in self.cluster.members:
+            member.kill(signal.SIGKILL)
+        self.cluster.members = [last]
+        last.start(self.cluster.initial_cluster, self.cluster.token,
+                   extra=["--force-new-cluster"])
+        self.cluster.wait_healthy()
+        self.assertEqual([f"{row['ID']:x}" for row in self.member_rows()], [identity])
+        found = self.ctl("get", "--prefix", "w/", "--keys-only").split()
+        self.assertLessEqual(set(writer.acknowledged), set(found))
+        self.ctl("put", "after", "1")
+        # Without the flag it goes on, and takes new members.
+        self.assertEqual(last.kill(signal.SIGTERM), -signal.SIGTERM)
+        self.cluster.start_member(last)
+        self.cluster.wait_healthy()
+        second = self.add()
+        self.assertEqual(self.ctl("get", "after", endpoints=second.endpoint).split(),
+                         ["after", "1"])
+
     def test_refusals(self):
         self.found(1)
         first = self.cluster.members[0]

@@ -215,6 +215,74 @@ class MyEtcd(unittest.TestCase):
                          "the log says that it is at info")
 
 
+class SocketFiles(unittest.TestCase):
+    """A server whose clients and peers come over sockets in the file system."""
+
+    def setUp(self):
+        self.directory = tempfile.mkdtemp(dir=WORK)
+        self.client = os.path.join(self.directory, "client.sock")
+        self.url = "unix://" + self.client
+        self.process = None
+
+    def tearDown(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def start(self, number=0, wait=True):
+        peer = "unix://" + os.path.join(self.directory, f"peer{number}.sock")
+        log_path = os.path.join(self.directory, f"log{number}")
+        with open(log_path, "wb") as log:
+            process = subprocess.Popen(
+                [ETCD, f"--data-dir={self.directory}/data{number}",
+                 f"--listen-client-urls={self.url}", f"--advertise-client-urls={self.url}",
+                 f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}",
+                 f"--initial-cluster=default={peer}"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        if wait:
+            self.process = process
+
+            def ready():
+                with open(log_path, encoding="utf-8") as f:
+                    return "ready to serve client requests" in f.read()
+            local.wait_until(ready, 30, "the server serves")
+        return process, log_path
+
+    def health(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
+            s.settimeout(20)
+            s.connect(self.client)
+            s.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            reply = b""
+            while piece := s.recv(4096):
+                reply += piece
+        return reply
+
+    def test_http_and_grpc(self):
+        self.start()
+        self.assertIn(b'{"health":"true","reason":""}', self.health())
+        ctl = local.Etcdctl(self.url)
+        ctl("put", "a", "over a socket")
+        self.assertIn("over a socket", ctl("get", "a"))
+        self.assertIn(self.url, ctl("member", "list"))
+        self.process.send_signal(signal.SIGTERM)
+        self.assertEqual(self.process.wait(timeout=20), -signal.SIGTERM)
+        self.assertFalse(os.path.exists(self.client), "the socket goes with the server")
+
+    def test_a_socket_that_is_left_over_is_replaced_and_one_in_use_is_not(self):
+        self.start()
+        other, log_path = self.start(number=1, wait=False)
+        self.assertEqual(other.wait(timeout=20), 1)
+        with open(log_path, encoding="utf-8") as f:
+            self.assertIn(f"cannot listen on {self.url}", f.read())
+        self.assertIn(b'"true"', self.health())
+        self.process.kill()
+        self.process.wait()
+        self.assertTrue(os.path.exists(self.client))
+        self.start()
+        self.assertIn(b'"true"', self.health())
+
+
 if __name__ == "__main__":
     os.symlink(os.path.abspath(sys.argv[1]), ETCD)
     try:

@@ -1,10 +1,14 @@
 // What only the real world has: threads, signals, a log on a descriptor, real errors.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -116,6 +120,85 @@ TEST(UvWorldTest, NamesAreResolved) {
       });
   world.Run();
   EXPECT_TRUE(connected);
+}
+
+// A listener on a socket in the file system that echoes what its first stream says.
+class SocketFileTest : public ::testing::Test {
+ protected:
+  struct Keeper : io::Stream::Handler {
+    void OnData(absl::string_view data) override {
+      received.append(data.data(), data.size());
+      if (on_data) on_data();
+    }
+    void OnClose(const absl::Status&) override {}
+    std::unique_ptr<io::Stream> stream;
+    std::string received;
+    std::function<void()> on_data;
+  };
+
+  SocketFileTest() {
+    // The test's own directory may have too long a name for a socket.
+    EXPECT_NE(mkdtemp(directory_.data()), nullptr);
+    path_ = directory_ + "/s";
+  }
+  ~SocketFileTest() override {
+    unlink(path_.c_str());
+    rmdir(directory_.c_str());
+  }
+  absl::StatusOr<std::unique_ptr<io::Listener>> Listen(io::uv::World* world) {
+    return world->env().network->Listen("unix:" + path_, [this](std::unique_ptr<io::Stream> s) {
+      server_.stream = std::move(s);
+      server_.on_data = [this] { server_.stream->Write(Bytes::Copy(server_.received)); };
+      server_.stream->Start(&server_);
+    });
+  }
+
+  std::string directory_ = "/tmp/quorate-socket-XXXXXX";
+  std::string path_;
+  Keeper server_;
+  Keeper client_;
+};
+
+TEST_F(SocketFileTest, BytesGoBothWays) {
+  io::uv::World world;
+  auto listener = Listen(&world);
+  ASSERT_TRUE(listener.ok()) << listener.status();
+  EXPECT_EQ((*listener)->address(), "unix:" + path_);
+  auto pending = world.env().network->Connect(
+      "unix:" + path_, [&](absl::StatusOr<std::unique_ptr<io::Stream>> stream) {
+        ASSERT_TRUE(stream.ok()) << stream.status();
+        client_.stream = *std::move(stream);
+        client_.on_data = [&] { world.Stop(); };
+        client_.stream->Start(&client_);
+        client_.stream->Write(Bytes::Copy("hello"));
+      });
+  world.Run();
+  EXPECT_EQ(client_.received, "hello");
+  EXPECT_EQ(server_.stream->peer_address(), "@");
+  server_.stream.reset();
+  client_.stream.reset();
+  listener->reset();
+  struct stat info;
+  EXPECT_NE(stat(path_.c_str(), &info), 0);  // it goes with its listener
+}
+
+TEST_F(SocketFileTest, OneThatIsInUseIsTakenAndOneThatIsLeftOverIsNot) {
+  {
+    // A process that ends at once leaves its socket behind.
+    const int left = socket(AF_UNIX, SOCK_STREAM, 0);
+    sockaddr_un address = {};
+    address.sun_family = AF_UNIX;
+    path_.copy(address.sun_path, sizeof(address.sun_path) - 1);
+    ASSERT_EQ(bind(left, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+    close(left);
+  }
+  io::uv::World world;
+  auto listener = Listen(&world);
+  ASSERT_TRUE(listener.ok()) << listener.status();
+  const auto second = Listen(&world);
+  EXPECT_TRUE(absl::IsAlreadyExists(second.status())) << second.status();
+  const auto long_one = world.env().network->Listen("unix:/" + std::string(200, 'x'), nullptr);
+  EXPECT_TRUE(absl::IsInvalidArgument(long_one.status())) << long_one.status();
 }
 
 TEST(UvWorldTest, AnUnknownNameIsUnavailable) {

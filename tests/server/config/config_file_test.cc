@@ -212,7 +212,8 @@ constexpr char kEtcdFlags[] =
     "cors data-dir discovery-cacert discovery-cert discovery-dial-timeout discovery-fallback "
     "discovery-insecure-skip-tls-verify discovery-insecure-transport discovery-keepalive-time "
     "discovery-keepalive-timeout discovery-key discovery-password discovery-proxy "
-    "discovery-request-timeout discovery-srv-name discovery-user distributed-tracing-address "
+    "discovery-request-timeout discovery-srv discovery-srv-name discovery-user "
+    "distributed-tracing-address "
     "distributed-tracing-instance-id distributed-tracing-sampling-rate "
     "distributed-tracing-service-name downgrade-check-time election-timeout "
     "enable-distributed-tracing enable-grpc-gateway enable-log-rotation enable-pprof feature-gates "
@@ -252,8 +253,8 @@ TEST(CompletenessTest, EveryFlagOfEtcdIsTaken) {
 }
 
 TEST(CompletenessTest, WhatWouldMakeAnotherServerIsRefused) {
-  for (const char* flag : {"--discovery=http://x", "--discovery-token=x", "--discovery-srv=x",
-                           "--discovery-endpoints=x", "--force-new-cluster", "--logger=capnslog"}) {
+  for (const char* flag : {"--discovery=http://x", "--discovery-token=x", "--discovery-endpoints=x",
+                           "--logger=capnslog"}) {
     EXPECT_FALSE(ParseCommandLine(Arguments{flag}).ok()) << flag;
   }
 }

@@ -36,7 +36,7 @@ std::string UrlError(absl::string_view text) {
 }
 
 TEST(UrlTest, NamesAddressesAndPorts) {
-  EXPECT_EQ(ParseUrl("http://10.0.0.1:2379")->HostPort(), "10.0.0.1:2379");
+  EXPECT_EQ(ParseUrl("http://10.0.0.1:2379")->Address(), "10.0.0.1:2379");
   EXPECT_EQ(ParseUrl(" HTTP://localhost:0 ")->ToString(), "http://localhost:0");
   EXPECT_EQ(ParseUrl("http://[::1]:2380")->host, "::1");
   EXPECT_EQ(ParseUrl("http://[::1]:2380")->ToString(), "http://[::1]:2380");
@@ -52,7 +52,21 @@ TEST(UrlTest, ErrorsNameTheText) {
                           "http://::1:2379", "http://[::1:2379", "http://a:99999999999999999999"}) {
     EXPECT_THAT(UrlError(bad), HasSubstr("host:port")) << bad;
   }
-  EXPECT_THAT(UrlError("unixs://a:1"), HasSubstr("not supported yet"));
+  EXPECT_EQ(UrlError("unix://"), "URL of a socket must have a path: unix://");
+}
+
+TEST(UrlTest, SocketsInTheFileSystem) {
+  const Url absolute = *ParseUrl("unix:///run/etcd.sock");
+  EXPECT_EQ(absolute.Address(), "unix:/run/etcd.sock");
+  EXPECT_EQ(absolute.ToString(), "unix:///run/etcd.sock");
+  EXPECT_EQ(absolute.PeerAddress(), "unix:/run/etcd.sock");
+  EXPECT_FALSE(absolute.secure());
+  // As etcd takes it: a file of that name in the working directory.
+  const Url relative = *ParseUrl("unixs://localhost:2379");
+  EXPECT_EQ(relative.Address(), "unix:localhost:2379");
+  EXPECT_EQ(relative.ToString(), "unixs://localhost:2379");
+  EXPECT_EQ(relative.PeerAddress(), "https://unix:localhost:2379");
+  EXPECT_TRUE(relative.secure());
 }
 
 TEST(UrlTest, HttpsIsSecure) {

@@ -10,6 +10,7 @@
 #include "api/rpc.pb.h"
 #include "server/join.h"
 #include "server/server.h"
+#include "server/start_alone.h"
 #include "tests/server/support/test_cluster.h"
 
 namespace quorate {
@@ -165,6 +166,86 @@ TEST(FindSelfTest, MembersAreMatchedByAllOfTheirUrls) {
   EXPECT_EQ(*self, MemberId(7));
   members[0].peer_urls.pop_back();
   EXPECT_FALSE(server::FindSelf(config, members).ok());
+}
+
+// --force-new-cluster: two of three are lost for good.
+class ForceNewClusterTest : public ::testing::Test {
+ protected:
+  ForceNewClusterTest() : cluster_(3) {
+    cluster_.StartAll();
+    EXPECT_TRUE(cluster_.RunUntilReady());
+  }
+  grpc::Result Put(const std::string& key) {
+    etcdserverpb::PutRequest request;
+    request.set_key(key);
+    return cluster_.Call(1, "/etcdserverpb.KV/Put", request.SerializeAsString());
+  }
+  int64_t CountKeys() {
+    etcdserverpb::RangeRequest request;
+    request.set_key(std::string(1, '\0'));
+    request.set_range_end(std::string(1, '\0'));
+    return Parse<etcdserverpb::RangeResponse>(
+               cluster_.Call(1, "/etcdserverpb.KV/Range", request.SerializeAsString()))
+        .count();
+  }
+  std::vector<uint64_t> Members() {
+    etcdserverpb::MemberListRequest request;
+    const auto list = Parse<etcdserverpb::MemberListResponse>(
+        cluster_.Call(1, "/etcdserverpb.Cluster/MemberList", request.SerializeAsString()));
+    std::vector<uint64_t> ids;
+    for (const etcdserverpb::Member& member : list.members()) ids.push_back(member.id());
+    return ids;
+  }
+  void RestartAlone() {
+    cluster_.config(1).force_new_cluster = true;
+    cluster_.Start(1);
+    ASSERT_TRUE(cluster_.world().RunUntil([this] { return cluster_.ready(1); }));
+  }
+
+  TestCluster cluster_;
+};
+
+TEST_F(ForceNewClusterTest, TheLastMemberGoesOnAloneWithItsData) {
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(Put("k" + std::to_string(i)).status.ok());
+  const MemberId self = cluster_.server(1)->member_id();
+  const ClusterId cluster_id = cluster_.server(1)->cluster_id();
+  for (const int member : {1, 2, 3}) cluster_.Crash(member);
+  RestartAlone();
+  EXPECT_EQ(cluster_.server(1)->cluster_id(), cluster_id);
+  EXPECT_EQ(Members(), std::vector<uint64_t>({self.value()}));
+  EXPECT_EQ(CountKeys(), 20);
+  EXPECT_TRUE(Put("new").status.ok());
+  EXPECT_TRUE(cluster_.Logged(1, "forcing a new cluster of this member alone"));
+  // It stays alone, with the flag and without it.
+  cluster_.Crash(1);
+  RestartAlone();
+  cluster_.Crash(1);
+  cluster_.config(1).force_new_cluster = false;
+  cluster_.Start(1);
+  ASSERT_TRUE(cluster_.world().RunUntil([this] { return cluster_.ready(1); }));
+  EXPECT_EQ(Members(), std::vector<uint64_t>({self.value()}));
+  EXPECT_EQ(CountKeys(), 21);
+}
+
+// Its others have acknowledged entries that this member holds, but does not know to be committed.
+TEST(StartAloneTest, EntriesThatItDidNotKnowToBeCommittedAreKept) {
+  std::vector<engine::BootstrapMember> founders;
+  for (const uint64_t id : {1, 2, 3}) founders.push_back({MemberId(id), "m", {"http://m:1"}});
+  engine::Recovered recovered = engine::Replica::Bootstrap(founders);
+  raft::Entry entry;
+  entry.term = Term(7);
+  entry.index = LogIndex(4);
+  recovered.entries.push_back(entry);
+  recovered.hard_state.term = Term(8);
+  const auto alone = server::StartAlone(recovered, MemberId(2));
+  ASSERT_TRUE(alone.ok()) << alone.status();
+  EXPECT_EQ(alone->removed, std::vector<MemberId>({MemberId(1), MemberId(3)}));
+  ASSERT_EQ(alone->entries.size(), 2u);
+  EXPECT_EQ(alone->entries[0].index, LogIndex(5));
+  EXPECT_EQ(alone->entries[0].term, Term(9));
+  EXPECT_EQ(alone->hard_state.commit, LogIndex(6));
+  EXPECT_EQ(alone->hard_state.term, Term(9));
+  EXPECT_TRUE(absl::IsFailedPrecondition(server::StartAlone(recovered, MemberId(4)).status()));
 }
 
 }  // namespace
