@@ -20,7 +20,7 @@ constexpr Duration kPause = Milliseconds(150);
 // Who does not answer is gone, as far as the operator knows.
 constexpr Duration kPatience = Milliseconds(2500);
 // Until what is committed is durable as such, too: with the entries that come after it.
-constexpr Duration kSettling = Seconds(3);
+constexpr Duration kSettling = Seconds(2);
 // A member that was removed is left alone for a while: it must do no harm.
 constexpr Duration kMeanAfterlife = Seconds(2);
 
@@ -52,7 +52,7 @@ void Operator::Begin(uint64_t draws) {
     possible.push_back(Fault::kMemberAdd);
     possible.push_back(Fault::kLearnerAdd);
     // The others must be a majority without the one that is lost.
-    if (voters >= 3 && IsSettled()) possible.push_back(Fault::kMemberReplace);
+    if (voters > 3 || (voters == 3 && IsSettled())) possible.push_back(Fault::kMemberReplace);
   }
   // Of two, one could be gone for good before the other knows that it is alone: that one
   // waits for a second vote for ever, here as in etcd.

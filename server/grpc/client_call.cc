@@ -224,7 +224,10 @@ void ClientCall::OnClosed(http2::ErrorCode code) {
   }
   // A server that has answered may reset what is left of the request.
   if (code == http2::ErrorCode::kNoError && has_status_) return Finish();
-  Complete(StatusOfReset(code), code == http2::ErrorCode::kRefusedStream || !began());
+  // The server has the same deadline, and may be the first to act on it.
+  const bool late = code == http2::ErrorCode::kCancel && channel_->loop_->Now() >= deadline_;
+  Complete(late ? absl::DeadlineExceededError("context deadline exceeded") : StatusOfReset(code),
+           code == http2::ErrorCode::kRefusedStream || !began());
 }
 
 void ClientCall::Complete(const absl::Status& status, bool unprocessed) {

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -197,15 +198,18 @@ size_t FaultsAndRequests(const Schedule& schedule) {
 }
 
 TEST(Shrinker, ADiskThatLiesIsShownInAFewEvents) {
+  // Either what was acknowledged is gone, or members notice that their logs have holes, and stop;
+  // at the latest when all power is lost at the end.
   Schedule whole;
-  Rule rule = Rule::kAssertion;
-  for (uint64_t seed = 1; rule != Rule::kCommitDurability; ++seed) {
-    ASSERT_LT(seed, 60u) << "no seed found the lost writes";
+  std::optional<Rule> rule;
+  for (uint64_t seed = 1; !rule.has_value(); ++seed) {
+    ASSERT_LT(seed, 10u) << "no seed found the lost writes";
     whole = *WholeSchedule("crashes", seed);
     whole.duration = Seconds(5);
     const SeedReport report = RunOnLyingDisks(whole);
     if (!report.violations.empty()) rule = report.violations[0].rule;
   }
+  ASSERT_TRUE(rule == Rule::kCommitDurability || rule == Rule::kLiveness) << RuleName(*rule);
   ShrinkOptions options;
   options.run = RunOnLyingDisks;
   options.may_go_on = [] { return true; };
@@ -213,14 +217,12 @@ TEST(Shrinker, ADiskThatLiesIsShownInAFewEvents) {
   Shrinker shrinker(options);
   const Schedule small = shrinker.Shrink(whole);
   ASSERT_TRUE(shrinker.broken());
-  EXPECT_EQ(small.expected_rule, "R6 commit durability");
+  EXPECT_EQ(small.expected_rule, RuleName(*rule));
   EXPECT_LE(FaultsAndRequests(small), 25u) << ToText(small);
-  EXPECT_TRUE(small.classes[static_cast<size_t>(FaultClass::kPowerLoss)])
-      << "only then does it show what the disk holds";
   const SeedReport again = RunOnLyingDisks(*ParseSchedule(ToText(small), "file"));
   EXPECT_EQ(again.digest, small.expected_digest);
   ASSERT_FALSE(again.violations.empty());
-  EXPECT_EQ(again.violations[0].rule, Rule::kCommitDurability);
+  EXPECT_EQ(again.violations[0].rule, *rule);
 }
 
 TEST(Shrinker, ACleanRunStaysAsItIs) {
