@@ -444,7 +444,7 @@ TEST(WireTest, ServicesHaveEtcdsMethods) {
         "RoleList", "RoleDelete", "RoleGrantPermission", "RoleRevokePermission"}},
       {"v3lockpb.Lock", {"Lock", "Unlock"}},
       {"v3electionpb.Election", {"Campaign", "Proclaim", "Leader", "Observe <", "Resign"}},
-      {"grpc.health.v1.Health", {"Check", "Watch <"}},
+      {"grpc.health.v1.Health", {"Check", "List", "Watch <"}},
   };
   for (const ServiceCase& want : cases) {
     const ServiceDescriptor* service = Pool().FindServiceByName(want.name);
