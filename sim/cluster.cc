@@ -330,6 +330,8 @@ void Cluster::Disconnect(size_t number) {
   for (const auto& other : members_) {
     if (other->heard.erase(At(number).id) == 0 || other->server == nullptr) continue;
     other->host->Run([this, number, to = other->number] {
+      // A process that stood still may hear of the new one before it hears of the old one's end.
+      if (At(to).heard.contains(At(number).id)) return;
       if (node::Node* const n = node(to)) n->OnPeerConnected(At(number).id, false);
     });
   }
