@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "api/messages.h"
 #include "api/rpc.pb.h"
 
 namespace quorate::server {
@@ -84,7 +85,7 @@ void AutoCompactor::Compact(Revision revision) {
       LOG_WARN(log_, "failed auto compaction", {"revision", revision.value()}, {status});
     }
   };
-  call_ = node_->Call(engine::RequestKind::kCompact, Bytes::Copy(request.SerializeAsString()),
+  call_ = node_->Call(engine::RequestKind::kCompact, SerializeMessage(request),
                       node_->request_timeout(), done, {engine::Credentials::Kind::kName, "root"});
 }
 

@@ -251,11 +251,16 @@ void CorruptionMonitor::OnCheckTimer() {
       [this](const absl::StatusOr<Hashes>& hashes) { OnChecked(hashes); });
 }
 
+HashVerdict CorruptionMonitor::Compare(const Hashes& hashes) {
+  HashVerdict verdict = JudgeHashes(hashes, voters());
+  LogDifferences(verdict, hashes);
+  Raise(verdict);
+  return verdict;
+}
+
 void CorruptionMonitor::OnChecked(const absl::StatusOr<Hashes>& hashes) {
   if (hashes.ok()) {
-    const HashVerdict verdict = JudgeHashes(*hashes, voters());
-    LogDifferences(verdict, *hashes);
-    Raise(verdict);
+    Compare(*hashes);
     CompareRevisions(*hashes);
   }
   check_.reset();
@@ -303,9 +308,7 @@ void CorruptionMonitor::OnCompactTimer() {
 
 void CorruptionMonitor::OnCompactChecked(const absl::StatusOr<Hashes>& hashes) {
   if (hashes.ok()) {
-    const HashVerdict verdict = JudgeHashes(*hashes, voters());
-    LogDifferences(verdict, *hashes);
-    Raise(verdict);
+    const HashVerdict verdict = Compare(*hashes);
     const bool all = verdict.agreeing == voters();
     if (all) compaction_checked_ = hashes->front().at;
     LOG_INFO(log_, "finished compaction hash check",

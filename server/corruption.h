@@ -117,6 +117,8 @@ class CorruptionMonitor {
   void OnInitial(const absl::StatusOr<Hashes>& hashes);
   void Serve(const absl::Status& status);
   void OnCheckTimer();
+  // Judges, logs and raises what differs.
+  HashVerdict Compare(const Hashes& hashes);
   void OnChecked(const absl::StatusOr<Hashes>& hashes);
   void CompareRevisions(const Hashes& hashes);
   void OnRevisionsKnown(const Hashes& hashes);

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "api/messages.h"
 #include "api/rpc.pb.h"
 #include "base/status.h"
 #include "engine/replica/impl.h"
@@ -32,9 +33,8 @@ Replica::Impl::ReadRunOr Replica::Impl::StartRead(const ClientRequest& request,
     }
     case RequestKind::kHashKv: {
       etcdserverpb::HashKVRequest hash;
-      if (!hash.ParseFromArray(request.body.data(), static_cast<int>(request.body.size()))) {
-        return absl::InternalError(
-            "grpc: error unmarshalling request: malformed etcdserverpb.HashKVRequest");
+      if (!ParseMessage(request.body, &hash)) {
+        return MalformedRequestError("etcdserverpb.HashKVRequest");
       }
       return applier_.StartHashKv(Revision(hash.revision()), identity());
     }

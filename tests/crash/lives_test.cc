@@ -3,6 +3,7 @@
 #include <string>
 
 #include "gtest/gtest.h"
+#include "tests/storage/failed_syncs.h"
 #include "tests/storage/history.h"
 #include "tests/storage/machine.h"
 
@@ -70,38 +71,13 @@ TEST(LivesTest, AnySeedRecoversWhatWasAcknowledged) {
 // power loss could then keep the later name and the earliest one, both of one file (this seed).
 TEST(LivesTest, ASpareIsRenamedAgainOnlyOnceItsNameIsDurable) { EXPECT_EQ(RunSeed(108, 6), ""); }
 
-// A sync fails, pages are lost behind our back, the process comes back and reads them all
-// the same; then the power fails.
 TEST(LivesTest, AFailedSyncLosesNothingLater) {
+  const auto live = [](Machine* machine, History* history, Prng* prng, int) {
+    Live(machine, history, prng);
+  };
   uint64_t lies = 0;
   for (uint64_t seed = 1; seed <= 200; ++seed) {
-    Prng prng(seed);
-    sim::DiskOptions disk;
-    disk.sync_lie_ppm = 1'000'000;
-    Machine machine(seed, disk);
-    History history(seed);
-    for (int life = 0; life < 4; ++life) {
-      absl::Status status = machine.Open();
-      // An opening whose own sync fails refuses; the next one goes on.
-      for (int i = 0; !status.ok() && i < 3; ++i) {
-        ASSERT_EQ(status.code(), absl::StatusCode::kInternal) << status;
-        machine.Crash(sim::CrashKind::kKill);
-        status = machine.Open();
-      }
-      ASSERT_TRUE(status.ok()) << status << " seed " << seed;
-      ASSERT_EQ(history.Judge(machine.state()), "") << "seed " << seed;
-      Live(&machine, &history, &prng);
-      machine.disk().FailNextSyncs(1);
-      Live(&machine, &history, &prng);
-      machine.Crash(sim::CrashKind::kKill);
-      status = machine.Open();
-      if (status.ok()) {
-        ASSERT_EQ(history.Judge(machine.state()), "") << "seed " << seed;
-        Live(&machine, &history, &prng);
-      }
-      machine.Crash(sim::CrashKind::kPowerLoss);
-    }
-    lies += machine.faults().count(sim::Fault::kDiskSyncLie);
+    ASSERT_NO_FATAL_FAILURE(LiveThroughFailedSyncs(seed, 3, live, &lies));
   }
   EXPECT_GT(lies, 0u);
 }

@@ -225,6 +225,16 @@ StateImage LaterState(LogIndex index, Term term) {
   return std::move(run).Take();
 }
 
+// The follower gets the state at entry 1000 from the leader of its term.
+void SendLaterState(Cluster* cluster, int leader, int follower) {
+  raft::Message message;
+  message.type = raft::MessageType::kSnap;
+  message.from = MemberId(static_cast<uint64_t>(leader));
+  message.to = MemberId(static_cast<uint64_t>(follower));
+  message.term = (*cluster)[follower].status().term;
+  cluster->Step(follower, SnapshotReceived{message, LaterState(LogIndex(1000), message.term)});
+}
+
 // Were the older state to reach the disk after the newer one, it would replace it there, and
 // the log begins behind the newer one.
 TEST(ReplicaCheckpoint, AnImageUnderWayIsGivenUpForAStateThatArrives) {
@@ -254,9 +264,7 @@ TEST(ReplicaCheckpoint, AnImageUnderWayIsGivenUpForAStateThatArrives) {
   while (status().pieces.images == 0) ASSERT_TRUE(cluster.WorkOnce(follower));
 
   cluster.HoldDisk(follower, true);
-  message.type = raft::MessageType::kSnap;
-  message.entries.clear();
-  cluster.Step(follower, SnapshotReceived{message, LaterState(LogIndex(1000), message.term)});
+  SendLaterState(&cluster, leader, follower);
   while (cluster.WorkOnce(follower)) continue;
   EXPECT_EQ(status().snapshots_installed, 0u);
   cluster.HoldDisk(follower, false);
@@ -283,12 +291,7 @@ TEST(ReplicaCheckpoint, OneThatIsDoneWhileANewerStateIsBeingWrittenIsNotTakenFor
   ASSERT_EQ(status().checkpoint, LogIndex(0));
   cluster.Isolate(follower, true);
   cluster.HoldDisk(follower, true);
-  raft::Message message;
-  message.type = raft::MessageType::kSnap;
-  message.from = MemberId(static_cast<uint64_t>(leader));
-  message.to = MemberId(static_cast<uint64_t>(follower));
-  message.term = status().term;
-  cluster.Step(follower, SnapshotReceived{message, LaterState(LogIndex(1000), message.term)});
+  SendLaterState(&cluster, leader, follower);
   while (cluster.WorkOnce(follower)) continue;
   ASSERT_EQ(status().snapshots_installed, 0u);
   cluster.HoldCheckpoints(follower, false);
@@ -319,12 +322,7 @@ TEST(ReplicaCheckpoint, NothingSpinsWhileAStateThatArrivedIsBeingWritten) {
   ASSERT_GT(status().commit, status().applied);
   cluster.Isolate(follower, true);
   cluster.HoldDisk(follower, true);
-  raft::Message message;
-  message.type = raft::MessageType::kSnap;
-  message.from = MemberId(static_cast<uint64_t>(leader));
-  message.to = MemberId(static_cast<uint64_t>(follower));
-  message.term = status().term;
-  cluster.Step(follower, SnapshotReceived{message, LaterState(LogIndex(1000), message.term)});
+  SendLaterState(&cluster, leader, follower);
   int turns = 0;
   while (turns < 1000 && cluster.WorkOnce(follower)) ++turns;
   EXPECT_LT(turns, 1000);
