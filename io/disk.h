@@ -80,6 +80,9 @@ struct OpenOptions {
   bool write = true;
   // The log's own file: its operations run on a thread shared with nothing else.
   bool dedicated_thread = false;
+  // Reads are to tell what the disk holds, not what the system remembers of it. As far as
+  // the system follows: what is not yet synced, or in use elsewhere, it may still remember.
+  bool uncached_reads = false;
 };
 
 class Disk {

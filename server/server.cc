@@ -13,6 +13,7 @@
 #include "server/config/ids.h"
 #include "server/config/version.h"
 #include "server/corruption.h"
+#include "server/disk_log.h"
 #include "server/gate_listener.h"
 #include "server/http1/server.h"
 #include "server/log/logger.h"
@@ -285,9 +286,11 @@ void Server::Impl::StartPeers() {
 // What a damaged file holds is in memory, too: the next checkpoint writes it anew.
 void Server::Impl::StartScrubbing(storage::Checkpoints* checkpoints) {
   scrubber_ = std::make_unique<storage::Scrubber>(
-      env_.loop, env_.disk, storage::ScrubOptions{config_.DataDir()}, checkpoints,
+      env_.loop, env_.disk,
+      storage::ScrubOptions{config_.DataDir(), config_.scrub_bytes_per_second}, checkpoints,
       [this, checkpoints](storage::PackNumber pack, const absl::Status& damage) {
         checkpoints->GiveUp(pack);
+        node_->WantCheckpoint();
         LOG_WARN(&log_, "a file of the checkpoint is damaged; the next checkpoint writes it anew",
                  {damage});
       });
@@ -307,7 +310,8 @@ void Server::Impl::StartNode(StartPoint start) {
       [this](tls::Accepted accepted) { client_port_->AcceptSecure(std::move(accepted)); });
   metrics_acceptor_ = secure_ports_.NewClientAcceptor(
       [this](tls::Accepted accepted) { client_port_->AcceptMetrics(std::move(accepted.stream)); });
-  AddStorageMetrics(client_port_->registry(), node_->wal(), node_->checkpoints(), scrubber_.get());
+  AddStorageMetrics(client_port_->registry(), &node_->disk_watch(), node_->wal(),
+                    node_->checkpoints(), scrubber_.get());
   node_->wal()->SetSyncObserver(
       [this](Duration time) { client_port_->metrics()->ObserveWalWrite(time); });
   // From now on: who watches a member wants to know why it is not ready yet.
@@ -336,6 +340,7 @@ node::Options Server::Impl::NodeOptions() {
     CheckMembersLater();
     if (node_->removed()) OnRemoved(kRemovalDelay);
   };
+  WatchDisk(config_, &log_, &options);
   options.replica = ReplicaConfig(config_);
   options.replica.cluster_id = cluster_id_;
   options.replica.member_id = member_id_;

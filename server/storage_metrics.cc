@@ -22,6 +22,18 @@ void AddGauge(Registry* registry, const char* name, const char* help,
       [gauge, value = std::move(value)] { gauge->Set(static_cast<double>(value())); });
 }
 
+void AddDisk(Registry* registry, const node::DiskWatch* disk) {
+  AddGauge(registry, "quorate_disk_free_bytes",
+           "Space left on the disk of the data directory, as last seen.",
+           [disk] { return disk->free_bytes(); });
+  AddGauge(registry, "quorate_disk_low_space",
+           "1 while there is less than --disk-reserve-bytes: writes are refused.",
+           [disk] { return disk->state().low_space ? 1 : 0; });
+  AddGauge(registry, "quorate_disk_stalled",
+           "1 while a write of the log takes longer than an election timeout.",
+           [disk] { return disk->state().stalled ? 1 : 0; });
+}
+
 void AddLog(Registry* registry, const storage::Wal* wal) {
   // A gauge in etcd, whatever its name says.
   AddGauge(registry, "etcd_disk_wal_write_bytes_total", "Total number of bytes written in WAL.",
@@ -76,8 +88,10 @@ void AddScrubbing(Registry* registry, const storage::Checkpoints* checkpoints,
 
 }  // namespace
 
-void AddStorageMetrics(metrics::Registry* registry, const storage::Wal* wal,
-                       const storage::Checkpoints* checkpoints, const storage::Scrubber* scrubber) {
+void AddStorageMetrics(metrics::Registry* registry, const node::DiskWatch* disk,
+                       const storage::Wal* wal, const storage::Checkpoints* checkpoints,
+                       const storage::Scrubber* scrubber) {
+  AddDisk(registry, disk);
   AddLog(registry, wal);
   AddCheckpoints(registry, checkpoints);
   AddScrubbing(registry, checkpoints, scrubber);

@@ -4,6 +4,9 @@
 // on without what it had promised, breaks R6 at once.
 //
 // One sector of the cluster at a time, so nothing is ever lost for good.
+//
+// And errors that a disk admits: writes that fail, sectors that cannot be read until the disk is
+// mended.
 #include <algorithm>
 #include <utility>
 
@@ -14,6 +17,7 @@ namespace quorate::sim {
 namespace {
 
 constexpr uint64_t kSectorBytes = 512;
+constexpr uint64_t kMillion = 1'000'000;
 
 // Where a file's bytes end that are not zero; 0 if there are none.
 uint64_t UsedBytes(const Disk& disk, const std::string& path) {
@@ -33,8 +37,8 @@ absl::StatusOr<std::string> SectorOf(const Disk& disk, const std::string& path, 
 }  // namespace
 
 // Mostly in the segment of the log that was written last, else in any file.
-std::string Nemesis::FileToDamage(const Disk& disk) {
-  Prng& draw = prng(FaultClass::kBitRot);
+std::string Nemesis::FileToDamage(const Disk& disk, FaultClass c) {
+  Prng& draw = prng(c);
   std::vector<std::string> files;
   for (const std::string& path : disk.Files()) {
     if (UsedBytes(disk, path) > 0) files.push_back(path);
@@ -54,7 +58,7 @@ void Nemesis::RotBits() {
   // Of power, so that what is damaged is what the disk holds, and not what it has yet to write.
   cluster_->Crash(victim, CrashKind::kPowerLoss, Duration::Infinite());
   Disk& disk = cluster_->host(victim).disk();
-  const std::string path = FileToDamage(disk);
+  const std::string path = FileToDamage(disk, FaultClass::kBitRot);
   if (!path.empty()) {
     const uint64_t offset = draw.Below(UsedBytes(disk, path));
     const auto bit = static_cast<int>(draw.Below(8));
@@ -92,6 +96,34 @@ bool Nemesis::Restore(const Rot& rot) {
     if (now.ok() && *now == rot.sector) return disk.FlipBit(path, rot.offset, rot.bit).ok();
   }
   return false;
+}
+
+void Nemesis::FailDisk() {
+  Prng& draw = prng(FaultClass::kDiskError);
+  const size_t victim = Victim(FaultClass::kDiskError);
+  Disk& disk = cluster_->host(victim).disk();
+  UndoLater(FaultClass::kDiskError, [this, victim] { MendDisk(victim); });
+  if (draw.Chance(1, 2)) {
+    DiskOptions options = disk.options();
+    options.write_error_ppm = static_cast<uint32_t>(kMillion / (1 + draw.Below(20)));
+    disk.SetOptions(options);
+    return;
+  }
+  const std::string path = FileToDamage(disk, FaultClass::kDiskError);
+  if (path.empty() || !cluster_->running(victim)) return;
+  // It is read when the member starts again.
+  cluster_->Crash(victim, draw.Chance(1, 2) ? CrashKind::kKill : CrashKind::kPowerLoss,
+                  draw.Exponential(Milliseconds(500)));
+  const uint64_t used = UsedBytes(disk, path);
+  if (used > 0) CHECK(disk.BreakSector(path, draw.Below(used)).ok());
+}
+
+void Nemesis::MendDisk(size_t member) {
+  Disk& disk = cluster_->host(member).disk();
+  DiskOptions options = disk.options();
+  options.write_error_ppm = options_.disk.write_error_ppm;
+  disk.SetOptions(options);
+  disk.MendSectors();
 }
 
 }  // namespace quorate::sim

@@ -184,6 +184,7 @@ config::Config Cluster::ConfigOf(size_t member, size_t members, const Options& o
   config.pre_vote = options.pre_vote;
   config.wal_segment_bytes = options.wal_segment_bytes;
   config.wal_first_segment_bytes = options.wal_first_segment_bytes;
+  config.disk_reserve_bytes = 4 * options.wal_segment_bytes;
   config.store_segment_bytes = options.store_segment_bytes;
   config.snapshot_count = options.snapshot_count;
   config.snapshot_catchup_entries = options.snapshot_catchup_entries;

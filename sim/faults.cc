@@ -20,6 +20,8 @@ constexpr FaultClass kWeather[] = {FaultClass::kLoss, FaultClass::kDuplicate, Fa
 
 // The longest that an operation on a slow disk usually takes.
 constexpr Duration kSlowDiskMargin = Seconds(3);
+// How long a member may take to notice that there is space again, and to say so to all.
+constexpr Duration kFullDiskMargin = Seconds(6);
 
 bool IsWeather(FaultClass c) {
   return std::find(std::begin(kWeather), std::end(kWeather), c) != std::end(kWeather);
@@ -72,6 +74,8 @@ void Nemesis::Heal() {
     host.disk().SetSlowdownPercent(100);
     host.disk().StallUntil(context_.now());
     host.disk().FailNextSyncs(0);
+    GiveSpaceBack(&host);
+    MendDisk(m);
     if (!host.running()) continue;
     host.loop()->SetDrift(0);
     if (host.loop()->paused()) host.loop()->Resume();
@@ -115,6 +119,10 @@ void Nemesis::Act(FaultClass c) {
       return SlowDisk();
     case FaultClass::kSyncFailure:
       return FailSync();
+    case FaultClass::kFullDisk:
+      return FillDisk();
+    case FaultClass::kDiskError:
+      return FailDisk();
     case FaultClass::kTransfer:
       return Transfer();
     case FaultClass::kUsurp:
@@ -363,6 +371,29 @@ void Nemesis::SlowDisk() {
 void Nemesis::FailSync() {
   const size_t victim = Victim(FaultClass::kSyncFailure);
   if (cluster_->running(victim)) cluster_->host(victim).disk().FailNextSyncs(1);
+}
+
+// Somebody else takes the space, all of it or nearly so, and gives it back later.
+void Nemesis::FillDisk() {
+  Prng& draw = prng(FaultClass::kFullDisk);
+  const size_t victim = Victim(FaultClass::kFullDisk);
+  const Duration wanted = Lasts(FaultClass::kFullDisk) * 4;
+  const Duration left = VirtualTime() + options_.duration - kFullDiskMargin - context_.now();
+  const Duration time = std::min(wanted, left);
+  if (time <= Duration()) return;
+  Disk& disk = cluster_->host(victim).disk();
+  DiskOptions options = disk.options();
+  options.capacity_bytes =
+      disk.used_bytes() + (draw.Chance(1, 2) ? 0 : draw.Below(options_.wal_segment_bytes));
+  disk.SetOptions(options);
+  context_.Inject(Fault::kDiskFull, cluster_->host_id(victim), options.capacity_bytes);
+  context_.scheduler->After(time, [this, victim] { GiveSpaceBack(&cluster_->host(victim)); });
+}
+
+void Nemesis::GiveSpaceBack(Host* host) {
+  DiskOptions options = host->disk().options();
+  options.capacity_bytes = options_.disk.capacity_bytes;
+  host->disk().SetOptions(options);
 }
 
 void Nemesis::ResetStreams() {

@@ -84,6 +84,10 @@ class Nemesis {
   void RunClocksApart(size_t slow);
   void SlowDisk();
   void FailSync();
+  void FillDisk();
+  void GiveSpaceBack(Host* host);
+  void FailDisk();
+  void MendDisk(size_t member);
   void ResetStreams();
   void Transfer();
   void DropTypes();
@@ -93,7 +97,7 @@ class Nemesis {
   // At the end of all faults: what could not be repaired in its time, too.
   void RepairAllRot();
   bool Restore(const Rot& rot);
-  std::string FileToDamage(const Disk& disk);
+  std::string FileToDamage(const Disk& disk, FaultClass c);
   // usurpers.cc. Cuts off whoever leads now, `hops` times, each time as soon as the one
   // before has a successor; then restores what is cut last.
   void Usurp();

@@ -93,8 +93,10 @@ std::vector<Profile> MakeProfiles() {
                        {FaultClass::kPowerLoss, 100},
                        {FaultClass::kSlowDisk, 50},
                        {FaultClass::kPause, 30}})});
-  out.push_back({"disk", "slow disks, failed syncs, power losses",
+  out.push_back({"disk", "slow, full and failing disks, power losses",
                  Only({{FaultClass::kSlowDisk, 80},
+                       {FaultClass::kFullDisk, 60},
+                       {FaultClass::kDiskError, 60},
                        {FaultClass::kSyncFailure, 80},
                        {FaultClass::kPowerLoss, 80},
                        {FaultClass::kBitRot, 60},
@@ -254,6 +256,8 @@ FaultPlan UsualPlan(FaultClass fault_class, const Draw& draw) {
       plan.duration_mean = Seconds(4);
       break;
     case FaultClass::kSyncFailure:
+    case FaultClass::kFullDisk:
+    case FaultClass::kDiskError:
       plan.interval = plan.interval * 2;
       break;
     default:
@@ -280,6 +284,8 @@ void DrawFaults(const Draw& draw, const Profile& profile, Options* out) {
       case FaultClass::kSlowDisk:
       case FaultClass::kSyncFailure:
       case FaultClass::kBitRot:
+      case FaultClass::kFullDisk:
+      case FaultClass::kDiskError:
         plan.ppm = profile.leader_percent * (kMillion / 100);
         break;
       case FaultClass::kTransfer:
@@ -376,7 +382,7 @@ absl::string_view FaultClassName(FaultClass fault_class) {
   static constexpr const char* kNames[] = {
       "loss",  "duplicate",  "delay",   "corruption", "partition", "one-way",      "stream-reset",
       "kill",  "power-loss", "pause",   "clock",      "slow-disk", "sync-failure", "transfer",
-      "usurp", "type-drop",  "bit-rot", "membership", "rolling"};
+      "usurp", "type-drop",  "bit-rot", "membership", "rolling",   "full-disk",    "disk-error"};
   static_assert(std::size(kNames) == kFaultClasses);
   return kNames[static_cast<size_t>(fault_class)];
 }
@@ -432,6 +438,12 @@ std::vector<Fault> FaultsOf(FaultClass fault_class, bool streams, bool datagrams
       break;
     case FaultClass::kSyncFailure:
       add(true, {Fault::kDiskSyncError, Fault::kDiskSyncLie});
+      break;
+    case FaultClass::kFullDisk:
+      add(true, {Fault::kDiskFull});
+      break;
+    case FaultClass::kDiskError:
+      add(true, {Fault::kDiskWriteError, Fault::kDiskReadError});
       break;
     case FaultClass::kTransfer:
       add(true, {Fault::kLeaderTransfer});

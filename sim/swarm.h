@@ -48,8 +48,10 @@ enum class FaultClass : uint8_t {
   kBitRot,       // a bit of a file is wrong until somebody restores the sector
   kMembership,   // an operator adds, promotes, removes and replaces members
   kRolling,      // an operator restarts all members in order, one after another
+  kFullDisk,     // no space left for a while; writes are refused, nothing is lost
+  kDiskError,    // writes fail for a while, or a sector cannot be read; the member must stop
 };
-inline constexpr size_t kFaultClasses = static_cast<size_t>(FaultClass::kRolling) + 1;
+inline constexpr size_t kFaultClasses = static_cast<size_t>(FaultClass::kDiskError) + 1;
 
 // "power-loss"; stable.
 absl::string_view FaultClassName(FaultClass fault_class);

@@ -1,5 +1,6 @@
 #include "sim/wire.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -391,6 +392,23 @@ absl::StatusOr<std::optional<Request>> DecodeCommand(absl::string_view data) {
     return *std::move(txn);
   }
   return std::optional<Request>();
+}
+
+bool NoSpaceAlarms::Refuses(absl::string_view data) {
+  const absl::StatusOr<pb::InternalRaftRequest> in = Decode<pb::InternalRaftRequest>(data);
+  if (!in.ok()) return false;
+  if (in->has_alarm() && in->alarm().alarm() == pb::NOSPACE) {
+    if (in->alarm().action() == pb::AlarmRequest::ACTIVATE) members_.insert(in->alarm().memberid());
+    if (in->alarm().action() == pb::AlarmRequest::DEACTIVATE) {
+      members_.erase(in->alarm().memberid());
+    }
+  }
+  if (members_.empty()) return false;
+  if (in->has_put() || in->has_lease_grant()) return true;
+  const auto puts = [](const pb::RequestOp& op) { return op.has_request_put(); };
+  return in->has_txn() &&
+         (std::any_of(in->txn().success().begin(), in->txn().success().end(), puts) ||
+          std::any_of(in->txn().failure().begin(), in->txn().failure().end(), puts));
 }
 
 Bytes EncodeWatchCreate(const WatchSpec& spec, int64_t start_revision, bool notify) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/btree_set.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/bytes.h"
@@ -35,6 +36,17 @@ absl::StatusOr<Answer> DecodeResponse(const Request& request, absl::string_view 
 // same command); nullopt for commands that no client of the simulator sends (member
 // attributes, cluster version, checkpoints of leases). DataLoss if it cannot be decoded.
 absl::StatusOr<std::optional<Request>> DecodeCommand(absl::string_view data);
+
+// Which members' NOSPACE alarms stand, from the committed commands in their order. While any
+// does, what may add to the store is refused and has no effect.
+class NoSpaceAlarms {
+ public:
+  // Takes the next command; true if it is refused.
+  bool Refuses(absl::string_view data);
+
+ private:
+  absl::btree_set<uint64_t> members_;
+};
 
 // What a watcher wants to be told.
 struct WatchSpec {

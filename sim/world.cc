@@ -83,6 +83,7 @@ World::World(const Options& options, Trace::LineSink print, Story* story)
   network_->SetAllLinks(options_.link);
   cluster_ = std::make_unique<Cluster>(context_, network_.get(), options_, &judge_,
                                        [this](VirtualTime when, const raft::Entry& entry) {
+                                         if (alarms_.Refuses(entry.data)) return;
                                          kv_->OnCommit(when, entry);
                                          leases_->OnCommit(when, entry);
                                        });

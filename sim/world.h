@@ -34,6 +34,7 @@
 #include "sim/story.h"
 #include "sim/swarm.h"
 #include "sim/trace.h"
+#include "sim/wire.h"
 #include "sim/workload/administrator.h"
 #include "sim/workload/client.h"
 #include "sim/workload/watcher.h"
@@ -133,6 +134,7 @@ class World {
   Judge judge_;
   History history_;
   std::unique_ptr<KvOracle> kv_;
+  NoSpaceAlarms alarms_;
   std::unique_ptr<LeaseOracle> leases_;
   std::unique_ptr<Network> network_;
   std::unique_ptr<Cluster> cluster_;

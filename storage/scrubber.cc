@@ -49,7 +49,8 @@ void Scrubber::Next() {
 void Scrubber::OpenPack() {
   if (pack_ != nullptr && pack_number_ == present().pack) return ReadSegment();
   pack_number_ = present().pack;
-  disk_->Open(absl::StrCat(paths_.checkpoint, "/", PackName(pack_number_)), {.write = false},
+  disk_->Open(absl::StrCat(paths_.checkpoint, "/", PackName(pack_number_)),
+              {.write = false, .uncached_reads = true},
               lifetime_.Guard([this](absl::StatusOr<std::unique_ptr<io::File>> file) {
                 if (next_ >= segments_.size()) return;  // stopped
                 if (!file.ok()) return Failed(file.status());

@@ -1,6 +1,7 @@
 // Reads the newest checkpoint's segments again and again, slowly, and checks them: what goes
 // bad on the disk is found while the member still has it in memory, and not at its next start.
 //
+// The disk is asked, and not the system's cache, which may be right about what the disk has lost.
 // Damage is what does not fit its check, is missing, or cannot be read three times in a row; it is
 // repaired by a checkpoint that writes everything of the damaged file anew (Checkpoints::GiveUp).
 // Any other error says nothing about the bytes: they are tried again.

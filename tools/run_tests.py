@@ -291,6 +291,15 @@ def real_clients(report, *arguments):
                detail + (f"; {skipped} SKIPPED in all" if skipped else ""))
 
 
+def crashes_at_length(report):
+    """A crash, an error, a flipped bit at every place: within far higher bounds than in the suites."""
+    names = ["crash_test", "fault_test"]
+    run(["bazel", "build", "--config=opt", *(f"//tests/crash:{name}" for name in names)])
+    for name in names:
+        check(report, f"{name} with QUORATE_LONG=1", [f"bazel-bin/tests/crash/{name}"],
+              env={**os.environ, "QUORATE_LONG": "1"})
+
+
 def full(report):
     bazel_tests(report, "asan", ["//tests/..."])
     bazel_tests(report, "tsan", ["//tests/io/...", "//tests/base/..."])
@@ -299,6 +308,7 @@ def full(report):
     check(report, "planted bugs", [sys.executable, "tests/mutants/run"])
     run(["bazel", "build", "--config=opt", "//sim:quorate-sim"])
     simulate(report, FULL_SEEDS)
+    crashes_at_length(report)
     notebook(report)
     differential(report)
     real_clients(report)

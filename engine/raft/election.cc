@@ -68,7 +68,7 @@ void Raft::Campaign(Instant now) {
 }
 
 void Raft::Hup(CampaignKind kind) {
-  if (role_ == Role::kLeader || !IsPromotable()) return;
+  if (role_ == Role::kLeader || !IsPromotable() || !may_campaign_) return;
   // A committed change that is not applied could mean that we count in the wrong
   // configuration.
   if (HasUnappliedConfChange()) return;

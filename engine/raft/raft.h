@@ -203,6 +203,9 @@ class Raft {
   // Hands leadership to `target` (thesis, section 3.10); gives up after an election
   // timeout. A follower passes the request to the leader.
   void TransferLeader(MemberId target, Instant now);
+  // Whether this member may stand for election; it may at first. One that may not, because
+  // its disk does not answer, still votes and follows.
+  void AllowCampaigns(bool allowed) { may_campaign_ = allowed; }
   // A follower forgets its leader without waiting for the timeout, so that it may vote
   // (with check_quorum) for another. FailedPrecondition with lease-based reads.
   absl::Status ForgetLeader(Instant now);
@@ -405,7 +408,8 @@ class Raft {
   std::vector<ReadState> read_states_;
 
   std::vector<Message> messages_;
-  std::vector<Message> responses_;         // wait for the own disk (see Send)
+  std::vector<Message> responses_;  // wait for the own disk (see Send)
+  bool may_campaign_ = true;
   std::vector<Message> steps_on_advance_;  // synchronous storage only
   LogIndex advance_applied_;               // synchronous storage only; 0 = none
   bool advancing_ = false;

@@ -64,6 +64,8 @@ void Replica::Impl::TakeImages(mvcc::Work* work) {
     if (!WantsImage() || applying_.has_value()) return;
     if (now_ >= next_checkpoint()) {
       checkpointing_ = image_is_checkpoint_ = true;
+      // What is found damaged from now on waits for the one after this.
+      wanted_is_under_way_ = std::exchange(checkpoint_wanted_, false);
       checkpointed_at_ = now_;
       bytes_since_checkpoint_ = 0;
     }
@@ -92,9 +94,9 @@ void Replica::Impl::FinishImage(StateImage image) {
 
 // When a checkpoint is due; infinite: not unless more is applied.
 Instant Replica::Impl::next_checkpoint() const {
-  if (checkpointing_ || arriving_.has_value() || applied_ <= checkpoint_) {
-    return Instant::Infinite();
-  }
+  if (checkpointing_ || arriving_.has_value()) return Instant::Infinite();
+  if (checkpoint_wanted_ && applied_ > LogIndex(0)) return checkpoint_not_before_;
+  if (applied_ <= checkpoint_) return Instant::Infinite();
   if (applied_ - checkpoint_ >= config_.checkpoint_entries ||
       bytes_since_checkpoint_ >= config_.checkpoint_bytes) {
     return checkpoint_not_before_;
@@ -106,6 +108,7 @@ Instant Replica::Impl::next_checkpoint() const {
 void Replica::Impl::On(const Checkpointed& event) {
   checkpointing_ = false;
   if (!event.ok) {
+    checkpoint_wanted_ |= wanted_is_under_way_;
     checkpoint_not_before_ = now_ + kCheckpointRetryInterval;
     return;
   }
@@ -236,7 +239,10 @@ void Replica::Impl::LoadArriving() {
 // The state that it would show is to be replaced; who waits for it is no leader's follower now.
 void Replica::Impl::AbandonImage() {
   imaging_.reset();
-  if (std::exchange(image_is_checkpoint_, false)) checkpointing_ = false;
+  if (std::exchange(image_is_checkpoint_, false)) {
+    checkpointing_ = false;
+    checkpoint_wanted_ |= wanted_is_under_way_;
+  }
   for (const raft::Message& message : std::exchange(snapshots_to_send_, {})) {
     On(SnapshotSent{message.to, false});
   }

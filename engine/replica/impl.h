@@ -184,11 +184,23 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void OnMoveLeader(const ClientRequest& request);
   void AnswerMoves(MemberId leader);
 
+  // ---- disk_state.cc ----
+  void On(const DiskState& event);
+  void On(const CheckpointWanted& event);
+  void HandOver();
+  MemberId MostAdvancedVoter() const;
+
   // ---- quota.cc ----
   int64_t bytes_in_use() const;
   absl::Status CheckQuota(int64_t cost);
   void CheckQuotaApplied();
   void RaiseNoSpace();
+  bool OwnNoSpaceStands() const {
+    return applier_.alarms().IsActive({alarm::kNoSpace, config_.member_id});
+  }
+  void PutOutNoSpace();
+  void PutOutNoSpaceOfRemoved();
+  void ProposeNoSpace(bool activate, MemberId member);
 
   // ---- auth_requests.cc: who asks, and the Auth service ----
   // Whom the credentials name; nobody while authentication is disabled. Points into
@@ -353,7 +365,13 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   uint64_t members_version_ = 0;
   // Something that may have added to the store was applied since the quota was looked at.
   bool applied_additions_ = false;
-  // No alarm is raised before this.
+  DiskState disk_;
+  bool checkpoint_wanted_ = false;    // though nothing may be new
+  bool wanted_is_under_way_ = false;  // one that was
+  // Why this member's NOSPACE alarm was raised last; unknown: before this start.
+  enum class AlarmCause { kUnknown, kDisk, kOther };
+  AlarmCause alarm_cause_ = AlarmCause::kUnknown;
+  // No alarm is raised, or put out, before this.
   Instant alarm_again_;
   // Physical compactions that somebody waits for.
   absl::btree_map<RequestToken, Revision> awaiting_compaction_;

@@ -207,6 +207,18 @@ struct Persisted {
   PersistTicket ticket;
 };
 
+// How the disk of the data directory does; given again and again while anything is wrong.
+struct DiskState {
+  // There is so little space left that nothing more may be added to the store.
+  bool low_space = false;
+  // A write of the log has been under way for longer than an election timeout.
+  bool stalled = false;
+};
+
+// What the newest checkpoint consists of is damaged on the disk: another one is to be taken
+// now, even if nothing is new.
+struct CheckpointWanted {};
+
 // Time passed; nothing else happened.
 struct TimePassed {};
 
@@ -235,7 +247,8 @@ struct Input {
   WallTime wall;
   std::variant<TimePassed, TurnEnd, ClientRequest, AbandonRequest, WatchOpen, WatchRequestBytes,
                WatchWritable, WatchClose, PeerMessage, PeerConnected, PeerUnreachable, SnapshotSent,
-               SnapshotReceived, Checkpointed, Persisted, Forwarded, TransferLeadership>
+               SnapshotReceived, Checkpointed, Persisted, Forwarded, TransferLeadership, DiskState,
+               CheckpointWanted>
       event;
 };
 

@@ -19,7 +19,8 @@ uint64_t FirstId(MemberId member, uint64_t run_id) {
 
 }  // namespace
 
-Proposals::Proposals(MemberId member, uint64_t run_id) : first_id_(FirstId(member, run_id)) {}
+Proposals::Proposals(MemberId member, uint64_t run_id)
+    : run_first_id_(FirstId(member, run_id)), first_id_(run_first_id_) {}
 
 uint64_t Proposals::TakeId() {
   const uint64_t id = next_id();

@@ -26,6 +26,8 @@ class Proposals {
 
   // The id of the next proposal, which its payload must carry.
   uint64_t next_id() const { return first_id_ + slots_.size(); }
+  // Whether it is the id of a proposal that was made here, since the start.
+  bool IsOfThisRun(uint64_t id) const { return id >= run_first_id_ && id < next_id(); }
   // An id for a proposal of the replica's own, which nobody waits for.
   uint64_t TakeId();
   // Takes a proposal with id next_id(): it waits to be handed to raft. Unawaited: nobody
@@ -61,6 +63,7 @@ class Proposals {
   };
   void DropAnswered();
 
+  const uint64_t run_first_id_;
   uint64_t first_id_;  // of slots_.front()
   std::deque<Slot> slots_;
   absl::flat_hash_map<RequestToken, uint64_t> by_token_;  // to the id; lookup only

@@ -1,6 +1,7 @@
-// The quota: a bound on what the store holds in use. It decides nothing by itself, since
-// members' memories differ: it acts before a request is proposed, and by the NOSPACE alarm,
-// which every member obeys when it applies (etcd-operations, section 6, line 2).
+// The quota: a bound on what the store holds in use, and the space that the disk has left. It
+// decides nothing by itself, since members' memories differ: it acts before a request is proposed,
+// and by the NOSPACE alarm, which every member obeys when it applies (etcd-operations, section 6,
+// line 2).
 #include <utility>
 
 #include "api/rpc.pb.h"
@@ -22,6 +23,7 @@ int64_t Replica::Impl::bytes_in_use() const {
 
 // Whether the quota has room for `cost` more; raises the alarm if not.
 absl::Status Replica::Impl::CheckQuota(int64_t cost) {
+  if (disk_.low_space && cost > 0) return alarm::NoSpaceError();
   if (config_.quota_bytes < 0 || cost == 0) return absl::OkStatus();
   if (bytes_in_use() + cost < config_.quota_bytes) return absl::OkStatus();
   RaiseNoSpace();
@@ -37,12 +39,43 @@ void Replica::Impl::CheckQuotaApplied() {
 }
 
 void Replica::Impl::RaiseNoSpace() {
-  if (applier_.alarms().IsActive({alarm::kNoSpace, config_.member_id})) return;
-  if (now_ < alarm_again_) return;
+  if (OwnNoSpaceStands() || now_ < alarm_again_) return;
+  alarm_cause_ = disk_.low_space ? AlarmCause::kDisk : AlarmCause::kOther;
+  ProposeNoSpace(/*activate=*/true, config_.member_id);
+}
+
+// Of one that was raised for the disk. That of the quota, and one that somebody else raised,
+// is the operator's to put out, as in etcd. One from before this start counts as the quota's
+// if a request could have raised it for that.
+void Replica::Impl::PutOutNoSpace() {
+  if (!OwnNoSpaceStands() || alarm_cause_ == AlarmCause::kOther) return;
+  if (now_ < alarm_again_ || applied_ < raft_.log().committed()) return;
+  if (config_.quota_bytes >= 0) {
+    const bool unknown = alarm_cause_ == AlarmCause::kUnknown;
+    const auto request = static_cast<int64_t>(unknown ? config_.max_request_bytes : 0);
+    if (bytes_in_use() + request >= config_.quota_bytes) return;
+  }
+  ProposeNoSpace(/*activate=*/false, config_.member_id);
+}
+
+// A member that was removed with a full disk cannot put out its alarm any more, and nobody
+// lacks its space.
+void Replica::Impl::PutOutNoSpaceOfRemoved() {
+  if (raft_.role() != raft::Role::kLeader || now_ < alarm_again_) return;
+  if (applied_ < raft_.log().committed()) return;
+  for (const alarm::Alarm& alarm : applier_.alarms().all()) {
+    if (alarm.type != alarm::kNoSpace || !IsRemoved(alarm.member)) continue;
+    return ProposeNoSpace(/*activate=*/false, alarm.member);
+  }
+}
+
+void Replica::Impl::ProposeNoSpace(bool activate, MemberId member) {
+  if (raft_.leader() == raft::kNobody) return;  // they would pile up
   alarm_again_ = now_ + kAlarmRetryInterval;
   etcdserverpb::AlarmRequest request;
-  request.set_action(etcdserverpb::AlarmRequest::ACTIVATE);
-  request.set_memberid(config_.member_id.value());
+  request.set_action(activate ? etcdserverpb::AlarmRequest::ACTIVATE
+                              : etcdserverpb::AlarmRequest::DEACTIVATE);
+  request.set_memberid(member.value());
   request.set_alarm(etcdserverpb::NOSPACE);
   proposals_.AddUnawaited(apply::EncodeCommand(apply::Operation::kAlarm,
                                                request.SerializeAsString(), proposals_.next_id()));

@@ -230,6 +230,7 @@ absl::Status Replica::Impl::ApplyNormal(const raft::Entry& entry, mvcc::Work* wo
   command.index = entry.index;
   const std::optional<RequestToken> token = proposals_.Take(command.id);
   apply::Outcome outcome;
+  const bool alarm_stood = OwnNoSpaceStands();
   RETURN_IF_ERROR(applier_.Apply(command, identity(), token.has_value(), work, &outcome));
   if (outcome.unfinished) {
     applying_ = Applying{entry, command.operation, token, std::move(outcome)};
@@ -237,6 +238,10 @@ absl::Status Replica::Impl::ApplyNormal(const raft::Entry& entry, mvcc::Work* wo
     return absl::OkStatus();
   }
   if (command.operation == apply::Operation::kClusterMemberAttrSet) ++members_version_;
+  if (!alarm_stood && OwnNoSpaceStands() && entry.index > recovered_index_) {
+    const bool somebodys_wish = token.has_value() || !proposals_.IsOfThisRun(command.id);
+    if (somebodys_wish) alarm_cause_ = AlarmCause::kOther;
+  }
   if (outcome.tokens != nullptr && entry.index > recovered_index_) {
     tokens_.Apply(*outcome.tokens, now_);
   }

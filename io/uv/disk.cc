@@ -199,6 +199,7 @@ void Disk::Open(const std::string& path, OpenOptions options, OpenCallback callb
         state->fd = opened->descriptor.Take();
         state->path = path;
         state->size = opened->size;
+        state->uncached_reads = options.uncached_reads;
         if (options.dedicated_thread) state->dedicated = NewDedicatedThread();
         std::shared_ptr<SerialQueue> queue = NewQueue(state->dedicated);
         callback(std::make_unique<File>(std::move(state), std::move(queue)));

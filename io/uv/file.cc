@@ -91,10 +91,33 @@ absl::Status SyncOnce(FileState* file) {
   return DiskError("sync", file->path, errno, Access::kWrite);
 }
 
+// Before a read that is to tell what the disk holds, and after it, since nobody else is going to
+// read that soon. A refusal leaves what the system remembers: the read is then worth less, and
+// no less right.
+class DroppedCache {
+ public:
+  DroppedCache(const FileState& file, uint64_t offset, size_t size)
+      : file_(file), offset_(static_cast<off_t>(offset)), size_(static_cast<off_t>(size)) {
+    Drop();
+  }
+  DroppedCache(const DroppedCache&) = delete;
+  DroppedCache& operator=(const DroppedCache&) = delete;
+  ~DroppedCache() { Drop(); }
+
+ private:
+  void Drop() const {
+    if (file_.uncached_reads) posix_fadvise(file_.fd, offset_, size_, POSIX_FADV_DONTNEED);
+  }
+  const FileState& file_;
+  const off_t offset_;
+  const off_t size_;
+};
+
 absl::StatusOr<Bytes> ReadBytes(const FileState& file, uint64_t offset, size_t size) {
   ASSIGN_OR_RETURN(const uint64_t file_size, CurrentSize(file));
   if (offset >= file_size) return Bytes();
   size = static_cast<size_t>(std::min<uint64_t>(size, file_size - offset));
+  const DroppedCache dropped(file, offset, size);
   BytesBuilder out(size);
   char* const at = out.Grow(size);
   size_t done = 0;

@@ -22,6 +22,7 @@ struct FileState {
   uint64_t size = 0;         // as of the last completed operation
   bool dropped = false;      // the io::File is gone: no callbacks any more
   bool sync_failed = false;  // and so does every later sync of this file
+  bool uncached_reads = false;
   Pool* dedicated = nullptr;
 
   FileState() = default;

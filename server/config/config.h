@@ -91,6 +91,12 @@ struct Config {
   uint64_t wal_segment_bytes = 64 * limits::kMiB;
   uint64_t wal_first_segment_bytes = 4 * limits::kMiB;
   uint64_t max_append_bytes = limits::kMaxAppendBytes;
+  // With less free space than this on the disk of the data directory writes are refused
+  // (NOSPACE), so that there is some left for the log to go on.
+  uint64_t disk_reserve_bytes = 64 * limits::kMiB;
+  // How fast the files of the checkpoint are read again and checked, in bytes a second; 0 =
+  // never.
+  uint64_t scrub_bytes_per_second = 4 * limits::kMiB;
   size_t max_apply_entries = 4096;
   // Bytes of events given to watchers in one turn.
   size_t watch_reply_bytes = 256 * limits::kKiB;

@@ -239,6 +239,13 @@ std::vector<Flag> MemberFlags() {
        "Number of entries for a slow follower to catch up after compacting the raft storage "
        "entries.",
        Count(&Config::snapshot_catchup_entries)},
+      {group, "disk-reserve-bytes", "67108864",
+       "Refuse writes with the NOSPACE alarm while the disk of the data directory has less free "
+       "space than this. 0 never refuses.",
+       Count(&Config::disk_reserve_bytes)},
+      {group, "scrub-bytes-per-second", "4194304",
+       "How fast the files of the newest checkpoint are read again and checked. 0 never reads.",
+       Count(&Config::scrub_bytes_per_second)},
       {group, "max-request-bytes", "1572864",
        "Maximum client request size in bytes the server will accept.",
        Count(&Config::max_request_bytes)},

@@ -69,6 +69,8 @@ Node::Node(const io::Env& env, Options options, engine::Recovered recovered,
       replica_(options_.replica, std::move(recovered), env.loop->Now()),
       wal_(std::move(wal)),
       checkpoints_(std::move(checkpoints)),
+      disk_watch_(env, options_.disk, wal_.get(),
+                  [this](const engine::DiskState& state) { OnDiskState(state); }),
       calls_(options_.request_timeout),
       self_(std::make_shared<Node*>(this)) {
   CHECK(transport_ != nullptr);
@@ -339,6 +341,18 @@ void Node::NoticeMembers() {
   if (options_.on_members_change != nullptr) options_.on_members_change();
 }
 
+void Node::WantCheckpoint() { StepEvent(engine::CheckpointWanted{}); }
+
+void Node::OnDiskState(const engine::DiskState& state) {
+  StepEvent(state);
+  const bool changed =
+      state.low_space != seen_disk_.low_space || state.stalled != seen_disk_.stalled;
+  seen_disk_ = state;
+  if (changed && options_.on_disk_state != nullptr) {
+    options_.on_disk_state(state, disk_watch_.free_bytes());
+  }
+}
+
 void Node::Halt(const absl::Status& why) {
   if (!halted_.ok()) return;
   halted_ = why;
@@ -350,6 +364,7 @@ void Node::EndService() {
   wake_timer_->Cancel();
   call_timer_->Cancel();
   continue_timer_->Cancel();
+  disk_watch_.Stop();
   out_.Clear();
   // Taken out first: a callback may call again, which is answered in a later turn.
   std::vector<ReplyCallback> callbacks;

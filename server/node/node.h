@@ -35,6 +35,7 @@
 #include "engine/replica/replica.h"
 #include "io/env.h"
 #include "server/node/call_table.h"
+#include "server/node/disk_watch.h"
 #include "server/node/peer_transport.h"
 
 namespace quorate::storage {
@@ -91,6 +92,9 @@ struct Options {
   Duration request_timeout = Seconds(7);
   // TurnEnds of one turn of the loop; what is left goes on in the next turn.
   int max_turn_ends = 8;
+  DiskWatchOptions disk;
+  // Called when the disk begins or ceases to be full, or to stall, with the free space.
+  std::function<void(const engine::DiskState&, uint64_t free_bytes)> on_disk_state;
   // Called once when the node halts, after all calls were answered.
   std::function<void(const absl::Status&)> on_halt;
   // A checkpoint could not be written; the one before it holds, and it is tried again.
@@ -170,6 +174,10 @@ class Node final : public PeerSink {
   const storage::Wal* wal() const { return wal_.get(); }
   // Null if there are none.
   const storage::Checkpoints* checkpoints() const { return checkpoints_.get(); }
+  // A checkpoint is to be taken now, even if nothing is new: a file of the newest is damaged.
+  void WantCheckpoint();
+  // Free space as last seen, and what is wrong with the disk.
+  const DiskWatch& disk_watch() const { return disk_watch_; }
   // For oracles and read-only inspection.
   const engine::Replica& replica() const { return replica_; }
 
@@ -196,6 +204,7 @@ class Node final : public PeerSink {
   void OnCallTimeout();
   void NoticeLeadership();
   void NoticeMembers();
+  void OnDiskState(const engine::DiskState& state);
   void Halt(const absl::Status& why);
   void EndService();
 
@@ -205,6 +214,8 @@ class Node final : public PeerSink {
   engine::Replica replica_;
   std::unique_ptr<storage::Wal> wal_;
   std::unique_ptr<storage::Checkpoints> checkpoints_;
+  DiskWatch disk_watch_;
+  engine::DiskState seen_disk_;
   // Units that wait until the state in the first of them is the newest checkpoint.
   std::deque<engine::Persist> installing_;
 

@@ -89,6 +89,18 @@ TEST_P(DiskTest, WhatWasWrittenIsRead) {
   EXPECT_EQ(Read(file.get(), 0, 100), "hello there");
 }
 
+TEST_P(DiskTest, UncachedReadsTellWhatWasWrittenToo) {
+  auto file = Create("a");
+  EXPECT_TRUE(Write(file.get(), 0, {std::string(10'000, 'x')}).ok());
+  EXPECT_TRUE(Await<absl::Status>([&](auto done) { file->Sync(done); }).ok());
+  auto reader = TryOpen(Path("a"), {.write = false, .uncached_reads = true});
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  EXPECT_EQ(Read(reader->get(), 0, 10'000), std::string(10'000, 'x'));
+  EXPECT_TRUE(Write(file.get(), 5'000, {"not synced"}).ok());
+  EXPECT_EQ(Read(reader->get(), 5'000, 10), "not synced");
+  EXPECT_EQ(Read(reader->get(), 9'000, 10'000), std::string(1'000, 'x'));
+}
+
 TEST_P(DiskTest, ReadingIsShortOnlyAtTheEnd) {
   auto file = Create("a");
   EXPECT_TRUE(Write(file.get(), 0, {"0123456789"}).ok());

@@ -1,10 +1,14 @@
 // What only the real world has: threads, signals, a log on a descriptor, real errors.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +16,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "io/uv/world.h"
 
@@ -89,6 +94,55 @@ TEST(UvWorldTest, AWorldMayEndWithWorkInFlight) {
   struct stat info;
   ASSERT_EQ(stat(path.c_str(), &info), 0);
   EXPECT_EQ(info.st_size, 1);
+}
+
+// Of the file's pages, how many the system holds in its cache.
+size_t CachedPages(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  struct stat info;
+  EXPECT_EQ(fstat(fd, &info), 0);
+  const auto size = static_cast<size_t>(info.st_size);
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  void* const at = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
+  EXPECT_NE(at, MAP_FAILED);
+  std::vector<unsigned char> pages((size + page - 1) / page);
+  EXPECT_EQ(mincore(at, size, pages.data()), 0);
+  munmap(at, size);
+  close(fd);
+  return static_cast<size_t>(
+      std::count_if(pages.begin(), pages.end(), [](unsigned char p) { return (p & 1) != 0; }));
+}
+
+// What the system remembers is right also where the disk is not.
+TEST(UvWorldTest, UncachedReadsAskTheDisk) {
+  const std::string path = ::testing::TempDir() + "/uncached";
+  struct statfs where;
+  ASSERT_EQ(statfs(::testing::TempDir().c_str(), &where), 0);
+  if (where.f_type == TMPFS_MAGIC) GTEST_SKIP() << "SKIPPED: a tmpfs has no disk to ask";
+  io::uv::World world;
+  std::unique_ptr<io::File> file;
+  std::unique_ptr<io::File> reader;
+  std::string content;
+  io::Disk* const disk = world.env().disk;
+  const auto opened = [&](absl::StatusOr<std::unique_ptr<io::File>> again) {
+    ASSERT_TRUE(again.ok()) << again.status();
+    reader = *std::move(again);
+    reader->Read(0, 1 << 20, [&](const absl::StatusOr<Bytes>& bytes) {
+      if (bytes.ok()) content = std::string(bytes->view());
+      world.Stop();
+    });
+  };
+  disk->Open(path, {.create = true}, [&](absl::StatusOr<std::unique_ptr<io::File>> created) {
+    ASSERT_TRUE(created.ok()) << created.status();
+    file = *std::move(created);
+    file->WriteAndSync(0, {Bytes::Copy(std::string(1 << 20, 'x'))}, [&](const absl::Status&) {
+      EXPECT_GT(CachedPages(path), 0u);
+      disk->Open(path, {.write = false, .uncached_reads = true}, opened);
+    });
+  });
+  world.Run();
+  EXPECT_EQ(content, std::string(1 << 20, 'x'));
+  EXPECT_EQ(CachedPages(path), 0u);
 }
 
 TEST(UvWorldTest, ADeviceIsNotAFile) {

@@ -114,6 +114,7 @@ class NodeTest : public ::testing::Test {
     options.replica.member_id = MemberId(1);
     options.replica.server_version = "3.7.1";
     options.on_halt = [this](const absl::Status& why) { halts_.push_back(why); };
+    options.disk = {"/data", limits::kMiB, Seconds(1)};
     node_ = std::make_unique<Node>(env_, options, std::move(recovered_), std::move(wal_),
                                    std::move(checkpoints_), &transport_);
   }
@@ -252,6 +253,37 @@ TEST_F(NodeTest, AfterAFailedSyncTheNextProcessServesAgain) {
   etcdserverpb::RangeResponse response;
   ASSERT_TRUE(response.ParseFromString(std::string(got.body.view())));
   EXPECT_EQ(response.count(), 1);
+}
+
+TEST_F(NodeTest, AFullDiskRefusesWritesServesReadsAndRecoversByItself) {
+  Boot(1);
+  WaitForLeadership();
+  ASSERT_TRUE(Finish(RequestKind::kPut, PutRequest("a", "1")).status.ok());
+  sim::DiskOptions disk = host_.disk().options();
+  const uint64_t capacity = std::exchange(disk.capacity_bytes, host_.disk().used_bytes() + 1000);
+  host_.disk().SetOptions(disk);
+  ASSERT_TRUE(world_.RunUntil([this] { return !node_->alarms().empty(); }));
+  EXPECT_EQ(Finish(RequestKind::kPut, PutRequest("a", "2")).status.code(),
+            absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(Finish(RequestKind::kRange, RangeRequest("a")).status.ok());
+  disk.capacity_bytes = capacity;
+  host_.disk().SetOptions(disk);
+  ASSERT_TRUE(world_.RunUntil([this] { return node_->alarms().empty(); }));
+  EXPECT_TRUE(Finish(RequestKind::kPut, PutRequest("a", "3")).status.ok());
+  EXPECT_TRUE(halts_.empty());
+}
+
+TEST_F(NodeTest, AStalledDiskIsNoticedAndForgotten) {
+  Boot(1);
+  WaitForLeadership();
+  host_.disk().StallUntil(world_.scheduler().now() + Seconds(10));
+  Answer put;
+  Call(RequestKind::kPut, PutRequest("a", "1"), &put);
+  ASSERT_TRUE(world_.RunUntil([this] { return node_->disk_watch().state().stalled; }));
+  EXPECT_FALSE(put.done);
+  ASSERT_TRUE(world_.RunUntil([this] { return !node_->disk_watch().state().stalled; }));
+  ASSERT_TRUE(world_.RunUntil([&] { return put.done; }));
+  EXPECT_TRUE(put.status.ok()) << put.status;
 }
 
 TEST_F(NodeTest, WithoutAQuorumCallsTimeOut) {
