@@ -17,7 +17,7 @@ TEST(ReplicaDisk, ALeaderWhoseDiskStallsHandsOverLeadership) {
   cluster.HoldDisk(old_leader, true);
   const RequestToken put = cluster.Send(old_leader, RequestKind::kPut, Put("a", "1"));
   cluster.Settle();
-  ASSERT_NE(cluster.Find(put), nullptr) << "a quorum without the leader has it";
+  EXPECT_EQ(cluster.Find(put), nullptr) << "nothing is applied that the member has not on disk";
   cluster.Step(old_leader, DiskState{.stalled = true});
   cluster.Run(Seconds(1));
   const int leader = cluster.leader();
@@ -25,6 +25,12 @@ TEST(ReplicaDisk, ALeaderWhoseDiskStallsHandsOverLeadership) {
   EXPECT_NE(leader, old_leader);
   EXPECT_EQ(cluster[leader].status().leader_changes, 2u) << "no time without a leader";
   EXPECT_TRUE(cluster.Call(leader, RequestKind::kPut, Put("b", "2")).status.ok());
+  const Response kept = cluster.Call(leader, RequestKind::kRange, Get("a"));
+  EXPECT_EQ(Parsed<etcdserverpb::RangeResponse>(kept).count(), 1) << "the others had it";
+  cluster.HoldDisk(old_leader, false);
+  cluster.Step(old_leader, DiskState{});
+  cluster.Run(Seconds(1));
+  ASSERT_NE(cluster.Find(put), nullptr);
 }
 
 TEST(ReplicaDisk, AMemberWhoseDiskStallsDoesNotStand) {

@@ -276,7 +276,7 @@ TEST_F(NodeTest, AFullDiskRefusesWritesServesReadsAndRecoversByItself) {
 TEST_F(NodeTest, AStalledDiskIsNoticedAndForgotten) {
   Boot(1);
   WaitForLeadership();
-  host_.disk().StallUntil(world_.scheduler().now() + Seconds(10));
+  host_.disk().StallUntil(world_.scheduler().now() + Seconds(4));
   Answer put;
   Call(RequestKind::kPut, PutRequest("a", "1"), &put);
   ASSERT_TRUE(world_.RunUntil([this] { return node_->disk_watch().state().stalled; }));
