@@ -1,11 +1,14 @@
 // The bytes of docs/FORMATS.md, computed independently of this code.
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "engine/image/image.h"
 #include "gtest/gtest.h"
 #include "storage/data_dir.h"
+#include "storage/manifest.h"
 #include "storage/record.h"
 #include "storage/segment.h"
 
@@ -93,6 +96,52 @@ TEST(FormatTest, WriteOfOneUnit) {
   EXPECT_EQ(Hex(out.view().substr(512)),
             absl::StrCat("e216e7c00a000000050000000000000009000000d1000100",
                          Repeat("5a", 600 - (488 - 36 - 33 - 28))));
+}
+
+TEST(FormatTest, Manifest) {
+  const engine::LogSegment segment = {7, Revision(12), Bytes::Copy("hello"), {}};
+  EXPECT_EQ(SegmentCrc(segment), 0xf7c64275u);
+  Manifest manifest;
+  manifest.identity = {kCluster, kMember};
+  manifest.index = LogIndex(300);
+  manifest.term = Term(5);
+  manifest.installed = true;
+  manifest.sections = Bytes::Copy("SECT");
+  manifest.segments = {{7, Revision(12), 3, 4096, 5, SegmentCrc(segment),
+                        Bytes::Copy(absl::string_view("\x02\0\0\0", 4))}};
+  const Bytes bytes = EncodeManifest(manifest);
+  EXPECT_EQ(absl::BytesToHexString(bytes.view()),
+            "51554f52434b500a01a426c301000000887766554433221100ffeeddccbbaa992c0100000000"
+            "0000050000000000000001000000040000000000000053454354010000000000000007000000"
+            "000000000c0000000000000003000000000000000010000000000000050000007542c6f70400"
+            "00000000000002000000");
+  const absl::StatusOr<Manifest> read = DecodeManifest(bytes, "manifest");
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->identity, manifest.identity);
+  EXPECT_EQ(read->index, manifest.index);
+  EXPECT_EQ(read->term, manifest.term);
+  EXPECT_TRUE(read->installed);
+  EXPECT_EQ(read->sections, manifest.sections);
+  EXPECT_EQ(read->segments, manifest.segments);
+}
+
+TEST(FormatTest, StateImage) {
+  engine::SectionWriter out;
+  out.Begin(engine::Section::kMembership)->Append("members");
+  out.Begin(engine::Section::kAlarm);
+  const Bytes sections = std::move(out).Finish();
+  EXPECT_EQ(absl::BytesToHexString(sections.view()),
+            "51554f52494d470a0100000056ab254f0300000007000000000000006d656d62657273fd4d44"
+            "8c0600000000000000000000005db5602b000000000000000000000000");
+  engine::SectionReader in(sections);
+  ASSERT_TRUE(in.Next());
+  EXPECT_EQ(in.tag(), engine::Section::kMembership);
+  EXPECT_EQ(in.body(), "members");
+  ASSERT_TRUE(in.Next());
+  EXPECT_EQ(in.tag(), engine::Section::kAlarm);
+  EXPECT_EQ(in.body(), "");
+  EXPECT_FALSE(in.Next());
+  EXPECT_TRUE(in.status().ok()) << in.status();
 }
 
 }  // namespace

@@ -8,8 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "base/coding.h"
+#include "base/crc32c.h"
 #include "engine/raft/codec.h"
+#include "server/peer/snapshot_chunks.h"
 
 namespace quorate::peer {
 namespace {
@@ -149,6 +152,36 @@ TEST(FrameTest, AClaimedLengthCostsNothingUntilItsBytesCome) {
     FrameReader another;
     EXPECT_TRUE(another.Feed(header + "x", nothing).ok());
   }
+}
+
+// docs/FORMATS.md, computed independently of this code; but for raft's message, which is etcd's.
+TEST(SnapshotChunkTest, Bytes) {
+  raft::Message message;
+  message.type = raft::MessageType::kSnap;
+  message.to = MemberId(2);
+  message.from = MemberId(1);
+  message.term = Term(5);
+  engine::StateImage image;
+  image.index = LogIndex(300);
+  image.term = Term(4);
+  image.sections = Bytes::Copy("SECT");
+  image.segments = {
+      {9, Revision(40), Bytes::Copy("hello"), Bytes::Copy(absl::string_view("\x02\0\0\0", 4))}};
+  SnapshotChunker chunker(0x0102030405060708, message, image);
+  const std::string first = Join(chunker.Next());
+  const std::string encoded(raft::EncodeToBytes(message).view());
+  // Version, transfer, number; behind the message: index, term, sections, number of segments.
+  EXPECT_EQ(absl::BytesToHexString(first.substr(4, 16)), "01000000080706050403020100000000");
+  EXPECT_EQ(LoadLe64(first.data() + 20), encoded.size());
+  EXPECT_EQ(first.substr(28, encoded.size()), encoded);
+  EXPECT_EQ(absl::BytesToHexString(first.substr(28 + encoded.size())),
+            "2c010000000000000400000000000000040000000000000053454354"
+            "0100000000000000");
+  EXPECT_EQ(LoadLe32(first.data()), Crc32c(absl::string_view(first).substr(4)));
+  EXPECT_EQ(absl::BytesToHexString(Join(chunker.Next())),
+            "83efbebb010000000807060504030201010000000900000000000000280000000000000004000000"
+            "0000000002000000050000000000000068656c6c6f");
+  EXPECT_TRUE(chunker.done());
 }
 
 }  // namespace
