@@ -29,13 +29,14 @@ Foundation FoundationOf(const config::Config& config) {
 
 DataDirectory::DataDirectory(const io::Env& env, io::Network* secure_network,
                              const config::Config& config, log::Logger* log, const JoinPoint* join,
-                             Callback done)
+                             std::optional<storage::RepairState> repair, Callback done)
     : env_(env),
       secure_network_(secure_network),
       config_(config),
       log_(log),
       done_(std::move(done)),
-      foundation_(FoundationOf(config)) {
+      foundation_(FoundationOf(config)),
+      repair_(std::move(repair)) {
   if (join != nullptr) join_ = *join;
   opening_ = storage::PeekIdentity(
       env_, config_.DataDir(),
@@ -53,6 +54,7 @@ void DataDirectory::OnIdentity(const absl::StatusOr<storage::Identity>& found) {
   }
   const absl::StatusOr<storage::Identity> identity = IdentityToOpen(found);
   if (!identity.ok()) return Finish(identity.status());
+  if (found.ok()) found_ = *found;
   Open(*identity, !found.ok());
 }
 
@@ -78,6 +80,7 @@ void DataDirectory::Open(const storage::Identity& identity, bool create) {
   options.segment_bytes = config_.wal_segment_bytes;
   options.first_segment_bytes = config_.wal_first_segment_bytes;
   options.pack_bytes = config_.checkpoint_pack_bytes;
+  options.repair = std::exchange(repair_, std::nullopt);
   opening_ = storage::OpenStorage(
       env_, std::move(options),
       [this](absl::StatusOr<storage::OpenedStorage> opened) { OnOpened(std::move(opened)); });

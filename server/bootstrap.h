@@ -62,11 +62,16 @@ class DataDirectory {
   // member that joins need not ask the others.
   // `done` comes once, later, and may destroy this object. Errors name the directory or file, and
   // say what to do: held by another process, of another cluster, damaged, of a newer format.
+  // A directory that was found damaged is opened with `repair`, the state of another member.
   DataDirectory(const io::Env& env, io::Network* secure_network, const config::Config& config,
-                log::Logger* log, const JoinPoint* join, Callback done);
+                log::Logger* log, const JoinPoint* join, std::optional<storage::RepairState> repair,
+                Callback done);
   DataDirectory(const DataDirectory&) = delete;
   DataDirectory& operator=(const DataDirectory&) = delete;
   ~DataDirectory();
+
+  // Whose the directory was found to be; zeros if that is not known.
+  const storage::Identity& found() const { return found_; }
 
  private:
   void OnIdentity(const absl::StatusOr<storage::Identity>& identity);
@@ -88,6 +93,8 @@ class DataDirectory {
   log::Logger* const log_;
   const Callback done_;
   const Foundation foundation_;
+  std::optional<storage::RepairState> repair_;
+  storage::Identity found_;
   StartPoint start_;
   std::optional<JoinPoint> join_;
   std::unique_ptr<Inquiry> inquiry_;

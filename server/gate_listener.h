@@ -30,6 +30,8 @@ class GateListener {
   using ServeCallback = std::function<void(std::unique_ptr<io::Stream>, bool secure)>;
   // Hands over all that wait, and from now on every connection at once.
   void Open(ServeCallback serve);
+  // From now on connections wait again.
+  void Hold() { serve_ = nullptr; }
   // Gives the ports back.
   void Close();
 

@@ -17,9 +17,10 @@
 #include "server/gate_listener.h"
 #include "server/http1/server.h"
 #include "server/log/logger.h"
-#include "server/peer/rafthttp.h"
 #include "server/peer_list.h"
+#include "server/peer_port.h"
 #include "server/publisher.h"
+#include "server/repair.h"
 #include "server/replica_config.h"
 #include "server/secure_ports.h"
 #include "server/storage_metrics.h"
@@ -73,7 +74,6 @@ class Server::Impl {
     peer_gate_.Close();
     client_acceptor_.reset();
     metrics_acceptor_.reset();
-    peer_acceptor_.reset();
     auto_compactor_.reset();
     corruption_monitor_.reset();
     version_monitor_.reset();
@@ -81,8 +81,8 @@ class Server::Impl {
     client_port_.reset();
     scrubber_.reset();
     node_.reset();
-    rafthttp_.reset();
-    peer_http_.reset();
+    peer_port_.reset();
+    repair_.reset();
   }
 
   void Start();
@@ -95,6 +95,10 @@ class Server::Impl {
 
   State state() const { return state_; }
   node::Node* node() { return node_.get(); }
+  node::PeerSink* peer_sink() {
+    return node_ != nullptr ? static_cast<node::PeerSink*>(node_.get()) : repair_.get();
+  }
+  bool repaired() const { return repaired_; }
   MemberId member_id() const { return member_id_; }
   ClusterId cluster_id() const { return cluster_id_; }
   const config::Config& config() const { return config_; }
@@ -102,11 +106,14 @@ class Server::Impl {
  private:
   void OnOpened(absl::StatusOr<StartPoint> start);
   absl::Status TakePorts();
-  void OpenDirectory();
+  void OpenDirectory(std::optional<storage::RepairState> repair);
+  void BeginRepair(const storage::Identity& self, const absl::Status& damage);
+  void FinishRepair(absl::StatusOr<storage::RepairState> state, const absl::Status& damage);
   void StartScrubbing(storage::Checkpoints* checkpoints);
   void StartNode(StartPoint start);
   node::Options NodeOptions();
   void StartPeers();
+  peer::RaftHttp* rafthttp() { return peer_port_ == nullptr ? nullptr : peer_port_->transport(); }
   void CheckMembersLater();
   void CheckMembers();
   void OnRemoved(Duration delay);
@@ -117,7 +124,6 @@ class Server::Impl {
   void AcceptClient(std::unique_ptr<io::Stream> stream, bool secure);
   void AcceptHttp(std::unique_ptr<io::Stream> stream, bool secure);
   void AcceptMetrics(std::unique_ptr<io::Stream> stream, bool secure);
-  void AcceptPeer(std::unique_ptr<io::Stream> stream, bool secure);
   size_t ClientConnections() const;
   void CloseClientGates() {
     client_gate_.Close();
@@ -144,15 +150,15 @@ class Server::Impl {
   GateListener http_gate_;     // --listen-client-http-urls
   GateListener metrics_gate_;  // --listen-metrics-urls
   GateListener peer_gate_;
-  std::unique_ptr<http1::Server> peer_http_;
-  std::unique_ptr<peer::RaftHttp> rafthttp_;
-  node::PeerTransport* transport_ = nullptr;  // rafthttp_ or the injected one
+  std::unique_ptr<Repair> repair_;  // while it asks the others for the state
+  bool repaired_ = false;
+  std::unique_ptr<PeerPort> peer_port_;       // none if a transport was injected
+  node::PeerTransport* transport_ = nullptr;  // the port's or the injected one
   std::unique_ptr<node::Node> node_;
   std::unique_ptr<storage::Scrubber> scrubber_;  // of the node's checkpoints
   std::unique_ptr<ClientPort> client_port_;
   std::unique_ptr<tls::Acceptor> client_acceptor_;
   std::unique_ptr<tls::Acceptor> metrics_acceptor_;
-  std::unique_ptr<tls::Acceptor> peer_acceptor_;
   std::unique_ptr<AttributesPublisher> publisher_;
   std::unique_ptr<VersionMonitor> version_monitor_;
   std::unique_ptr<AutoCompactor> auto_compactor_;
@@ -193,17 +199,17 @@ void Server::Impl::Start() {
   }
   const absl::Status ports = TakePorts();
   if (!ports.ok()) return Fail(ports);
-  if (!secure_ports_.needed()) return OpenDirectory();
+  if (!secure_ports_.needed()) return OpenDirectory(std::nullopt);
   secure_ports_.Prepare([this](const absl::Status& status) {
     if (state_ != State::kRecovering) return;  // stopped meanwhile
-    status.ok() ? OpenDirectory() : Fail(status);
+    status.ok() ? OpenDirectory(std::nullopt) : Fail(status);
   });
 }
 
-void Server::Impl::OpenDirectory() {
+void Server::Impl::OpenDirectory(std::optional<storage::RepairState> repair) {
   data_directory_ = std::make_unique<DataDirectory>(
       env_, secure_ports_.peer_network(), config_, &log_,
-      options_.join.has_value() ? &*options_.join : nullptr,
+      options_.join.has_value() ? &*options_.join : nullptr, std::move(repair),
       [this](absl::StatusOr<StartPoint> start) { OnOpened(std::move(start)); });
 }
 
@@ -226,8 +232,13 @@ absl::Status Server::Impl::TakePorts() {
 }
 
 void Server::Impl::OnOpened(absl::StatusOr<StartPoint> start) {
+  const storage::Identity found = data_directory_->found();
   data_directory_.reset();
   if (state_ != State::kRecovering) return;  // stopped meanwhile
+  if (absl::IsDataLoss(start.status()) && found.member_id != MemberId(0) && !repaired_ &&
+      !config_.force_new_cluster) {
+    return BeginRepair(found, start.status());
+  }
   if (!start.ok()) return Fail(start.status());
   directory_lock_ = std::move(start->lock);
   member_id_ = start->member_id;
@@ -243,7 +254,7 @@ void Server::Impl::OnOpened(absl::StatusOr<StartPoint> start) {
   state_ = State::kJoining;
   StartPeers();
   StartNode(*std::move(start));
-  if (rafthttp_ != nullptr) rafthttp_->Start(node_.get());
+  if (peer_port_ != nullptr) rafthttp()->Start(node_.get());
   version_monitor_ = std::make_unique<VersionMonitor>(env_.loop, &log_, node_.get(), transport_);
   const auto auto_compaction = config_.ParsedAutoCompaction();
   if (auto_compaction.ok() && auto_compaction->enabled()) {
@@ -260,27 +271,41 @@ void Server::Impl::OnOpened(absl::StatusOr<StartPoint> start) {
 }
 
 void Server::Impl::StartPeers() {
-  if (options_.peer_transport != nullptr) {
-    transport_ = options_.peer_transport;
-    return;
+  transport_ = options_.peer_transport;
+  if (transport_ != nullptr) return;
+  peer_port_ = std::make_unique<PeerPort>(
+      env_, &log_, &secure_ports_, config_, storage::Identity{cluster_id_, member_id_},
+      peer::Information{[this] { return node_->members(); },
+                        [this] { return node_->cluster_version(); },
+                        [this](MemberId id) { return node_->replica().IsRemoved(id); }});
+  rafthttp()->set_on_removed([this](const absl::Status&) { OnRemoved(Duration()); });
+  transport_ = rafthttp();
+}
+
+void Server::Impl::BeginRepair(const storage::Identity& self, const absl::Status& damage) {
+  LOG_WARN(&log_, "acknowledged data is damaged; asking the other members for theirs", {damage});
+  Repair::Options options{self, &config_, &log_, &secure_ports_, &peer_gate_};
+  if (options_.join.has_value()) options.join = &*options_.join;
+  options.transport = options_.peer_transport;
+  repair_ = std::make_unique<Repair>(env_, std::move(options),
+                                     [this, damage](absl::StatusOr<storage::RepairState> state) {
+                                       FinishRepair(std::move(state), damage);
+                                     });
+}
+
+void Server::Impl::FinishRepair(absl::StatusOr<storage::RepairState> state,
+                                const absl::Status& damage) {
+  repair_.reset();
+  if (state_ != State::kRecovering) return;  // stopped meanwhile
+  if (!state.ok()) {
+    LOG_WARN(&log_, "the state could not be had from another member", {state.status()});
+    return Fail(damage);
   }
-  peer::Identity identity{member_id_, cluster_id_,
-                          config::UrlStrings(config_.initial_advertise_peer_urls)};
-  peer::Options options;
-  options.dial_timeout = Seconds(1) + config_.election_timeout;
-  rafthttp_ = std::make_unique<peer::RaftHttp>(env_, &log_, std::move(identity), options);
-  rafthttp_->set_secure_network(secure_ports_.peer_network());
-  rafthttp_->set_on_removed([this](const absl::Status&) { OnRemoved(Duration()); });
-  transport_ = rafthttp_.get();
-  http1::ServerOptions http_options;
-  http_options.max_connections = config_.max_peer_connections;
-  peer_http_ = std::make_unique<http1::Server>(env_.loop, http_options);
-  peer_acceptor_ = secure_ports_.NewPeerAcceptor(
-      [this](tls::Accepted accepted) { peer_http_->Accept(std::move(accepted.stream)); });
-  rafthttp_->AddRoutes(
-      peer_http_.get(),
-      {[this] { return node_->members(); }, [this] { return node_->cluster_version(); },
-       [this](MemberId id) { return node_->replica().IsRemoved(id); }});
+  LOG_WARN(&log_, "going on from the state of another member",
+           {"index", state->image.index.value()}, {"term", state->term.value()},
+           {"bytes", state->image.bytes()});
+  repaired_ = true;
+  OpenDirectory(*std::move(state));
 }
 
 // What a damaged file holds is in memory, too: the next checkpoint writes it anew.
@@ -303,7 +328,7 @@ void Server::Impl::StartNode(StartPoint start) {
                                    std::move(start.wal), std::move(start.checkpoints), transport_);
   client_port_ = std::make_unique<ClientPort>(
       env_, &log_, node_.get(), config_,
-      metrics::Sources{node_.get(), nullptr, rafthttp_.get(), options_.process_stats,
+      metrics::Sources{node_.get(), nullptr, rafthttp(), options_.process_stats,
                        config_.QuotaBytes(), config_.extensive_metrics,
                        config::FeatureGates(config_)});
   client_acceptor_ = secure_ports_.NewClientAcceptor(
@@ -311,19 +336,19 @@ void Server::Impl::StartNode(StartPoint start) {
   metrics_acceptor_ = secure_ports_.NewClientAcceptor(
       [this](tls::Accepted accepted) { client_port_->AcceptMetrics(std::move(accepted.stream)); });
   AddStorageMetrics(client_port_->registry(), &node_->disk_watch(), node_->wal(),
-                    node_->checkpoints(), scrubber_.get());
+                    node_->checkpoints(), scrubber_.get(), repaired_);
   node_->wal()->SetSyncObserver(
       [this](Duration time) { client_port_->metrics()->ObserveWalWrite(time); });
   // From now on: who watches a member wants to know why it is not ready yet.
   metrics_gate_.Open([this](std::unique_ptr<io::Stream> stream, bool secure) {
     AcceptMetrics(std::move(stream), secure);
   });
-  if (rafthttp_ == nullptr) return;
-  rafthttp_->set_on_round_trip([this](MemberId peer, Duration time) {
+  if (peer_port_ == nullptr) return;
+  rafthttp()->set_on_round_trip([this](MemberId peer, Duration time) {
     client_port_->metrics()->ObservePeerRoundTrip(peer, time);
   });
   peer_gate_.Open([this](std::unique_ptr<io::Stream> stream, bool secure) {
-    AcceptPeer(std::move(stream), secure);
+    peer_port_->Accept(std::move(stream), secure);
   });
 }
 
@@ -359,7 +384,7 @@ void Server::Impl::CheckMembersLater() {
 // Tells the transport who the other members are. A log that does not know this member yet is
 // behind what the cluster told when this member joined.
 void Server::Impl::CheckMembers() {
-  if (!node_->halted().ok() || rafthttp_ == nullptr) return;
+  if (!node_->halted().ok() || peer_port_ == nullptr) return;
   PeerList peers;
   const std::vector<engine::MemberInfo> members = node_->members();
   const bool known = std::any_of(members.begin(), members.end(),
@@ -369,7 +394,7 @@ void Server::Impl::CheckMembers() {
     peers.Set(member.id, member.peer_urls);
   }
   for (const engine::MemberInfo& member : members) peers.Set(member.id, member.peer_urls);
-  rafthttp_->SetPeers(peers.Without(member_id_));
+  rafthttp()->SetPeers(peers.Without(member_id_));
   members_timer_->Set(env_.loop->Now() + kMembersCheckInterval);
 }
 
@@ -434,14 +459,6 @@ void Server::Impl::ServeClients() {
 
 size_t Server::Impl::ClientConnections() const {
   return client_port_->connections() + client_acceptor_->connections();
-}
-
-void Server::Impl::AcceptPeer(std::unique_ptr<io::Stream> stream, bool secure) {
-  if (!secure) return peer_http_->Accept(std::move(stream));
-  // What peer_http_ itself bounds, with those that have not got so far yet.
-  if (peer_http_->connections() + peer_acceptor_->connections() < config_.max_peer_connections) {
-    peer_acceptor_->Accept(std::move(stream));
-  }
 }
 
 void Server::Impl::AcceptHttp(std::unique_ptr<io::Stream> stream, bool secure) {
@@ -574,6 +591,8 @@ void Server::Stop(std::function<void()> done) { impl_->Stop(std::move(done)); }
 void Server::ToggleDebugLog() { impl_->ToggleDebugLog(); }
 State Server::state() const { return impl_->state(); }
 node::Node* Server::node() { return impl_->node(); }
+node::PeerSink* Server::peer_sink() { return impl_->peer_sink(); }
+bool Server::repaired() const { return impl_->repaired(); }
 MemberId Server::member_id() const { return impl_->member_id(); }
 ClusterId Server::cluster_id() const { return impl_->cluster_id(); }
 const config::Config& Server::config() const { return impl_->config(); }

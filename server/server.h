@@ -10,6 +10,8 @@
 // published) -> kReady (serves clients) -> kStopping -> kStopped. A failure at any point
 // (directory of another cluster, taken port, failed disk) leads to kFailed: on_failure
 // tells why, once, and nothing is acknowledged afterwards.
+// What is found damaged and cannot be done without comes from another member (server/repair.h):
+// that is still kRecovering.
 //
 // Destroying a Server at any time is a crash: nothing is flushed, no callback is made.
 #ifndef QUORATE_SERVER_SERVER_H_
@@ -72,6 +74,11 @@ class Server {
   State state() const;
   // Null until recovery is done, and after a failed one.
   node::Node* node();
+  // Where peer_transport's owner delivers: node(), or what asks the others for the state after
+  // damage was found; null before both.
+  node::PeerSink* peer_sink();
+  // Whether this start found damage and got the state from another member.
+  bool repaired() const;
   // 0 until known.
   MemberId member_id() const;
   ClusterId cluster_id() const;

@@ -90,7 +90,11 @@ void AddScrubbing(Registry* registry, const storage::Checkpoints* checkpoints,
 
 void AddStorageMetrics(metrics::Registry* registry, const node::DiskWatch* disk,
                        const storage::Wal* wal, const storage::Checkpoints* checkpoints,
-                       const storage::Scrubber* scrubber) {
+                       const storage::Scrubber* scrubber, bool repaired) {
+  AddCounter(
+      registry, "quorate_recovery_repaired_total",
+      "Starts that found what had been acknowledged damaged, and got it from another member.",
+      [repaired] { return repaired ? 1 : 0; });
   AddDisk(registry, disk);
   AddLog(registry, wal);
   AddCheckpoints(registry, checkpoints);

@@ -10,11 +10,12 @@
 
 namespace quorate::server {
 
-// All are there from the first scrape. What they are read from is borrowed, and alive whenever
+// All are there from the first scrape. `repaired`: whether this start got the state from another
+// member. What they are read from is borrowed, and alive whenever
 // the registry is asked for its text.
 void AddStorageMetrics(metrics::Registry* registry, const node::DiskWatch* disk,
                        const storage::Wal* wal, const storage::Checkpoints* checkpoints,
-                       const storage::Scrubber* scrubber);
+                       const storage::Scrubber* scrubber, bool repaired);
 
 }  // namespace quorate::server
 

@@ -1,7 +1,8 @@
 // Bits that a disk forgets: one flips in a file of a member that is down. A member that finds such
-// damage in what it had acknowledged must say so and not start; some time later somebody who
-// knows better gives it the sector back, as from a mirror. One that cuts its log there, and goes
-// on without what it had promised, breaks R6 at once.
+// damage in what it had acknowledged must not go on without: it gets all of it from the others, or
+// says so and does not start; some time later somebody who knows better gives it the sector
+// back, as from a mirror. One that cuts its log there, and goes on without what it had promised,
+// breaks R6 at once.
 //
 // One sector of the cluster at a time, so nothing is ever lost for good.
 //
@@ -50,8 +51,25 @@ std::string Nemesis::FileToDamage(const Disk& disk, FaultClass c) {
   return files[draw.Below(files.size())];
 }
 
+bool Cluster::lacks_data(size_t member) const {
+  const Member& m = At(member);
+  const bool asks =
+      m.server != nullptr && m.server->node() == nullptr && m.server->peer_sink() != nullptr;
+  const std::vector<std::string> files = m.host->disk().Files();
+  return asks || std::any_of(files.begin(), files.end(), [](const std::string& path) {
+           return absl::EndsWith(path, "/recovering");
+         });
+}
+
+// What they wait for, the others must have.
+bool Nemesis::SomebodyLacksData() const {
+  const std::vector<size_t>& active = cluster_->active();
+  return std::any_of(active.begin(), active.end(),
+                     [this](size_t m) { return cluster_->lacks_data(m); });
+}
+
 void Nemesis::RotBits() {
-  if (rot_.has_value()) return;
+  if (rot_.has_value() || SomebodyLacksData()) return;
   Prng& draw = prng(FaultClass::kBitRot);
   const size_t victim = Victim(FaultClass::kBitRot);
   if (!cluster_->running(victim)) return;
@@ -110,7 +128,7 @@ void Nemesis::FailDisk() {
     return;
   }
   const std::string path = FileToDamage(disk, FaultClass::kDiskError);
-  if (path.empty() || !cluster_->running(victim)) return;
+  if (path.empty() || !cluster_->running(victim) || SomebodyLacksData()) return;
   // It is read when the member starts again.
   cluster_->Crash(victim, draw.Chance(1, 2) ? CrashKind::kKill : CrashKind::kPowerLoss,
                   draw.Exponential(Milliseconds(500)));

@@ -409,7 +409,8 @@ void Cluster::ObserveNow(Member* member) {
   member->incarnation_seen = member->host->incarnation();
   member->turns_seen = n->counters().turns;
   const engine::ReplicaInspector& inspector = n->replica().inspector();
-  oracle_->Observe(context_.now(), member->number, member->incarnation_seen, inspector);
+  oracle_->Observe(context_.now(), member->number, member->incarnation_seen, inspector,
+                   member->server->repaired());
   CountCheckpoints(member, n);
   if (context_.story != nullptr) {
     const raft::HardState state = inspector.hard_state();
@@ -431,6 +432,7 @@ void Cluster::CountCheckpoints(Member* member, const node::Node* n) {
     member->checkpoints_seen = {};
     member->cut_seen = 0;
     if (n->status().checkpoint > LogIndex(0)) ++checkpoints_.restarts;
+    if (member->server->repaired()) ++checkpoints_.repairs;
   }
   checkpoints_.taken += now.taken - member->checkpoints_seen.taken;
   checkpoints_.installed += now.installed - member->checkpoints_seen.installed;
@@ -552,8 +554,9 @@ void Cluster::SendSnapshot(size_t from, raft::Message message, engine::StateImag
 }
 
 void Cluster::DeliverSnapshot(size_t to, const std::vector<Bytes>& chunks) {
-  node::Node* const n = node(to);
-  if (n == nullptr) return;
+  server::Server* const server = At(to).server.get();
+  node::PeerSink* const sink = server == nullptr ? nullptr : server->peer_sink();
+  if (sink == nullptr) return;
   peer::SnapshotAssembler assembler;
   std::optional<peer::SnapshotAssembler::Arrived> arrived;
   for (const Bytes& chunk : chunks) {
@@ -561,7 +564,7 @@ void Cluster::DeliverSnapshot(size_t to, const std::vector<Bytes>& chunks) {
     CHECK_MSG(status.ok(), status.ToString());
   }
   CHECK(arrived.has_value());
-  n->OnSnapshot(std::move(arrived->message), std::move(arrived->image));
+  sink->OnSnapshot(std::move(arrived->message), std::move(arrived->image));
 }
 
 void Cluster::ReportSnapshot(size_t from, uint64_t incarnation, MemberId to, bool ok) {

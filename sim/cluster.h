@@ -70,6 +70,8 @@ class Cluster {
   bool running(size_t member) const { return At(member).server != nullptr; }
   // Serves clients.
   bool ready(size_t member) const;
+  // Has found damage, and not got the state of another member yet.
+  bool lacks_data(size_t member) const;
   // Counts processes of this member; 0 before the first.
   uint64_t incarnation(size_t member) const { return At(member).host->incarnation(); }
   // Null while the member is down or recovering, or has failed.
@@ -107,6 +109,7 @@ class Cluster {
     uint64_t taken = 0;
     uint64_t installed = 0;     // that came from a leader
     uint64_t restarts = 0;      // from a checkpoint
+    uint64_t repairs = 0;       // of those, from one of another member's after damage
     uint64_t segments_cut = 0;  // of logs
   };
   const Checkpointing& checkpoints() const { return checkpoints_; }

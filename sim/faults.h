@@ -93,6 +93,7 @@ class Nemesis {
   void DropTypes();
   // bit_rot.cc.
   void RotBits();
+  bool SomebodyLacksData() const;
   void RepairRot();
   // At the end of all faults: what could not be repaired in its time, too.
   void RepairAllRot();

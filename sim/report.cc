@@ -49,6 +49,7 @@ SeedReport FromParsed(const Json& in) {
   out.checkpoints = in.at("checkpoints").get<uint64_t>();
   out.snapshots_installed = in.at("snapshots_installed").get<uint64_t>();
   out.restarts_from_checkpoints = in.at("restarts_from_checkpoints").get<uint64_t>();
+  out.repairs = in.at("repairs").get<uint64_t>();
   out.log_segments_cut = in.at("log_segments_cut").get<uint64_t>();
   out.requests = in.at("requests").get<uint64_t>();
   out.answered = in.at("answered").get<uint64_t>();
@@ -124,6 +125,7 @@ std::string ToJson(const SeedReport& report) {
                     {"checkpoints", report.checkpoints},
                     {"snapshots_installed", report.snapshots_installed},
                     {"restarts_from_checkpoints", report.restarts_from_checkpoints},
+                    {"repairs", report.repairs},
                     {"log_segments_cut", report.log_segments_cut},
                     {"requests", report.requests},
                     {"answered", report.answered},
@@ -196,6 +198,7 @@ void Tally::Add(const SeedReport& report) {
   checkpoints_ += report.checkpoints;
   snapshots_installed_ += report.snapshots_installed;
   restarts_from_checkpoints_ += report.restarts_from_checkpoints;
+  repairs_ += report.repairs;
   log_segments_cut_ += report.log_segments_cut;
   requests_ += report.requests;
   answered_ += report.answered;
@@ -218,6 +221,7 @@ std::vector<Tally::Total> Tally::Totals() const {
           {"checkpoints", checkpoints_, true},
           {"snapshots_installed", snapshots_installed_, true},
           {"restarts_from_checkpoints", restarts_from_checkpoints_, true},
+          {"repairs", repairs_, true},
           {"log_segments_cut", log_segments_cut_, true},
           {"requests", requests_, true},
           {"answered", answered_, true},

@@ -73,6 +73,7 @@ class Tally {
   uint64_t checkpoints_ = 0;
   uint64_t snapshots_installed_ = 0;
   uint64_t restarts_from_checkpoints_ = 0;
+  uint64_t repairs_ = 0;
   uint64_t log_segments_cut_ = 0;
   uint64_t requests_ = 0;
   uint64_t answered_ = 0;

@@ -474,6 +474,7 @@ SeedReport World::Report() {
   out.checkpoints = cluster_->checkpoints().taken;
   out.snapshots_installed = cluster_->checkpoints().installed;
   out.restarts_from_checkpoints = cluster_->checkpoints().restarts;
+  out.repairs = cluster_->checkpoints().repairs;
   out.log_segments_cut = cluster_->checkpoints().segments_cut;
   out.requests = history_.size();
   for (const auto& client : clients_) {

@@ -58,6 +58,7 @@ struct SeedReport {
   uint64_t checkpoints = 0;
   uint64_t snapshots_installed = 0;
   uint64_t restarts_from_checkpoints = 0;
+  uint64_t repairs = 0;  // starts with the state of another member, after damage
   uint64_t log_segments_cut = 0;
   uint64_t requests = 0;
   uint64_t answered = 0;

@@ -44,7 +44,8 @@ DataPaths::DataPaths(std::string data_dir)
       checkpoint(Join(member, "checkpoint")),
       manifest(Join(checkpoint, "manifest")),
       manifest_tmp(Join(checkpoint, "manifest.tmp")),
-      manifest_previous(Join(checkpoint, "manifest.previous")) {}
+      manifest_previous(Join(checkpoint, "manifest.previous")),
+      recovering(Join(member, "recovering")) {}
 
 Bytes EncodeMeta(const Identity& identity) {
   BytesBuilder out(kMetaBytes);
@@ -110,9 +111,30 @@ absl::Status MissingLogError(const DataPaths& paths) {
                      "the directory holds no segment of the log");
 }
 
+absl::Status RecoveringError(const DataPaths& paths) {
+  return DamageError(paths.recovering, 0,
+                     "the member had lost what it had acknowledged, and has not got all of it back "
+                     "from the others yet");
+}
+
+absl::Status NotInitialisedError(const DataPaths& paths) {
+  return absl::NotFoundError(absl::StrCat(paths.data, ": the data directory is not initialised"));
+}
+
+absl::Status EtcdDirectoryError(absl::string_view etcd_file) {
+  return absl::FailedPreconditionError(
+      absl::StrCat(etcd_file,
+                   ": this is a data directory of etcd, which this server cannot use. "
+                   "Start it with another data directory and import a snapshot"));
+}
+
 std::string ReplaceMemberAdvice() {
   return "What this member had acknowledged may be lost here, so it must not go on with this "
-         "directory: remove the member from its cluster (etcdctl member remove), add it again "
+         "directory by itself. A start gets it back from the other members, where they are a "
+         "quorum "
+         "without this one. Else remove the member from its cluster (etcdctl member remove), add "
+         "it "
+         "again "
          "(etcdctl member add), and start it with an empty data directory and "
          "--initial-cluster-state=existing";
 }
@@ -125,6 +147,7 @@ Surveyor::Surveyor(io::Disk* disk, const DataPaths& paths, Callback callback)
     List(paths_.member, [this](bool member_exists, const Names& names) {
       survey_.member_exists = member_exists;
       survey_.has_meta = std::find(names.begin(), names.end(), "meta") != names.end();
+      survey_.recovering = std::find(names.begin(), names.end(), "recovering") != names.end();
       // Ours for certain, whatever else lies there.
       if (!member_exists || survey_.has_meta) return Finish(survey_);
       LookForWal();

@@ -31,6 +31,7 @@ struct DataPaths {
   std::string manifest;           // <data-dir>/member/checkpoint/manifest
   std::string manifest_tmp;       // <data-dir>/member/checkpoint/manifest.tmp
   std::string manifest_previous;  // <data-dir>/member/checkpoint/manifest.previous
+  std::string recovering;         // <data-dir>/member/recovering
 };
 
 // The meta file's 512 bytes.
@@ -48,6 +49,11 @@ absl::Status DamageError(absl::string_view path, uint64_t offset, absl::string_v
 absl::string_view DamageText(const absl::Status& status);
 // The same for a directory that has no log any more.
 absl::Status MissingLogError(const DataPaths& paths);
+// And for one that was about to be given a state from another member (OpenOptions::repair).
+absl::Status RecoveringError(const DataPaths& paths);
+// Where nobody has begun anything; and what is not ours.
+absl::Status NotInitialisedError(const DataPaths& paths);
+absl::Status EtcdDirectoryError(absl::string_view etcd_file);
 // What to do with a member whose data cannot be used.
 std::string ReplaceMemberAdvice();
 
@@ -56,6 +62,7 @@ struct Survey {
   bool data_exists = false;
   bool member_exists = false;
   bool has_meta = false;
+  bool recovering = false;  // the mark is there
   std::string etcd_file;  // one that only etcd makes; empty if there is none
 };
 

@@ -62,7 +62,7 @@ class Inspection final : public PendingOpen {
  private:
   // How much there is to read: for the progress, and for nothing else.
   void MeasureDirectory() {
-    if (progress_ == nullptr || directories_.empty()) return ReadCheckpoint();
+    if (progress_ == nullptr || directories_.empty()) return LookForMark();
     disk_->List(directories_.back(),
                 lifetime_.Guard([this](const absl::StatusOr<std::vector<std::string>>& names) {
                   if (names.ok()) {
@@ -88,6 +88,13 @@ class Inspection final : public PendingOpen {
     if (progress_ != nullptr) progress_(std::min(done_, total_), total_);
   }
 
+  void LookForMark() {
+    disk_->Open(paths_.recovering, {.write = false},
+                lifetime_.Guard([this](const absl::StatusOr<std::unique_ptr<io::File>>& file) {
+                  recovering_ = !absl::IsNotFound(file.status());
+                  ReadCheckpoint();
+                }));
+  }
   void ReadCheckpoint() {
     checkpoint_ = std::make_unique<CheckpointReader>(
         disk_, paths_, report_.identity, /*sync=*/false,
@@ -120,6 +127,10 @@ class Inspection final : public PendingOpen {
       report_.verdict = file.set_aside;
       report_.repairable = true;
     }
+    if (recovering_) {
+      report_.verdict = RecoveringError(paths_);
+      report_.repairable = false;
+    }
     for (const LogFile& file : contents.files) report_.segments.push_back(ReportOn(file));
     report_.hard_state = contents.position.hard_state;
     report_.last_index = contents.position.last_index;
@@ -140,6 +151,7 @@ class Inspection final : public PendingOpen {
   uint64_t total_ = 0;
   std::vector<std::string> directories_;  // to be measured
   std::vector<std::string> files_;
+  bool recovering_ = false;
   CheckpointContents found_;  // without its image
   StorageReport report_;
   std::unique_ptr<PendingOpen> peeking_;

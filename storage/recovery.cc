@@ -32,17 +32,6 @@ absl::Status Validate(const OpenOptions& options) {
   return absl::OkStatus();
 }
 
-absl::Status NotInitialised(const DataPaths& paths) {
-  return absl::NotFoundError(absl::StrCat(paths.data, ": the data directory is not initialised"));
-}
-
-absl::Status EtcdDirectory(const Survey& survey) {
-  return absl::FailedPreconditionError(
-      absl::StrCat(survey.etcd_file,
-                   ": this is a data directory of etcd, which this server cannot use. "
-                   "Start it with another data directory and import a snapshot"));
-}
-
 // A member that holds a checkpoint knows what is committed up to there, and its term.
 raft::HardState AtLeast(raft::HardState state, const engine::StateImage& image) {
   if (image.term > state.term) state = {image.term, MemberId(0), state.commit};
@@ -92,6 +81,8 @@ class Opening final : public PendingOpen {
   void MakeDirectories();
   void Lock();
   void ReadIdentity();
+  void Mark();
+  void MakeLogDirectory();
 
   // --- What does it say? ---
   void ReadCheckpoint();
@@ -102,6 +93,7 @@ class Opening final : public PendingOpen {
     Fail(fell_back ? checkpoint_.damage : std::move(status));
   }
   void TakeLog(LogContents contents);
+  void TakeRepair(LogContents contents);
   absl::Status FitToCheckpoint();
   void NoteDamagedCheckpoint();
   void ReinstallCheckpoint();
@@ -122,6 +114,7 @@ class Opening final : public PendingOpen {
   void SetDamagedAside();
   void SyncDirectories();
   void WriteIdentity();
+  void RemoveMark();
 
   // --- What is no longer needed ---
   void SortLeftovers();
@@ -171,8 +164,9 @@ class Opening final : public PendingOpen {
 void Opening::TakeSurvey() {
   surveyor_ = std::make_unique<Surveyor>(disk_, paths_, [this](absl::StatusOr<Survey> survey) {
     if (!survey.ok()) return Fail(survey.status());
-    if (!survey->etcd_file.empty()) return Fail(EtcdDirectory(*survey));
-    if (!survey->has_meta && !options_.create) return Fail(NotInitialised(paths_));
+    if (!survey->etcd_file.empty()) return Fail(EtcdDirectoryError(survey->etcd_file));
+    if (!survey->has_meta && !options_.create) return Fail(NotInitialisedError(paths_));
+    if (survey->recovering && !options_.repair.has_value()) return Fail(RecoveringError(paths_));
     sync_directories_ = {paths_.log, paths_.member, paths_.data};
     CHECK_EQ(sync_directories_.size(), kOwnDirectories);
     if (survey->has_meta) return Lock();
@@ -198,16 +192,27 @@ void Opening::Lock() {
 void Opening::ReadIdentity() {
   meta_.Read([this](absl::StatusOr<Identity> found) {
     if (absl::IsNotFound(found.status())) {
-      if (!options_.create) return Fail(NotInitialised(paths_));
+      if (!options_.create) return Fail(NotInitialisedError(paths_));
       creating_ = true;
       return ReadCheckpoint();
     }
     if (!found.ok()) return Fail(found.status());
     const absl::Status same = CheckIdentity(*found, identity(), paths_.meta);
     if (!same.ok()) return Fail(same);
-    ReadCheckpoint();
+    options_.repair.has_value() ? Mark() : ReadCheckpoint();
   });
 }
+
+// From here on nothing counts that the directory holds, until the mark is gone.
+void Opening::Mark() {
+  const auto marked = lifetime_.Guard([this](absl::StatusOr<std::unique_ptr<io::File>> file) {
+    if (!file.ok()) return Fail(file.status());
+    disk_->SyncDir(paths_.member, Then(&Opening::MakeLogDirectory));
+  });
+  disk_->Open(paths_.recovering, {.create = true}, marked);
+}
+
+void Opening::MakeLogDirectory() { disk_->MakeDirs(paths_.log, Then(&Opening::ReadCheckpoint)); }
 
 void Opening::ReadCheckpoint() {
   const std::optional<Identity> expected =
@@ -230,12 +235,37 @@ void Opening::ReadLog() {
   // What a creation that was cut short has left may bear any name: it holds nothing.
   const std::optional<Identity> expected =
       creating_ ? std::nullopt : std::optional<Identity>(identity());
-  reader_ = std::make_unique<LogReader>(disk_, paths_.log, expected, checkpoint_.image.index,
-                                        /*writable=*/true,
-                                        [this](absl::Status status, LogContents contents) {
-                                          if (!status.ok()) return FailLog(std::move(status));
-                                          TakeLog(std::move(contents));
-                                        });
+  reader_ = std::make_unique<LogReader>(
+      disk_, paths_.log, expected, checkpoint_.image.index,
+      /*writable=*/true, [this](absl::Status status, LogContents contents) {
+        const bool damaged = absl::IsDataLoss(status);
+        if (options_.repair.has_value() && (status.ok() || damaged)) {
+          return TakeRepair(std::move(contents));
+        }
+        if (!status.ok()) return FailLog(std::move(status));
+        TakeLog(std::move(contents));
+      });
+}
+
+// Nothing of what was found goes on but the names, and a term that is later still. The vote in the
+// term is given to nobody that asks: whom it went to is not known any more.
+void Opening::TakeRepair(LogContents contents) {
+  const RepairState& repair = *options_.repair;
+  const Term term = std::max({repair.term, repair.image.term, contents.position.hard_state.term});
+  log_.files = std::move(contents.files);
+  for (LogFile& file : log_.files) file.in_log = false;
+  log_.position.hard_state = {term, options_.member_id, repair.image.index};
+  begin_anew_ = true;
+  checkpoint_.image = repair.image;
+  checkpoints_ =
+      std::make_unique<Checkpoints>(Checkpoints::Start{.loop = loop_,
+                                                       .disk = disk_,
+                                                       .data_dir = options_.data_dir,
+                                                       .identity = identity(),
+                                                       .packs = std::move(checkpoint_.packs),
+                                                       .pack_bytes = options_.pack_bytes});
+  checkpoints_->Write(repair.image, Checkpoints::Origin::kPeer,
+                      Then(&Opening::PrepareFirstSegment));
 }
 
 void Opening::TakeLog(LogContents contents) {
@@ -451,12 +481,25 @@ void Opening::SyncDirectories() {
 }
 
 void Opening::WriteIdentity() {
+  if (options_.repair.has_value()) return RemoveMark();
   if (!creating_) return SortLeftovers();
   meta_.Write(identity(), Then(&Opening::SortLeftovers));
 }
 
+void Opening::RemoveMark() {
+  disk_->Remove(paths_.recovering, lifetime_.Guard([this](absl::Status status) {
+    if (!status.ok()) return Fail(std::move(status));
+    disk_->SyncDir(paths_.member, Then(&Opening::SortLeftovers));
+  }));
+}
+
 void Opening::SortLeftovers() {
   for (LogFile& file : log_.files) {
+    if (options_.repair.has_value()) {  // where the disk has failed nothing is written again
+      file.file.reset();
+      surplus_.push_back(file.path);
+      continue;
+    }
     if (file.in_log || file.file == nullptr) continue;
     const SpareFile spare = {file.path, file.file->size()};
     if (spares_.empty() && spare.bytes >= options_.segment_bytes) {
@@ -535,44 +578,12 @@ void Opening::Succeed() {
   Finish(std::move(opened));
 }
 
-// Reads the identity, and nothing else.
-class Peeking final : public PendingOpen {
- public:
-  using Callback = std::function<void(absl::StatusOr<Identity>)>;
-
-  Peeking(const io::Env& env, const std::string& data_dir, Callback callback)
-      : paths_(data_dir), callback_(std::move(callback)), meta_(env.disk, paths_) {
-    surveyor_ = std::make_unique<Surveyor>(env.disk, paths_, [this](absl::StatusOr<Survey> survey) {
-      if (!survey.ok()) return Finish(survey.status());
-      if (!survey->etcd_file.empty()) return Finish(EtcdDirectory(*survey));
-      if (!survey->has_meta) return Finish(NotInitialised(paths_));
-      meta_.Read([this](absl::StatusOr<Identity> found) { Finish(std::move(found)); });
-    });
-  }
-
- private:
-  void Finish(absl::StatusOr<Identity> result) {
-    const Callback callback = std::move(callback_);
-    callback(std::move(result));
-  }
-
-  const DataPaths paths_;
-  Callback callback_;
-  MetaFile meta_;
-  std::unique_ptr<Surveyor> surveyor_;
-};
-
 }  // namespace
 
 std::unique_ptr<PendingOpen> OpenStorage(
     const io::Env& env, OpenOptions options,
     std::function<void(absl::StatusOr<OpenedStorage>)> callback) {
   return std::make_unique<Opening>(env, std::move(options), std::move(callback));
-}
-
-std::unique_ptr<PendingOpen> PeekIdentity(const io::Env& env, const std::string& data_dir,
-                                          std::function<void(absl::StatusOr<Identity>)> callback) {
-  return std::make_unique<Peeking>(env, data_dir, std::move(callback));
 }
 
 }  // namespace quorate::storage

@@ -8,6 +8,7 @@
 //   <data-dir>/member/meta                   identity: format version, cluster and member id
 //   <data-dir>/member/log/<sequence>.log     segments of the write-ahead log
 //   <data-dir>/member/checkpoint/            the newest checkpoint and the one before it
+//   <data-dir>/member/recovering             what the directory holds does not count
 //   <data-dir>/member/LOCK                   held while a process has the directory open
 //
 // What recovery promises:
@@ -19,7 +20,8 @@
 //   - A damaged segment of the log of which the checkpoint holds everything is not needed:
 //     it stays as <sequence>.log.damaged, with a note.
 //   - Other damage to anything that may have been acknowledged is never cut: DataLoss, and
-//     the directory is left as it was.
+//     the directory is left as it was. It can be opened again with the state of another
+//     member (OpenOptions::repair).
 //   - Nothing counts as durable because it could be read: files and directories are
 //     synced, and the last write of the log, whose sync may have failed or never come,
 //     is written again into a new segment, before success is reported.
@@ -73,6 +75,13 @@ struct RecoveredState {
   LogIndex last_index() const { return base + entries.size(); }
 };
 
+// For a member that has lost what it had acknowledged: a state of another that covers it all, and
+// a term from which on the member may vote (engine/replica/repair.cc says which will do).
+struct RepairState {
+  engine::StateImage image;
+  Term term;
+};
+
 struct OpenOptions {
   std::string data_dir;
   ClusterId cluster_id;
@@ -89,6 +98,9 @@ struct OpenOptions {
   uint64_t pack_bytes = 64 * limits::kMiB;
   // Most bytes that gather into one write; a single larger unit still goes alone.
   uint64_t max_write_bytes = 8 * limits::kMiB;
+  // What the directory holds counts no longer; the member goes on from this. From the moment
+  // that the mark is durable until all of it is, the directory opens in no other way.
+  std::optional<RepairState> repair;
 };
 
 struct OpenedStorage {

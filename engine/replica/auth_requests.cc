@@ -38,6 +38,7 @@ Need NeedOf(RequestKind kind) {
     case RequestKind::kPeerLeaseKeepAlive:
     case RequestKind::kPeerLeaseTimeToLive:
     case RequestKind::kPeerMemberPromote:
+    case RequestKind::kPeerRepair:
       return Need::kNothing;
     case RequestKind::kMemberList:
     case RequestKind::kStatus:

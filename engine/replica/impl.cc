@@ -136,6 +136,7 @@ void Replica::Impl::NoticeLeader() {
 
 void Replica::Impl::On(const AbandonRequest& request) {
   lease_calls_.Erase(request.token);
+  repairs_.erase(request.token);
   if (proposals_.Abandon(request.token)) {
     ++proposals_failed_;
     return;

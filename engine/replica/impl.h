@@ -114,9 +114,9 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
 
   // ---- requests.cc: clients ----
   // Read: answered from the state; whether a quorum is asked first is in `linearizable`.
-  // Lease: by the leader, see leases.cc. Membership: see membership.cc.
+  // Lease: by the leader, see leases.cc. Membership: see membership.cc. Repair: see repair.cc.
   struct Plan {
-    enum class Kind : uint8_t { kRead, kPropose, kLease, kMembership } kind = Kind::kRead;
+    enum class Kind : uint8_t { kRead, kPropose, kLease, kMembership, kRepair } kind = Kind::kRead;
     bool linearizable = false;
     apply::Operation operation = apply::Operation::kNone;
     int64_t cost = 0;  // against the quota
@@ -189,6 +189,10 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void On(const CheckpointWanted& event);
   void HandOver();
   MemberId MostAdvancedVoter() const;
+
+  // ---- repair.cc ----
+  void OnRepairRequest(const ClientRequest& request);
+  void OnBarrier(RequestToken token, MemberId member, LogIndex barrier);
 
   // ---- quota.cc ----
   int64_t bytes_in_use() const;
@@ -373,6 +377,8 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   AlarmCause alarm_cause_ = AlarmCause::kUnknown;
   // No alarm is raised, or put out, before this.
   Instant alarm_again_;
+  // Members that have lost their data, whose barriers are on their way.
+  absl::btree_map<RequestToken, MemberId> repairs_;
   // Physical compactions that somebody waits for.
   absl::btree_map<RequestToken, Revision> awaiting_compaction_;
 

@@ -6,6 +6,7 @@
 #define QUORATE_ENGINE_REPLICA_INPUT_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -62,6 +63,8 @@ enum class RequestKind : uint8_t {
   // such lease.
   kPeerLeaseKeepAlive,
   kPeerLeaseTimeToLive,
+  // From a member that has lost what it had acknowledged, to any other (repair.cc).
+  kPeerRepair,  // RepairRequest -> RepairAnswer, and a state that is sent to that member
   // Internal, proposed by the server itself; responses have no body.
   kMemberAttributes,  // membershippb.ClusterMemberAttrSetRequest
   kClusterVersion,    // membershippb.ClusterVersionSetRequest
@@ -120,10 +123,28 @@ struct PasswordHash {
   static PasswordHash Decode(absl::string_view bytes);  // of what Encode gave
 };
 
+// The question of kPeerRepair: who has lost its data.
+struct RepairRequest {
+  MemberId member;
+
+  Bytes Encode() const;
+  static std::optional<RepairRequest> Decode(absl::string_view bytes);
+};
+
+// The answer to it: an entry that was proposed after the question had come, and is committed and
+// applied. A state as of this entry or a later one holds everything that the member had
+// acknowledged.
+struct RepairAnswer {
+  LogIndex barrier;
+
+  Bytes Encode() const;
+  static std::optional<RepairAnswer> Decode(absl::string_view bytes);
+};
+
 // What kLeaseKeepAlive, kLeaseTimeToLive and kMemberPromote become at the member they are
-// passed on to. kHashKv, by which members compare their data, stays what it is.
+// passed on to. kHashKv, by which members compare their data, and kPeerRepair stay what they are.
 constexpr RequestKind PeerKindOf(RequestKind kind) {
-  if (kind == RequestKind::kHashKv) return kind;
+  if (kind == RequestKind::kHashKv || kind == RequestKind::kPeerRepair) return kind;
   if (kind == RequestKind::kMemberPromote) return RequestKind::kPeerMemberPromote;
   return kind == RequestKind::kLeaseKeepAlive ? RequestKind::kPeerLeaseKeepAlive
                                               : RequestKind::kPeerLeaseTimeToLive;

@@ -59,6 +59,8 @@ void Replica::Impl::Serve(ClientRequest& request) {
     OnLeaseCall(request);
   } else if (plan->kind == Plan::Kind::kMembership) {
     OnMembershipRequest(request);
+  } else if (plan->kind == Plan::Kind::kRepair) {
+    OnRepairRequest(request);
   } else if (plan->linearizable) {
     reads_.Add(std::move(request));
   } else if (request.kind == RequestKind::kLeaseList && LeaseKeysAreUncertain()) {
@@ -88,6 +90,8 @@ absl::StatusOr<Replica::Impl::Plan> Replica::Impl::MakePlan(const ClientRequest&
       return Plan{Plan::Kind::kLease};
     case RequestKind::kPeerMemberPromote:
       return Plan{Plan::Kind::kMembership};
+    case RequestKind::kPeerRepair:
+      return Plan{Plan::Kind::kRepair};
     case RequestKind::kMemberAttributes:
       return propose(Operation::kClusterMemberAttrSet);
     case RequestKind::kClusterVersion:

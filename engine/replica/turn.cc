@@ -192,6 +192,7 @@ void Replica::Impl::AnswerOvertaken() {
       Dispatch(token, call);
       continue;
     }
+    repairs_.erase(token);
     Answer(token, absl::UnavailableError("etcdserver: leader changed"));
   }
   for (const RequestToken token : member_changes_.TakeOvertaken(applied_term_)) {
@@ -260,6 +261,8 @@ void Replica::Impl::FinishCommand(apply::Operation operation, std::optional<Requ
   ++proposals_committed_;
   if (LeaseCall* const call = lease_calls_.Find(*token)) {  // its checkpoint is cleared
     AnswerLeaseCall(*token, call);
+  } else if (const auto repair = repairs_.extract(*token); !repair.empty()) {
+    OnBarrier(*token, repair.mapped(), applied_ + 1);
   } else if (outcome.awaits_compaction.has_value()) {
     awaiting_compaction_[*token] = *outcome.awaits_compaction;
   } else {

@@ -56,10 +56,11 @@ class PeerTransport {
   virtual void Send(absl::Span<raft::Message> messages) = 0;
 
   // Passes a client's request (kLeaseKeepAlive, kLeaseTimeToLive, kMemberPromote) on to a
-  // member that should answer it, or asks it for the hash of its data (kHashKv). `done` is
-  // called at most once, later, never from inside; with NotFound if that member knows no such
-  // lease or member, with FailedPrecondition if it refuses a promotion, with another error if it
-  // could not be asked. What is lost on the way may stay without an answer.
+  // member that should answer it, or asks it for the hash of its data (kHashKv) or for its state
+  // (kPeerRepair). `done` is called at most once, later, never from inside; with NotFound if that
+  // member knows no such lease or member, with FailedPrecondition if it refuses a promotion or
+  // knows that this member was removed, with another error if it could not be asked. What is lost
+  // on the way may stay without an answer.
   virtual void Forward(MemberId to, engine::RequestKind kind, const Bytes& body,
                        ForwardCallback done) = 0;
 

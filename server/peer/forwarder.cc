@@ -65,9 +65,18 @@ absl::StatusOr<Bytes> Promoted(const http1::Client::WholeResponse& answer) {
   return SerializeMessage(response);
 }
 
+// FailedPrecondition only from a member that knows this one as removed.
+absl::StatusOr<Bytes> Repaired(const http1::Client::WholeResponse& answer) {
+  if (answer.head.status == 200) return Bytes::Copy(answer.body);
+  if (answer.head.status == 410) return absl::FailedPreconditionError(answer.body);
+  return absl::UnavailableError(
+      absl::StrCat("HTTP status ", answer.head.status, ": ", answer.body));
+}
+
 absl::StatusOr<Bytes> Answered(RequestKind kind, const http1::Client::WholeResponse& answer) {
   if (kind == RequestKind::kMemberPromote) return Promoted(answer);
   if (kind == RequestKind::kHashKv) return ParseHashAnswer(answer.head.status, answer.body);
+  if (kind == RequestKind::kPeerRepair) return Repaired(answer);
   switch (answer.head.status) {
     case 200:
       if (kind == RequestKind::kLeaseKeepAlive) return Bytes::Copy(answer.body);
@@ -101,7 +110,10 @@ Forwarder::Forwarder(const Context* context, const std::vector<std::string>& add
 }
 
 const Forwarder::Clients& Forwarder::ClientsFor(RequestKind kind) const {
-  if (kind == RequestKind::kMemberPromote) return promotion_clients_;
+  // Both wait for an entry.
+  if (kind == RequestKind::kMemberPromote || kind == RequestKind::kPeerRepair) {
+    return promotion_clients_;
+  }
   return kind == RequestKind::kHashKv ? hash_clients_ : clients_;
 }
 
@@ -116,6 +128,10 @@ void Forwarder::Send(RequestKind kind, const Bytes& body, node::ForwardCallback 
   }
   if (kind == RequestKind::kHashKv) {
     queue_.push_back({kHashPath, Bytes::Copy(HashQuestion(body)), kind, std::move(done)});
+    return SendQueued();
+  }
+  if (kind == RequestKind::kPeerRepair) {
+    queue_.push_back({kRepairPath, body, kind, std::move(done)});
     return SendQueued();
   }
   const bool keep_alive = kind == RequestKind::kLeaseKeepAlive;

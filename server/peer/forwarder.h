@@ -1,6 +1,7 @@
 // Requests to a peer that leads, as etcd's members ask each other (etcd-formats, section 8):
 // about leases by POST /leases and /leases/internal, promotions by POST /members/promote/ID.
-// And to any peer, for the hash of its data: GET /members/hashkv with a body of JSON.
+// And to any peer, for the hash of its data: GET /members/hashkv with a body of JSON; for its
+// state: POST /quorate/repair.
 #ifndef QUORATE_SERVER_PEER_FORWARDER_H_
 #define QUORATE_SERVER_PEER_FORWARDER_H_
 
@@ -23,6 +24,7 @@ inline constexpr char kLeasePath[] = "/leases";
 inline constexpr char kLeaseInternalPath[] = "/leases/internal";
 inline constexpr char kPromotePrefix[] = "/members/promote/";  // and a decimal id
 inline constexpr char kHashPath[] = "/members/hashkv";
+inline constexpr char kRepairPath[] = "/quorate/repair";  // between Quorate members only
 
 class Forwarder {
  public:
@@ -31,8 +33,9 @@ class Forwarder {
   Forwarder(const Forwarder&) = delete;
   Forwarder& operator=(const Forwarder&) = delete;
 
-  // `kind` is kLeaseKeepAlive, kLeaseTimeToLive, kMemberPromote or kHashKv. What does not fit into
-  // the queue is dropped, and `done` is never called: whoever asks has patience of its own.
+  // `kind` is kLeaseKeepAlive, kLeaseTimeToLive, kMemberPromote, kHashKv or kPeerRepair. What does
+  // not fit into the queue is dropped, and `done` is never called: whoever asks has patience of its
+  // own.
   void Send(engine::RequestKind kind, const Bytes& body, node::ForwardCallback done);
 
  private:

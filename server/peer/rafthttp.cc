@@ -23,6 +23,7 @@ namespace {
 constexpr char kStreamPrefix[] = "/raft/stream/message/";
 // A lease's id and a flag.
 constexpr size_t kMaxLeaseRequestBytes = 64 * limits::kKiB;
+constexpr size_t kMaxRepairRequestBytes = 64;
 // One number, in JSON.
 constexpr size_t kMaxHashRequestBytes = 4 * limits::kKiB;
 
@@ -159,6 +160,10 @@ void RaftHttp::AddRoutes(http1::Server* server, Information information) {
   hash.max_body_bytes = kMaxHashRequestBytes;
   hash.leaves_at_end = true;
   server->Route({"GET"}, kHashPath, hash, [this](const http1::ExchangePtr& e) { OnHash(e); });
+  http1::RouteOptions repair;
+  repair.max_body_bytes = kMaxRepairRequestBytes;
+  server->Route({"POST"}, kRepairPath, repair,
+                [this](const http1::ExchangePtr& e) { OnRepair(e); });
   server->RoutePrefix({"POST"}, kPromotePrefix,
                       [this](const http1::ExchangePtr& e) { OnPromote(e); });
 }
@@ -397,6 +402,24 @@ void RaftHttp::OnHash(const http1::ExchangePtr& exchange) {
   if (!hash_desk_.Add(exchange, *std::move(question))) {
     Refuse(exchange, 503, "too many questions for the hash wait");
   }
+}
+
+void RaftHttp::OnRepair(const http1::ExchangePtr& exchange) {
+  if (!Admit(exchange)) return;
+  if (context_.sink == nullptr) return Refuse(exchange, 503, "not ready");
+  const auto answer = [this, exchange](const absl::Status& status, const Bytes& body) {
+    if (!status.ok()) {
+      const int code = status.code() == absl::StatusCode::kFailedPrecondition ? 410
+                       : absl::IsNotFound(status)                             ? 404
+                                                                              : 503;
+      return Refuse(exchange, code, status.message());
+    }
+    http1::Response response;
+    response.body = {body};
+    exchange->Respond(WithFields(std::move(response), ResponseFields(context_.self)));
+  };
+  context_.sink->OnForwarded(engine::RequestKind::kPeerRepair, exchange->request().body,
+                             context_.options.promote_timeout, answer);
 }
 
 void RaftHttp::ReportLater(MemberId peer) {

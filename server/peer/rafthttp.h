@@ -93,6 +93,7 @@ class RaftHttp final : public node::PeerTransport {
   void OnSnapshotChunk(const http1::ExchangePtr& exchange);
   void OnPromote(const http1::ExchangePtr& exchange);
   void OnHash(const http1::ExchangePtr& exchange);
+  void OnRepair(const http1::ExchangePtr& exchange);
   void AnswerMembers(const http1::ExchangePtr& exchange);
   // The headers' checks; answers and gives false when they fail.
   bool Admit(const http1::ExchangePtr& exchange);

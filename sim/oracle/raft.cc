@@ -61,12 +61,12 @@ std::string RaftOracle::NameOf(MemberId id) const {
 }
 
 void RaftOracle::Observe(VirtualTime when, size_t member, uint64_t incarnation,
-                         const engine::ReplicaInspector& inspector) {
+                         const engine::ReplicaInspector& inspector, bool repaired) {
   CHECK(member >= 1 && member < members_.size());
   Member& m = members_[member];
   if (m.incarnation != incarnation) {
     m.incarnation = incarnation;
-    Restarted(when, member, inspector);
+    Restarted(when, member, inspector, repaired);
   }
   FollowLog(when, member, inspector);
   const raft::HardState state = inspector.hard_state();
@@ -89,6 +89,7 @@ void RaftOracle::OnSend(VirtualTime when, size_t member, const raft::Message& me
     case raft::MessageType::kAppResp:
       if (message.reject) break;
       m.promised_term = std::max(m.promised_term, message.term);
+      m.acknowledged_term = std::max(m.acknowledged_term, message.term);
       Acknowledge(when, member, message.term, message.index);
       break;
     case raft::MessageType::kVoteResp:
@@ -121,7 +122,7 @@ void RaftOracle::Acknowledge(VirtualTime when, size_t member, Term term, LogInde
 }
 
 void RaftOracle::Restarted(VirtualTime when, size_t member,
-                           const engine::ReplicaInspector& inspector) {
+                           const engine::ReplicaInspector& inspector, bool repaired) {
   Member& m = members_[member];
   // Whatever it had in memory only is gone; the log is read anew.
   const std::vector<Link> before = std::move(m.log);
@@ -134,6 +135,7 @@ void RaftOracle::Restarted(VirtualTime when, size_t member,
   m.led_term = Term(0);
   m.cuts.clear();
   FollowLog(when, member, inspector);
+  if (repaired) ForgetVoid(when, member, before, inspector.hard_state());
   CheckPromises(when, member, inspector);
   judge_->Checked(Rule::kCommitDurability);
   const size_t acknowledged = m.acknowledged.value();
@@ -149,6 +151,33 @@ void RaftOracle::Restarted(VirtualTime when, size_t member,
                      ": what is acknowledged must be durable"));
   }
   CheckQuorumHolds(when, member);
+}
+
+// A member that was given the state of another (engine/replica/repair.cc says why this is safe).
+// Entries that it acknowledged are void if a leader of a later term went on without them: nobody
+// can commit them any more. A vote in a term that it has not come back to is void, since that
+// candidate will not be elected; but no leader of such a term can have got an acknowledgement.
+// In the term that it has come back to it must not vote.
+void RaftOracle::ForgetVoid(VirtualTime when, size_t member, const std::vector<Link>& before,
+                            const raft::HardState& state) {
+  Member& m = members_[member];
+  judge_->Checked(Rule::kVoteDurability);
+  if (state.term < m.acknowledged_term) {
+    judge_->Report(
+        Rule::kVoteDurability, when,
+        absl::StrCat(Name(member), " acknowledged entries in term ", m.acknowledged_term.value(),
+                     " but was repaired into term ", state.term.value()));
+  }
+  m.promised_term = std::min(m.promised_term, state.term);
+  m.votes.erase(m.votes.upper_bound(state.term), m.votes.end());
+  m.votes[state.term] = {state.vote, when};
+  size_t index = m.acknowledged.value();
+  if (index == 0 || before[index].term >= m.log.back().term) return;
+  const bool committed =
+      index < canonical_.size() && canonical_[index].link.chain == before[index].chain;
+  if (committed) return;
+  while (index >= m.log.size() || m.log[index].chain != before[index].chain) --index;
+  m.acknowledged = LogIndex(index);
 }
 
 void RaftOracle::CheckPromises(VirtualTime when, size_t member,

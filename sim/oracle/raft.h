@@ -51,8 +51,11 @@ class RaftOracle {
 
   // A member as it is now. The first call with a new incarnation is a restart: the log
   // is what its disk gave back.
+  // `repaired`: this life began with the state of another member, since the disk had lost what
+  // was acknowledged. Then promises may be forgotten that nothing can come of any more, and no
+  // others: see ForgetVoid.
   void Observe(VirtualTime when, size_t member, uint64_t incarnation,
-               const engine::ReplicaInspector& inspector);
+               const engine::ReplicaInspector& inspector, bool repaired = false);
   // The member sends a message (observe it first). Promises in it are held against the
   // member for ever: votes, acknowledged entries, terms.
   void OnSend(VirtualTime when, size_t member, const raft::Message& message);
@@ -89,6 +92,7 @@ class RaftOracle {
     Term led_term;
     // What the member promised to others, over all its lives.
     Term promised_term;
+    Term acknowledged_term;  // of those promises, to leaders
     LogIndex acknowledged;
     // Of this life: where leaders of which terms cut the log.
     std::map<Term, LogIndex> cuts;
@@ -97,7 +101,10 @@ class RaftOracle {
 
   std::string Name(size_t member) const;
   std::string NameOf(MemberId id) const;
-  void Restarted(VirtualTime when, size_t member, const engine::ReplicaInspector& inspector);
+  void Restarted(VirtualTime when, size_t member, const engine::ReplicaInspector& inspector,
+                 bool repaired);
+  void ForgetVoid(VirtualTime when, size_t member, const std::vector<Link>& before,
+                  const raft::HardState& state);
   void CheckPromises(VirtualTime when, size_t member, const engine::ReplicaInspector& inspector);
   void CheckQuorumHolds(VirtualTime when, size_t member);
   void Acknowledge(VirtualTime when, size_t member, Term term, LogIndex index);

@@ -80,6 +80,14 @@ class RaftOracleTest : public testing::Test {
     members_[member].state.commit = LogIndex(3);
     See(member);
   }
+  void Repair(size_t member, uint64_t term) {
+    ++incarnation_[member];
+    now_ = now_ + Milliseconds(1);
+    members_[member].now = engine::Role::kFollower;
+    members_[member].state.term = Term(term);
+    members_[member].state.commit = LogIndex(3);
+    oracle_.Observe(now_, member, incarnation_[member], members_[member], /*repaired=*/true);
+  }
   void Lead(size_t member, uint64_t term) {
     members_[member].state.term = Term(term);
     members_[member].now = engine::Role::kLeader;
@@ -369,6 +377,54 @@ TEST_F(RaftOracleTest, TheCommitSinkGetsEveryEntryOnce) {
   Commit(2, 5);
   ASSERT_EQ(committed_.size(), 5u);
   EXPECT_EQ(committed_[4].data.view(), "y");
+}
+
+// ---- a life that begins with the state of another member ----
+
+TEST_F(RaftOracleTest, ARepairedMemberMustHoldWhatALeaderOfItsTermWasTold) {
+  Lead(1, 2);
+  members_[1].Append(2, "a");
+  See(1);
+  Follow(2, 2, "a");
+  members_[2].log.pop_back();  // its disk has lost it
+  Repair(2, 2);
+  EXPECT_EQ(Verdict(), Rule::kCommitDurability);
+}
+
+TEST_F(RaftOracleTest, WhatALaterLeaderWentOnWithoutIsVoid) {
+  Lead(1, 2);
+  members_[1].Append(2, "a");
+  See(1);
+  Follow(2, 2, "a");
+  // Member 3 has led on, and committed another entry with the new member 1.
+  members_[1].log.pop_back();
+  members_[1].now = engine::Role::kFollower;
+  Lead(3, 3);
+  members_[3].Append(3, "b");
+  See(3);
+  Follow(1, 3, "b");
+  Commit(3, 4);
+  members_[2].log = members_[3].log;
+  Repair(2, 3);
+  EXPECT_EQ(Verdict(), std::nullopt);
+}
+
+TEST_F(RaftOracleTest, ARepairedMemberComesBackInNoEarlierTermThanItAcknowledgedIn) {
+  Lead(1, 2);
+  members_[1].Append(2, "a");
+  See(1);
+  Follow(2, 2, "a");
+  Repair(2, 1);
+  EXPECT_EQ(Verdict(), Rule::kVoteDurability);
+}
+
+TEST_F(RaftOracleTest, ARepairedMemberHasNoVoteInItsTerm) {
+  Vote(2, 2, 1);
+  members_[2].state.vote = MemberId(2);
+  Repair(2, 2);
+  EXPECT_EQ(Verdict(), std::nullopt) << "that it cannot tell whom it voted for is no offence";
+  Vote(2, 2, 3);
+  EXPECT_EQ(Verdict(), Rule::kVoteDurability);
 }
 
 }  // namespace
