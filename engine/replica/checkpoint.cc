@@ -230,6 +230,7 @@ void Replica::Impl::LoadArriving() {
   }
   // Malformed, or raft had no use for it (any more).
   if (!stepped) ++peer_messages_refused_;
+  Retire(std::move(arriving_->applier));
   arriving_.reset();
 }
 
@@ -251,6 +252,7 @@ void Replica::Impl::Install() {
   for (LongReads* const reads : {&long_reads_, &long_hashes_}) {
     if (!reads->running.has_value()) continue;
     reads->waiting.push_front(std::move(reads->running->request));
+    Retire(std::move(reads->running->run));
     reads->running.reset();
   }
   applier_.TakeOver(arriving_->applier.get());
@@ -266,6 +268,7 @@ void Replica::Impl::Install() {
   checkpointed_at_ = now_;
   NoteCheckpointed(applied_);
   ++snapshots_installed_;
+  Retire(std::move(arriving_->applier));  // it has what was here before
   arriving_.reset();
 }
 
