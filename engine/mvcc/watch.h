@@ -291,7 +291,6 @@ class WatchHub {
   void BeginGathering(const CohortKey& key, const std::shared_ptr<Group>& group);
   bool Gather(Work* work);
   bool GatherRecords(Work* work);
-  bool GatherFewKeys(Work* work);
   bool GatherKey(Work* work);
   bool IsFull(const Gathering& gathering) const;
   void Append(const Record& record, bool prev_kv, Work* work, Encoding* encoding) const;

@@ -3,7 +3,6 @@
 // any number of changes.
 #include <algorithm>
 #include <utility>
-#include <vector>
 
 #include "base/check.h"
 #include "engine/mvcc/key_value.h"
@@ -14,8 +13,6 @@ namespace {
 
 // After so many records a batch ends for the sake of the other cohorts, full or not.
 constexpr size_t kMaxScannedRecords = 16384;
-// So many versions of the keys of a range are looked up in one piece.
-constexpr uint64_t kFewKeys = 2048;
 
 }  // namespace
 
@@ -190,12 +187,9 @@ bool WatchHub::IsFull(const Gathering& g) const {
 bool WatchHub::Gather(Work* work) {
   Gathering& g = *gathering_;
   if (!g.gathered) {
-    if (g.group->range().single()) {
-      g.gathered = GatherKey(work);
-    } else {
-      g.gathered = (g.looked == 0 && GatherFewKeys(work)) || GatherRecords(work);
-    }
-    if (!g.gathered) return false;
+    const bool single = g.group->range().single();
+    if (!(single ? GatherKey(work) : GatherRecords(work))) return false;
+    g.gathered = true;
   }
   return g.encoding->reply.Finish(work, &g.encoding->batch.events);
 }
@@ -230,42 +224,6 @@ bool WatchHub::GatherRecords(Work* work) {
     Append(record, g.group->key.prev_kv, work, g.encoding.get());
   }
   g.next = store_->revision() + 1;
-  return true;
-}
-
-// Of a range of few keys that is far behind the index knows the places, too: else each of many
-// watchers of small ranges would go through all of the history. False if it is none, or has changed
-// too often; then nothing was done.
-bool WatchHub::GatherFewKeys(Work* work) {
-  const KeyIndex& index = store_->index();
-  Gathering& g = *gathering_;
-  const Revision present = store_->revision();
-  const KeyRange range = g.group->range();
-  uint64_t may_look = std::min<uint64_t>(
-      kFewKeys, static_cast<uint64_t>(std::max<int64_t>(present - g.next, 0)) / 4);
-  std::vector<std::pair<Revision, Location>> found;
-  for (auto c = index.LowerBound(range.begin); c.valid() && range.EndsAfter(c.key()); c.Next()) {
-    work->SpendLook();
-    for (size_t i = index.Count(c.entry()); i > 0; --i) {
-      if (may_look-- == 0) return false;
-      const KeyIndex::Version version = index.At(c.entry(), i - 1);
-      if (version.main < g.next) break;
-      if (version.main <= present) found.emplace_back(version.main, version.location);
-    }
-  }
-  std::sort(found.begin(), found.end());
-  work->Spend(found.size());
-  for (const auto& [main, location] : found) {
-    if (main != g.last_seen) {
-      g.next = main;
-      if (IsFull(g) || (work->spent() && g.revisions > 0)) return true;
-      ++g.revisions;
-      g.last_seen = main;
-    }
-    const Record record = store_->log().Get(location);
-    if (g.group->Wants(record)) Append(record, g.group->key.prev_kv, work, g.encoding.get());
-  }
-  g.next = present + 1;
   return true;
 }
 
