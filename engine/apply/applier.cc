@@ -134,9 +134,9 @@ void Applier::Continue(mvcc::Work* work, Outcome* outcome) {
   if (!outcome->unfinished) running_.reset();
 }
 
-void Applier::Abandon() {
+std::unique_ptr<CommandRun> Applier::Abandon() {
   if (running_ != nullptr) running_->Abandon();
-  running_.reset();
+  return std::move(running_);
 }
 
 absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identity, bool respond,
@@ -333,17 +333,6 @@ absl::StatusOr<Bytes> Applier::ReadAuth(Operation operation, absl::string_view b
 Bytes Applier::CompactionResponse(const mvcc::Identity& identity) const {
   BytesBuilder out(kSmallResponse);
   mvcc::AppendHeader(identity, store_.revision(), &out);
-  return std::move(out).Finish();
-}
-
-Bytes Applier::LeaseList(const std::vector<LeaseId>& ids, const mvcc::Identity& identity) const {
-  BytesBuilder out(kSmallResponse + ids.size() * 12);
-  mvcc::AppendHeader(identity, store_.revision(), &out);
-  for (const LeaseId id : ids) {
-    const size_t status = mvcc::BeginMessage(&out, 2);
-    mvcc::AppendInt64(&out, 1, id.value());
-    mvcc::EndMessage(&out, status);
-  }
   return std::move(out).Finish();
 }
 

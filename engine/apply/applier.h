@@ -76,8 +76,9 @@ class Applier : private LeaseKeys {
   absl::Status Apply(const Command& command, const mvcc::Identity& identity, bool respond,
                      mvcc::Work* work, Outcome* outcome);
   void Continue(mvcc::Work* work, Outcome* outcome);
-  // Gives up an unfinished command, and with it the state: for one that is to be replaced.
-  void Abandon();
+  // Gives up an unfinished command, and with it the state: for one that is to be replaced. The
+  // command, which may be large, or null.
+  std::unique_ptr<CommandRun> Abandon();
   // All at once.
   absl::Status Apply(const Command& command, const mvcc::Identity& identity, bool respond,
                      Outcome* outcome);
@@ -108,9 +109,6 @@ class Applier : private LeaseKeys {
   // What `subject` may do.
   Authorizer Authorize(const auth::Subject& subject) const { return {auth_, subject, this}; }
 
-  // LeaseLeasesResponse with these ids.
-  Bytes LeaseList(const std::vector<LeaseId>& ids, const mvcc::Identity& identity) const;
-
   // AlarmResponse with the alarms of this type; of all types for kNone.
   Bytes AlarmList(int32_t type, const mvcc::Identity& identity) const;
 
@@ -118,13 +116,17 @@ class Applier : private LeaseKeys {
   mvcc::Compactor& compactor() { return compactor_; }
   const mvcc::Compactor& compactor() const { return compactor_; }
   const lease::Leases& leases() const { return leases_; }
+  // For what notices changes; nothing else changes leases but commands.
+  lease::Leases& lease_table() { return leases_; }
   const alarm::Alarms& alarms() const { return alarms_; }
   const membership::Membership& membership() const { return membership_; }
   const auth::Auth& auth() const { return auth_; }
 
-  // Becomes what `loaded` is, which is of no use afterwards. What points at the store and
-  // the compactor goes on pointing at the right ones.
+  // Becomes what `loaded` is, which is left with what was here before. What points at the
+  // store and the compactor goes on pointing at the right ones.
   void TakeOver(Applier* loaded);
+  // Gives memory back in pieces; true once little of it is left. The state is of no use any more.
+  bool Release(mvcc::Work* work) { return store_.Release(work) && leases_.Release(work); }
 
   // Over everything that the entries decided, not over how it is kept; O(size).
   uint64_t Digest() const;

@@ -24,6 +24,7 @@ class TxnCommand final : public CommandRun {
     return true;
   }
   void Abandon() override { run_.Abandon(); }
+  bool Release(mvcc::Work* work) override { return run_.Release(work); }
 
  private:
   const mvcc::TxnRequest request_;
@@ -47,6 +48,7 @@ class DeleteCommand final : public CommandRun {
     return true;
   }
   void Abandon() override { txn_.Abandon(); }
+  bool Release(mvcc::Work* work) override { return reply_.Release(work); }
 
  private:
   const mvcc::DeleteRangeRequest request_;
@@ -87,6 +89,7 @@ class RevokeCommand final : public CommandRun {
     return true;
   }
   void Abandon() override { txn_.Abandon(); }
+  bool Release(mvcc::Work*) override { return true; }
 
  private:
   mvcc::Store* const store_;
@@ -120,6 +123,9 @@ class RangeRead final : public ReadRun {
     result_ = std::move(body);
     return true;
   }
+  bool Release(mvcc::Work* work) override {
+    return (!run_.has_value() || run_->Release(work)) && reply_.Release(work);
+  }
 
  private:
   const mvcc::RangeRequest request_;
@@ -144,6 +150,7 @@ class TxnRead final : public ReadRun {
     }
     return true;
   }
+  bool Release(mvcc::Work* work) override { return run_.Release(work); }
 
  private:
   TxnCommand run_;

@@ -30,6 +30,8 @@ class CommandRun {
   virtual bool Step(mvcc::Work* work, absl::Status* status, Bytes* body) = 0;
   // It will go no further, and the state is given up.
   virtual void Abandon() = 0;
+  // Once abandoned: gives memory back in pieces; true once little of it is left.
+  virtual bool Release(mvcc::Work* work) = 0;
 };
 
 std::unique_ptr<CommandRun> RunTxn(mvcc::Store* store, mvcc::TxnRequest request,
@@ -48,6 +50,8 @@ class ReadRun {
   // True once result() is the encoded response, or says why there is none.
   virtual bool Step(mvcc::Work* work) = 0;
   absl::StatusOr<Bytes>& result() { return result_; }
+  // It goes no further: gives memory back in pieces; true once little of it is left.
+  virtual bool Release(mvcc::Work* /*work*/) { return true; }
 
  protected:
   absl::StatusOr<Bytes> result_ = absl::UnknownError("under way");

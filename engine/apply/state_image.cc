@@ -1,5 +1,6 @@
 #include "engine/apply/state_image.h"
 
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,7 +12,9 @@ namespace {
 using engine::Section;
 
 // Checking a record of a segment costs a fraction of indexing it.
-constexpr size_t kCheckedBytesPerRecord = 1024;
+constexpr size_t kCheckedBytesPerRecord = 256;
+// So does decoding a lease.
+constexpr size_t kLeasesPerRecord = 4;
 // Room for the sections of an image but that of the leases; they grow beyond it.
 constexpr size_t kSmallSectionsBytes = 8192;
 
@@ -52,8 +55,8 @@ bool ImageRun::Step(mvcc::Work* work) {
 void Applier::TakeOver(Applier* loaded) {
   store_.Swap(&loaded->store_);
   compactor_.Replace(&loaded->compactor_);
-  membership_ = std::move(loaded->membership_);
-  auth_ = std::move(loaded->auth_);
+  std::swap(membership_, loaded->membership_);
+  std::swap(auth_, loaded->auth_);
   leases_.Swap(&loaded->leases_);
   alarms_ = std::move(loaded->alarms_);
 }
@@ -67,6 +70,7 @@ bool ImageLoader::Step(size_t max_records) {
     status_ = DecodeSections();
     if (!status_.ok()) return true;
   }
+  if (!DecodeLeases(max_records)) return !status_.ok();
   while (next_segment_ < image_.segments.size()) {
     if (max_records == 0) return false;
     const engine::LogSegment& segment = image_.segments[next_segment_++];
@@ -76,6 +80,15 @@ bool ImageLoader::Step(size_t max_records) {
     max_records -= cost < max_records ? cost : max_records;
   }
   return store_.Index(max_records) && AttachKeys(max_records);
+}
+
+// True once all are there.
+bool ImageLoader::DecodeLeases(size_t max_records) {
+  if (leases_done_) return true;
+  const size_t all = std::numeric_limits<size_t>::max();
+  const size_t max = max_records > all / kLeasesPerRecord ? all : max_records * kLeasesPerRecord;
+  status_ = applier_->leases_.DecodeSome(max, &leases_done_);
+  return status_.ok() && leases_done_;
 }
 
 // The store is complete: to which lease each live key is attached, its record says.
@@ -123,7 +136,9 @@ absl::Status ImageLoader::Decode(Section tag, absl::string_view body) {
     case Section::kAuth:
       return applier_->auth_.Decode(body);
     case Section::kLease:
-      return applier_->leases_.Decode(body);
+      applier_->leases_.BeginDecode(body);
+      leases_done_ = false;
+      return absl::OkStatus();
     case Section::kAlarm:
       return applier_->alarms_.Decode(body);
     default:

@@ -43,7 +43,7 @@ class ImageRun {
   BytesBuilder* lease_section_ = nullptr;
   Phase phase_ = Phase::kSmall;
   LeaseId last_lease_;
-  uint32_t next_segment_ = 0;
+  uint64_t next_segment_ = 0;
 };
 
 // Brings a fresh applier to the state of an image, a bounded piece at a time.
@@ -63,12 +63,14 @@ class ImageLoader {
  private:
   absl::Status DecodeSections();
   absl::Status Decode(engine::Section tag, absl::string_view body);
+  bool DecodeLeases(size_t max_records);
   bool AttachKeys(size_t max_keys);
 
   const engine::StateImage image_;
   Applier* const applier_;
   mvcc::StoreLoader store_;
   bool sections_done_ = false;
+  bool leases_done_ = true;  // there is no section of them, or all are there
   size_t next_segment_ = 0;
   std::string next_key_;  // the first one that AttachKeys has not seen
   absl::Status status_;

@@ -18,6 +18,9 @@ namespace {
 constexpr size_t kIdBytes = 8;
 constexpr uint64_t kWord = 1;
 constexpr size_t kEncodedLeaseBytes = 24;
+// Encoded, or forgotten, for a unit of work.
+constexpr uint64_t kLeasesPerUnit = 8;
+constexpr uint64_t kReleasedAtOnce = 64;
 
 std::string Prefix(uint64_t id) {
   std::string out(kIdBytes, '\0');
@@ -57,16 +60,18 @@ const Lease* Leases::Find(LeaseId id) const {
 
 std::vector<std::string> Leases::Keys(LeaseId id) const {
   std::vector<std::string> keys;
-  ForEachKey(id, [&keys](absl::string_view key) {
+  ForEachKey(id, "", [&keys](absl::string_view key) {
     keys.emplace_back(key.data(), key.size());
     return true;
   });
   return keys;
 }
 
-void Leases::ForEachKey(LeaseId id, absl::FunctionRef<bool(absl::string_view key)> visit) const {
+void Leases::ForEachKey(LeaseId id, absl::string_view from,
+                        absl::FunctionRef<bool(absl::string_view key)> visit) const {
   const std::string prefix = AttachmentKey(id, "");
-  for (auto c = attachments_.LowerBound(prefix); c.valid() && absl::StartsWith(c.key(), prefix);
+  const std::string first = AttachmentKey(id, from);
+  for (auto c = attachments_.LowerBound(first); c.valid() && absl::StartsWith(c.key(), prefix);
        c.Next()) {
     if (!visit(c.key().substr(kIdBytes))) return;
   }
@@ -99,9 +104,12 @@ void Leases::Encode(BytesBuilder* out) const {
 bool Leases::EncodeSome(LeaseId* last, mvcc::Work* work, BytesBuilder* out) const {
   const bool first = *last == LeaseId();
   if (first) engine::PutU64(out, leases_.size());
+  uint64_t leases = 0;
   for (auto at = first ? leases_.begin() : leases_.upper_bound(*last); at != leases_.end(); ++at) {
-    if (work->spent()) return false;
-    work->SpendLook();
+    if (leases++ % kLeasesPerUnit == 0) {
+      if (work->spent()) return false;
+      work->Spend(1);
+    }
     const auto& [id, lease] = *at;
     engine::PutU64(out, static_cast<uint64_t>(id.value()));
     engine::PutU64(out, static_cast<uint64_t>(lease.ttl));
@@ -111,16 +119,39 @@ bool Leases::EncodeSome(LeaseId* last, mvcc::Work* work, BytesBuilder* out) cons
   return true;
 }
 
-absl::Status Leases::Decode(absl::string_view section) {
-  engine::FieldReader in(section);
-  for (uint64_t n = in.Count(kEncodedLeaseBytes); n > 0; --n) {
-    const auto id = LeaseId(static_cast<int64_t>(in.U64()));
-    const auto ttl = static_cast<int64_t>(in.U64());
+void Leases::BeginDecode(absl::string_view section) {
+  section_ = engine::FieldReader(section);
+  section_left_ = section_.Count(kEncodedLeaseBytes);
+}
+
+absl::Status Leases::DecodeSome(size_t max, bool* done) {
+  for (; section_left_ > 0 && max > 0; --section_left_, --max) {
+    const auto id = LeaseId(static_cast<int64_t>(section_.U64()));
+    const auto ttl = static_cast<int64_t>(section_.U64());
     const absl::Status status = Grant(id, ttl);
     if (!status.ok()) return absl::DataLossError("leases: one is there twice, or cannot be");
-    Checkpoint(id, static_cast<int64_t>(in.U64()));
+    Checkpoint(id, static_cast<int64_t>(section_.U64()));
   }
-  return in.complete() ? absl::OkStatus() : absl::DataLossError("leases: malformed");
+  *done = section_left_ == 0;
+  if (!*done || section_.complete()) return absl::OkStatus();
+  return absl::DataLossError("leases: malformed");
+}
+
+absl::Status Leases::Decode(absl::string_view section) {
+  BeginDecode(section);
+  bool done = false;
+  return DecodeSome(std::numeric_limits<size_t>::max(), &done);
+}
+
+bool Leases::Release(mvcc::Work* work) {
+  while (!leases_.empty()) {
+    if (work->spent()) return false;
+    work->Spend(kReleasedAtOnce / kLeasesPerUnit);
+    auto end = leases_.begin();
+    for (uint64_t n = 0; n < kReleasedAtOnce && end != leases_.end(); ++n) ++end;
+    leases_.erase(leases_.begin(), end);
+  }
+  return attachments_.Release(work);
 }
 
 void Leases::Swap(Leases* other) {
@@ -146,6 +177,7 @@ uint64_t Leases::Digest(uint64_t digest) const {
 }
 
 void Leases::Move(absl::string_view key, LeaseId from, LeaseId to) {
+  noticed_ = noticed_ || from == noticed_id_ || to == noticed_id_;
   if (from != LeaseId()) {
     mvcc::CountedTree::Path path = attachments_.Descend(AttachmentKey(from, key));
     CHECK_MSG(path.found, "a key's record names a lease that it is not attached to");

@@ -17,6 +17,7 @@
 #include "absl/strings/string_view.h"
 #include "base/bytes.h"
 #include "base/strong_int.h"
+#include "engine/image/image.h"
 #include "engine/mvcc/counted_tree.h"
 #include "engine/mvcc/store.h"
 #include "engine/mvcc/work.h"
@@ -50,27 +51,41 @@ class Leases final : public mvcc::LeaseTable {
 
   // Null if there is no such lease; valid until the next Grant or Remove.
   const Lease* Find(LeaseId id) const;
-  // The keys attached to a lease, ascending, and how many they are.
+  // Calls `visit` with each key attached to a lease, ascending, from `from` on, until it gives
+  // false.
+  void ForEachKey(LeaseId id, absl::string_view from,
+                  absl::FunctionRef<bool(absl::string_view key)> visit) const;
   std::vector<std::string> Keys(LeaseId id) const;
-  // Calls `visit` with each of them until it gives false.
-  void ForEachKey(LeaseId id, absl::FunctionRef<bool(absl::string_view key)> visit) const;
   uint64_t CountKeys(LeaseId id) const;
   // The least of them that is not before `from`, if there is one.
   std::optional<std::string> KeyFrom(LeaseId id, absl::string_view from) const;
+  // From now on notices whether any key is attached to the lease or detached from it; one
+  // lease at a time.
+  void Notice(LeaseId id) {
+    noticed_id_ = id;
+    noticed_ = false;
+  }
+  bool Noticed() const { return noticed_; }
   // All leases by id.
   const absl::btree_map<LeaseId, Lease>& all() const { return leases_; }
   // Of all leases together.
   uint64_t attachments() const { return attachments_.size(); }
 
-  // The leases as bytes, equal for equal leases, and back (of fresh Leases); attachments
-  // are not among them. Decode: DataLoss if the bytes are not what Encode gives.
+  // The leases as bytes, equal for equal leases; attachments are not among them.
   void Encode(BytesBuilder* out) const;
   size_t encoded_bytes() const;
   // Encode in pieces, between which nothing changes: goes on behind *last, which is 0 at
   // first. True once it is done.
   bool EncodeSome(LeaseId* last, mvcc::Work* work, BytesBuilder* out) const;
+  // Back, in fresh Leases: Begin with the bytes, which stay, and then up to `max` leases at a
+  // time; *done once that was all. DataLoss if the bytes are not what Encode gives.
+  void BeginDecode(absl::string_view section);
+  absl::Status DecodeSome(size_t max, bool* done);
+  // All at once.
   absl::Status Decode(absl::string_view section);
   void Swap(Leases* other);
+  // Gives memory back in pieces; true once little of it is left. They are of no use any more.
+  bool Release(mvcc::Work* work);
 
   // Memory held, about.
   size_t allocated_bytes() const;
@@ -87,6 +102,11 @@ class Leases final : public mvcc::LeaseTable {
   // Keyed by the lease's id, big-endian, and the key behind it, so that a lease's keys
   // lie together and in order. Every word weighs 1.
   mvcc::CountedTree attachments_;
+  LeaseId noticed_id_;
+  bool noticed_ = false;
+  // Being decoded: the leases that are left.
+  engine::FieldReader section_{absl::string_view()};
+  uint64_t section_left_ = 0;
 };
 
 }  // namespace quorate::lease

@@ -239,18 +239,10 @@ std::vector<Lessor::Checkpoint> Lessor::TakeCheckpoints(Instant now, size_t max)
   return out;
 }
 
-std::vector<LeaseId> Lessor::InOrder() const {
-  std::vector<LeaseId> out;
-  out.reserve(leases_->all().size());
-  if (!primary_ || walking()) {
-    for (const auto& [id, lease] : leases_->all()) out.push_back(id);
-    return out;
-  }
-  for (const auto& [id, timer] : live_.timers) {
-    if (timer.revoking) out.push_back(id);
-  }
-  for (const auto& [deadline, id] : live_.deadlines) out.push_back(id);
-  return out;
+Instant Lessor::RankOf(LeaseId id) const {
+  if (!primary_ || walking()) return Instant();
+  const auto at = live_.timers.find(id);
+  return at == live_.timers.end() || at->second.revoking ? Instant() : at->second.deadline;
 }
 
 }  // namespace quorate::lease

@@ -112,8 +112,9 @@ class Lessor {
   // most `max` leases are looked at.
   std::vector<Checkpoint> TakeCheckpoints(Instant now, size_t max);
 
-  // Leases in the order in which they end, on a primary; by id otherwise.
-  std::vector<LeaseId> InOrder() const;
+  // By which leases are listed, those of one rank by id: on a primary when they end, what is
+  // being revoked first; otherwise nothing.
+  Instant RankOf(LeaseId id) const;
 
  private:
   struct Timer {

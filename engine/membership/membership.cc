@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/btree_set.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "base/check.h"
 #include "base/crc32c.h"
 #include "base/prng.h"
@@ -12,12 +14,13 @@
 namespace quorate::membership {
 
 absl::Status Membership::CheckPeerUrls(const Member& member) const {
+  // There may be very many, which are not to be compared each with each.
+  const absl::btree_set<absl::string_view> urls(member.peer_urls.begin(), member.peer_urls.end());
   for (const auto& [id, other] : members_) {
     if (id == member.id) continue;
-    for (const std::string& url : member.peer_urls) {
-      if (std::find(other.peer_urls.begin(), other.peer_urls.end(), url) != other.peer_urls.end()) {
-        return absl::FailedPreconditionError("etcdserver: Peer URLs already exists");
-      }
+    const auto taken = [&urls](const std::string& url) { return urls.contains(url); };
+    if (std::any_of(other.peer_urls.begin(), other.peer_urls.end(), taken)) {
+      return absl::FailedPreconditionError("etcdserver: Peer URLs already exists");
     }
   }
   return absl::OkStatus();

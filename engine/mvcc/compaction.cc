@@ -95,6 +95,7 @@ bool Compactor::StepPrune(Job* job, Work* work) {
 bool Compactor::StepClean(Job* job, Work* work) {
   const RevisionLog& log = store_->log();
   for (; !work->spent(); ++job->segment) {
+    job->segment = log.NextSegment(job->segment);
     if (job->segment >= log.segments() || log.IsOpen(job->segment)) return true;
     work->SpendLook();
     const size_t garbage = log.GarbageBytes(job->segment);
@@ -106,20 +107,12 @@ bool Compactor::StepClean(Job* job, Work* work) {
   return false;
 }
 
-// How many records it looked at.
-size_t Compactor::Clean(uint32_t segment) {
+// How many records the segment held.
+size_t Compactor::Clean(uint64_t segment) {
   KeyIndex& index = store_->index_;
-  size_t records = 0;
-  store_->log_.Rewrite(
-      segment,
-      [&index, &records](const Record& record, Location at) {
-        ++records;
-        return index.Knows(DecodeKey(record.bytes), at);
-      },
-      [&index](const Record& record, Location from, Location to) {
-        CHECK(index.Relocate(DecodeKey(record.bytes), from, to));
-      });
-  return records;
+  return store_->log_.Rewrite(segment, [&index](const Record& record, Location from, Location to) {
+    CHECK(index.Relocate(DecodeKey(record.bytes), from, to));
+  });
 }
 
 void Compactor::Remember(const KvHash& hash) {

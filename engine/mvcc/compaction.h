@@ -95,13 +95,13 @@ class Compactor {
     Phase phase = Phase::kHash;
     std::optional<HashScan> hash;
     LogCursor cursor;      // kPrune
-    uint32_t segment = 0;  // kClean
+    uint64_t segment = 0;  // kClean
   };
 
   bool StepHash(Job* job, Work* work);
   bool StepPrune(Job* job, Work* work);
   bool StepClean(Job* job, Work* work);
-  size_t Clean(uint32_t segment);
+  size_t Clean(uint64_t segment);
   void Remember(const KvHash& hash);
 
   Store* store_;

@@ -18,6 +18,9 @@ constexpr uint16_t kLongKey = 0xffff;
 // A key that is not kept in its page takes one of these there.
 constexpr size_t kPointerBytes = sizeof(void*);
 
+// Of giving back a leaf with what is in it, in units of work.
+constexpr uint64_t kReleaseCost = 4;
+
 // Slots (16-bit offsets, in key order) grow up from the front of `bytes`, entries down
 // from its end. An entry is
 //   leaf:  u16 key size, u64 word, key
@@ -185,6 +188,23 @@ void CountedTree::FreeSubtree(Page* page) {
     RemoveEntry(page, page->count - 1);
   }
   FreePage(page);
+}
+
+// Leaf by leaf, from the last one on, with the inner pages that have no child left.
+bool CountedTree::Release(Work* work) {
+  while (!root_->leaf && root_->count > 0) {
+    if (work->spent()) return false;
+    Page* parent = root_;
+    Page* page = ChildOf(parent, parent->count - 1);
+    while (!page->leaf && page->count > 0) {
+      parent = page;
+      page = ChildOf(page, page->count - 1);
+    }
+    work->Spend(kReleaseCost);
+    FreeSubtree(page);
+    RemoveEntry(parent, parent->count - 1);
+  }
+  return true;
 }
 
 CountedTree::Path CountedTree::Descend(absl::string_view key) const {

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "absl/strings/string_view.h"
+#include "engine/mvcc/work.h"
 
 namespace quorate::mvcc {
 
@@ -82,6 +83,9 @@ class CountedTree {
   // Weight of all keys less than `key`, and of all keys.
   uint64_t WeightBefore(absl::string_view key) const;
   uint64_t weight() const;
+
+  // Gives memory back in pieces; true once little of it is left. The tree is of no use any more.
+  bool Release(Work* work);
 
   uint64_t size() const { return size_; }
   // Memory held by pages and long keys.

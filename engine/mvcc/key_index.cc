@@ -16,7 +16,7 @@ constexpr uint64_t kLiveBit = 1;
 constexpr uint64_t kListBit = 2;
 constexpr uint64_t kSingleTombstone = uint64_t{1} << 63;
 
-static_assert(uint64_t{kMaxSegments} << 32 <= uint64_t{1} << 61);
+static_assert(kMaxSegments << Location::kOffsetBits <= uint64_t{1} << 61);
 
 bool IsList(uint64_t word) { return (word & kListBit) != 0; }
 uint32_t ListOf(uint64_t word) { return static_cast<uint32_t>(word >> 3); }
@@ -26,6 +26,42 @@ uint64_t ListWord(uint32_t list, bool live) {
 Location PlaceOf(uint64_t word) { return Location::FromPacked((word & ~kSingleTombstone) >> 2); }
 
 }  // namespace
+
+// ---- the versions of one key ----
+
+size_t KeyIndex::List::CountUntil(int64_t main) const {
+  size_t low = 0;
+  for (size_t high = size(); low < high;) {
+    const size_t middle = low + (high - low) / 2;
+    if ((*this)[middle].main <= main) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+void KeyIndex::List::Append(const Packed& packed) {
+  if (items_.size() == kChunk) {
+    if (chunks_ == nullptr) chunks_ = std::make_unique<std::deque<std::vector<Packed>>>();
+    chunks_->push_back(std::exchange(items_, {}));
+  }
+  items_.push_back(packed);
+}
+
+void KeyIndex::List::DropOldest(size_t count) {
+  head_ += count;
+  for (; chunked() > 0 && head_ >= kChunk; head_ -= kChunk) chunks_->pop_front();
+  if (chunked() > 0) return;
+  chunks_.reset();
+  if (head_ < items_.size() - head_) return;
+  // Half or more of it is gone: give that back.
+  items_ = std::vector<Packed>(items_.begin() + static_cast<ptrdiff_t>(head_), items_.end());
+  head_ = 0;
+}
+
+// ---- the index ----
 
 void KeyIndex::Swap(KeyIndex* other) {
   tree_.Swap(&other->tree_);
@@ -59,7 +95,7 @@ size_t KeyIndex::Count(Entry entry) const {
 }
 
 KeyIndex::Version KeyIndex::At(Entry entry, size_t i) const {
-  if (IsList(entry.word_)) return Unpack(lists_[ListOf(entry.word_)].begin()[i]);
+  if (IsList(entry.word_)) return Unpack(lists_[ListOf(entry.word_)][i]);
   CHECK_EQ(i, size_t{0});
   const Location location = PlaceOf(entry.word_);
   return {log_->Get(location).revision.main, location, !entry.live()};
@@ -75,10 +111,11 @@ std::optional<KeyIndex::Version> KeyIndex::NewestAt(Entry entry, Revision main) 
     return only;
   }
   const List& list = lists_[ListOf(entry.word_)];
-  const Packed* after = std::upper_bound(list.begin(), list.end(), main.value(),
-                                         [](int64_t m, const Packed& p) { return m < p.main; });
-  if (after == list.begin()) return std::nullopt;
-  return Unpack(*(after - 1));
+  // Mostly the newest one is asked for.
+  if (list.back().main <= main.value()) return Unpack(list.back());
+  const size_t until = list.CountUntil(main.value());
+  if (until == 0) return std::nullopt;
+  return Unpack(list[until - 1]);
 }
 
 void KeyIndex::AppendAt(CountedTree::Path& path, absl::string_view key, Entry before,
@@ -90,13 +127,13 @@ void KeyIndex::AppendAt(CountedTree::Path& path, absl::string_view key, Entry be
   } else {
     const Version only = At(before, 0);
     number = NewList();
-    lists_[number].items.push_back(Pack(only));
+    lists_[number].Append(Pack(only));
   }
   List& list = lists_[number];
-  CHECK(list.items.back().main <= version.main.value());
-  const size_t capacity = list.items.capacity();
-  list.items.push_back(Pack(version));
-  list_bytes_ += (list.items.capacity() - capacity) * sizeof(Packed);
+  CHECK(list.back().main <= version.main.value());
+  list_bytes_ -= list.bytes();
+  list.Append(Pack(version));
+  list_bytes_ += list.bytes();
   CountedTree::Assign(path, ListWord(number, !version.tombstone));
 }
 
@@ -128,11 +165,7 @@ uint64_t KeyIndex::CountLive(const KeyRange& range) const {
 size_t KeyIndex::PrunedCount(Entry entry, Revision main) const {
   size_t at_or_before = 0;
   if (IsList(entry.word_)) {
-    const List& list = lists_[ListOf(entry.word_)];
-    at_or_before = static_cast<size_t>(
-        std::upper_bound(list.begin(), list.end(), main.value(),
-                         [](int64_t m, const Packed& p) { return m < p.main; }) -
-        list.begin());
+    at_or_before = lists_[ListOf(entry.word_)].CountUntil(main.value());
   } else if (At(entry, 0).main <= main) {
     at_or_before = 1;
   }
@@ -149,28 +182,13 @@ void KeyIndex::DropOldest(CountedTree::Path& path, Entry entry, size_t count) {
   const uint32_t number = ListOf(entry.word_);  // a single record is dropped whole or not
   List& list = lists_[number];
   if (list.size() - count == 1) {
-    const Version rest = Unpack(list.items.back());
+    const Version rest = Unpack(list.back());
     FreeList(number);
     return CountedTree::Assign(path, SingleWord(rest));
   }
-  list.head += count;
-  if (list.head < list.size()) return;
-  // Half or more of it is gone: give that back.
-  list_bytes_ -= list.items.capacity() * sizeof(Packed);
-  list.items = std::vector<Packed>(list.begin(), list.end());
-  list.head = 0;
-  list_bytes_ += list.items.capacity() * sizeof(Packed);
-}
-
-bool KeyIndex::Knows(absl::string_view key, Location location) const {
-  const Entry entry = Find(key);
-  if (!entry) return false;
-  if (!IsList(entry.word_)) return PlaceOf(entry.word_) == location;
-  // Places of one key ascend, as its revisions do.
-  const List& list = lists_[ListOf(entry.word_)];
-  const auto it = std::lower_bound(list.begin(), list.end(), location.packed(),
-                                   [](const Packed& p, uint64_t l) { return p.place >> 1 < l; });
-  return it != list.end() && it->place >> 1 == location.packed();
+  list_bytes_ -= list.bytes();
+  list.DropOldest(count);
+  list_bytes_ += list.bytes();
 }
 
 bool KeyIndex::Relocate(absl::string_view key, Location from, Location to) {
@@ -182,13 +200,29 @@ bool KeyIndex::Relocate(absl::string_view key, Location from, Location to) {
     CountedTree::Assign(path, SingleWord({Revision(), to, !entry.live()}));
     return true;
   }
+  // Places of one key ascend, as its revisions do.
   List& list = lists_[ListOf(entry.word_)];
-  const auto it =
-      std::lower_bound(list.items.begin() + static_cast<ptrdiff_t>(list.head), list.items.end(),
-                       from.packed(), [](const Packed& p, uint64_t l) { return p.place >> 1 < l; });
-  if (it == list.items.end() || it->place >> 1 != from.packed()) return false;
-  it->place = to.packed() << 1 | (it->place & 1);
+  size_t low = 0;
+  for (size_t high = list.size(); low < high;) {
+    const size_t middle = low + (high - low) / 2;
+    if (list[middle].place >> 1 < from.packed()) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  if (low == list.size() || list[low].place >> 1 != from.packed()) return false;
+  list[low].place = to.packed() << 1 | (list[low].place & 1);
   return true;
+}
+
+bool KeyIndex::Release(Work* work) {
+  for (; !lists_.empty(); lists_.pop_back()) {
+    if (work->spent()) return false;
+    work->SpendLook();
+  }
+  free_lists_.clear();
+  return tree_.Release(work);
 }
 
 uint32_t KeyIndex::NewList() {
@@ -199,13 +233,13 @@ uint32_t KeyIndex::NewList() {
   }
   const uint32_t number = free_lists_.back();
   free_lists_.pop_back();
-  lists_[number].items.reserve(2);
-  list_bytes_ += lists_[number].items.capacity() * sizeof(Packed);
+  lists_[number].Begin();
+  list_bytes_ += lists_[number].bytes();
   return number;
 }
 
 void KeyIndex::FreeList(uint32_t number) {
-  list_bytes_ -= lists_[number].items.capacity() * sizeof(Packed);
+  list_bytes_ -= lists_[number].bytes();
   lists_[number] = List();
   free_lists_.push_back(number);
 }

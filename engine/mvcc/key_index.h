@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "engine/mvcc/counted_tree.h"
 #include "engine/mvcc/key_range.h"
 #include "engine/mvcc/revision_log.h"
+#include "engine/mvcc/work.h"
 
 namespace quorate::mvcc {
 
@@ -111,8 +113,8 @@ class KeyIndex {
 
   // The record of `key` moved. False if the index does not know it at `from`.
   bool Relocate(absl::string_view key, Location from, Location to);
-  // Whether the index knows a record of this key at this place.
-  bool Knows(absl::string_view key, Location location) const;
+  // Gives memory back in pieces; true once all of it is gone. The index is of no use any more.
+  bool Release(Work* work);
 
   uint64_t keys() const { return tree_.size(); }
   size_t allocated_bytes() const { return tree_.allocated_bytes() + list_bytes_; }
@@ -124,15 +126,36 @@ class KeyIndex {
     int64_t main;
     uint64_t place;
   };
-  // Ascending. What is dropped from the front goes in bulk, so that a key with very many
-  // versions is pruned in small steps.
-  struct List {
-    std::vector<Packed> items;
-    size_t head = 0;  // of the first one that is still there
+  // The versions of one key, ascending. The older ones of very many lie in chunks, so that
+  // the list grows, and is pruned, in small steps.
+  class List {
+   public:
+    size_t size() const { return chunked() + items_.size() - head_; }
+    const Packed& operator[](size_t i) const { return const_cast<List&>(*this)[i]; }
+    Packed& operator[](size_t i) {
+      i += head_;
+      const size_t chunked = this->chunked();
+      return i < chunked ? (*chunks_)[i / kChunk][i % kChunk] : items_[i - chunked];
+    }
+    const Packed& back() const { return items_.back(); }
+    // How many are at or before `main`.
+    size_t CountUntil(int64_t main) const;
+    // Makes room for the first ones.
+    void Begin() { items_.reserve(2); }
+    void Append(const Packed& packed);
+    // Some are left.
+    void DropOldest(size_t count);
+    // Of memory, beside the list itself.
+    size_t bytes() const { return (items_.capacity() + chunked()) * sizeof(Packed); }
 
-    const Packed* begin() const { return items.data() + head; }
-    const Packed* end() const { return items.data() + items.size(); }
-    size_t size() const { return items.size() - head; }
+   private:
+    static constexpr size_t kChunk = 1024;
+
+    size_t chunked() const { return chunks_ == nullptr ? 0 : chunks_->size() * kChunk; }
+
+    std::vector<Packed> items_;  // the newest; never empty once something was appended
+    std::unique_ptr<std::deque<std::vector<Packed>>> chunks_;
+    size_t head_ = 0;  // the first one that is still there
   };
 
   static Packed Pack(const Version& version);

@@ -15,8 +15,6 @@ namespace quorate::mvcc {
 namespace {
 
 constexpr uint64_t kNoLimit = std::numeric_limits<uint64_t>::max();
-// Runs of so many are sorted at once, before merging.
-constexpr size_t kRun = 32;
 // Records that a merge moves for a unit of work. Values may have to be fetched to be
 // compared; what else is sorted by is at hand.
 size_t MergesPerUnit(const RangeRequest& request) {
@@ -153,6 +151,10 @@ bool RangeRun::Step(Work* work, Reply* reply) {
         break;
       case Phase::kSorted:
         if (!EmitSorted(work, reply)) return false;
+        phase_ = Phase::kRelease;
+        break;
+      case Phase::kRelease:
+        if (!Release(work)) return false;
         phase_ = Phase::kDone;
         break;
       case Phase::kDone:
@@ -284,7 +286,6 @@ bool RangeRun::Gather(Work* work) {
   const bool cut_early =
       request_.sort_order == RangeRequest::kNone && !request_.has_revision_filter();
   const uint64_t gather = cut_early && limit_ != kNoLimit ? limit_ + 1 : kNoLimit;
-  if (!resumed_) found_.reserve(std::min(count_.count(), gather));
   return Ascend(work, [&](Location location) {
     const absl::string_view record = store_.log().Get(location).bytes;
     const KeyValue kv = Decode(record);
@@ -294,56 +295,12 @@ bool RangeRun::Gather(Work* work) {
 }
 
 // Equal ones stay in the order of their keys, ascending or descending.
-bool RangeRun::SortRuns(Work* work) {
-  const bool descending = request_.sort_order == RangeRequest::kDescend;
-  const auto before = [this, descending](const Found& a, const Found& b) {
-    return descending ? Before(b, a) : Before(a, b);
-  };
-  for (; runs_sorted_ < found_.size(); runs_sorted_ += kRun) {
-    if (work->spent()) return false;
-    work->Spend(kRun * 2 / MergesPerUnit(request_));
-    const auto begin = found_.begin() + static_cast<ptrdiff_t>(runs_sorted_);
-    const size_t size = std::min(kRun, found_.size() - runs_sorted_);
-    std::stable_sort(begin, begin + static_cast<ptrdiff_t>(size), before);
-  }
-  return true;
-}
-
 bool RangeRun::Sort(Work* work) {
-  if (width_ == 0) {
-    if (!SortRuns(work)) return false;
-    width_ = kRun;
-    merged_.reserve(found_.size());
-  }
   const bool descending = request_.sort_order == RangeRequest::kDescend;
-  const size_t size = found_.size();
-  const size_t merges_per_unit = MergesPerUnit(request_);
-  for (; width_ < size; width_ *= 2) {
-    while (pair_ < size) {
-      const size_t middle = std::min(pair_ + width_, size);
-      const size_t end = std::min(middle + width_, size);
-      if (left_ == 0 && right_ == 0) {
-        left_ = pair_;
-        right_ = middle;
-      }
-      while (left_ < middle || right_ < end) {
-        if (merged_.size() % merges_per_unit == 0) {
-          if (work->spent()) return false;
-          work->Spend(1);
-        }
-        const bool second = left_ == middle ||
-                            (right_ < end && (descending ? Before(found_[left_], found_[right_])
-                                                         : Before(found_[right_], found_[left_])));
-        merged_.push_back(found_[second ? right_++ : left_++]);
-      }
-      pair_ = end;
-      left_ = right_ = 0;
-    }
-    found_.swap(merged_);
-    merged_.clear();
-    pair_ = 0;
-  }
-  return true;
+  return sort_.Step(work, MergesPerUnit(request_),
+                    [this, descending](const auto& a, const auto& b) {
+                      return descending ? Before(b, a) : Before(a, b);
+                    });
 }
 
 bool RangeRun::EmitSorted(Work* work, Reply* reply) {

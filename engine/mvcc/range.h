@@ -5,12 +5,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "base/bytes.h"
 #include "base/strong_int.h"
 #include "engine/mvcc/key_value.h"
+#include "engine/mvcc/paged.h"
 #include "engine/mvcc/reply.h"
 #include "engine/mvcc/requests.h"
 #include "engine/mvcc/store.h"
@@ -71,11 +71,15 @@ class RangeRun {
   // `store` and what the request points at are borrowed; its revision was checked.
   RangeRun(const Store& store, Revision view, const RangeRequest& request,
            const Identity& identity);
+  RangeRun(const RangeRun&) = delete;
+  RangeRun& operator=(const RangeRun&) = delete;
   // Appends the RangeResponse to *reply, from piece to piece; true once it is complete.
   bool Step(Work* work, Reply* reply);
+  // It goes no further: gives memory back in pieces; true once all of it is gone.
+  bool Release(Work* work) { return found_.Release(work) && sort_.Release(work); }
 
  private:
-  enum class Phase { kCount, kInOrder, kGather, kSort, kSorted, kDone };
+  enum class Phase { kCount, kInOrder, kGather, kSort, kSorted, kRelease, kDone };
 
   // A record that passed the filters. Records do not move, so views of them stay good.
   struct Found {
@@ -92,7 +96,6 @@ class RangeRun {
   bool EmitInOrder(Work* work, Reply* reply);
   bool Gather(Work* work);
   bool Sort(Work* work);
-  bool SortRuns(Work* work);
   bool EmitSorted(Work* work, Reply* reply);
   void Emit(absl::string_view record, Work* work, Reply* reply) const;
   void Finish(Reply* reply) const;
@@ -113,16 +116,10 @@ class RangeRun {
   std::string from_;  // where to go on, once resumed_
   uint64_t emitted_ = 0;
 
-  // Gathering and sorting: sorted runs of `width_` are merged in pairs, from found_ into
-  // merged_, until one is left.
+  // Gathering and sorting.
   uint64_t seen_ = 0;
-  std::vector<Found> found_;
-  std::vector<Found> merged_;
-  size_t runs_sorted_ = 0;
-  size_t width_ = 0;
-  size_t pair_ = 0;  // where the pair begins
-  size_t left_ = 0;
-  size_t right_ = 0;
+  Paged<Found> found_;
+  PagedSort<Found> sort_{&found_};
 };
 
 // All at once. OutOfRange if the revision is compacted or in the future; then *out is

@@ -86,14 +86,17 @@ bool Reply::Finish(Work* work, Bytes* bytes) {
     work->Spend(1);
     CopyPiece(&*joined_);
   }
-  // From the last one on: what lies at the end of the heap is then given back bit by bit, and not
-  // all at once with the last piece.
+  if (!Release(work)) return false;
+  *bytes = std::move(*joined_).Finish();
+  return true;
+}
+
+bool Reply::Release(Work* work) {
   while (!pieces_.empty()) {
     if (work->spent()) return false;
     work->Spend(kPieceCost);
     pieces_.pop_back();
   }
-  *bytes = std::move(*joined_).Finish();
   return true;
 }
 

@@ -30,9 +30,10 @@ namespace quorate::mvcc {
 
 class Reply {
  public:
-  static constexpr size_t kPieceBytes = 128 * limits::kKiB;
-  // What a piece has room for: what is appended between two calls of Roll() may go beyond it.
-  static constexpr size_t kPieceRoom = 160 * limits::kKiB;
+  static constexpr size_t kPieceBytes = 224 * limits::kKiB;
+  // What a piece has room for: what is appended between two calls of Roll() may go beyond it. So
+  // large that the allocator takes it from the system and gives it back there (io/uv/allocator.h).
+  static constexpr size_t kPieceRoom = 256 * limits::kKiB - 64;
 
   explicit Reply(size_t reserve = 512) : out_(std::in_place, reserve) {}
   Reply(const Reply&) = delete;
@@ -65,6 +66,8 @@ class Reply {
   // Brings the pieces together; true once *bytes is the message. Nothing is appended any
   // more.
   bool Finish(Work* work, Bytes* bytes);
+  // It is given up: gives the pieces back; true once all of them are gone.
+  bool Release(Work* work);
 
  private:
   // `bytes` come in the place of `size` bytes at `at` of a piece.

@@ -347,8 +347,9 @@ absl::Status Decode(absl::string_view in, PutRequest* out) {
 absl::Status Decode(absl::string_view in, DeleteRangeRequest* out) {
   return DecodeAs(in, out, "DeleteRangeRequest");
 }
-absl::Status Decode(absl::string_view in, TxnRequest* out) {
+absl::Status Decode(absl::string_view in, TxnRequest* out, size_t max_ops) {
   TxnBudget budget;
+  budget.ops = max_ops;
   if (Parse(in, out, &budget)) return absl::OkStatus();
   return budget.exceeded ? TooManyOpsError() : Malformed("TxnRequest");
 }

@@ -121,8 +121,14 @@ using WatchRequest =
 // Transactions nested deeper than this are refused for too many operations, which is what
 // they have in etcd unless its limit of 128 was raised.
 inline constexpr int kMaxTxnDepth = 200;
-// Operations and comparisons of one transaction in all; more are refused likewise.
+// Operations and comparisons of one transaction in all; more are refused likewise. The first is
+// of what is in the log; the second, unless `max_ops` in a list allows more, of what may come
+// to be: all of them are looked at in one piece. (In etcd nested ones may come to any number.)
 inline constexpr size_t kMaxDecodedTxnOps = size_t{1} << 20;
+inline constexpr size_t kMaxProposedTxnOps = 8192;
+inline size_t MaxProposedTxnOps(size_t max_ops) {
+  return max_ops < kMaxProposedTxnOps / 4 ? kMaxProposedTxnOps : max_ops * 4;
+}
 
 // Each decodes `in` onto *out. Malformed bytes give
 // Internal "grpc: error unmarshalling request: ..." as a gRPC server does; a transaction
@@ -130,7 +136,7 @@ inline constexpr size_t kMaxDecodedTxnOps = size_t{1} << 20;
 absl::Status Decode(absl::string_view in, RangeRequest* out);
 absl::Status Decode(absl::string_view in, PutRequest* out);
 absl::Status Decode(absl::string_view in, DeleteRangeRequest* out);
-absl::Status Decode(absl::string_view in, TxnRequest* out);
+absl::Status Decode(absl::string_view in, TxnRequest* out, size_t max_ops = kMaxDecodedTxnOps);
 absl::Status Decode(absl::string_view in, CompactionRequest* out);
 absl::Status Decode(absl::string_view in, WatchRequest* out);
 

@@ -13,6 +13,12 @@
 namespace quorate::mvcc {
 namespace {
 
+// Of segments of small records. A page of the allocator or two.
+constexpr size_t kLeastCapacity = 8 * limits::kKiB;
+
+// Of giving back a segment, in units of work.
+constexpr uint64_t kReleaseCost = 100;
+
 // Header: size << 1 | tombstone, sub, main - segment.first; 32 bits each.
 struct Header {
   uint32_t size;
@@ -43,24 +49,65 @@ absl::Status Malformed(absl::string_view what) {
 
 }  // namespace
 
+RevisionLog::RevisionLog(size_t segment_bytes)
+    : segment_bytes_(segment_bytes), next_capacity_(segment_bytes) {
+  CHECK_LE(segment_bytes, size_t{1} << Location::kOffsetBits);
+}
+
+// ---- the table of segments ----
+
+void RevisionLog::Table::Add(Segment segment) {
+  if (size_ == pages_.size() * kPage) pages_.push_back({std::make_unique<Page>(), Revision(0)});
+  (*this)[size_++] = std::move(segment);
+}
+
+uint64_t RevisionLog::Table::Seek(Revision main) const {
+  const auto page = std::lower_bound(pages_.begin(), pages_.end(), main);
+  uint64_t i = Next(static_cast<uint64_t>(page - pages_.begin()) * kPage);
+  while (i < size_ && (*this)[i].last < main) i = Next(i + 1);
+  return i;
+}
+
+void RevisionLog::Table::Drop(uint64_t i) {
+  Slot& slot = pages_[i / kPage];
+  if (++slot.page->dropped == kPage) slot.page.reset();
+}
+
+// ---- records ----
+
 RevisionLog::Segment& RevisionLog::OpenFor(Revision main, size_t bytes) {
   if (open_) {
     Segment& open = segments_.back();
-    if (bytes <= open.capacity - open.used && main - open.first <= int64_t{UINT32_MAX}) {
-      return open;
-    }
+    const bool fits = bytes <= open.capacity - open.used && open.records < kSegmentRecords;
+    if (fits && main - open.first <= int64_t{UINT32_MAX}) return open;
+    Seal();
   }
-  CHECK_LT(segments_.size(), size_t{kMaxSegments});
+  CHECK_LT(segments_.size(), kMaxSegments);
   Segment segment;
-  segment.capacity = static_cast<uint32_t>(std::max(bytes, segment_bytes_));
+  segment.capacity = static_cast<uint32_t>(std::max(bytes, next_capacity_));
   segment.buffer = Allocate(segment.capacity);
   segment.id = ++last_id_;
   segment.first = main;
   segment.last = main;
   allocated_bytes_ += segment.capacity;
-  segments_.push_back(std::move(segment));
+  segments_.Add(std::move(segment));
   open_ = true;
   return segments_.back();
+}
+
+// Nothing is appended to the last segment any more: gives back what it does not need, and draws
+// from it what the next one will.
+void RevisionLog::Seal() {
+  open_ = false;
+  Segment& segment = segments_.back();
+  const size_t likely = segment.used / segment.records * kSegmentRecords * 9 / 8;
+  next_capacity_ = std::clamp(likely, std::min(kLeastCapacity, segment_bytes_), segment_bytes_);
+  if (segment.capacity - segment.used < segment.capacity / 8) return;
+  Bytes fitting = Allocate(segment.used);
+  std::memcpy(Writable(fitting), segment.buffer.data(), segment.used);
+  segment.buffer = std::move(fitting);
+  allocated_bytes_ -= segment.capacity - segment.used;
+  segment.capacity = segment.used;
 }
 
 Location RevisionLog::Append(SubRevision revision, bool tombstone, size_t size, char** bytes) {
@@ -76,10 +123,12 @@ Location RevisionLog::Append(SubRevision revision, bool tombstone, size_t size, 
   StoreLe32(at + 8, static_cast<uint32_t>(revision.main - segment.first));
   *bytes = at + kHeaderBytes;
   segment.used += static_cast<uint32_t>(total);
-  segment.last = revision.main;
+  segment.last = last_revision_ = revision.main;
+  segments_.NoteLast(revision.main);
+  ++segment.records;
   used_bytes_ += total;
   ++records_;
-  return Location(static_cast<uint32_t>(segments_.size() - 1), offset);
+  return Location(segments_.size() - 1, offset);
 }
 
 Record RevisionLog::Get(Location location) const {
@@ -95,17 +144,19 @@ Record RevisionLog::Get(Location location) const {
 }
 
 LogCursor RevisionLog::Normalized(LogCursor cursor) const {
-  while (cursor.segment + 1 < segments_.size() && cursor.offset >= segments_[cursor.segment].used) {
-    cursor = {cursor.segment + 1, 0};
+  while (cursor.segment + 1 < segments_.size()) {
+    const Segment* const segment = segments_.Find(cursor.segment);
+    if (segment != nullptr && cursor.offset < segment->used) break;
+    const uint64_t next = segments_.Next(cursor.segment + 1);
+    if (next == segments_.size()) return End();
+    cursor = {next, 0};
   }
   return cursor;
 }
 
 LogCursor RevisionLog::Seek(Revision main) const {
-  const auto it = std::lower_bound(segments_.begin(), segments_.end(), main,
-                                   [](const Segment& s, Revision m) { return s.last < m; });
-  if (it == segments_.end()) return End();
-  LogCursor cursor{static_cast<uint32_t>(it - segments_.begin()), 0};
+  LogCursor cursor{segments_.Seek(main), 0};
+  if (cursor.segment == segments_.size()) return End();
   while (Valid(&cursor) && Get(cursor.location()).revision.main < main) Next(&cursor);
   return cursor;
 }
@@ -124,8 +175,8 @@ void RevisionLog::MarkGarbage(Location location) {
   garbage_bytes_ += total;
 }
 
-void RevisionLog::Rewrite(uint32_t index, const std::function<bool(const Record&, Location)>& keep,
-                          const std::function<void(const Record&, Location, Location)>& moved) {
+size_t RevisionLog::Rewrite(uint64_t index,
+                            const std::function<void(const Record&, Location, Location)>& moved) {
   CHECK(!IsOpen(index));
   ++rewrites_;
   Segment old = std::move(segments_[index]);
@@ -137,33 +188,50 @@ void RevisionLog::Rewrite(uint32_t index, const std::function<bool(const Record&
   fresh.buffer = Allocate(wanted);
   fresh.id = ++last_id_;
   fresh.capacity = wanted;
-  for (uint32_t offset = 0; offset < old.used;) {
+  std::sort(old.dropped.begin(), old.dropped.end());
+  size_t records = 0;
+  size_t dropped = 0;
+  for (uint32_t offset = 0; offset < old.used; ++records) {
     const char* at = old.buffer.data() + offset;
     const Header header = ReadHeader(at);
     const uint32_t total = static_cast<uint32_t>(kHeaderBytes) + header.size;
-    const Record record{{old.first + header.main_delta, int64_t{header.sub}},
-                        header.tombstone,
-                        absl::string_view(at + kHeaderBytes, header.size)};
-    const Location from(index, offset);
-    if (keep(record, from)) {
+    if (dropped < old.dropped.size() && old.dropped[dropped] == offset) {
+      ++dropped;
+    } else {
       CHECK_LE(total, fresh.capacity - fresh.used);
       std::memcpy(Writable(fresh.buffer) + fresh.used, at, total);
-      moved(record, from, Location(index, fresh.used));
+      const Record record{{old.first + header.main_delta, int64_t{header.sub}},
+                          header.tombstone,
+                          absl::string_view(at + kHeaderBytes, header.size)};
+      moved(record, Location(index, offset), Location(index, fresh.used));
       fresh.used += total;
-    } else {
-      --records_;
     }
     offset += total;
   }
+  CHECK_EQ(dropped, old.dropped.size());
   CHECK_EQ(fresh.used, wanted);
+  records_ -= dropped;
   allocated_bytes_ -= old.capacity - fresh.capacity;
   used_bytes_ -= old.used - fresh.used;
   garbage_bytes_ -= old.garbage;
+  if (wanted == 0) segments_.Drop(index);
+  return records;
+}
+
+bool RevisionLog::Release(Work* work) {
+  open_ = false;
+  for (uint64_t& i = next_release_; (i = segments_.Next(i)) < segments_.size(); ++i) {
+    if (work->spent()) return false;
+    work->Spend(kReleaseCost);
+    segments_[i] = Segment();
+  }
+  return true;
 }
 
 void RevisionLog::Swap(RevisionLog* other) {
-  std::swap(segments_, other->segments_);
+  swap(segments_, other->segments_);
   std::swap(open_, other->open_);
+  std::swap(last_revision_, other->last_revision_);
   std::swap(last_id_, other->last_id_);
   std::swap(allocated_bytes_, other->allocated_bytes_);
   std::swap(used_bytes_, other->used_bytes_);
@@ -175,16 +243,15 @@ void RevisionLog::Swap(RevisionLog* other) {
 
 std::vector<engine::LogSegment> RevisionLog::Share() const {
   std::vector<engine::LogSegment> shared;
-  uint32_t next = 0;
+  uint64_t next = 0;
   Work work = Work::Unlimited();
   CHECK(ShareSome(&next, &work, &shared));
   return shared;
 }
 
-bool RevisionLog::ShareSome(uint32_t* next, Work* work,
+bool RevisionLog::ShareSome(uint64_t* next, Work* work,
                             std::vector<engine::LogSegment>* shared) const {
-  if (*next == 0) shared->reserve(segments_.size());
-  for (; *next < segments_.size(); ++*next) {
+  for (; (*next = segments_.Next(*next)) < segments_.size(); ++*next) {
     if (work->spent()) return false;
     work->SpendLook();
     const Segment& segment = segments_[*next];
@@ -225,7 +292,7 @@ absl::Status RevisionLog::Adopt(const engine::LogSegment& shared) {
   segment.adopted_dropped = segment.dropped.size();
   if (segment.dropped.size() * 4 != shared.garbage.size()) return Malformed("odd garbage");
   uint64_t records = 0;
-  const SubRevision before = {segments_.empty() ? Revision(0) : segments_.back().last, -1};
+  const SubRevision before = {last_revision_, -1};
   RETURN_IF_ERROR(AdoptRecords(&segment, before, &records));
   last_id_ = std::max(last_id_, segment.id);
   open_ = false;
@@ -233,7 +300,10 @@ absl::Status RevisionLog::Adopt(const engine::LogSegment& shared) {
   used_bytes_ += segment.used;
   garbage_bytes_ += segment.garbage;
   records_ += records;
-  segments_.push_back(std::move(segment));
+  last_revision_ = segment.last;
+  const Revision last = segment.last;
+  segments_.Add(std::move(segment));
+  segments_.NoteLast(last);
   return absl::OkStatus();
 }
 
@@ -243,6 +313,7 @@ absl::Status RevisionLog::AdoptRecords(Segment* segment, SubRevision last, uint6
   size_t garbage = 0;  // of segment->dropped, how many were met
   for (size_t offset = 0; offset < bytes.size(); ++*records) {
     if (bytes.size() - offset < kHeaderBytes) return Malformed("a record ends too early");
+    if (offset >> Location::kOffsetBits != 0) return Malformed("a segment of an impossible size");
     const size_t at = offset;
     const Header header = ReadHeader(bytes.data() + offset);
     offset += kHeaderBytes;

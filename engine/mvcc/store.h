@@ -84,6 +84,9 @@ class Store {
   // yet to remove. What is kept follows from the applied entries alone.
   bool Keeps(const Record& record, Location location) const;
 
+  // Gives memory back in pieces; true once little of it is left. The store is of no use any more.
+  bool Release(Work* work) { return index_.Release(work) && log_.Release(work); }
+
  private:
   friend class WriteTxn;
   friend class StoreLoader;

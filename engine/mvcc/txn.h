@@ -69,6 +69,10 @@ class TxnRun {
   Bytes TakeBody() { return std::move(body_); }
   // It will go no further, and the store is given up.
   void Abandon() { txn_.Abandon(); }
+  // It goes no further: gives memory back in pieces; true once little of it is left.
+  bool Release(Work* work) {
+    return (!range_.has_value() || range_->Release(work)) && reply_.Release(work);
+  }
 
  private:
   enum class Phase { kDecide, kCheck, kPerform, kJoin, kOver };

@@ -1,9 +1,11 @@
 // What etcd's servers refuse before they propose anything.
 #include <algorithm>
-#include <set>
+#include <iterator>
+#include <tuple>
 #include <utility>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "base/status.h"
 #include "engine/mvcc/errors.h"
@@ -57,28 +59,83 @@ absl::Status ValidateOps(const TxnRequest& request, size_t max_ops) {
   return absl::OkStatus();
 }
 
-// The keys that one list of operations puts and the ranges that it deletes, nested
-// transactions included.
+// Joins two sets; the smaller one moves, so that in nested transactions no key moves often.
+template <typename Set>
+void Join(Set* set, Set* other) {
+  if (set->size() < other->size()) std::swap(*set, *other);
+  set->insert(other->begin(), other->end());
+}
+
+// Keys that are deleted, by themselves and in ranges that don't touch each other.
+class Deletes {
+ public:
+  // Taken literally: a delete of every key from one on does not count as an overlap with
+  // anything, as in etcd.
+  void Add(const KeyRange& range) {
+    if (range.single()) keys_.insert(range.begin);
+    if (range.kind == KeyRange::Kind::kHalfOpen && range.begin < range.end) {
+      AddRange(range.begin, range.end);
+    }
+  }
+
+  void Add(Deletes* other) {
+    Join(&keys_, &other->keys_);
+    if (ranges_.size() < other->ranges_.size()) std::swap(ranges_, other->ranges_);
+    for (const auto& [begin, end] : other->ranges_) AddRange(begin, end);
+  }
+
+  bool Contains(absl::string_view key) const {
+    if (keys_.contains(key)) return true;
+    const auto after = ranges_.upper_bound(key);
+    return after != ranges_.begin() && key < std::prev(after)->second;
+  }
+
+  // Whether any of the keys is deleted. Goes over whichever are fewer.
+  bool Touch(const absl::btree_set<absl::string_view>& puts) const {
+    if (puts.size() <= keys_.size() + ranges_.size()) {
+      return std::any_of(puts.begin(), puts.end(), [this](auto key) { return Contains(key); });
+    }
+    const auto in_range = [&puts](const auto& range) {
+      const auto first = puts.lower_bound(range.first);
+      return first != puts.end() && *first < range.second;
+    };
+    return std::any_of(keys_.begin(), keys_.end(), [&](auto key) { return puts.contains(key); }) ||
+           std::any_of(ranges_.begin(), ranges_.end(), in_range);
+  }
+
+ private:
+  void AddRange(absl::string_view begin, absl::string_view end) {
+    auto at = ranges_.upper_bound(begin);
+    if (at != ranges_.begin() && std::prev(at)->second >= begin) --at;
+    while (at != ranges_.end() && at->first <= end) {
+      begin = std::min(begin, at->first);
+      end = std::max(end, at->second);
+      at = ranges_.erase(at);
+    }
+    ranges_.emplace(begin, end);
+  }
+
+  absl::btree_set<absl::string_view> keys_;
+  absl::btree_map<absl::string_view, absl::string_view> ranges_;  // begin to end
+};
+
+// What one list of operations writes, nested transactions included.
 struct Writes {
   absl::btree_set<absl::string_view> puts;
-  // Taken literally: a delete of every key from one on does not count as an overlap
-  // with anything, as in etcd.
-  std::vector<KeyRange> deletes;
-
-  bool Deletes(absl::string_view key) const {
-    return std::any_of(deletes.begin(), deletes.end(),
-                       [key](const KeyRange& range) { return range.Contains(key); });
-  }
+  Deletes deletes;
 };
+
+bool Overlap(const absl::btree_set<absl::string_view>& a,
+             const absl::btree_set<absl::string_view>& b) {
+  const auto& [few, many] = a.size() < b.size() ? std::tie(a, b) : std::tie(b, a);
+  return std::any_of(few.begin(), few.end(), [&](auto key) { return many.contains(key); });
+}
 
 absl::Status AddChild(const TxnRequest& txn, Writes* writes);
 
 absl::Status CollectWrites(const std::vector<RequestOp>& ops, Writes* writes) {
   for (const RequestOp& op : ops) {
-    const auto* del = std::get_if<DeleteRangeRequest>(&op);
-    if (del != nullptr && del->range().kind != KeyRange::Kind::kFrom) {
-      writes->deletes.push_back(del->range());
-    }
+    if (const auto* del = std::get_if<DeleteRangeRequest>(&op)) writes->deletes.Add(del->range());
   }
   for (const RequestOp& op : ops) {
     const auto* txn = std::get_if<std::unique_ptr<TxnRequest>>(&op);
@@ -87,7 +144,7 @@ absl::Status CollectWrites(const std::vector<RequestOp>& ops, Writes* writes) {
   for (const RequestOp& op : ops) {
     const auto* put = std::get_if<PutRequest>(&op);
     if (put == nullptr) continue;
-    if (writes->Deletes(put->key) || !writes->puts.insert(put->key).second) {
+    if (writes->deletes.Contains(put->key) || !writes->puts.insert(put->key).second) {
       return DuplicateKeyError();
     }
   }
@@ -100,15 +157,15 @@ absl::Status AddChild(const TxnRequest& txn, Writes* writes) {
   Writes otherwise;
   RETURN_IF_ERROR(CollectWrites(txn.success, &then));
   RETURN_IF_ERROR(CollectWrites(txn.failure, &otherwise));
-  for (const absl::string_view key : then.puts) {
-    if (writes->Deletes(key) || !writes->puts.insert(key).second) return DuplicateKeyError();
+  for (const Writes* child : {&then, &otherwise}) {
+    if (writes->deletes.Touch(child->puts) || Overlap(child->puts, writes->puts)) {
+      return DuplicateKeyError();
+    }
   }
-  for (const absl::string_view key : otherwise.puts) {
-    if (writes->Deletes(key)) return DuplicateKeyError();
-    if (!writes->puts.insert(key).second && !then.puts.contains(key)) return DuplicateKeyError();
+  for (Writes* child : {&then, &otherwise}) {
+    Join(&writes->puts, &child->puts);
+    writes->deletes.Add(&child->deletes);
   }
-  writes->deletes.insert(writes->deletes.end(), then.deletes.begin(), then.deletes.end());
-  writes->deletes.insert(writes->deletes.end(), otherwise.deletes.begin(), otherwise.deletes.end());
   return absl::OkStatus();
 }
 

@@ -10,6 +10,8 @@
 namespace quorate::mvcc {
 namespace {
 
+// Watchers of a stream that goes, in a piece.
+constexpr size_t kRemovedAtOnce = 256;
 constexpr int64_t kNoWatch = -1;
 constexpr absl::string_view kDuplicateId = "mvcc: duplicate watch ID provided on the WatchStream";
 constexpr absl::string_view kEmptyRange = "mvcc: watcher range is empty";
@@ -31,11 +33,29 @@ void WatchHub::Open(uint64_t token) {
 void WatchHub::Close(uint64_t token) {
   const auto it = streams_.find(token);
   if (it == streams_.end()) return;
-  Stream* stream = it->second.get();
-  while (!stream->watchers.empty()) Remove(stream->watchers.begin()->second.get());
-  SetNextNote(stream, Instant());
-  progress_asked_.erase(token);
+  std::unique_ptr<Stream> stream = std::move(it->second);
   streams_.erase(it);
+  SetNextNote(stream.get(), Instant());
+  progress_asked_.erase(token);
+  stream->control.clear();
+  stream->closed = true;
+  stream->writable = false;
+  if (!RemoveSome(stream.get(), kRemovedAtOnce)) closed_.push_back(std::move(stream));
+}
+
+// True once it has no watchers.
+bool WatchHub::RemoveSome(Stream* stream, size_t max) {
+  for (; max > 0 && !stream->watchers.empty(); --max) {
+    Remove(stream->watchers.begin()->second.get());
+  }
+  return stream->watchers.empty();
+}
+
+void WatchHub::RemoveClosed(Work* work) {
+  while (!closed_.empty() && !work->spent()) {
+    work->Spend(kRemovedAtOnce * 2);
+    if (RemoveSome(closed_.front().get(), kRemovedAtOnce)) closed_.pop_front();
+  }
 }
 
 void WatchHub::SetWritable(uint64_t token, bool writable) {
@@ -60,8 +80,8 @@ void WatchHub::Request(uint64_t token, const Bytes& body, Instant now) {
   WatchRequest request;
   const absl::Status status = Decode(body, &request);
   if (!status.ok()) {
-    const absl::string_view message(status.message().data(), status.message().size());
-    return Refuse(stream, message);
+    sink_->OnWatchEnd(token, absl::InternalError("grpc: error unmarshalling request"));
+    return Close(token);
   }
   if (const auto* create = std::get_if<WatchCreateRequest>(&request)) {
     OnCreate(stream, *create, now);
@@ -198,6 +218,7 @@ void WatchHub::Remove(Watcher* watcher) {
 }
 
 void WatchHub::SendControl(Stream* stream, const WatchHead& head) {
+  if (stream->closed) return;
   stream->control.push_back(EncodeWatchHead(sink_->WatchIdentity(), head));
   if (stream->writable) FlushControl(stream);
 }

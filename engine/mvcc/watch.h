@@ -25,12 +25,14 @@
 
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
+#include "absl/status/status.h"
 #include "base/bytes.h"
 #include "base/limits.h"
 #include "base/strong_int.h"
 #include "base/time.h"
 #include "engine/mvcc/interval_tree.h"
 #include "engine/mvcc/key_range.h"
+#include "engine/mvcc/paged.h"
 #include "engine/mvcc/range.h"
 #include "engine/mvcc/reply.h"
 #include "engine/mvcc/requests.h"
@@ -45,6 +47,8 @@ class WatchSink {
  public:
   virtual ~WatchSink() = default;
   virtual void OnWatchReply(uint64_t stream, Bytes head, Bytes events) = 0;
+  // The hub closed the stream by itself, and this is why.
+  virtual void OnWatchEnd(uint64_t stream, absl::Status status) = 0;
   // Who answers; asked for every response.
   virtual Identity WatchIdentity() const = 0;
   // Why the stream may not watch the range, as the client is to be told; empty if it may.
@@ -86,7 +90,7 @@ class WatchHub {
   void Close(uint64_t stream);
   // Whether the stream takes responses now; true at first.
   void SetWritable(uint64_t stream, bool writable);
-  // An encoded WatchRequest.
+  // An encoded WatchRequest. The stream ends with Internal if it is none.
   void Request(uint64_t stream, const Bytes& body, Instant now);
 
   // The store was replaced by a later state of itself: live watchers catch up from where
@@ -177,6 +181,7 @@ class WatchHub {
     size_t notified = 0;  // watchers with `notify`
     Instant next_note;
     std::deque<Bytes> control;
+    bool closed = false;  // it waits for its watchers to be removed
   };
 
   // Watchers of one group at one position, on writable streams, that are to catch up.
@@ -190,7 +195,7 @@ class WatchHub {
   // Encoded events and where each of them ends.
   struct Batch {
     Bytes events;
-    std::vector<size_t> ends;
+    Paged<size_t> ends;
   };
   // Events being encoded.
   struct Encoding {
@@ -216,15 +221,15 @@ class WatchHub {
     bool begun_anew = false;  // since records were moved: from now on they stay
     LogCursor cursor;         // the next record
     uint64_t rewrites = 0;
-    std::deque<Location> changes;
-    std::deque<Node> nodes;  // the first is the root: nothing seen
+    Paged<Location> changes;
+    Paged<Node> nodes;  // the first is the root: nothing seen
     // By the number of the group: it, and where it stands.
     absl::btree_map<uint64_t, std::pair<std::shared_ptr<Group>, uint32_t>> seen;
     // By node and whether with prev_kv.
     absl::btree_map<std::pair<uint32_t, bool>, std::shared_ptr<const Batch>> encoded;
     // Of the batch being encoded: the way to its node, and what of it is to be encoded yet.
     uint32_t walked = 0;
-    std::vector<uint32_t> way;
+    Paged<uint32_t> way;
     std::unique_ptr<Encoding> encoding;
   };
 
@@ -252,6 +257,8 @@ class WatchHub {
   Watcher* AddWatcher(Stream* stream, int64_t id, const WatchCreateRequest& request,
                       const KeyRange& range, Instant now);
   void Remove(Watcher* watcher);
+  bool RemoveSome(Stream* stream, size_t max);
+  void RemoveClosed(Work* work);
   std::shared_ptr<Group> GroupFor(const WatchCreateRequest& request, const KeyRange& range);
   void SendControl(Stream* stream, const WatchHead& head);
   void FlushControl(Stream* stream);
@@ -268,7 +275,7 @@ class WatchHub {
   void DeliverTo(const Delivery& delivery, size_t* budget);
   bool CatchUpOne(Work* work, size_t* bytes);
   void SendBatch(const CohortKey& key, Revision next, const Batch& batch, size_t* bytes);
-  void CancelCompacted(const Watchers& cohort);
+  void CancelCompacted(const CohortKey& key, Work* work);
   size_t Send(Watcher* watcher, Revision revision, const Batch& batch);
 
   // watch_prepare.cc: finding and encoding events, in pieces
@@ -279,6 +286,7 @@ class WatchHub {
   bool EncodeDeliveries(Work* work);
   bool EncodeWay(uint32_t node, bool prev_kv, Work* work);
   void DropPreparation();
+  bool ReleasePreparation(Work* work);
   void BeginPreparationAnew();
   void BeginGathering(const CohortKey& key, const std::shared_ptr<Group>& group);
   bool Gather(Work* work);
@@ -297,6 +305,8 @@ class WatchHub {
   WatchSink* sink_;
 
   absl::btree_map<uint64_t, std::unique_ptr<Stream>> streams_;
+  // Closed ones with very many watchers, which are removed in pieces.
+  std::deque<std::unique_ptr<Stream>> closed_;
   Groups single_groups_;  // watchers of one key
   Groups range_groups_;
   IntervalTree<std::shared_ptr<Group>> ranges_;  // of range_groups_

@@ -56,18 +56,25 @@ void AppendEvent(const Store& store, const Record& record, bool prev_kv, BytesBu
   EndMessage(out, event);
 }
 
-std::vector<size_t> CutIntoFragments(const std::vector<size_t>& ends, size_t head_bytes,
+std::vector<size_t> CutIntoFragments(const Paged<size_t>& ends, size_t head_bytes,
                                      size_t max_bytes) {
   std::vector<size_t> cuts;
-  size_t begin = 0;
-  for (size_t i = 0; i < ends.size(); ++i) {
-    const size_t last_end = i == 0 ? 0 : ends[i - 1];
-    if (last_end > begin && head_bytes + ends[i] - begin >= max_bytes) {
-      cuts.push_back(last_end);
-      begin = last_end;
+  size_t begin = 0;  // of the piece, in bytes
+  for (size_t i = 0; i < ends.size();) {
+    // The last event of the piece: at least one, and all that fit. There may be very many.
+    size_t low = i;
+    for (size_t high = ends.size() - 1; low < high;) {
+      const size_t middle = high - (high - low) / 2;
+      if (head_bytes + ends[middle] - begin < max_bytes) {
+        low = middle;
+      } else {
+        high = middle - 1;
+      }
     }
+    begin = ends[low];
+    cuts.push_back(begin);
+    i = low + 1;
   }
-  if (!ends.empty()) cuts.push_back(ends.back());
   return cuts;
 }
 

@@ -10,6 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "base/bytes.h"
 #include "base/strong_int.h"
+#include "engine/mvcc/paged.h"
 #include "engine/mvcc/range.h"
 #include "engine/mvcc/revision_log.h"
 #include "engine/mvcc/store.h"
@@ -34,7 +35,7 @@ void AppendEvent(const Store& store, const Record& record, bool prev_kv, BytesBu
 
 // Where to cut encoded events so that no piece with its head reaches `max_bytes`, as
 // far as single events allow: the end of each piece. `ends` are the ends of the events.
-std::vector<size_t> CutIntoFragments(const std::vector<size_t>& ends, size_t head_bytes,
+std::vector<size_t> CutIntoFragments(const Paged<size_t>& ends, size_t head_bytes,
                                      size_t max_bytes);
 
 }  // namespace quorate::mvcc

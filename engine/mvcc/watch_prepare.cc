@@ -40,9 +40,15 @@ bool WatchHub::PrepareRevision(Work* work) {
     if (!CollectChanges(work)) return false;
     preparation_.collected = true;
   }
-  if (!EncodeDeliveries(work)) return false;
+  if (!EncodeDeliveries(work) || !ReleasePreparation(work)) return false;
   DropPreparation();
   return true;
+}
+
+// What is large of it goes in pieces.
+bool WatchHub::ReleasePreparation(Work* work) {
+  Preparation& p = preparation_;
+  return p.changes.Release(work) && p.nodes.Release(work) && p.way.Release(work);
 }
 
 void WatchHub::DropPreparation() {
@@ -72,7 +78,7 @@ bool WatchHub::CollectChanges(Work* work) {
     cursor_rewrites_ = log.rewrites();
     if (!p.changes.empty()) BeginPreparationAnew();
   }
-  if (p.nodes.empty()) p.nodes.emplace_back();
+  if (p.nodes.empty()) p.nodes.push_back({});
   p.rewrites = log.rewrites();
   for (; log.Valid(&cursor_); log.Next(&cursor_)) {
     if (work->spent()) return false;
@@ -245,7 +251,7 @@ bool WatchHub::GatherKey(Work* work) {
     const KeyIndex::Version version = index.At(entry, i);
     if (version.main > store_->revision()) break;  // not committed yet
     if (version.main != g.last_seen) {
-      if (IsFull(g)) return end_at(version.main);
+      if (IsFull(g) || (work->spent() && g.revisions > 0)) return end_at(version.main);
       ++g.revisions;
       g.last_seen = version.main;
     }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "engine/mvcc/key_value.h"
@@ -13,6 +14,8 @@ namespace {
 
 // What sending costs besides its bytes, in bytes.
 constexpr size_t kSendCost = 128;
+// Watchers of a cohort that are brought further in a piece.
+constexpr size_t kServedAtOnce = 1000;
 
 }  // namespace
 
@@ -49,7 +52,7 @@ void WatchHub::Dequeue(Watcher* watcher) {
 
 bool WatchHub::HasWork() const {
   return delivering_ || live_ <= store_->revision() || !cohorts_.empty() ||
-         !progress_asked_.empty();
+         !progress_asked_.empty() || !closed_.empty();
 }
 
 void WatchHub::Pump(size_t max_bytes, Work* work) {
@@ -62,6 +65,7 @@ void WatchHub::Pump(size_t max_bytes, Work* work) {
   Work behind(half);
   while (CatchUpOne(&behind, &budget)) {
   }
+  RemoveClosed(&behind);
   work->Spend(2 * half - live.left() - behind.left());
   AnswerProgress();
 }
@@ -195,9 +199,7 @@ bool WatchHub::CatchUpOne(Work* work, size_t* bytes) {
   const CohortKey key = last_cohort_ = it->first;
   if (key.next < store_->compact_revision()) {
     gathering_.reset();
-    const Watchers cohort = std::move(it->second);
-    cohorts_.erase(it);
-    CancelCompacted(cohort);
+    CancelCompacted(key, work);
     return true;
   }
   if (began) BeginGathering(key, it->second.begin()->second->group);
@@ -209,20 +211,28 @@ bool WatchHub::CatchUpOne(Work* work, size_t* bytes) {
   return true;
 }
 
-// To all of a cohort, which then stand at `next`.
+// To a cohort, or as many of it as are allowed, who then stand at `next`.
 void WatchHub::SendBatch(const CohortKey& key, Revision next, const Batch& batch, size_t* bytes) {
-  const auto it = cohorts_.find(key);
-  const Watchers cohort = std::move(it->second);
-  cohorts_.erase(it);
-  for (const auto& [number, watcher] : cohort) {
-    if (!batch.ends.empty()) {
-      if (*bytes == 0) {  // the rest of the cohort stays where it is
-        Enqueue(watcher);
-        continue;
-      }
+  std::vector<Watcher*> served;
+  Watchers* const cohort = &cohorts_.at(key);
+  for (const auto& [number, watcher] : *cohort) {
+    if (served.size() == kServedAtOnce) break;
+    if (!batch.ends.empty() && !watcher->stream->closed) {
+      if (*bytes == 0) break;
       const size_t sent = Send(watcher, store_->revision(), batch) + kSendCost;
       *bytes -= std::min(sent, *bytes);
     }
+    served.push_back(watcher);
+  }
+  // The rest of the cohort stays where it is.
+  if (served.size() == cohort->size()) {
+    cohorts_.erase(key);
+  } else {
+    cohort->erase(cohort->begin(), cohort->find(served.back()->number));
+    cohort->erase(served.back()->number);
+  }
+  for (Watcher* const watcher : served) {
+    if (watcher->stream->closed) continue;
     watcher->next = next;
     if (IsDelivered(next)) {
       Sync(watcher);
@@ -232,8 +242,12 @@ void WatchHub::SendBatch(const CohortKey& key, Revision next, const Batch& batch
   }
 }
 
-void WatchHub::CancelCompacted(const Watchers& cohort) {
-  for (const auto& [number, watcher] : cohort) {
+// Tells some of a cohort that what they need is gone.
+void WatchHub::CancelCompacted(const CohortKey& key, Work* work) {
+  for (auto at = cohorts_.find(key); at != cohorts_.end() && !work->spent();
+       at = cohorts_.find(key)) {
+    work->SpendFind();
+    Watcher* const watcher = at->second.begin()->second;
     Stream* stream = watcher->stream;
     WatchHead head;
     head.watch_id = watcher->id;

@@ -166,7 +166,16 @@ void Replica::Impl::On(WatchRequestBytes& event) {
 
 void Replica::Impl::On(const WatchClose& event) {
   watches_.Close(event.stream.value());
-  if (watch_credentials_.erase(event.stream) > 0) token_waits_.Close(event.stream);
+  ForgetWatchCredentials(event.stream);
+}
+
+void Replica::Impl::OnWatchEnd(uint64_t stream, absl::Status status) {
+  out_->watch_ends.push_back({StreamToken(stream), std::move(status)});
+  ForgetWatchCredentials(StreamToken(stream));
+}
+
+void Replica::Impl::ForgetWatchCredentials(StreamToken stream) {
+  if (watch_credentials_.erase(stream) > 0) token_waits_.Close(stream);
 }
 
 std::string Replica::Impl::WatchRefusal(uint64_t stream, const mvcc::KeyRange& range) {

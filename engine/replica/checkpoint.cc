@@ -233,6 +233,7 @@ void Replica::Impl::LoadArriving() {
   }
   // Malformed, or raft had no use for it (any more).
   if (!stepped) ++peer_messages_refused_;
+  Retire(std::move(arriving_->applier));
   arriving_.reset();
 }
 
@@ -257,6 +258,7 @@ void Replica::Impl::Install() {
   for (LongReads* const reads : {&long_reads_, &long_hashes_}) {
     if (!reads->running.has_value()) continue;
     reads->waiting.push_front(std::move(reads->running->request));
+    Retire(std::move(reads->running->run));
     reads->running.reset();
   }
   applier_.TakeOver(arriving_->applier.get());
@@ -272,6 +274,7 @@ void Replica::Impl::Install() {
   checkpointed_at_ = now_;
   NoteCheckpointed(applied_);
   ++snapshots_installed_;
+  Retire(std::move(arriving_->applier));  // it has what was here before
   arriving_.reset();
 }
 

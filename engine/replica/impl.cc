@@ -92,7 +92,8 @@ void Replica::Impl::FinishStep() {
     out_->next_wake = Instant::Infinite();
     return;
   }
-  out_->turn_end_wanted = WantsTurnEnd();
+  out_->only_long_work = !HasShortWork();
+  out_->turn_end_wanted = !out_->only_long_work || HasLongWork();
   Instant wake = std::min(raft_.NextDeadline(), watches_.next_tick());
   wake = std::min(wake, reads_.next_retry());
   wake = std::min({wake, lease_calls_.next_retry(), LeaseWorkDue()});
@@ -107,12 +108,18 @@ void Replica::Impl::FinishStep() {
   out_->next_wake = wake;
 }
 
-bool Replica::Impl::WantsTurnEnd() const {
+// What takes a turn and is done then, mostly.
+bool Replica::Impl::HasShortWork() const {
   const bool can_propose = !proposals_.queued().empty() && now_ >= propose_again_;
   return can_propose || CanProposeMemberChange() || reads_.CanStartRound() ||
-         now_ >= reads_.next_retry() || raft_.HasReady() || applied_ < handed_out_ ||
-         reads_.HasReady(applied_) || watches_.HasWork() || !ready_reads_.empty() ||
-         (!held_requests_.empty() && !applying_.has_value()) || HasLongReads() ||
+         now_ >= reads_.next_retry() || raft_.HasReady() ||
+         (applied_ < handed_out_ && !applying_.has_value() && imaging_ == nullptr) ||
+         reads_.HasReady(applied_) || !ready_reads_.empty() ||
+         (!held_requests_.empty() && !applying_.has_value());
+}
+
+bool Replica::Impl::HasLongWork() const {
+  return applied_ < handed_out_ || watches_.HasWork() || HasLongReads() || !retired_.empty() ||
          imaging_ != nullptr || (WantsImage() && !applying_.has_value()) || MayCompact() ||
          now_ >= LeaseWorkDue() || (arriving_.has_value() && !arriving_->accepted);
 }
@@ -188,6 +195,7 @@ void Replica::Impl::On(const PeerUnreachable& event) {
 }
 
 void Replica::Impl::On(PeerMessage& event) {
+  busy_turns_ = kBusyTurns;
   if (leader_unreachable_ && event.message.from == raft_.leader()) {
     leader_unreachable_ = false;
     propose_again_ = now_;

@@ -1,7 +1,7 @@
 // The replica's insides. Step() dispatches (impl.cc); requests.cc takes what clients ask
-// and answers reads; leases.cc is about leases, membership.cc about members; turn.cc does the work
-// of a TurnEnd: proposals, raft's Ready, the disk units, application; long_reads.cc and
-// checkpoint.cc have what takes several of them.
+// and answers reads; leases.cc and lease_reads.cc are about leases, membership.cc about members;
+// turn.cc does the work of a TurnEnd: proposals, raft's Ready, the disk units, application;
+// long_reads.cc and checkpoint.cc have what takes several of them.
 #ifndef QUORATE_ENGINE_REPLICA_IMPL_H_
 #define QUORATE_ENGINE_REPLICA_IMPL_H_
 
@@ -51,6 +51,16 @@ inline absl::Status NotLeaderError() {
 inline absl::Status MalformedRequestError(absl::string_view what) {
   return absl::InternalError(absl::StrCat("grpc: error unmarshalling request: malformed ", what));
 }
+
+inline constexpr int64_t kNanosPerSecond = 1'000'000'000;
+
+// Something large that is given up: its memory comes back in pieces.
+class Retired {
+ public:
+  virtual ~Retired() = default;
+  // True once little is left of it.
+  virtual bool Release(mvcc::Work* work) = 0;
+};
 
 class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
  public:
@@ -110,7 +120,8 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void DeliverDurable(std::vector<raft::Message> responses);
   void NoticeLeader();
   void FinishStep();
-  bool WantsTurnEnd() const;
+  bool HasShortWork() const;
+  bool HasLongWork() const;
 
   // ---- requests.cc: clients ----
   // Read: answered from the state; whether a quorum is asked first is in `linearizable`.
@@ -136,11 +147,10 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
     bool found = false;
     int64_t ttl = 0;  // seconds
     int64_t granted_ttl = 0;
-    std::vector<std::string> keys;
+    Bytes keys;  // encoded, as LeaseTimeToLiveResponse has them
   };
   absl::StatusOr<Bytes> CompleteGrant(const Bytes& body, uint64_t request_id, LeaseId* id) const;
   void NoteGrantsProposed(const std::vector<LeaseId>& ids);
-  absl::StatusOr<Bytes> LeaseList(const auth::Subject& subject) const;
   void OnLeaseCall(const ClientRequest& request);
   void Dispatch(RequestToken token, LeaseCall* call);
   void DispatchUnsettledCalls();
@@ -148,6 +158,16 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void AnswerLeaseCall(RequestToken token, LeaseCall* call);
   void ClearCheckpoint(RequestToken token, LeaseCall* call);
   void FinishLeaseCall(RequestToken token, const LeaseTime& time);
+  bool RefuseChangedAuth(RequestToken token, const LeaseCall& call);
+  void AppendLeaseTime(const LeaseCall& call, const LeaseTime& time, BytesBuilder* out) const;
+
+  // ---- lease_reads.cc: answers that may name very many leases or keys ----
+  class LeaseListRead;
+  class LeaseKeysRead;
+  std::unique_ptr<apply::ReadRun> StartLeaseList(const auth::Subject& subject) const;
+  std::unique_ptr<apply::ReadRun> StartLeaseKeys(const LeaseCall& call);
+  void AnswerLeaseKeys(RequestToken token, LeaseCall* call, mvcc::Work* work);
+  void FinishLeaseKeys(RequestToken token, absl::StatusOr<Bytes> body);
   void NoteTtl(int64_t ttl);
   void NoteLeases(apply::Operation operation, const apply::Outcome& outcome);
   void NoticeLeadTerm();
@@ -217,6 +237,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   // The index that must be applied before the credentials can be judged.
   LogIndex AwaitedIndex(const Credentials& credentials) const;
   void ReleaseTokenWaits();
+  void ForgetWatchCredentials(StreamToken stream);
   absl::StatusOr<Bytes> ReadAuth(const ClientRequest& request, const auth::Subject& subject) const;
   absl::StatusOr<Bytes> ReadPasswordHash(absl::string_view user) const;
   // The operation that a request of the Auth service is, kNone if it is another's.
@@ -268,6 +289,13 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void AnswerReadyReads(mvcc::Work* work);
   void ReleaseHeldRequests(mvcc::Work* work);
   void CompactSome(mvcc::Work* work);
+  uint64_t BackgroundShare(uint64_t full, uint64_t foreground) const;
+
+  // ---- retired.cc: giving back what is not needed any more ----
+  void Retire(std::unique_ptr<apply::ReadRun> run);
+  void Retire(std::unique_ptr<apply::CommandRun> run);
+  void Retire(std::unique_ptr<apply::Applier> state);
+  void ReleaseRetired(mvcc::Work* work);
 
   // ---- checkpoint.cc: images of the state, taken, sent and received ----
   // What the constructor begins with.
@@ -296,6 +324,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
 
   // mvcc::WatchSink
   void OnWatchReply(uint64_t stream, Bytes head, Bytes events) override;
+  void OnWatchEnd(uint64_t stream, absl::Status status) override;
   mvcc::Identity WatchIdentity() const override { return identity(); }
   std::string WatchRefusal(uint64_t stream, const mvcc::KeyRange& range) override;
 
@@ -314,6 +343,11 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   auth::Tokens tokens_;
   TokenWaits token_waits_;
   absl::btree_map<StreamToken, Credentials> watch_credentials_;
+
+  // While it counts down, requests come in and long work has smaller pieces.
+  static constexpr uint32_t kBusyTurns = 64;
+  uint32_t busy_turns_ = 0;
+  std::deque<std::unique_ptr<Retired>> retired_;
 
   // Of the step under way.
   Instant now_;

@@ -18,9 +18,9 @@
 #include "api/messages.h"
 #include "api/rpc.pb.h"
 #include "base/check.h"
+#include "base/coding.h"
 #include "base/status.h"
 #include "engine/auth/errors.h"
-#include "engine/lease/errors.h"
 #include "engine/mvcc/errors.h"
 #include "engine/mvcc/wire.h"
 #include "engine/replica/impl.h"
@@ -41,8 +41,6 @@ constexpr size_t kWalkLeases = 1000;
 constexpr size_t kRevokeLeases = 500;
 constexpr size_t kCheckpointLeases = 1000;
 
-constexpr int64_t kNanosPerSecond = 1'000'000'000;
-
 Bytes CheckpointBody(const std::vector<lease::Lessor::Checkpoint>& checkpoints) {
   etcdserverpb::LeaseCheckpointRequest request;
   for (const lease::Lessor::Checkpoint& checkpoint : checkpoints) {
@@ -51,6 +49,27 @@ Bytes CheckpointBody(const std::vector<lease::Lessor::Checkpoint>& checkpoints) 
     out->set_remaining_ttl(checkpoint.remaining);
   }
   return SerializeMessage(request);
+}
+
+// A LeaseTimeToLiveResponse of the leader: its keys are not looked at, since there may be very
+// many; they come last and are passed on as they are.
+bool ReadLeaseTime(const Bytes& body, LeaseId* id, int64_t* ttl, int64_t* granted_ttl,
+                   Bytes* keys) {
+  mvcc::WireReader in(body);
+  while (in.Next()) {
+    if (in.tag() == mvcc::VarintTag(2)) *id = LeaseId(in.int64());
+    if (in.tag() == mvcc::VarintTag(3)) *ttl = in.int64();
+    if (in.tag() == mvcc::VarintTag(4)) *granted_ttl = in.int64();
+    if (in.tag() != mvcc::LenTag(5)) continue;
+    char length[kMaxVarint64Bytes];
+    const auto head = 1 + StoreVarint(length, in.bytes().size()) - length;
+    const char* const begin = in.bytes().data() - head;
+    if (begin < body.data() || static_cast<uint8_t>(*begin) != mvcc::LenTag(5)) return false;
+    const auto offset = static_cast<size_t>(begin - body.data());
+    *keys = body.Slice(offset, body.size() - offset);
+    return true;
+  }
+  return in.ok();
 }
 
 Bytes RevokeBody(LeaseId id) {
@@ -63,13 +82,13 @@ Bytes RevokeBody(LeaseId id) {
 
 // ---- grants ----
 
-// The grant as it goes into the log: every member must find the same id and time in it.
+// The grant as it goes into the log: every member must find the same id and time in it. A time that
+// is too long is refused where the entry is applied, since an alarm refuses it first.
 absl::StatusOr<Bytes> Replica::Impl::CompleteGrant(const Bytes& body, uint64_t request_id,
                                                    LeaseId* id) const {
   etcdserverpb::LeaseGrantRequest request;
   if (!ParseMessage(body, &request))
     return absl::InvalidArgumentError("malformed LeaseGrantRequest");
-  if (request.ttl() > lease::kMaxTtl) return lease::TtlTooLargeError();
   // As unique as the request's own id, and positive.
   const int64_t chosen = static_cast<int64_t>(request_id & std::numeric_limits<int64_t>::max());
   if (request.id() == 0) request.set_id(std::max<int64_t>(chosen, 1));
@@ -82,18 +101,6 @@ absl::StatusOr<Bytes> Replica::Impl::CompleteGrant(const Bytes& body, uint64_t r
 void Replica::Impl::NoteGrantsProposed(const std::vector<LeaseId>& ids) {
   if (raft_.role() != raft::Role::kLeader) return;
   for (const LeaseId id : ids) lessor_.OnGrantProposed(id, last_index());
-}
-
-// Of all leases or of none, as in etcd: who may not read some attached key gets no list.
-absl::StatusOr<Bytes> Replica::Impl::LeaseList(const auth::Subject& subject) const {
-  const std::vector<LeaseId> ids = lessor_.InOrder();
-  if (applier_.auth().enabled()) {
-    const apply::Authorizer authorizer = applier_.Authorize(subject);
-    for (const LeaseId id : ids) {
-      RETURN_IF_ERROR(authorizer.CheckLease(auth::Access::kRead, id));
-    }
-  }
-  return applier_.LeaseList(ids, identity());
 }
 
 // ---- keep-alive and time-to-live ----
@@ -185,11 +192,9 @@ void Replica::Impl::On(const Forwarded& event) {
     time.found = ParseMessage(event.body, &response) && LeaseId(response.id()) == call->lease;
     time.ttl = response.ttl();
   } else if (event.status.ok()) {
-    etcdserverpb::LeaseTimeToLiveResponse response;
-    time.found = ParseMessage(event.body, &response) && LeaseId(response.id()) == call->lease;
-    time.ttl = response.ttl();
-    time.granted_ttl = response.grantedttl();
-    time.keys.assign(response.keys().begin(), response.keys().end());
+    LeaseId id;
+    time.found = ReadLeaseTime(event.body, &id, &time.ttl, &time.granted_ttl, &time.keys) &&
+                 id == call->lease;
   }
   if (time.found) return FinishLeaseCall(event.token, time);
   if (event.attempt != call->attempt) return;
@@ -208,7 +213,6 @@ void Replica::Impl::AnswerLeaseCall(RequestToken token, LeaseCall* call) {
   if (!call->keep_alive()) {
     time.ttl = lessor_.Remaining(id, now_).nanos() / kNanosPerSecond;
     time.granted_ttl = lessor_.GrantedTtl(id);
-    if (call->keys) time.keys = applier_.leases().Keys(id);
     return FinishLeaseCall(token, time);
   }
   if (lessor_.Revoking(id)) return lease_calls_.AwaitRevocation(token, call);
@@ -227,31 +231,43 @@ void Replica::Impl::ClearCheckpoint(RequestToken token, LeaseCall* call) {
                                   proposals_.next_id()));
 }
 
-void Replica::Impl::FinishLeaseCall(RequestToken token, const LeaseTime& time) {
-  const LeaseCall& call = *lease_calls_.Find(token);
+// Who was permitted to read the keys may be no more. The call is answered then.
+bool Replica::Impl::RefuseChangedAuth(RequestToken token, const LeaseCall& call) {
   const auth::Auth& auth = applier_.auth();
-  if (call.keys && !call.from_peer() && auth.enabled() && auth.revision() != call.auth_revision) {
-    Answer(token, auth::AuthOldRevisionError());
-    lease_calls_.Erase(token);
-    return;
-  }
-  const int64_t id = call.lease.value();
-  BytesBuilder out(96);
+  const bool changed = auth.enabled() && auth.revision() != call.auth_revision;
+  if (!call.keys || call.from_peer() || !changed) return false;
+  Answer(token, auth::AuthOldRevisionError());
+  lease_calls_.Erase(token);
+  return true;
+}
+
+// The answer, but for the keys.
+void Replica::Impl::AppendLeaseTime(const LeaseCall& call, const LeaseTime& time,
+                                    BytesBuilder* out) const {
   if (!call.from_peer()) {
     const Revision now = applier_.store().revision();
-    mvcc::AppendHeader(identity(), call.keep_alive() ? call.revision : now, &out);
+    mvcc::AppendHeader(identity(), call.keep_alive() ? call.revision : now, out);
   }
-  mvcc::AppendInt64(&out, 2, id);
+  mvcc::AppendInt64(out, 2, call.lease.value());
   if (call.keep_alive()) {
-    mvcc::AppendInt64(&out, 3, time.ttl);
+    mvcc::AppendInt64(out, 3, time.ttl);
   } else {
-    mvcc::AppendInt64(&out, 3, time.found ? time.ttl : -1);
-    mvcc::AppendInt64(&out, 4, time.granted_ttl);
-    for (const std::string& key : time.keys) mvcc::AppendLen(&out, 5, key);
+    mvcc::AppendInt64(out, 3, time.found ? time.ttl : -1);
+    mvcc::AppendInt64(out, 4, time.granted_ttl);
   }
-  const bool missing = !time.found && call.from_peer();
-  Answer(token, missing ? mvcc::LeaseNotFoundError() : absl::OkStatus(),
-         missing ? Bytes() : std::move(out).Finish());
+}
+
+void Replica::Impl::FinishLeaseCall(RequestToken token, const LeaseTime& time) {
+  const LeaseCall& call = *lease_calls_.Find(token);
+  if (RefuseChangedAuth(token, call)) return;
+  if (!time.found && call.from_peer()) {
+    Answer(token, mvcc::LeaseNotFoundError());
+  } else {
+    BytesBuilder out(96 + time.keys.size());
+    AppendLeaseTime(call, time, &out);
+    out.Append(time.keys);
+    Answer(token, absl::OkStatus(), std::move(out).Finish());
+  }
   lease_calls_.Erase(token);
 }
 

@@ -38,6 +38,8 @@ Replica::Impl::ReadRunOr Replica::Impl::StartRead(const ClientRequest& request,
       }
       return applier_.StartHashKv(Revision(hash.revision()), identity());
     }
+    case RequestKind::kLeaseList:
+      return StartLeaseList(subject);
     default:
       return nullptr;
   }
@@ -59,6 +61,7 @@ void Replica::Impl::AnswerRead(ClientRequest request, mvcc::Work* work) {
     work->Spend(allowed - piece.left());
     if (!done) {
       ++pieces_.reads;
+      Retire(*std::move(run));
       return LongReadsOf(request.kind).waiting.push_back(std::move(request));
     }
     body = std::move((*run)->result());
@@ -71,6 +74,14 @@ void Replica::Impl::BeginLongRead(LongReads* reads) {
   LongRead read;
   read.request = std::move(reads->waiting.front());
   reads->waiting.pop_front();
+  if (LeaseCall* const call = lease_calls_.Find(read.request.token)) {
+    if (!lessor_.primary() || call->term != lessor_.term()) {
+      return Dispatch(read.request.token, call);
+    }
+    read.run = StartLeaseKeys(*call);
+    reads->running = std::move(read);
+    return;
+  }
   const absl::StatusOr<auth::Subject> subject = Admit(read.request);
   if (!subject.ok()) return Answer(read.request.token, subject.status());
   ReadRunOr run = StartRead(read.request, *subject);
@@ -109,18 +120,22 @@ void Replica::Impl::WorkOn(LongReads* reads, mvcc::Work* work) {
     const bool done = read.run->Step(work);
     read.spent += allowed - work->left();
     if (!done) return;
-    absl::StatusOr<Bytes>& body = read.run->result();
-    if (body.ok()) {
-      Answer(read.request.token, absl::OkStatus(), *std::move(body));
-    } else {
-      Answer(read.request.token, body.status());
-    }
+    const RequestToken token = read.request.token;
+    absl::StatusOr<Bytes> body = std::move(read.run->result());
     EndLongRead(reads);
+    if (lease_calls_.Find(token) != nullptr) {
+      FinishLeaseKeys(token, std::move(body));
+    } else if (body.ok()) {
+      Answer(token, absl::OkStatus(), *std::move(body));
+    } else {
+      Answer(token, body.status());
+    }
   }
 }
 
 void Replica::Impl::EndLongRead(LongReads* reads) {
   compaction_debt_ += reads->running->spent;
+  Retire(std::move(reads->running->run));
   reads->running.reset();
 }
 

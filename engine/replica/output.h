@@ -51,6 +51,12 @@ struct WatchReply {
   Bytes events;
 };
 
+// The stream is closed: its client's last request was none. Replies to it come before.
+struct WatchEnd {
+  StreamToken stream;
+  absl::Status status;
+};
+
 // A client's request that only the leader can answer: to be asked of `to` as
 // PeerKindOf(kind). What it says comes back as Forwarded, with this attempt's number; if
 // nothing comes the replica asks about a lease again after a while.
@@ -86,6 +92,7 @@ struct Output {
   // For clients. They tell only what is committed and applied.
   std::vector<Response> responses;
   std::vector<WatchReply> watch_replies;
+  std::vector<WatchEnd> watch_ends;
   // For another member. They depend on nothing.
   std::vector<Forward> forwards;
 
@@ -96,6 +103,9 @@ struct Output {
   // one at the end of its turn, and another if this is still set after it (work is
   // handed out in bounded pieces).
   bool turn_end_wanted = false;
+  // With turn_end_wanted: what is left is long work, of which a piece was done. Whoever waits
+  // for the loop comes first.
+  bool only_long_work = false;
   // Set when this member must stop: a committed entry that it cannot decode or apply.
   // Nothing after it may be acknowledged.
   absl::Status fatal;
@@ -108,6 +118,7 @@ struct Output {
     log_cut = LogIndex(0);
     responses.clear();
     watch_replies.clear();
+    watch_ends.clear();
     forwards.clear();
   }
 };

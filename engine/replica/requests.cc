@@ -44,6 +44,7 @@ void Replica::Impl::Answer(RequestToken token, absl::Status status, Bytes body) 
 }
 
 void Replica::Impl::On(ClientRequest& request) {
+  busy_turns_ = kBusyTurns;
   const LogIndex awaited = AwaitedIndex(request.credentials);
   if (awaited <= applied_ || token_waits_.full()) return Serve(request);
   token_waits_.Add(std::move(request), awaited, now_);
@@ -110,7 +111,8 @@ absl::StatusOr<Replica::Impl::Plan> Replica::Impl::MakePlan(const ClientRequest&
       return propose(Operation::kDeleteRange);
     case RequestKind::kTxn: {
       mvcc::TxnRequest txn;
-      RETURN_IF_ERROR(mvcc::Decode(request.body, &txn));
+      const size_t most = mvcc::MaxProposedTxnOps(config_.max_txn_ops);
+      RETURN_IF_ERROR(mvcc::Decode(request.body, &txn, most));
       RETURN_IF_ERROR(mvcc::Validate(txn, config_.max_txn_ops));
       if (!txn.read_only()) return propose(Operation::kTxn, apply::Cost(txn));
       // Comparisons alone name no range that could be a serializable one: ask a quorum.
@@ -201,8 +203,6 @@ absl::StatusOr<Bytes> Replica::Impl::Read(const ClientRequest& request,
       ASSIGN_OR_RETURN(const auto alarm, Parse<etcdserverpb::AlarmRequest>(request.body));
       return applier_.AlarmList(alarm.alarm(), identity());
     }
-    case RequestKind::kLeaseList:
-      return LeaseList(subject);
     default:
       return ReadAuth(request, subject);
   }

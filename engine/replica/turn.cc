@@ -28,6 +28,7 @@ void Replica::Impl::On(const TurnEnd&) {
   LoadArriving();
   if (raft_.HasReady()) HandleReady();
   NoticeLeadTerm();
+  if (busy_turns_ > 0) --busy_turns_;
   const uint64_t eighth = config_.max_turn_work / 8 + 1;
   // Nothing is applied while an image is taken, which then gets what applying does not use.
   const bool imaging = imaging_ != nullptr;
@@ -37,13 +38,23 @@ void Replica::Impl::On(const TurnEnd&) {
   StandIfAlone();
   mvcc::Work reading(eighth * 2);
   AnswerReadyReads(&reading);
-  mvcc::Work reading_long(eighth * 2);
+  const uint64_t foreground = eighth * 6 - applying.left() - reading.left();
+  mvcc::Work reading_long(BackgroundShare(eighth * 2, foreground));
   WorkOnLongReads(&reading_long);
-  mvcc::Work background(eighth);
+  mvcc::Work background(BackgroundShare(eighth, foreground));
   TakeImages(imaging ? &applying : &background);
   CompactSome(&background);
+  ReleaseRetired(&background);
   mvcc::Work watching(eighth * 2);
   if (watches_.HasWork()) watches_.Pump(config_.max_watch_reply_bytes, &watching);
+}
+
+// Of a full piece of background work, how much there is of it in this turn. While requests
+// come in each of them waits for several turns, so that a piece is to be short; but not shorter
+// than what they cost themselves, or a busy member would never be done with its compactions.
+uint64_t Replica::Impl::BackgroundShare(uint64_t full, uint64_t foreground) const {
+  if (busy_turns_ == 0) return full;
+  return std::clamp(foreground / 2, full / 8 + 1, full);
 }
 
 void Replica::Impl::ProposeGathered() {
@@ -161,7 +172,7 @@ bool Replica::Impl::ContinueApplying(mvcc::Work* work) {
 // A later state takes the place of the one that the entry was being applied to.
 void Replica::Impl::AbandonApplying() {
   if (!applying_.has_value()) return;
-  applier_.Abandon();
+  Retire(applier_.Abandon());
   if (applying_->token.has_value()) {
     ++proposals_failed_;
     Answer(*applying_->token, absl::UnavailableError("etcdserver: leader changed"));
@@ -287,7 +298,7 @@ void Replica::Impl::AnswerReadyReads(mvcc::Work* work) {
       held_requests_.push_back(std::move(read));
     } else if (call != nullptr) {
       work->SpendFind();
-      AnswerLeaseCall(read.token, call);
+      call->keys ? AnswerLeaseKeys(read.token, call, work) : AnswerLeaseCall(read.token, call);
     } else {
       AnswerRead(std::move(read), work);
     }

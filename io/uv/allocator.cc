@@ -15,8 +15,7 @@ namespace {
 
 // A segment of the store (engine/mvcc/revision_log.h) is a little below 256 KiB.
 constexpr int kMapFrom = 224 * static_cast<int>(limits::kKiB);
-// Giving it back takes about half a millisecond.
-constexpr int kTrimFrom = 8 * static_cast<int>(limits::kMiB);
+constexpr int kNeverTrim = -1;
 
 }  // namespace
 
@@ -24,7 +23,7 @@ constexpr int kTrimFrom = 8 * static_cast<int>(limits::kMiB);
 void KeepAllocationsShort() {
   mallopt(M_MXFAST, 0);
   mallopt(M_MMAP_THRESHOLD, kMapFrom);
-  mallopt(M_TRIM_THRESHOLD, kTrimFrom);
+  mallopt(M_TRIM_THRESHOLD, kNeverTrim);
 }
 #else
 void KeepAllocationsShort() {}

@@ -9,9 +9,10 @@
 namespace quorate::io::uv {
 
 // To be called first thing in main. Blocks of the size of the store's segments come straight from
-// the system and go back there as they are freed; small ones are joined as they are freed; the heap
-// is cut in small steps. Does nothing with another C library than glibc. What the environment says
-// in GLIBC_TUNABLES of the same three settings is overruled.
+// the system and go back there as they are freed; small ones are joined as they are freed, and
+// their heap is kept for others: when its end becomes free, all that is free before it would be
+// given back in one step, however much that is. Does nothing with another C library than glibc.
+// What the environment says in GLIBC_TUNABLES of the same three settings is overruled.
 void KeepAllocationsShort();
 
 }  // namespace quorate::io::uv

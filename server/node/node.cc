@@ -170,7 +170,7 @@ void Node::RunTurn() {
     }
     HandOut();
     if (!halted_.ok()) return;
-  } while (out_.turn_end_wanted && ++turn_ends < options_.max_turn_ends);
+  } while (out_.turn_end_wanted && !out_.only_long_work && ++turn_ends < options_.max_turn_ends);
   // More is left than one turn may take: let the loop do its I/O first.
   if (out_.turn_end_wanted) continue_timer_->Set(env_.loop->Now());
   ArmWake(out_.next_wake);
@@ -184,6 +184,7 @@ void Node::RunTurn() {
 void Node::HandOut() {
   std::swap(out_, handing_out_);
   out_.turn_end_wanted = handing_out_.turn_end_wanted;
+  out_.only_long_work = handing_out_.only_long_work;
   out_.next_wake = handing_out_.next_wake;
   if (!handing_out_.fatal.ok()) return Halt(handing_out_.fatal);
 
@@ -201,6 +202,7 @@ void Node::HandOut() {
     CutLog(handing_out_.log_cut, checkpoints_.get(), wal_.get());
   AnswerCalls(&handing_out_.responses);
   DeliverWatchReplies(&handing_out_.watch_replies);
+  EndWatches(handing_out_.watch_ends);
   handing_out_.Clear();
 }
 
@@ -289,6 +291,16 @@ void Node::DeliverWatchReplies(std::vector<engine::WatchReply>* replies) {
     const auto sink = watch_sinks_.find(reply.stream);
     if (sink == watch_sinks_.end()) continue;  // closed meanwhile
     sink->second->OnWatchReply(std::move(reply.head), std::move(reply.events));
+  }
+}
+
+void Node::EndWatches(const std::vector<engine::WatchEnd>& ends) {
+  for (const engine::WatchEnd& end : ends) {
+    const auto at = watch_sinks_.find(end.stream);
+    if (at == watch_sinks_.end()) continue;  // closed meanwhile
+    WatchSink* const sink = at->second;
+    watch_sinks_.erase(at);
+    sink->OnWatchEnd(end.status);
   }
 }
 

@@ -54,7 +54,7 @@ class WatchSink {
   // One encoded WatchResponse: `head` followed by `events` (shared by all watchers
   // that see the same ones; may be empty).
   virtual void OnWatchReply(Bytes head, Bytes events) = 0;
-  // The node halted or stopped; nothing comes after it.
+  // The node halted or stopped, or the last request was none (Internal); nothing comes after it.
   virtual void OnWatchEnd(const absl::Status& status) = 0;
 };
 
@@ -198,6 +198,7 @@ class Node final : public PeerSink {
   void OnPersisted(engine::PersistTicket ticket, const absl::Status& status);
   void AnswerCalls(std::vector<engine::Response>* responses);
   void DeliverWatchReplies(std::vector<engine::WatchReply>* replies);
+  void EndWatches(const std::vector<engine::WatchEnd>& ends);
   void ArmWake(Instant when);
   void ArmCallTimer();
   void OnWake();

@@ -5,9 +5,7 @@
 #include <utility>
 
 #include "absl/types/span.h"
-#include "api/rpc.pb.h"
 #include "server/credentials/call_credentials.h"
-#include "server/services/forward.h"
 
 namespace quorate::services {
 namespace {
@@ -25,11 +23,7 @@ class WatchCall final : public grpc::StreamHandler, public node::WatchSink {
   }
   ~WatchCall() override { leaders_->RemoveStream(call_id_); }
 
-  void OnMessage(Bytes message) override {
-    etcdserverpb::WatchRequest request;
-    if (!ParseRequest(server_->Find(call_id_), message, &request)) return stream_.Close();
-    stream_.Request(std::move(message));
-  }
+  void OnMessage(Bytes message) override { stream_.Request(std::move(message)); }
 
   // Watches go on until the client is gone.
   void OnHalfClose() override {}

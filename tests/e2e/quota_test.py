@@ -48,6 +48,8 @@ class MemoryGroup:
         except OSError as e:
             print(f"no memory control group: {e}")
             self.close()
+        # Where one may be made, the member must not run without.
+        assert self.path is not None or not os.path.isdir(v1) or not os.access(v1, os.W_OK)
 
     def add(self, pid):
         if self.path is None:

@@ -95,6 +95,7 @@ TEST(ReplicaAlarm, NoSpaceRefusesWhatAddsWhoeverRaisedIt) {
     EXPECT_EQ(status(RequestKind::kTxn, TxnWith(true, false)), kNoSpace);
     EXPECT_EQ(status(RequestKind::kTxn, TxnWith(false, true)), kNoSpace);
     EXPECT_EQ(status(RequestKind::kLeaseGrant, Grant(8, 60)), kNoSpace);
+    EXPECT_EQ(status(RequestKind::kLeaseGrant, Grant(8, 9'000'000'001)), kNoSpace);
     EXPECT_TRUE(status(RequestKind::kTxn, TxnWith(false, false)).ok());
     EXPECT_TRUE(status(RequestKind::kRange, Get("a")).ok());
     EXPECT_TRUE(status(RequestKind::kDeleteRange, Delete("a")).ok());
@@ -118,6 +119,7 @@ TEST(ReplicaAlarm, CorruptRefusesEveryChange) {
   EXPECT_EQ(status(RequestKind::kTxn, TxnWith(false, false)), kCorrupt);
   EXPECT_EQ(status(RequestKind::kCompact, Compact(2)), kCorrupt);
   EXPECT_EQ(status(RequestKind::kLeaseGrant, Grant(8, 60)), kCorrupt);
+  EXPECT_EQ(status(RequestKind::kLeaseGrant, Grant(8, 9'000'000'001)), kCorrupt);
   EXPECT_EQ(status(RequestKind::kLeaseRevoke, Revoke(7)), kCorrupt);
   EXPECT_TRUE(status(RequestKind::kRange, Get("a")).ok());
   // Nor do leases end; once the alarm is out they do.

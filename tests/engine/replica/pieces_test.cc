@@ -1,7 +1,9 @@
 // Commands, reads and images that take many turns of a member.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -200,6 +202,114 @@ TEST(ReplicaPieces, ALeaseKeepsAllItsKeysUntilItIsRevoked) {
   EXPECT_EQ(cluster[1].status().revision.value(), before + 1);
   EXPECT_EQ(cluster[1].status().keys, 0u);
   EXPECT_EQ(cluster[1].status().leases, 0u);
+}
+
+// What a client asks for meanwhile changes both ends of the list at once.
+TEST(ReplicaPieces, TheKeysOfALeaseAreThoseOfOneMoment) {
+  Cluster cluster(1, TurnWork(64));
+  cluster.Elect();
+  ASSERT_TRUE(cluster.Call(1, RequestKind::kLeaseGrant, Grant(8, 1000)).status.ok());
+  ASSERT_TRUE(cluster.Call(1, RequestKind::kLeaseGrant, Grant(9, 1000)).status.ok());
+  Fill(&cluster, 9);
+  const auto move = [&](int64_t lease) {
+    etcdserverpb::TxnRequest txn;
+    for (const int i : {0, kKeys - 1}) {
+      auto* const put = txn.add_success()->mutable_request_put();
+      put->set_key(KeyOf(i));
+      put->set_lease(lease);
+    }
+    return txn.SerializeAsString();
+  };
+  int moved = 0;
+  for (int after = 0; after < 12; ++after) {
+    const RequestToken question =
+        cluster.Send(1, RequestKind::kLeaseTimeToLive, TimeToLive(9, /*keys=*/true));
+    for (int i = 0; i < after; ++i) ASSERT_TRUE(Turn(&cluster));
+    cluster.Send(1, RequestKind::kTxn, move(after % 2 == 0 ? 8 : 9));
+    cluster.Settle();
+    ASSERT_NE(cluster.Find(question), nullptr);
+    const auto left = Parsed<LeaseTimeToLiveResponse>(*cluster.Find(question));
+    EXPECT_EQ(left.grantedttl(), 1000);
+    EXPECT_TRUE(std::is_sorted(left.keys().begin(), left.keys().end()));
+    EXPECT_TRUE(left.keys_size() == kKeys || left.keys_size() == kKeys - 2) << left.keys_size();
+    moved += left.keys_size() == kKeys ? 0 : 1;
+  }
+  EXPECT_GT(moved, 0);
+  EXPECT_GT(cluster[1].status().pieces.reads, 0u);
+}
+
+TEST(ReplicaPieces, AListOfManyLeasesHasEachOfThemOnce) {
+  Cluster cluster(3, TurnWork(64));
+  const int leader = cluster.Elect();
+  constexpr int kLeases = 700;
+  for (int i = 1; i <= kLeases; ++i) {
+    cluster.Send(leader, RequestKind::kLeaseGrant, Grant(i, 1000 + i * 37 % kLeases));
+  }
+  cluster.Settle();
+  for (const int member : {leader, leader % 3 + 1}) {
+    const RequestToken list = cluster.Send(member, RequestKind::kLeaseList, "");
+    // Among those that come and go meanwhile.
+    for (int i = 0; i < 20; ++i) {
+      cluster.Send(leader, RequestKind::kLeaseGrant, Grant(kLeases + 1, 5000));
+      cluster.Send(leader, RequestKind::kLeaseKeepAlive, KeepAlive(1 + i * 31));
+      cluster.WorkAll();
+    }
+    cluster.Settle();
+    ASSERT_NE(cluster.Find(list), nullptr);
+    const auto leases = Parsed<etcdserverpb::LeaseLeasesResponse>(*cluster.Find(list));
+    std::set<int64_t> ids;
+    for (const auto& lease : leases.leases()) EXPECT_TRUE(ids.insert(lease.id()).second);
+    for (int i = 1; i <= kLeases; ++i) EXPECT_TRUE(ids.contains(i));
+    EXPECT_GT(cluster[member].status().pieces.reads, 0u);
+    cluster.Call(leader, RequestKind::kLeaseRevoke, Revoke(kLeases + 1));
+  }
+}
+
+TEST(ReplicaPieces, AStateWithManyLeasesIsInstalledInPieces) {
+  Cluster cluster(3, [](Config* config) {
+    config->max_turn_work = 64;
+    config->checkpoint_entries = 40;
+    config->catchup_entries = 10;
+    config->store_segment_bytes = 2048;
+  });
+  const int leader = cluster.Elect();
+  const int follower = leader % 3 + 1;
+  // It has a state of its own, which goes.
+  for (int i = 0; i < kKeys; ++i) {
+    cluster.Send(leader, RequestKind::kPut, Put(KeyOf(i), std::string(200, 'o')));
+  }
+  cluster.Settle();
+  cluster.Isolate(follower, true);
+  constexpr int kLeases = 5000;
+  for (int i = 1; i <= kLeases; ++i) {
+    cluster.Send(leader, RequestKind::kLeaseGrant, Grant(i, 1000));
+    if (i % 500 == 0) cluster.Settle();
+  }
+  cluster.Call(leader, RequestKind::kPut, PutWithLease("attached", "v", 77));
+  cluster.Isolate(follower, false);
+  cluster.Run(Seconds(5));
+  cluster.Settle();
+  EXPECT_EQ(cluster[follower].status().snapshots_installed, 1u);
+  EXPECT_EQ(cluster[follower].status().leases, uint64_t{kLeases});
+  EXPECT_EQ(cluster[follower].StateDigest(), cluster[leader].StateDigest());
+}
+
+// Requests wait for several turns each: they should not wait for whole pieces of a long read, nor
+// should sockets.
+TEST(ReplicaPieces, LongWorkTakesLittleOfATurnWhileRequestsComeIn) {
+  constexpr uint64_t kUnits = 800;
+  Cluster cluster(1, TurnWork(kUnits));
+  cluster.Elect();
+  Fill(&cluster);
+  const RequestToken range = cluster.Send(1, RequestKind::kRange, RangeAll(true));
+  int turns = 0;
+  for (; cluster.Find(range) == nullptr; ++turns) {
+    const RequestToken put = cluster.Send(1, RequestKind::kPut, Put("k", "v"));
+    while (cluster.Find(put) == nullptr) ASSERT_TRUE(Turn(&cluster));
+    EXPECT_TRUE(cluster.Find(range) != nullptr || cluster.last_output(1).only_long_work);
+  }
+  // Each of the keys is gathered, sorted and sent.
+  EXPECT_GT(turns, kKeys * 3 / (static_cast<int>(kUnits) / 4) * 2);
 }
 
 // Nothing is applied while an image is taken, so it gets what applying would have got.

@@ -266,9 +266,9 @@ class Watch final : public grpc::ClientStreamHandler {
     request.mutable_cancel_request()->set_watch_id(id);
     Send(request);
   }
-  void Send(const etcdserverpb::WatchRequest& request) {
-    cluster_->client_host().Run(
-        [this, bytes = request.SerializeAsString()] { stream_->Send(Bytes::Copy(bytes)); });
+  void Send(const etcdserverpb::WatchRequest& request) { SendBytes(request.SerializeAsString()); }
+  void SendBytes(const std::string& bytes) {
+    cluster_->client_host().Run([this, bytes] { stream_->Send(Bytes::Copy(bytes)); });
   }
   void Pause() {
     cluster_->client_host().Run([this] { stream_->PauseReading(); });
@@ -317,6 +317,19 @@ TEST_P(ServicesTest, AWatchSeesPastAndPresentUntilItIsCancelled) {
     watch.Cancel(watch.responses[0].watch_id());
     ASSERT_TRUE(watch.Wait([&] { return watch.responses.back().canceled(); }));
     EXPECT_FALSE(watch.finished);
+  }
+}
+
+// There is one parser, the engine's: it says so.
+TEST_P(ServicesTest, AWatchEndsWithWhatIsNoRequest) {
+  for (int member = 1; member <= GetParam(); ++member) {
+    Watch watch(&cluster_, member);
+    watch.Create("w");
+    ASSERT_TRUE(watch.Wait([&] { return watch.responses.size() == 1; }));
+    watch.SendBytes("\x0a\x7f");
+    ASSERT_TRUE(watch.Wait([&] { return watch.finished; }));
+    EXPECT_EQ(watch.final_status, absl::InternalError("grpc: error unmarshalling request"));
+    EXPECT_EQ(watch.responses.size(), 1u);
   }
 }
 
