@@ -362,8 +362,10 @@ void DrawWorkload(const Draw& draw, const Profile& profile, Options* out) {
   w.lease_ttl_max = static_cast<int64_t>(draw.Between("lease-ttl", 1, 6));
   w.auth = draw.Percent("auth", 20);
   w.administrator = !w.auth && draw.Percent("administrator", 30);
-  w.cancel_percent = draw.OneOf("cancel", std::vector<uint32_t>{0, 0, 1, 10});
-  w.slow_reader_percent = draw.OneOf("slow-reader", std::vector<uint32_t>{0, 0, 10, 40});
+  const bool quiet = profile.on_percent == All(0);
+  w.cancel_percent = quiet ? 0 : draw.OneOf("cancel", std::vector<uint32_t>{0, 0, 1, 10});
+  w.slow_reader_percent =
+      quiet ? 0 : draw.OneOf("slow-reader", std::vector<uint32_t>{0, 0, 10, 40});
   if (draw.Percent("many-watchers", 8)) w.watchers = draw.Between("watchers-many", 15, 40);
   if (draw.Percent("lease-storm", 8)) {
     w.lease = 300;
