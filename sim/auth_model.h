@@ -37,6 +37,8 @@ struct AuthChange {
   std::string key;
   std::string range_end;
   int type = 0;
+
+  friend bool operator==(const AuthChange&, const AuthChange&) = default;
 };
 
 class AuthModel {

@@ -1,8 +1,8 @@
-// Bits that a disk forgets: one flips in a file of a member that is down. A member that finds such
-// damage in what it had acknowledged must not go on without: it gets all of it from the others, or
-// says so and does not start; some time later somebody who knows better gives it the sector
-// back, as from a mirror. One that cuts its log there, and goes on without what it had promised,
-// breaks R6 at once.
+// Bits that a disk forgets, and writes (lost_writes.cc): a bit flips in a file of a member that is
+// down. A member that finds such damage in what it had acknowledged must not go on without: it gets
+// all of it from the others, or says so and does not start; some time later somebody who knows
+// better gives it the sector back, as from a mirror. One that cuts its log there, and goes on
+// without what it had promised, breaks R6 at once.
 //
 // One sector of the cluster at a time, so nothing is ever lost for good.
 //
@@ -77,11 +77,14 @@ void Nemesis::RotBits() {
   cluster_->Crash(victim, CrashKind::kPowerLoss, Duration::Infinite());
   Disk& disk = cluster_->host(victim).disk();
   const std::string path = FileToDamage(disk, FaultClass::kBitRot);
-  if (!path.empty()) {
+  Rot lost{victim, path, 0, 0, "", {}};
+  if (!path.empty() && draw.Chance(1, 2) && LoseWrite(&disk, path, &draw, &lost)) {
+    rot_ = std::move(lost);
+  } else if (!path.empty()) {
     const uint64_t offset = draw.Below(UsedBytes(disk, path));
     const auto bit = static_cast<int>(draw.Below(8));
     if (disk.FlipBit(path, offset, bit).ok()) {
-      rot_ = Rot{victim, path, offset, bit, *SectorOf(disk, path, offset)};
+      rot_ = Rot{victim, path, offset, bit, *SectorOf(disk, path, offset), {}};
     }
   }
   context_.scheduler->After(Lasts(FaultClass::kBitRot), [this, victim] {
@@ -106,6 +109,11 @@ void Nemesis::RepairAllRot() {
 // Only if nobody has written there since: but what was written over it may be lost again with
 // the power. The file may have another name by now: segments of the log are recycled.
 bool Nemesis::Restore(const Rot& rot) {
+  if (!rot.sectors.empty()) {
+    const bool given = GiveWriteBack(rot);
+    if (given) RestartIfWaiting(cluster_, rot.member);
+    return given;
+  }
   Disk& disk = cluster_->host(rot.member).disk();
   std::vector<std::string> paths = disk.Files();
   paths.insert(paths.begin(), rot.path);

@@ -196,6 +196,8 @@ config::Config Cluster::ConfigOf(size_t member, size_t members, const Options& o
   config.watch_progress_notify_interval = options.watch_progress_interval;
   if (options.lease_reads) config.lease_read_clock_drift = ClockDriftBound(options);
   config.max_turn_work = options.max_turn_work;
+  config.auth_token_ttl = options.auth_token_ttl;
+  config.bcrypt_cost = 4;  // the least: nobody is after these passwords
   config.lease_checkpoint_interval = options.lease_checkpoint_interval;
   config.corrupt_check_time = options.corrupt_check_interval;
   config.compact_hash_check = options.corrupt_check_interval > Duration();

@@ -308,6 +308,16 @@ absl::Status Disk::FlipBit(const std::string& path, uint64_t offset, int bit) {
   return absl::OkStatus();
 }
 
+absl::Status Disk::Overwrite(const std::string& path, uint64_t offset, absl::string_view bytes) {
+  const auto node = impl_->names.Find(path);
+  if (!node.ok()) return node.status();
+  if ((*node)->is_directory() || offset + bytes.size() > (*node)->pages->size()) {
+    return absl::OutOfRangeError(absl::StrCat(path, " has no byte ", offset + bytes.size()));
+  }
+  (*node)->pages->Overwrite(offset, bytes);
+  return absl::OkStatus();
+}
+
 absl::Status Disk::BreakSector(const std::string& path, uint64_t offset) {
   const auto node = impl_->names.Find(path);
   if (!node.ok()) return node.status();

@@ -115,6 +115,8 @@ class Disk {
   // Flips one bit of a durable, present sector / makes the sector unreadable. NotFound
   // if there is no such file; OutOfRange beyond its end.
   absl::Status FlipBit(const std::string& path, uint64_t offset, int bit);
+  // Puts other bytes onto the disk itself, as a write that the process never asked for.
+  absl::Status Overwrite(const std::string& path, uint64_t offset, absl::string_view bytes);
   absl::Status BreakSector(const std::string& path, uint64_t offset);
   // All sectors can be read again, and hold what they held.
   void MendSectors();

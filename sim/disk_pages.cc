@@ -178,6 +178,15 @@ void FilePages::ZeroFrom(uint64_t offset) {
   std::memset(chunks_[index]->data() + within, 0, kChunk - within);
 }
 
+void FilePages::Overwrite(uint64_t offset, absl::string_view bytes) {
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    const uint64_t index = (offset + i) / kChunk;
+    if (index >= chunks_.size()) chunks_.resize(index + 1);
+    if (chunks_[index] == nullptr) chunks_[index] = std::make_unique<Chunk>();
+    (*chunks_[index])[(offset + i) % kChunk] = bytes[i];
+  }
+}
+
 void FilePages::FlipBit(uint64_t offset, int bit) {
   const uint64_t index = offset / kChunk;
   if (index >= chunks_.size()) chunks_.resize(index + 1);

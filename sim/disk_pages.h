@@ -60,6 +60,8 @@ class FilePages {
 
   // Flips a bit on the disk itself.
   void FlipBit(uint64_t offset, int bit);
+  // Puts other bytes there, on the disk itself. Within its size.
+  void Overwrite(uint64_t offset, absl::string_view bytes);
   // Sectors that cannot be read, until they are written.
   void Break(uint64_t offset) { broken_.insert(offset / io::kSectorBytes); }
   void Mend() { broken_.clear(); }

@@ -29,6 +29,8 @@ constexpr TraceKind kKinds[] = {
     TraceKind("member-add", "detail"),        TraceKind("learner-add", "detail"),
     TraceKind("member-promote", "detail"),    TraceKind("member-remove", "detail"),
     TraceKind("member-replace", "detail"),    TraceKind("rolling-restart", "detail"),
+    TraceKind("client-cancel", "detail"),     TraceKind("slow-reader", "detail"),
+    TraceKind("many-watchers", "detail"),     TraceKind("lease-storm", "detail"),
 };
 static_assert(std::size(kKinds) == kFaultKinds);
 

@@ -68,8 +68,13 @@ enum class Fault : uint8_t {
   kMemberRemove,    // a member was removed
   kMemberReplace,   // a member was lost with its disk, and another took its place
   kRollingRestart,  // all members were stopped in order, one after another
+  // Clients.
+  kClientCancel,  // a call was given up long before its time
+  kSlowReader,    // a watcher did not read its stream for a while
+  kManyWatchers,  // dozens of them, from the beginning to the end
+  kLeaseStorm,    // clients grant leases of a second by the hundred
 };
-inline constexpr size_t kFaultKinds = static_cast<size_t>(Fault::kRollingRestart) + 1;
+inline constexpr size_t kFaultKinds = static_cast<size_t>(Fault::kLeaseStorm) + 1;
 
 // "stream-reset"; stable, used in reports and traces.
 absl::string_view FaultName(Fault fault);

@@ -165,6 +165,9 @@ LinkOptions Nemesis::Weather(bool storm, bool to_client) const {
   // Up to ten elections late.
   if (link.tail_ppm > 0) link.tail_max = options_.election_timeout * (storm ? 10 : 2);
   link.reset_ppm = ppm(FaultClass::kStreamReset);
+  // Nothing but TCP's checksum guards bytes on streams: only what clients send is ever wrong
+  // there, and only in worlds that do not believe what clients are told (World).
+  if (to_client && options_.streams) link.corrupt_ppm = ppm(FaultClass::kCorruption);
   return link;
 }
 

@@ -45,13 +45,19 @@ class Nemesis {
   uint64_t actions(FaultClass c) const { return actions_[static_cast<size_t>(c)]; }
 
  private:
-  // A bit that is wrong.
+  // What is wrong on a disk.
   struct Rot {
+    struct Sector {
+      uint64_t offset = 0;
+      std::string was;
+      std::string is;
+    };
     size_t member = 0;
     std::string path;
-    uint64_t offset = 0;
+    uint64_t offset = 0;  // of the bit that flipped
     int bit = 0;
-    std::string sector;  // with it
+    std::string sector;           // with it
+    std::vector<Sector> sectors;  // of a write that was lost; empty: it is a bit
   };
 
   using Edges = std::vector<std::pair<HostId, HostId>>;
@@ -98,6 +104,9 @@ class Nemesis {
   // At the end of all faults: what could not be repaired in its time, too.
   void RepairAllRot();
   bool Restore(const Rot& rot);
+  // lost_writes.cc. False if the file holds no write that may be missing.
+  bool LoseWrite(Disk* disk, const std::string& path, Prng* draw, Rot* rot);
+  bool GiveWriteBack(const Rot& rot);
   std::string FileToDamage(const Disk& disk, FaultClass c);
   // usurpers.cc. Cuts off whoever leads now, `hops` times, each time as soon as the one
   // before has a successor; then restores what is cut last.

@@ -37,8 +37,9 @@ std::string Describe(const Result& result) {
 }
 
 std::string Describe(const Call& call) {
-  std::string out = absl::StrCat(Describe(call.invoked), " client ", call.client, " -> member ",
-                                 call.member, ": ", call.request.Fingerprint(), " -> ");
+  std::string out =
+      absl::StrCat(Describe(call.invoked), " client ", call.client, call.user.empty() ? "" : " as ",
+                   call.user, " -> member ", call.member, ": ", call.request.Fingerprint(), " -> ");
   switch (call.outcome) {
     case Outcome::kPending:
       out.append("no answer");

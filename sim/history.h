@@ -29,6 +29,7 @@ struct Call {
   uint64_t incarnation = 0;  // of the member's process when it was asked
   bool same_process = true;  // that process was still there when the answer came
   Request request;
+  std::string user;  // in whose name it was asked, by a token; empty: in nobody's
   VirtualTime invoked;
   VirtualTime returned = VirtualTime::Infinite();
   Outcome outcome = Outcome::kPending;

@@ -134,9 +134,12 @@ void Operator::Try() {
   }
   cluster_->host(asked).Run([this, node, kind = KindOf(step.fault), attempt = attempt_,
                              body = SerializeMessage(request)] {
-    node->Call(kind, body, kTimeout, [this, attempt](const absl::Status& status, const Bytes&) {
-      if (attempt == attempt_ && !idle()) OnAnswer(status);
-    });
+    node->Call(
+        kind, body, kTimeout,
+        [this, attempt](const absl::Status& status, const Bytes&) {
+          if (attempt == attempt_ && !idle()) OnAnswer(status);
+        },
+        engine::OwnCredentials());
   });
 }
 

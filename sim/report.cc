@@ -61,6 +61,9 @@ SeedReport FromParsed(const Json& in) {
   out.checked_reads = in.at("checked_reads").get<uint64_t>();
   out.watch_events = in.at("watch_events").get<uint64_t>();
   out.leases_expired = in.at("leases_expired").get<uint64_t>();
+  out.auth_changes = in.at("auth_changes").get<uint64_t>();
+  out.auth_refusals = in.at("auth_refusals").get<uint64_t>();
+  out.auth_denials = in.at("auth_denials").get<uint64_t>();
   out.searches_given_up = in.at("searches_given_up").get<uint64_t>();
   out.sometimes = in.at("sometimes").get<SometimesCounts>();
   out.answered_after = in.at("answered_after").get<uint64_t>();
@@ -137,6 +140,9 @@ std::string ToJson(const SeedReport& report) {
                     {"checked_reads", report.checked_reads},
                     {"watch_events", report.watch_events},
                     {"leases_expired", report.leases_expired},
+                    {"auth_changes", report.auth_changes},
+                    {"auth_refusals", report.auth_refusals},
+                    {"auth_denials", report.auth_denials},
                     {"searches_given_up", report.searches_given_up},
                     {"sometimes", report.sometimes},
                     {"answered_after", report.answered_after},
@@ -208,6 +214,9 @@ void Tally::Add(const SeedReport& report) {
   checked_reads_ += report.checked_reads;
   watch_events_ += report.watch_events;
   leases_expired_ += report.leases_expired;
+  auth_changes_ += report.auth_changes;
+  auth_refusals_ += report.auth_refusals;
+  auth_denials_ += report.auth_denials;
   searches_given_up_ += report.searches_given_up;
   for (size_t i = 0; i < kSometimes; ++i) sometimes_[i] += report.sometimes[i];
   self_stops_ += report.failures.size();
@@ -231,6 +240,9 @@ std::vector<Tally::Total> Tally::Totals() const {
           {"checked_reads", checked_reads_, true},
           {"watch_events", watch_events_, true},
           {"leases_expired", leases_expired_, true},
+          {"auth_changes", auth_changes_, false},
+          {"auth_refusals", auth_refusals_, false},
+          {"auth_denials", auth_denials_, false},
           {"searches_given_up", searches_given_up_, false},
           {"members_stopped_by_themselves", self_stops_, false}};
 }

@@ -83,6 +83,9 @@ class Tally {
   uint64_t checked_reads_ = 0;
   uint64_t watch_events_ = 0;
   uint64_t leases_expired_ = 0;
+  uint64_t auth_changes_ = 0;
+  uint64_t auth_refusals_ = 0;
+  uint64_t auth_denials_ = 0;
   uint64_t searches_given_up_ = 0;
   SometimesCounts sometimes_ = {};
   uint64_t self_stops_ = 0;

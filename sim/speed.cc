@@ -1,9 +1,16 @@
 #include "sim/speed.h"
 
+#include <algorithm>
+#include <array>
 #include <iostream>
+#include <optional>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "base/prng.h"
 #include "sim/exit_status.h"
+#include "sim/history.h"
+#include "sim/oracle/kv.h"
 #include "sim/report.h"
 #include "sim/swarm.h"
 #include "sim/world.h"
@@ -47,6 +54,58 @@ constexpr Kind kKinds[] = {
      [](Options options) { return Five(std::move(options), 1000, 100); }},
 };
 
+// Half puts, half gets, of a thousand keys, by ten clients whose calls overlap: as many as
+// 'requests', judged one by one as they end.
+uint64_t CheckCalls(uint64_t requests) {
+  constexpr uint64_t kKeys = 1000;
+  constexpr size_t kClients = 10;
+  Judge judge;
+  History history;
+  KvOracle oracle(&judge, &history);
+  std::array<std::optional<History::Id>, kClients> open;
+  VirtualTime now;
+  for (uint64_t i = 0; i < requests; ++i) {
+    std::optional<History::Id>& slot = open[i % kClients];
+    now = now + Microseconds(1);
+    if (slot.has_value()) {
+      Call& call = history.Return(*slot, now, Outcome::kOk);
+      if (call.request.shape == Request::Shape::kPut) {
+        oracle.OnCommand(now, LogIndex(i), call.request);
+        call.result.revision = oracle.model().revision();
+        call.result.operations.emplace_back();
+      } else {
+        call.result = oracle.model().ReadAt(call.request, oracle.model().revision());
+      }
+      oracle.OnReturn(*slot);
+    }
+    Call call;
+    call.client = static_cast<uint32_t>(i % kClients);
+    call.request.shape = i % 2 == 0 ? Request::Shape::kPut : Request::Shape::kRange;
+    Operation operation;
+    operation.kind = i % 2 == 0 ? Operation::Kind::kPut : Operation::Kind::kRange;
+    operation.key = absl::StrCat("k", Mix64(i) % kKeys);
+    if (i % 2 == 0) operation.value = absl::StrCat("v", i);
+    call.request.success.push_back(std::move(operation));
+    call.invoked = now;
+    slot = history.Invoke(std::move(call));
+    oracle.OnInvoke(*slot);
+  }
+  return judge.violations().size();
+}
+
+bool MeasureChecker(const std::function<Duration()>& now) {
+  constexpr uint64_t kRequests = 1'000'000;
+  const Duration start = now();
+  const uint64_t violations = CheckCalls(kRequests);
+  const Duration took = now() - start;
+  std::cout << "the linearizability checker, with the making of the history: " << kRequests
+            << " requests in " << took.millis() << " ms, "
+            << kRequests * 1000 / static_cast<uint64_t>(std::max<int64_t>(1, took.millis()))
+            << " a second\n"
+            << std::flush;
+  return violations == 0;
+}
+
 }  // namespace
 
 int MeasureSpeed(uint64_t seeds, const std::function<Duration()>& now) {
@@ -61,6 +120,7 @@ int MeasureSpeed(uint64_t seeds, const std::function<Duration()>& now) {
               << tally.SpeedLines(now() - start, 1) << std::flush;
     clean = clean && tally.violations() == 0;
   }
+  clean = MeasureChecker(now) && clean;
   return clean ? kClean : kFoundViolation;
 }
 

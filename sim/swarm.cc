@@ -34,6 +34,8 @@ struct Profile {
   uint32_t many_clients_percent = 25;
   // One entry in each message of appends more often: logs then part and meet at every place.
   uint32_t one_entry_percent = 0;
+  // On streams kCorruption garbles what clients and members say to each other.
+  bool garbled_clients = false;
 };
 
 constexpr size_t At(FaultClass c) { return static_cast<size_t>(c); }
@@ -134,6 +136,16 @@ std::vector<Profile> MakeProfiles() {
   stale.streams_percent = 0;
   stale.sizes = {3, 4, 5};
   out.push_back(stale);
+  Profile garbled{"garbled-clients",
+                  "bits flip on clients' streams: answers do not count, members do",
+                  Only({{FaultClass::kCorruption, 100},
+                        {FaultClass::kStreamReset, 30},
+                        {FaultClass::kLoss, 30},
+                        {FaultClass::kPartition, 30},
+                        {FaultClass::kPowerLoss, 30}})};
+  garbled.streams_percent = 100;
+  garbled.garbled_clients = true;
+  out.push_back(garbled);
   Profile streams{"streams", "byte streams only: gRPC and etcd's peer protocol", All(50)};
   streams.streams_percent = 100;
   out.push_back(streams);
@@ -142,8 +154,9 @@ std::vector<Profile> MakeProfiles() {
 
 // What "default" mixes, with weights.
 constexpr std::pair<const char*, uint32_t> kDefaultMix[] = {
-    {"swarm", 60}, {"uniform", 8},   {"leader-kill", 10}, {"partitions", 6}, {"stale-messages", 6},
-    {"disk", 6},   {"usurpers", 10}, {"quiet", 4},        {"membership", 5}, {"clocks", 10},
+    {"swarm", 60},         {"uniform", 8}, {"leader-kill", 10},    {"partitions", 6},
+    {"stale-messages", 6}, {"disk", 6},    {"usurpers", 10},       {"quiet", 4},
+    {"membership", 5},     {"clocks", 10}, {"garbled-clients", 3},
 };
 
 // Draws of one seed, each by name.
@@ -194,6 +207,7 @@ void DrawCluster(const Draw& draw, const Profile& profile, Options* out) {
   if (draw.Percent("one-entry", profile.one_entry_percent)) out->max_append_bytes = 0;
   const std::vector<int64_t> checkpoints = {200, 700, 2000, 300'000};
   out->lease_checkpoint_interval = Milliseconds(draw.OneOf("lease-checkpoint", checkpoints));
+  out->auth_token_ttl = Seconds(draw.OneOf("auth-token-ttl", std::vector<int64_t>{1, 5, 300}));
   out->max_apply_entries = draw.OneOf("apply", std::vector<size_t>{1, 16, 4096});
   out->watch_reply_bytes = draw.OneOf("watch-reply", std::vector<size_t>{1, 500, 1 << 20, 1 << 20});
   out->watch_progress_interval =
@@ -312,9 +326,11 @@ void DrawFaults(const Draw& draw, const Profile& profile, Options* out) {
         plan.interval = plan.interval * 2;
         break;
       case FaultClass::kDuplicate:
-      case FaultClass::kCorruption:
         // TCP delivers once, and its checksum is all that etcd's protocols rely on.
         if (out->streams) plan.on = false;
+        break;
+      case FaultClass::kCorruption:
+        if (out->streams) plan.on = profile.garbled_clients;
         break;
       case FaultClass::kStreamReset:
         if (!out->streams) plan.on = false;
@@ -350,8 +366,26 @@ void DrawWorkload(const Draw& draw, const Profile& profile, Options* out) {
   w.watchers = draw.Between("watchers", 1, 3);
   if (draw.Percent("lease", 60)) w.lease = static_cast<uint32_t>(draw.Between("lease", 10, 60));
   w.lease_ttl_max = static_cast<int64_t>(draw.Between("lease-ttl", 1, 6));
-  w.administrator = draw.Percent("administrator", 30);
+  w.auth = draw.Percent("auth", 20);
+  w.administrator = !w.auth && draw.Percent("administrator", 30);
+  const bool quiet = profile.on_percent == All(0);
+  w.cancel_percent = quiet ? 0 : draw.OneOf("cancel", std::vector<uint32_t>{0, 0, 1, 10});
+  w.slow_reader_percent =
+      quiet ? 0 : draw.OneOf("slow-reader", std::vector<uint32_t>{0, 0, 10, 40});
+  if (draw.Percent("many-watchers", 8)) w.watchers = draw.Between("watchers-many", 15, 40);
+  if (draw.Percent("lease-storm", 8)) {
+    w.lease = 300;
+    w.lease_ttl_max = 1;
+    w.lease_ids = 100;
+  }
   w.kinds_percent = draw.OneOf("kinds-share", std::vector<uint32_t>{0, 30, 60, 90});
+  if (profile.garbled_clients) {
+    // A lease could be granted for years, and nobody learns what its watch is told.
+    w.lease = 0;
+    w.watchers = 0;
+    w.kinds_percent = 0;
+    w.auth = w.administrator = false;
+  }
   for (size_t i = 0; i < kWorkloadKinds; ++i) {
     const std::string name(WorkloadName(static_cast<WorkloadKind>(i)));
     w.kinds[i] = draw.Percent(absl::StrCat("kind-", name), 35);
@@ -404,6 +438,7 @@ std::vector<Fault> FaultsOf(FaultClass fault_class, bool streams, bool datagrams
       add(datagrams, {Fault::kDatagramTail, Fault::kDatagramReorder});
       break;
     case FaultClass::kCorruption:
+      add(streams, {Fault::kStreamCorrupt});
       add(datagrams, {Fault::kDatagramCorrupt});
       break;
     case FaultClass::kPartition:
@@ -455,7 +490,7 @@ std::vector<Fault> FaultsOf(FaultClass fault_class, bool streams, bool datagrams
       add(datagrams, {Fault::kDatagramTypeDrop});
       break;
     case FaultClass::kBitRot:
-      add(true, {Fault::kDiskBitRot});
+      add(true, {Fault::kDiskBitRot, Fault::kDiskLostWrite, Fault::kDiskMisdirectedWrite});
       break;
     case FaultClass::kMembership:
       add(true, {Fault::kMemberAdd, Fault::kLearnerAdd, Fault::kMemberPromote, Fault::kMemberRemove,
@@ -528,11 +563,14 @@ std::string Describe(const Options& options) {
       : options.strict_reconfig_check ? " strict-reconfig"
                                       : " lax-reconfig",
       " clients=", w.clients, " rate=", w.rate, " keys=", w.groups, "x", w.keys,
-      " timeout=", w.request_timeout.millis(), "ms watchers=", w.watchers, " leases=", w.lease, "/",
-      w.lease_ttl_max, "s/", options.lease_checkpoint_interval.millis(),
+      " timeout=", w.request_timeout.millis(), "ms watchers=", w.watchers, "/",
+      w.slow_reader_percent, "% cancel=", w.cancel_percent, "% leases=", w.lease, "x", w.lease_ids,
+      "/", w.lease_ttl_max, "s/", options.lease_checkpoint_interval.millis(),
       "ms corrupt-check=", options.corrupt_check_interval.millis(), "ms",
-      w.administrator ? " administrator" : "", " workloads=", w.kinds_percent, "%[",
-      absl::StrJoin(kinds, ", "), "] faults=[", absl::StrJoin(faults, ", "), "]");
+      w.administrator ? " administrator" : "",
+      w.auth ? absl::StrCat(" auth=", options.auth_token_ttl.millis(), "ms") : "",
+      " workloads=", w.kinds_percent, "%[", absl::StrJoin(kinds, ", "), "] faults=[",
+      absl::StrJoin(faults, ", "), "]");
 }
 
 }  // namespace quorate::sim

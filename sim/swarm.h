@@ -96,6 +96,15 @@ struct WorkloadOptions {
   size_t watchers = 2;
   // Somebody manages users and roles meanwhile.
   bool administrator = false;
+  // Clients must say who they are, and an administrator changes what they may
+  // (sim/workload/access.h).
+  bool auth = false;
+  // Chance, in percent, that a call is given up before its time; that a watcher stops reading
+  // for a while, at each of its ticks.
+  uint32_t cancel_percent = 0;
+  uint32_t slow_reader_percent = 0;
+  // Leases of each client.
+  size_t lease_ids = 2;
   // Workloads with an invariant of their own that are on (sim/workload/workload.h), and the
   // share of requests, in percent, that they make.
   std::array<bool, kWorkloadKinds> kinds = {};
@@ -152,6 +161,8 @@ struct Options {
   bool lease_reads = false;
   uint64_t max_turn_work = 2000;
   Duration lease_checkpoint_interval = Seconds(300);
+  // How long a member knows a token after its last use.
+  Duration auth_token_ttl = Seconds(300);
   // How often the leader compares all members' data; 0 = never.
   Duration corrupt_check_interval;
   // The safety phase: anything may break.
@@ -176,6 +187,11 @@ std::vector<ProfileInfo> Profiles();
 
 // The options of a seed. InvalidArgument, listing the names, for an unknown profile.
 absl::StatusOr<Options> DrawOptions(absl::string_view profile, uint64_t seed);
+
+// What clients and members say to each other may be garbled: nobody knows what was asked.
+inline bool Garbled(const Options& options) {
+  return options.streams && options.plan(FaultClass::kCorruption).on;
+}
 
 // "members=5 mode=typed election=300ms faults=[loss 2%, ...] ..."; one line.
 std::string Describe(const Options& options);

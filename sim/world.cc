@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "server/config/version.h"
@@ -20,6 +21,9 @@ constexpr TraceKind kViolation("violation");
 
 // The leader looks at the members' versions every four seconds.
 constexpr Duration kIntroduction = Seconds(9);
+
+// How long the faults wait for users and roles.
+constexpr Duration kSetup = Seconds(5);
 
 // A seed that needs more has lost its way.
 constexpr uint64_t kMaxEvents = 100'000'000;
@@ -64,6 +68,20 @@ std::string GroupOf(const Request& request) {
   return key.substr(0, key.find('/'));
 }
 
+// What rests on what clients asked and were told.
+constexpr Rule kClientRules[] = {
+    Rule::kReadSafety, Rule::kLinearizability, Rule::kGeneralChecker, Rule::kSerializableReads,
+    Rule::kWatch,      Rule::kLease,           Rule::kWorkload,       Rule::kAuth,
+    Rule::kNoLostWrite};
+
+bool StaysInGroup(const Request& request) {
+  const std::string group = GroupOf(request) + "/";
+  const auto inside = [&group](const auto& part) { return absl::StartsWith(part.key, group); };
+  return std::all_of(request.compare.begin(), request.compare.end(), inside) &&
+         std::all_of(request.success.begin(), request.success.end(), inside) &&
+         std::all_of(request.failure.begin(), request.failure.end(), inside);
+}
+
 }  // namespace
 
 World::World(const Options& options, Trace::LineSink print, Story* story)
@@ -75,18 +93,24 @@ World::World(const Options& options, Trace::LineSink print, Story* story)
     trace_.TellTo([story](VirtualTime when, HostId host, const TraceKind& kind, uint64_t a,
                           uint64_t b) { story->OnTrace(when, host, kind, a, b); });
   }
+  if (Garbled(options_)) {
+    for (const Rule rule : kClientRules) judge_.Ignore(rule);
+  }
   judge_.OnFirst([this] { scheduler_.RequestStop(); });
   kv_ = std::make_unique<KvOracle>(&judge_, &history_);
   const FaultPlan& clocks = options.plan(FaultClass::kClock);
   leases_ = std::make_unique<LeaseOracle>(&judge_, &history_, clocks.on ? clocks.ppm : 0);
   network_ = std::make_unique<Network>(context_, options_.stream);
   network_->SetAllLinks(options_.link);
-  cluster_ = std::make_unique<Cluster>(context_, network_.get(), options_, &judge_,
-                                       [this](VirtualTime when, const raft::Entry& entry) {
-                                         if (alarms_.Refuses(entry.data)) return;
-                                         kv_->OnCommit(when, entry);
-                                         leases_->OnCommit(when, entry);
-                                       });
+  cluster_ = std::make_unique<Cluster>(
+      context_, network_.get(), options_, &judge_,
+      [this](VirtualTime when, const raft::Entry& entry) { OnCommit(when, entry); });
+  if (options_.workload.auth) {
+    auth_ = std::make_unique<AuthOracle>(&judge_, &history_, &kv_->model(), [this](size_t member) {
+      node::Node* const node = cluster_->node(member);
+      return node == nullptr ? LogIndex(0) : node->status().applied;
+    });
+  }
   MakeClients();
 }
 
@@ -94,6 +118,25 @@ World::World(const Options& options, Trace::LineSink print, Story* story)
 World::~World() {
   watchers_.clear();
   clients_.clear();
+  access_.reset();
+}
+
+void World::OnCommit(VirtualTime when, const raft::Entry& entry) {
+  if (Garbled(options_)) return;  // nobody knows what was asked
+  if (auth_ != nullptr && auth_->Refuses(when, entry)) return;
+  if (alarms_.Refuses(entry.data)) return;
+  kv_->OnCommit(when, entry);
+  leases_->OnCommit(when, entry);
+}
+
+Host* World::NewClientHost(const std::string& name, std::vector<HostId>* ids) {
+  client_hosts_.push_back(std::make_unique<Host>(context_, network_.get(), name, HostOptions()));
+  ids->push_back(client_hosts_.back()->id());
+  return client_hosts_.back().get();
+}
+
+std::unique_ptr<ClientPort> World::NewPort(Host* host, const io::Env& env) {
+  return options_.streams ? NewStreamPort(env) : NewTypedPort(host, network_.get(), cluster_.get());
 }
 
 void World::MakeClients() {
@@ -108,42 +151,45 @@ void World::MakeClients() {
   }
   std::vector<HostId> ids;
   for (size_t i = 0; i < count; ++i) {
-    client_hosts_.push_back(
-        std::make_unique<Host>(context_, network_.get(), absl::StrCat("c", i + 1), HostOptions()));
-    Host* const host = client_hosts_.back().get();
-    ids.push_back(host->id());
+    Host* const host = NewClientHost(absl::StrCat("c", i + 1), &ids);
     const io::Env env = host->Boot();
-    std::unique_ptr<ClientPort> port =
-        options_.streams ? NewStreamPort(env) : NewTypedPort(host, network_.get(), cluster_.get());
+    std::unique_ptr<ClientPort> port = NewPort(host, env);
     const auto number = static_cast<uint32_t>(i + 1);
+    const std::string user = AccessAdministrator::UserOf(number);
     if (i < options_.workload.clients) {
       clients_.push_back(std::make_unique<Client>(
           context_, number, host->id(), env, std::move(port), cluster_.get(), options_, workloads,
-          &judge_, &history_, kv_.get(), leases_.get()));
+          &judge_, &history_, kv_.get(), leases_.get(), auth_.get(), user));
     } else {
       // The first watcher sees everything, the others a group each.
       std::string key = Generator::kPrefix;
       if (i > options_.workload.clients) {
         absl::StrAppend(&key, absl::Dec(i % options_.workload.groups, absl::kZeroPad2), "/");
       }
-      watchers_.push_back(std::make_unique<Watcher>(context_, number, host->id(), env,
-                                                    std::move(port), cluster_.get(), &judge_,
-                                                    &kv_->model(), key, PrefixEnd(key),
-                                                    /*historian=*/i % 3 == 2));
+      watchers_.push_back(std::make_unique<Watcher>(
+          context_, number, host->id(), env, std::move(port), cluster_.get(), &judge_,
+          &kv_->model(), key, PrefixEnd(key),
+          /*historian=*/i % 3 == 2, auth_.get(), user, options_.workload.slow_reader_percent));
     }
   }
-  if (options_.workload.administrator) MakeAdministrator(&ids);
+  MakeAdministrators(&ids);
   operator_ = std::make_unique<Operator>(context_, cluster_.get());
   nemesis_ = std::make_unique<Nemesis>(context_, cluster_.get(), network_.get(), operator_.get(),
                                        options_, std::move(ids));
 }
 
-void World::MakeAdministrator(std::vector<HostId>* ids) {
-  client_hosts_.push_back(std::make_unique<Host>(context_, network_.get(), "admin", HostOptions()));
-  Host* const host = client_hosts_.back().get();
-  ids->push_back(host->id());
-  administrator_ =
-      std::make_unique<Administrator>(context_, host->id(), host->Boot(), cluster_.get(), &judge_);
+void World::MakeAdministrators(std::vector<HostId>* ids) {
+  if (options_.workload.administrator) {
+    Host* const host = NewClientHost("admin", ids);
+    administrator_ = std::make_unique<Administrator>(context_, host->id(), host->Boot(),
+                                                     cluster_.get(), &judge_);
+  }
+  if (auth_ == nullptr) return;
+  Host* const host = NewClientHost("access", ids);
+  const io::Env env = host->Boot();
+  access_ =
+      std::make_unique<AccessAdministrator>(context_, host->id(), env, NewPort(host, env),
+                                            cluster_.get(), auth_.get(), options_.workload.groups);
 }
 
 bool World::RunUntil(VirtualTime end, const std::function<bool()>& done) {
@@ -172,12 +218,21 @@ void World::SafetyPhase() {
         clients_[i]->Start();
       } else if (i < clients + watchers_.size()) {
         watchers_[i - clients]->Start();
-      } else {
+      } else if (administrator_ != nullptr && i == clients + watchers_.size()) {
         administrator_->Start();
+      } else {
+        access_->Start();
       }
     });
   }
+  // Else the faults would often keep authentication from ever being enabled.
+  if (access_ != nullptr) RunUntil(VirtualTime() + kSetup, [this] { return access_->set_up(); });
   nemesis_->Start();
+  constexpr size_t kMany = 15;
+  if (watchers_.size() >= kMany) context_.Inject(Fault::kManyWatchers, HostId(0), watchers_.size());
+  if (options_.workload.lease_ids > kMany) {
+    context_.Inject(Fault::kLeaseStorm, HostId(0), options_.workload.lease_ids);
+  }
   RunUntil(VirtualTime() + options_.duration, [] { return false; });
 }
 
@@ -265,14 +320,16 @@ void World::LivenessPhase() {
          [this] { return operator_->idle(); });
   Expect(timeout * kLeaderTimeouts + slack, "no leader was followed by all members",
          [this] { return HasLeader(); });
+  if (access_ != nullptr) access_->Stop();
   for (const auto& client : clients_) client->BeginProbe();
   // A client asks one thing at a time, every second time of one that it has not tried yet, and
   // may have to wait for a lost answer. Many clients with a low rate together pause for long.
   const WorkloadOptions& w = options_.workload;
   const Duration pause =
       Seconds(1) * static_cast<int64_t>(w.clients) / static_cast<int64_t>(w.rate);
+  const Duration log_in = auth_ == nullptr ? Duration() : Seconds(5);
   const Duration patience =
-      w.request_timeout * 2 +
+      log_in + w.request_timeout * 2 +
       (Seconds(1) + pause * 8) * static_cast<int64_t>(cluster_->active().size());
   Expect(timeout * kAnswerTimeouts + slack + patience, "not every member acknowledged a write",
          [this] {
@@ -286,6 +343,7 @@ void World::LivenessPhase() {
   Expect(std::max(options_.workload.request_timeout * 2, Seconds(3)),
          "some requests were not answered", [this] {
            return (administrator_ == nullptr || administrator_->idle()) &&
+                  (access_ == nullptr || access_->idle()) &&
                   std::all_of(clients_.begin(), clients_.end(),
                               [](const auto& c) { return c->idle(); });
          });
@@ -367,7 +425,8 @@ void World::CheckFinalContents() {
                 absl::StrCat("member ", m, " ended with other contents than the ",
                              "committed log makes: ", Describe(expected)),
                 {answer.ok() ? Describe(answer->result) : std::string(answer.status().message())});
-          });
+          },
+          engine::OwnCredentials());
     });
   }
   Expect(Seconds(10), "a local read was not answered",
@@ -375,16 +434,22 @@ void World::CheckFinalContents() {
 }
 
 void World::CheckFinalUsers() {
-  if (administrator_ == nullptr) return;
+  if (administrator_ == nullptr && auth_ == nullptr) return;
   size_t answered = 0;
   for (const size_t m : cluster_->active()) {
     cluster_->host(m).Run([this, m, &answered] {
-      cluster_->node(m)->Call(engine::RequestKind::kAuthUserList, Bytes(), Seconds(5),
-                              [this, m, &answered](const absl::Status& status, const Bytes& body) {
-                                if (!status.ok()) return;
-                                ++answered;
-                                administrator_->Check(m, Administrator::UsersOf(body));
-                              });
+      cluster_->node(m)->Call(
+          engine::RequestKind::kAuthUserList, Bytes(), Seconds(5),
+          [this, m, &answered](const absl::Status& status, const Bytes& body) {
+            if (!status.ok()) return;
+            ++answered;
+            const std::set<std::string> users = Administrator::UsersOf(body);
+            if (administrator_ != nullptr) administrator_->Check(m, users);
+            if (auth_ != nullptr) {
+              auth_->CheckUsers(scheduler_.now(), m, {users.begin(), users.end()});
+            }
+          },
+          engine::OwnCredentials());
     });
   }
   Expect(Seconds(10), "a list of users was not answered",
@@ -406,8 +471,9 @@ void World::SearchSample() {
   }
   for (const auto& [group, calls] : groups) {
     const bool searchable = calls.size() <= kSearchCalls &&
-                            std::all_of(calls.begin(), calls.end(),
-                                        [](const Call* call) { return Searchable(call->request); });
+                            std::all_of(calls.begin(), calls.end(), [](const Call* call) {
+                              return Searchable(call->request) && StaysInGroup(call->request);
+                            });
     if (!searchable) continue;
     judge_.Checked(Rule::kGeneralChecker);
     const SearchResult result = SearchLinearization(calls, kSearchSteps);
@@ -490,6 +556,11 @@ SeedReport World::Report() {
   out.checked_reads = kv_->checked_reads();
   for (const auto& watcher : watchers_) out.watch_events += watcher->delivered();
   out.leases_expired = leases_->expired();
+  if (auth_ != nullptr) {
+    out.auth_changes = auth_->changes();
+    out.auth_refusals = auth_->refused();
+    out.auth_denials = auth_->denied();
+  }
   out.searches_given_up = searches_given_up_;
   out.sometimes = cluster_->Sometimes();
   out.answered_after = answered_after_;

@@ -27,6 +27,7 @@
 #include "sim/history.h"
 #include "sim/network.h"
 #include "sim/operator.h"
+#include "sim/oracle/auth.h"
 #include "sim/oracle/judge.h"
 #include "sim/oracle/kv.h"
 #include "sim/oracle/lease.h"
@@ -35,6 +36,7 @@
 #include "sim/swarm.h"
 #include "sim/trace.h"
 #include "sim/wire.h"
+#include "sim/workload/access.h"
 #include "sim/workload/administrator.h"
 #include "sim/workload/client.h"
 #include "sim/workload/watcher.h"
@@ -72,6 +74,9 @@ struct SeedReport {
   uint64_t checked_reads = 0;
   uint64_t watch_events = 0;
   uint64_t leases_expired = 0;
+  uint64_t auth_changes = 0;   // of users, roles and permissions, in the log
+  uint64_t auth_refusals = 0;  // commands without effect, for what their askers may not do
+  uint64_t auth_denials = 0;   // of which clients were told
   uint64_t searches_given_up = 0;
   SometimesCounts sometimes = {};
   // From the end of the faults until every member had acknowledged a write, and until
@@ -105,7 +110,10 @@ class World {
 
  private:
   void MakeClients();
-  void MakeAdministrator(std::vector<HostId>* ids);
+  Host* NewClientHost(const std::string& name, std::vector<HostId>* ids);
+  std::unique_ptr<ClientPort> NewPort(Host* host, const io::Env& env);
+  void MakeAdministrators(std::vector<HostId>* ids);
+  void OnCommit(VirtualTime when, const raft::Entry& entry);
   // Runs events until `done` or `end`; true if it is done. False at once after a
   // violation or at the bound.
   bool RunUntil(VirtualTime end, const std::function<bool()>& done);
@@ -137,6 +145,7 @@ class World {
   std::unique_ptr<KvOracle> kv_;
   NoSpaceAlarms alarms_;
   std::unique_ptr<LeaseOracle> leases_;
+  std::unique_ptr<AuthOracle> auth_;  // null where nobody must say who he is
   std::unique_ptr<Network> network_;
   std::unique_ptr<Cluster> cluster_;
   std::vector<std::unique_ptr<Host>> client_hosts_;
@@ -144,6 +153,7 @@ class World {
   std::vector<std::unique_ptr<Client>> clients_;
   std::vector<std::unique_ptr<Watcher>> watchers_;
   std::unique_ptr<Administrator> administrator_;  // may be null
+  std::unique_ptr<AccessAdministrator> access_;   // may be null
   std::unique_ptr<Operator> operator_;
   std::unique_ptr<Nemesis> nemesis_;
   bool bound_reached_ = false;

@@ -63,6 +63,8 @@ absl::string_view RuleInWords(Rule rule) {
              "of progress only for what it has been given.";
     case Rule::kLease:
       return "A lease does not end before its time, and nobody is told of one that is not there.";
+    case Rule::kAuth:
+      return "Nobody is served what it may not have, and nobody is refused what it may.";
     case Rule::kNoLostWrite:
       return "What was acknowledged is in the final state of every member.";
     case Rule::kWorkload:

@@ -36,6 +36,8 @@ absl::string_view RuleName(Rule rule) {
       return "H4 watch";
     case Rule::kLease:
       return "H5 leases";
+    case Rule::kAuth:
+      return "H8 authorization";
     case Rule::kNoLostWrite:
       return "H6 no lost write";
     case Rule::kWorkload:
@@ -58,6 +60,7 @@ absl::string_view RuleName(Rule rule) {
 
 void Judge::Report(Rule rule, VirtualTime when, std::string text,
                    std::vector<std::string> evidence) {
+  if (ignored_[static_cast<size_t>(rule)]) return;
   const bool first = violations_.empty();
   if (violations_.size() < kViolationsKept) {
     violations_.push_back(Violation{rule, when, std::move(text), std::move(evidence)});

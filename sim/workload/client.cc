@@ -37,7 +37,7 @@ bool PromisesNoEffect(const Reply& reply) {
 Client::Client(const Context& context, uint32_t number, HostId host, const io::Env& env,
                std::unique_ptr<ClientPort> port, Cluster* cluster, const Options& options,
                std::vector<Workload*> workloads, Judge* judge, History* history, KvOracle* oracle,
-               LeaseOracle* leases)
+               LeaseOracle* leases, AuthOracle* auth, const std::string& user)
     : context_(context),
       number_(number),
       host_(host),
@@ -45,12 +45,17 @@ Client::Client(const Context& context, uint32_t number, HostId host, const io::E
       cluster_(cluster),
       options_(options.workload),
       reduction_(options.reduction),
+      garbled_(Garbled(options)),
       workloads_(std::move(workloads)),
       judge_(judge),
       history_(history),
       oracle_(oracle),
       leases_(leases),
       loop_(env.loop),
+      auth_(auth),
+      session_(auth == nullptr
+                   ? nullptr
+                   : std::make_unique<Session>(context, host, env.loop, port_.get(), user)),
       next_timer_(env.loop->NewTimer([this] { Next(); })),
       timeout_timer_(env.loop->NewTimer([this] { OnTimeout(); })),
       generator_(context.seed, number, options.workload),
@@ -61,6 +66,7 @@ Client::Client(const Context& context, uint32_t number, HostId host, const io::E
 void Client::Start() { PlanNext(); }
 
 void Client::BeginProbe() {
+  if (session_ != nullptr) session_->Become("root");
   const std::vector<size_t>& members = cluster_->active();
   unproven_.insert(members.begin(), members.end());
 }
@@ -77,6 +83,9 @@ void Client::PlanNext() {
 void Client::Next() {
   if (stopping_ || open_.has_value()) return;
   probing_ = false;
+  if (session_ != nullptr && session_->must_log_in()) {
+    return session_->LogIn(member_, [this] { Next(); });
+  }
   if (retry_.has_value()) {
     ++retries_;
     return Ask(*std::exchange(retry_, std::nullopt));
@@ -113,12 +122,19 @@ void Client::Ask(Request request) {
   call.member = static_cast<uint32_t>(member_);
   call.incarnation = cluster_->incarnation(member_);
   call.request = std::move(request);
+  if (session_ != nullptr) call.user = session_->asker();
   call.invoked = context_.now();
   open_ = history_->Invoke(std::move(call));
   oracle_->OnInvoke(*open_);
+  if (auth_ != nullptr) auth_->OnInvoke(*open_);
   leases_->OnInvoke(*open_);
   context_.Record(host_, kInvoke, *open_, member_);
-  timeout_timer_->Set(loop_->Now() + options_.request_timeout);
+  const bool cancels =
+      options_.cancel_percent > 0 && !probing_ && prng_.Chance(options_.cancel_percent, 100);
+  const Duration patience =
+      cancels ? prng_.Between(Duration(), Milliseconds(50)) : options_.request_timeout;
+  if (cancels) context_.Inject(Fault::kClientCancel, host_, *open_);
+  timeout_timer_->Set(loop_->Now() + patience);
   port_->Call(member_, history_->call(*open_).request, options_.request_timeout,
               [this, id = *open_](Reply reply) {
                 if (open_ == id) OnReply(std::move(reply));
@@ -132,6 +148,10 @@ void Client::OnReply(Reply reply) {
                     static_cast<uint64_t>(reply.status.code()));
     return End(none ? Outcome::kNoEffect : Outcome::kUnknown, Result(),
                std::string(reply.status.message()));
+  }
+  if (garbled_) {
+    if (probing_) unproven_.erase(history_->call(*open_).member);
+    return End(Outcome::kUnknown, Result(), "perhaps garbled");
   }
   absl::StatusOr<Answer> answer = DecodeResponse(history_->call(*open_).request, reply.body);
   if (!answer.ok()) {
@@ -159,6 +179,7 @@ void Client::End(Outcome outcome, Result result, std::string error) {
   call.result = std::move(result);
   call.error = std::move(error);
   call.same_process = cluster_->incarnation(call.member) == call.incarnation;
+  if (auth_ != nullptr) auth_->OnReturn(id);
   oracle_->OnReturn(id);
   leases_->OnReturn(id);
   if (workload_ != nullptr && !probing_) workload_->OnReturn(call);
@@ -167,6 +188,7 @@ void Client::End(Outcome outcome, Result result, std::string error) {
     generator_.Learn(call.request, call.result);
     if (probing_) unproven_.erase(call.member);
   } else {
+    if (session_ != nullptr) session_->OnRefused(call.error);
     const bool again = outcome == Outcome::kUnknown && !probing_ && !call.request.serializable &&
                        prng_.Chance(options_.retry_percent, 100);
     if (again) retry_ = call.request;

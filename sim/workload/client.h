@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "base/prng.h"
@@ -17,11 +18,13 @@
 #include "sim/env.h"
 #include "sim/fault.h"
 #include "sim/history.h"
+#include "sim/oracle/auth.h"
 #include "sim/oracle/kv.h"
 #include "sim/oracle/lease.h"
 #include "sim/swarm.h"
 #include "sim/workload/generator.h"
 #include "sim/workload/port.h"
+#include "sim/workload/session.h"
 #include "sim/workload/workload.h"
 
 namespace quorate::sim {
@@ -29,11 +32,12 @@ namespace quorate::sim {
 class Client {
  public:
   // All borrowed; `env` is that of the client's host. Requests come from the generator and,
-  // some, from `workloads`; those that the reduction leaves out are not asked.
+  // some, from `workloads`; those that the reduction leaves out are not asked. With an auth
+  // oracle, which may be null, it asks in the name of `user`.
   Client(const Context& context, uint32_t number, HostId host, const io::Env& env,
          std::unique_ptr<ClientPort> port, Cluster* cluster, const Options& options,
          std::vector<Workload*> workloads, Judge* judge, History* history, KvOracle* oracle,
-         LeaseOracle* leases);
+         LeaseOracle* leases, AuthOracle* auth, const std::string& user);
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
@@ -43,7 +47,7 @@ class Client {
   bool idle() const { return stopping_ && !open_.has_value(); }
 
   // From now on also writes through every member, until each has acknowledged a write
-  // that began after this call.
+  // that began after this call; as root, if names count.
   void BeginProbe();
   // Members that have not yet.
   const std::set<size_t>& unproven() const { return unproven_; }
@@ -70,12 +74,15 @@ class Client {
   Cluster* const cluster_;
   const WorkloadOptions options_;
   const Reduction reduction_;
+  const bool garbled_;  // it cannot believe what it is told
   const std::vector<Workload*> workloads_;
   Judge* const judge_;
   History* const history_;
   KvOracle* const oracle_;
   LeaseOracle* const leases_;
   io::Loop* const loop_;
+  AuthOracle* const auth_;                  // may be null, and then so is
+  const std::unique_ptr<Session> session_;  // this
   std::unique_ptr<io::Timer> next_timer_;
   std::unique_ptr<io::Timer> timeout_timer_;
   Generator generator_;

@@ -157,6 +157,8 @@ Request Generator::Txn(uint64_t group) {
   if (prng_.Chance(1, 3)) request.success.push_back(GetOperation(group));
   Operation look;
   look.key = key;
+  // What the other branch may do counts, whichever branch is taken.
+  if (options_.auth && prng_.Chance(1, 4)) look.key = Key(prng_.Below(options_.groups));
   request.failure.push_back(std::move(look));
   return request;
 }
@@ -171,7 +173,8 @@ Request Generator::Compact() {
 // Mostly one of this client's own.
 int64_t Generator::LeaseId() {
   const uint64_t owner = prng_.Chance(1, 8) ? prng_.Below(options_.clients) + 1 : client_;
-  return static_cast<int64_t>(owner * 10 + prng_.Below(2) + 1);
+  const uint64_t number = prng_.Below(options_.lease_ids) + 1;
+  return static_cast<int64_t>(number <= 2 ? owner * 10 + number : owner * 1000 + number);
 }
 
 Request Generator::Lease(uint64_t group) {

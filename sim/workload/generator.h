@@ -1,5 +1,6 @@
 // Draws requests: puts with values that nobody else writes, gets of keys and prefixes,
-// now and in the past, deletions, transactions that compare what was read before; leases
+// now and in the past, deletions, transactions that compare what was read before (and, where it
+// matters who may do what, reach into other groups of keys); leases
 // with few ids that come again and again, and keys attached to them.
 #ifndef QUORATE_SIM_WORKLOAD_GENERATOR_H_
 #define QUORATE_SIM_WORKLOAD_GENERATOR_H_

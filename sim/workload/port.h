@@ -9,11 +9,14 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "base/bytes.h"
 #include "base/time.h"
+#include "sim/auth_model.h"
 #include "sim/cluster.h"
 #include "sim/env.h"
 #include "sim/model.h"
@@ -40,6 +43,15 @@ class ClientPort {
  public:
   virtual ~ClientPort() = default;
 
+  // What every call and watch from now on carries; empty = none.
+  void SetToken(std::string token) { token_ = std::move(token); }
+  // Asks a member for a token. As Call(), whose place it takes; the body is the token.
+  virtual void LogIn(size_t member, const std::string& user, Duration timeout,
+                     std::function<void(Reply)> done) = 0;
+  // A change of users and roles. As Call().
+  virtual void ChangeAuth(size_t member, const AuthChange& change, Duration timeout,
+                          std::function<void(Reply)> done) = 0;
+
   // Sends a request to a member. `done` is called at most once, later; a lost message
   // is never answered. A call that is still open is given up.
   virtual void Call(size_t member, const Request& request, Duration timeout,
@@ -50,6 +62,14 @@ class ClientPort {
   virtual void OpenWatch(size_t member, Bytes create, WatchListener* listener) = 0;
   virtual void SendWatch(Bytes request) = 0;
   virtual void CloseWatch() = 0;
+  // Whether what comes on the watch is read; it is, at first.
+  virtual void ReadWatch(bool on) = 0;
+
+ protected:
+  const std::string& token() const { return token_; }
+
+ private:
+  std::string token_;
 };
 
 // `env` is that of the client's host.

@@ -5,7 +5,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "api/auth_rpc.pb.h"
+#include "api/messages.h"
 #include "server/grpc/channel.h"
+#include "sim/auth_wire.h"
 #include "sim/wire.h"
 #include "sim/workload/port.h"
 
@@ -18,22 +21,35 @@ class StreamPort final : public ClientPort, private grpc::ClientStreamHandler {
 
   void Call(size_t member, const Request& request, Duration timeout,
             std::function<void(Reply)> done) override {
-    GiveUp();
-    grpc::CallOptions options;
-    options.timeout = timeout;
-    if (request.shape == Request::Shape::kKeepAlive) {
-      renewal_ = std::make_unique<Renewal>(this, std::move(done));
-      renewal_->stream = ChannelTo(member)->Stream(MethodOf(request), options, renewal_.get());
-      renewal_->stream->Send(EncodeRequest(request));
-      return;
+    if (request.shape != Request::Shape::kKeepAlive) {
+      return Unary(member, MethodOf(request), EncodeRequest(request), timeout, std::move(done));
     }
-    called_ = ChannelTo(member);
-    call_ = called_->Unary(
-        MethodOf(request), EncodeRequest(request), options,
-        [this, done = std::move(done)](grpc::Result result) {
-          called_ = nullptr;
-          done(Reply{std::move(result.status), std::move(result.message), result.unprocessed});
-        });
+    GiveUp();
+    renewal_ = std::make_unique<Renewal>(this, std::move(done));
+    renewal_->stream =
+        ChannelTo(member)->Stream(MethodOf(request), OptionsOf(timeout), renewal_.get());
+    renewal_->stream->Send(EncodeRequest(request));
+  }
+
+  void LogIn(size_t member, const std::string& user, Duration timeout,
+             std::function<void(Reply)> done) override {
+    etcdserverpb::AuthenticateRequest request;
+    request.set_name(user);
+    request.set_password(PasswordOf(user));
+    Unary(member, "/etcdserverpb.Auth/Authenticate", SerializeMessage(request), timeout,
+          [done = std::move(done)](Reply reply) {
+            etcdserverpb::AuthenticateResponse response;
+            if (reply.status.ok() && ParseMessage(reply.body, &response)) {
+              reply.body = Bytes::Copy(response.token());
+            }
+            done(std::move(reply));
+          });
+  }
+
+  void ChangeAuth(size_t member, const AuthChange& change, Duration timeout,
+                  std::function<void(Reply)> done) override {
+    Unary(member, MethodOf(change), EncodeAuthChange(change, /*hashed=*/false), timeout,
+          std::move(done));
   }
 
   void GiveUp() override {
@@ -44,12 +60,22 @@ class StreamPort final : public ClientPort, private grpc::ClientStreamHandler {
   void OpenWatch(size_t member, Bytes create, WatchListener* listener) override {
     CloseWatch();
     listener_ = listener;
-    watch_ = ChannelTo(member)->Stream("/etcdserverpb.Watch/Watch", grpc::CallOptions(), this);
+    watch_ = ChannelTo(member)->Stream("/etcdserverpb.Watch/Watch", OptionsOf(Duration::Infinite()),
+                                       this);
     watch_->Send(std::move(create));
   }
 
   void SendWatch(Bytes request) override {
     if (watch_ != nullptr) watch_->Send(std::move(request));
+  }
+
+  void ReadWatch(bool on) override {
+    if (watch_ == nullptr) return;
+    if (on) {
+      watch_->ResumeReading();
+    } else {
+      watch_->PauseReading();
+    }
   }
 
   void CloseWatch() override {
@@ -75,6 +101,25 @@ class StreamPort final : public ClientPort, private grpc::ClientStreamHandler {
     const std::function<void(Reply)> done;
     std::unique_ptr<grpc::ClientStream> stream;
   };
+
+  grpc::CallOptions OptionsOf(Duration timeout) const {
+    grpc::CallOptions options;
+    options.timeout = timeout;
+    if (!token().empty()) options.metadata.emplace_back("token", token());
+    return options;
+  }
+
+  void Unary(size_t member, absl::string_view method, Bytes body, Duration timeout,
+             std::function<void(Reply)> done) {
+    GiveUp();
+    called_ = ChannelTo(member);
+    call_ = called_->Unary(
+        method, std::move(body), OptionsOf(timeout),
+        [this, done = std::move(done)](grpc::Result result) {
+          called_ = nullptr;
+          done(Reply{std::move(result.status), std::move(result.message), result.unprocessed});
+        });
+  }
 
   grpc::Channel* ChannelTo(size_t member) {
     std::unique_ptr<grpc::Channel>& channel = channels_[member];

@@ -7,6 +7,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "api/auth_rpc.pb.h"
+#include "api/messages.h"
+#include "api/raft_internal.pb.h"
+#include "sim/auth_wire.h"
 #include "sim/wire.h"
 #include "sim/workload/port.h"
 
@@ -48,14 +52,22 @@ class TypedPort final : public ClientPort {
 
   void Call(size_t member, const Request& request, Duration timeout,
             std::function<void(Reply)> done) override {
+    Send(member, KindOf(request), EncodeRequest(request), timeout, std::move(done));
+  }
+
+  void LogIn(size_t member, const std::string& user, Duration timeout,
+             std::function<void(Reply)> done) override {
     done_ = std::move(done);
     const uint64_t call = ++call_;
-    Bytes body = EncodeRequest(request);
-    const size_t size = body.size() + kOverheadBytes;
-    network_->Send(host_->id(), cluster_->host_id(member), kRequestType, size,
-                   [this, member, call, kind = KindOf(request), timeout, body = std::move(body)] {
-                     OnRequest(member, call, kind, body, timeout);
-                   });
+    network_->Send(host_->id(), cluster_->host_id(member), kRequestType,
+                   user.size() + kOverheadBytes,
+                   [this, member, call, user, timeout] { OnLogIn(member, call, user, timeout); });
+  }
+
+  void ChangeAuth(size_t member, const AuthChange& change, Duration timeout,
+                  std::function<void(Reply)> done) override {
+    Send(member, KindOf(change), EncodeAuthChange(change, /*hashed=*/true), timeout,
+         std::move(done));
   }
 
   void GiveUp() override {
@@ -71,8 +83,8 @@ class TypedPort final : public ClientPort {
     const uint64_t stream = ++stream_;
     const size_t size = create.size() + kOverheadBytes;
     network_->Send(host_->id(), cluster_->host_id(member), kWatchType, size,
-                   [this, member, stream, create = std::move(create)] {
-                     OnWatchOpen(member, stream, create);
+                   [this, member, stream, create = std::move(create), who = Who()] {
+                     OnWatchOpen(member, stream, create, who);
                    });
   }
 
@@ -87,6 +99,12 @@ class TypedPort final : public ClientPort {
                    });
   }
 
+  // As when the member's connection takes no more, or does again.
+  void ReadWatch(bool on) override {
+    if (member_end_ == nullptr || !cluster_->running(watched_)) return;
+    cluster_->host(watched_).Run([end = member_end_, on] { end->node_stream.SetWritable(on); });
+  }
+
   // The member's end is told at once: a connection that is gone is noticed in the end,
   // and nothing that it sends is listened to any more.
   void CloseWatch() override {
@@ -99,16 +117,74 @@ class TypedPort final : public ClientPort {
  private:
   friend class MemberWatch;
 
-  // On the member's loop.
-  void OnRequest(size_t member, uint64_t call, engine::RequestKind kind, const Bytes& body,
-                 Duration timeout) {
+  engine::Credentials Who() const {
+    if (token().empty()) return {};
+    return {engine::Credentials::Kind::kToken, token(), 0};
+  }
+
+  void Send(size_t member, engine::RequestKind kind, Bytes body, Duration timeout,
+            std::function<void(Reply)> done) {
+    done_ = std::move(done);
+    const uint64_t call = ++call_;
+    const size_t size = body.size() + kOverheadBytes;
+    network_->Send(host_->id(), cluster_->host_id(member), kRequestType, size,
+                   [this, member, call, kind, timeout, body = std::move(body), who = Who()] {
+                     OnRequest(member, call, kind, body, timeout, who);
+                   });
+  }
+
+  // On the member's loop. The node, if it serves; else says so.
+  node::Node* NodeFor(size_t member, uint64_t call) {
     node::Node* const node = cluster_->node(member);
-    if (node == nullptr || !cluster_->ready(member)) {
-      return SendReply(member, call, absl::UnavailableError("connection refused"), Bytes(), true);
-    }
-    node->Call(kind, body, timeout, [this, member, call](absl::Status status, Bytes reply) {
-      SendReply(member, call, std::move(status), std::move(reply), false);
-    });
+    if (node != nullptr && cluster_->ready(member)) return node;
+    SendReply(member, call, absl::UnavailableError("connection refused"), Bytes(), true);
+    return nullptr;
+  }
+
+  void OnRequest(size_t member, uint64_t call, engine::RequestKind kind, const Bytes& body,
+                 Duration timeout, const engine::Credentials& who) {
+    node::Node* const node = NodeFor(member, call);
+    if (node == nullptr) return;
+    node->Call(
+        kind, body, timeout,
+        [this, member, call](absl::Status status, Bytes reply) {
+          SendReply(member, call, std::move(status), std::move(reply), false);
+        },
+        who);
+  }
+
+  // What the Auth service does (server/services/auth): the hash at some revision, the
+  // comparison, a token; once more if the revision has changed meanwhile.
+  void OnLogIn(size_t member, uint64_t call, const std::string& user, Duration timeout) {
+    node::Node* const node = NodeFor(member, call);
+    if (node == nullptr) return;
+    node->Call(engine::RequestKind::kAuthPassword, Bytes::Copy(user), timeout,
+               [=, this](const absl::Status& status, const Bytes& reply) {
+                 if (!status.ok()) return SendReply(member, call, status, Bytes(), false);
+                 const auto hash = engine::PasswordHash::Decode(reply);
+                 if (!Matches(PasswordOf(user), hash.hash)) {
+                   return SendReply(member, call, absl::InvalidArgumentError("wrong password"),
+                                    Bytes(), false);
+                 }
+                 GiveToken(node, member, call, user, timeout, hash.auth_revision);
+               });
+  }
+
+  void GiveToken(node::Node* node, size_t member, uint64_t call, const std::string& user,
+                 Duration timeout, uint64_t revision) {
+    etcdserverpb::InternalAuthenticateRequest request;
+    request.set_name(user);
+    request.set_simple_token(absl::StrCat("h", host_->id().value(), "n", call));
+    node->Call(engine::RequestKind::kAuthenticate, SerializeMessage(request), timeout,
+               [=, this](const absl::Status& status, const Bytes& reply) {
+                 if (status.ok() && node->status().auth_revision != revision) {
+                   return OnLogIn(member, call, user, timeout);
+                 }
+                 etcdserverpb::AuthenticateResponse response;
+                 const bool parsed = status.ok() && ParseMessage(reply, &response);
+                 SendReply(member, call, status, parsed ? Bytes::Copy(response.token()) : Bytes(),
+                           false);
+               });
   }
 
   void SendReply(size_t member, uint64_t call, absl::Status status, Bytes body, bool unprocessed) {
@@ -120,13 +196,14 @@ class TypedPort final : public ClientPort {
                    });
   }
 
-  void OnWatchOpen(size_t member, uint64_t stream, const Bytes& create) {
+  void OnWatchOpen(size_t member, uint64_t stream, const Bytes& create,
+                   const engine::Credentials& who) {
     node::Node* const node = cluster_->node(member);
     if (stream != stream_ || node == nullptr || !cluster_->ready(member)) return;
     DropMemberEnd();
     member_end_ = std::make_shared<MemberWatch>(this, member, stream);
     member_end_stream_ = stream;
-    member_end_->node_stream = node->OpenWatch(member_end_.get());
+    member_end_->node_stream = node->OpenWatch(member_end_.get(), who);
     member_end_->node_stream.Request(create);
   }
 

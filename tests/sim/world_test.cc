@@ -124,16 +124,56 @@ Options Only(FaultClass fault_class, uint64_t seed) {
 
 TEST(World, ADamagedLogIsNoticedAndComesBackFromTheOthers) {
   uint64_t repairs = 0;
+  uint64_t rotten = 0;
+  uint64_t lost = 0;
+  uint64_t misdirected = 0;
   for (uint64_t seed = 1; seed <= 6; ++seed) {
     const SeedReport report = World(Only(FaultClass::kBitRot, seed)).Run();
     EXPECT_TRUE(report.violations.empty()) << Explain("bit-rot", report);
-    EXPECT_GT(report.faults[static_cast<size_t>(Fault::kDiskBitRot)], 0u) << seed;
+    rotten += report.faults[static_cast<size_t>(Fault::kDiskBitRot)];
+    lost += report.faults[static_cast<size_t>(Fault::kDiskLostWrite)];
+    misdirected += report.faults[static_cast<size_t>(Fault::kDiskMisdirectedWrite)];
     for (const std::string& failure : report.failures) {
       EXPECT_NE(failure.find("DATA_LOSS"), std::string::npos) << failure;
     }
     repairs += report.repairs;
   }
-  EXPECT_GT(repairs, 0u) << "some of the bits were of what had been acknowledged";
+  EXPECT_GT(repairs, 0u) << "some of the damage was to what had been acknowledged";
+  EXPECT_GT(rotten, 0u);
+  EXPECT_GT(lost, 0u);
+  EXPECT_GT(misdirected, 0u);
+}
+
+TEST(World, ClientsThatMustSayWhoTheyAreAreServedOrRefusedAsTheLogHasIt) {
+  for (const bool streams : {false, true}) {
+    Options options = Draw("quiet", 5);
+    options.members = 3;
+    options.streams = streams;
+    options.workload.auth = true;
+    options.workload.administrator = false;
+    // Tokens go with each process.
+    FaultPlan& plan = options.faults[static_cast<size_t>(FaultClass::kKill)];
+    plan.on = true;
+    plan.interval = Seconds(3);
+    plan.duration_mean = Milliseconds(300);
+    const SeedReport report = World(options).Run();
+    EXPECT_TRUE(report.violations.empty()) << Explain("auth", report);
+    EXPECT_GT(report.auth_changes, 30u);
+    EXPECT_GT(report.auth_refusals, 0u);
+    EXPECT_GT(report.auth_denials, 10u);
+    EXPECT_GT(report.acknowledged_writes, 100u);
+    EXPECT_GT(report.checks[static_cast<size_t>(Rule::kAuth)], 500u);
+  }
+}
+
+TEST(World, GarbledClientsHarmNoMember) {
+  uint64_t garbled = 0;
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    const SeedReport report = World(Draw("garbled-clients", seed)).Run();
+    EXPECT_TRUE(report.violations.empty()) << Explain("garbled-clients", report);
+    garbled += report.faults[static_cast<size_t>(Fault::kStreamCorrupt)];
+  }
+  EXPECT_GT(garbled, 20u);
 }
 
 TEST(World, UsurpedLeadersHaveTailsThatNobodyElseHas) {
