@@ -23,6 +23,7 @@ class TxnCommand final : public CommandRun {
     if (status->ok()) *body = run_.TakeBody();
     return true;
   }
+  mvcc::OperationCounts counts() const override { return run_.counts(); }
   void Abandon() override { run_.Abandon(); }
 
  private:
@@ -45,6 +46,11 @@ class DeleteCommand final : public CommandRun {
     if (respond_ && !reply_.Finish(work, body)) return false;
     *status = absl::OkStatus();
     return true;
+  }
+  mvcc::OperationCounts counts() const override {
+    mvcc::OperationCounts counts = mvcc::Counts(request_);
+    counts.CountTxn();
+    return counts;
   }
   void Abandon() override { txn_.Abandon(); }
 
@@ -76,7 +82,9 @@ class RevokeCommand final : public CommandRun {
       work->Spend(4);  // it is looked for among the lease's keys, and taken from them
       work->SpendChange(key->size());
       txn_.Delete(*key);
+      ++counts_.deletes;
     }
+    counts_.CountTxn();
     txn_.Commit();
     leases_->Remove(id_);
     *status = absl::OkStatus();
@@ -86,6 +94,7 @@ class RevokeCommand final : public CommandRun {
     *body = std::move(out).Finish();
     return true;
   }
+  mvcc::OperationCounts counts() const override { return counts_; }
   void Abandon() override { txn_.Abandon(); }
 
  private:
@@ -95,6 +104,7 @@ class RevokeCommand final : public CommandRun {
   const mvcc::Identity identity_;
   const bool respond_;
   mvcc::WriteTxn txn_;
+  mvcc::OperationCounts counts_;
 };
 
 // ---- reads ----
@@ -120,6 +130,11 @@ class RangeRead final : public ReadRun {
     result_ = std::move(body);
     return true;
   }
+  mvcc::OperationCounts counts() const override {
+    mvcc::OperationCounts counts;
+    counts.ranges = 1;
+    return counts;
+  }
 
  private:
   const mvcc::RangeRequest request_;
@@ -144,6 +159,7 @@ class TxnRead final : public ReadRun {
     }
     return true;
   }
+  mvcc::OperationCounts counts() const override { return run_.counts(); }
 
  private:
   TxnCommand run_;
