@@ -21,8 +21,10 @@ ClientPort::ClientPort(const io::Env& env, log::Logger* log, node::Node* node,
   io::Loop* const loop = env.loop;
   grpc::ServerOptions options;
   options.max_connections = config.max_client_connections;
-  options.http2.max_concurrent_streams = static_cast<uint32_t>(
-      std::min<size_t>(config.max_concurrent_streams, options.http2.max_concurrent_streams));
+  if (config.max_concurrent_streams > 0) {  // 0: no bound of the operator's, as in etcd
+    options.http2.max_concurrent_streams = static_cast<uint32_t>(
+        std::min<size_t>(config.max_concurrent_streams, options.http2.max_concurrent_streams));
+  }
   options.http2.min_ping_interval = config.grpc_keepalive_min_time;
   const bool pings =
       config.grpc_keepalive_interval > Duration() && config.grpc_keepalive_timeout > Duration();
@@ -46,7 +48,7 @@ ClientPort::ClientPort(const io::Env& env, log::Logger* log, node::Node* node,
     return leaders_->Check(call);
   });
 
-  LogSlowCalls(log, config.warning_unary_request_duration);
+  LogSlowCalls(log, node, loop, config.warning_unary_request_duration);
   services::AddKv(grpc_.get(), node, log, config.max_request_bytes);
   services::AddWatch(grpc_.get(), node, leaders_.get());
   services::AddLease(grpc_.get(), node, leaders_.get());
@@ -70,14 +72,16 @@ ClientPort::ClientPort(const io::Env& env, log::Logger* log, node::Node* node,
 }
 
 // Keys and values are nobody's business but their owner's: sizes have to do.
-void ClientPort::LogSlowCalls(log::Logger* log, Duration threshold) {
+void ClientPort::LogSlowCalls(log::Logger* log, const node::Node* node, const io::Loop* loop,
+                              Duration threshold) {
   if (threshold <= Duration()) return;
-  grpc_->set_on_slow(
-      threshold, [log](const grpc::Call& call, Duration took, const absl::Status& status) {
-        LOG_WARN(log, "request stats", {"time spent", took}, {"remote", call.peer()},
-                 {"response type", call.method().path}, {"request size", call.request_bytes()},
-                 {"response code", absl::StatusCodeToString(status.code())});
-      });
+  grpc_->set_on_slow(threshold, [log, node, loop](const grpc::Call& call, Duration took,
+                                                  const absl::Status& status) {
+    LOG_WARN(log, "request stats", {"time spent", took}, {"remote", call.peer()},
+             {"response type", call.method().path}, {"request size", call.request_bytes()},
+             {"response code", absl::StatusCodeToString(status.code())},
+             {"trace", node->trace().Since(loop->Now() - took)});
+  });
 }
 
 void ClientPort::AddHttp(const io::Env& env, const config::Config& config,

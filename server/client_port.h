@@ -56,7 +56,8 @@ class ClientPort {
   size_t connections() const;
 
  private:
-  void LogSlowCalls(log::Logger* log, Duration threshold);
+  void LogSlowCalls(log::Logger* log, const node::Node* node, const io::Loop* loop,
+                    Duration threshold);
   void AddHttp(const io::Env& env, const config::Config& config, size_t max_message_bytes);
 
   const bool names_from_certificates_;

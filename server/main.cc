@@ -159,6 +159,11 @@ int Serve(const config::Config& config, bool* failed) {
   };
   options.on_ready = [] { NotifySystemd("READY=1\n"); };
   options.on_removed = [&] { world.Stop(); };
+  options.stopwatch = [] {
+    timespec time = {};
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return Instant::FromNanos(int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec);
+  };
   options.process_stats = [start_time] { return ReadProcessStats(start_time); };
   {
     server::Server server(world.env(), config, std::move(options));

@@ -24,6 +24,7 @@
 #include "server/replica_config.h"
 #include "server/secure_ports.h"
 #include "server/storage_metrics.h"
+#include "server/work_log.h"
 
 namespace quorate::server {
 namespace {
@@ -133,6 +134,7 @@ class Server::Impl {
   void Fail(const absl::Status& why);
   void OnStopTimer();
   bool TransferLeadership();
+  bool IsInReach(MemberId peer) const;
   void FinishStop();
 
   const io::Env env_;
@@ -361,11 +363,14 @@ node::Options Server::Impl::NodeOptions() {
              {"data-dir", config_.DataDir()}, {why});
   };
   options.on_leadership_change = [this] { OnLeadershipChange(); };
+  LogWork(
+      &log_, config_.warning_apply_duration, [this] { return node_->status(); }, &options);
   options.on_members_change = [this] {
     CheckMembersLater();
     if (node_->removed()) OnRemoved(kRemovalDelay);
   };
   WatchDisk(config_, &log_, &options);
+  options.stopwatch = options_.stopwatch;
   options.replica = ReplicaConfig(config_);
   options.replica.cluster_id = cluster_id_;
   options.replica.member_id = member_id_;
@@ -533,12 +538,19 @@ void Server::Impl::Stop(std::function<void()> done) {
   stop_timer_->Set(stop_deadline_);
 }
 
+bool Server::Impl::IsInReach(MemberId peer) const {
+  if (rafthttp_ == nullptr) return !transport_->PeerVersion(peer).empty();
+  const auto found = rafthttp_->peers().find(peer);
+  if (found == rafthttp_->peers().end()) return false;
+  return found->second->sending() && found->second->receiving();
+}
+
 // True if there is a leadership to hand over and somebody to take it.
 bool Server::Impl::TransferLeadership() {
   if (node_->status().role != engine::Role::kLeader) return false;
   for (const engine::MemberInfo& member : node_->members()) {
     if (member.id == member_id_ || member.is_learner) continue;
-    if (transport_->PeerVersion(member.id).empty()) continue;  // never heard of
+    if (!IsInReach(member.id)) continue;
     LOG_INFO(&log_, "leadership transfer starting", {"local-member-id", config::HexId(member_id_)},
              {"transferee-member-id", config::HexId(member.id)});
     node_->TransferLeadership(member.id);

@@ -52,6 +52,8 @@ struct Options {
   bool listen_for_clients = true;
   // For process_* metrics; empty: none.
   std::function<metrics::ProcessStats()> process_stats;
+  // As in node::Options.
+  std::function<Instant()> stopwatch;
 };
 
 class Server {

@@ -131,7 +131,9 @@ void Applier::Begin(std::unique_ptr<CommandRun> run, mvcc::Work* work, Outcome* 
 void Applier::Continue(mvcc::Work* work, Outcome* outcome) {
   CHECK(running_ != nullptr);
   outcome->unfinished = work->spent() || !running_->Step(work, &outcome->status, &outcome->body);
-  if (!outcome->unfinished) running_.reset();
+  if (outcome->unfinished) return;
+  outcome->counts = running_->counts();
+  running_.reset();
 }
 
 std::unique_ptr<CommandRun> Applier::Abandon() {
@@ -152,6 +154,9 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
       if (!Permits(command, request, outcome)) return absl::OkStatus();
       Respond(respond, outcome,
               [&](BytesBuilder* out) { return mvcc::ApplyPut(&store_, request, identity, out); });
+      if (outcome->status.ok()) outcome->counts = mvcc::Counts(request);
+      if (outcome->status == mvcc::KeyNotFoundError()) outcome->counts.ranges = 1;
+      outcome->counts.CountTxn();
       return absl::OkStatus();
     }
     case Operation::kDeleteRange: {

@@ -28,6 +28,7 @@
 #include "engine/lease/leases.h"
 #include "engine/membership/membership.h"
 #include "engine/mvcc/compaction.h"
+#include "engine/mvcc/operation_counts.h"
 #include "engine/mvcc/range.h"
 #include "engine/mvcc/requests.h"
 #include "engine/mvcc/store.h"
@@ -45,6 +46,7 @@ struct Outcome {
   std::unique_ptr<auth::TokenChange> tokens;
   // Leases that the command granted, was to revoke, or noted what is left of.
   std::vector<LeaseId> leases;
+  mvcc::OperationCounts counts;
   // The work was spent before the end; nothing else in here is set for good. See
   // Applier::Continue.
   bool unfinished = false;

@@ -23,6 +23,7 @@ class TxnCommand final : public CommandRun {
     if (status->ok()) *body = run_.TakeBody();
     return true;
   }
+  mvcc::OperationCounts counts() const override { return run_.counts(); }
   void Abandon() override { run_.Abandon(); }
   bool Release(mvcc::Work* work) override { return run_.Release(work); }
 
@@ -46,6 +47,11 @@ class DeleteCommand final : public CommandRun {
     if (respond_ && !reply_.Finish(work, body)) return false;
     *status = absl::OkStatus();
     return true;
+  }
+  mvcc::OperationCounts counts() const override {
+    mvcc::OperationCounts counts = mvcc::Counts(request_);
+    counts.CountTxn();
+    return counts;
   }
   void Abandon() override { txn_.Abandon(); }
   bool Release(mvcc::Work* work) override { return reply_.Release(work); }
@@ -78,7 +84,9 @@ class RevokeCommand final : public CommandRun {
       work->Spend(4);  // it is looked for among the lease's keys, and taken from them
       work->SpendChange(key->size());
       txn_.Delete(*key);
+      ++counts_.deletes;
     }
+    counts_.CountTxn();
     txn_.Commit();
     leases_->Remove(id_);
     *status = absl::OkStatus();
@@ -88,6 +96,7 @@ class RevokeCommand final : public CommandRun {
     *body = std::move(out).Finish();
     return true;
   }
+  mvcc::OperationCounts counts() const override { return counts_; }
   void Abandon() override { txn_.Abandon(); }
   bool Release(mvcc::Work*) override { return true; }
 
@@ -98,6 +107,7 @@ class RevokeCommand final : public CommandRun {
   const mvcc::Identity identity_;
   const bool respond_;
   mvcc::WriteTxn txn_;
+  mvcc::OperationCounts counts_;
 };
 
 // ---- reads ----
@@ -126,6 +136,11 @@ class RangeRead final : public ReadRun {
   bool Release(mvcc::Work* work) override {
     return (!run_.has_value() || run_->Release(work)) && reply_.Release(work);
   }
+  mvcc::OperationCounts counts() const override {
+    mvcc::OperationCounts counts;
+    counts.ranges = 1;
+    return counts;
+  }
 
  private:
   const mvcc::RangeRequest request_;
@@ -151,6 +166,7 @@ class TxnRead final : public ReadRun {
     return true;
   }
   bool Release(mvcc::Work* work) override { return run_.Release(work); }
+  mvcc::OperationCounts counts() const override { return run_.counts(); }
 
  private:
   TxnCommand run_;

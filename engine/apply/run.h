@@ -14,6 +14,7 @@
 #include "base/strong_int.h"
 #include "engine/lease/leases.h"
 #include "engine/mvcc/compaction.h"
+#include "engine/mvcc/operation_counts.h"
 #include "engine/mvcc/range.h"
 #include "engine/mvcc/requests.h"
 #include "engine/mvcc/store.h"
@@ -28,6 +29,8 @@ class CommandRun {
   virtual ~CommandRun() = default;
   // True once it is over: then *status and, if a response was wanted, *body are set.
   virtual bool Step(mvcc::Work* work, absl::Status* status, Bytes* body) = 0;
+  // What it counts as, once it is over.
+  virtual mvcc::OperationCounts counts() const = 0;
   // It will go no further, and the state is given up.
   virtual void Abandon() = 0;
   // Once abandoned: gives memory back in pieces; true once little of it is left.
@@ -52,6 +55,7 @@ class ReadRun {
   absl::StatusOr<Bytes>& result() { return result_; }
   // It goes no further: gives memory back in pieces; true once little of it is left.
   virtual bool Release(mvcc::Work* /*work*/) { return true; }
+  virtual mvcc::OperationCounts counts() const { return {}; }
 
  protected:
   absl::StatusOr<Bytes> result_ = absl::UnknownError("under way");

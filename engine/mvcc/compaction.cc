@@ -59,6 +59,7 @@ void Compactor::Step(Work* work) {
       case Phase::kClean:
         if (StepClean(job, work)) {
           finished_ = job->at;
+          if (job->hash.has_value()) ++finished_jobs_;
           jobs_.pop_front();
         }
         break;
@@ -87,6 +88,7 @@ bool Compactor::StepPrune(Job* job, Work* work) {
                              [&log](Location location) { log.MarkGarbage(location); });
     work->SpendFind();
     work->Spend(dropped * 2);
+    dropped_records_ += dropped;
     if (dropped < max) log.Next(&job->cursor);  // else there may be more of this key
   }
   return false;

@@ -74,6 +74,9 @@ class Compactor {
   bool busy() const { return !jobs_.empty(); }
   // The newest compaction that is finished physically, and all before it.
   Revision finished() const { return finished_; }
+  // How many of those that were started here are, and how many records went with them.
+  uint64_t finished_jobs() const { return finished_jobs_; }
+  uint64_t dropped_records() const { return dropped_records_; }
   void Step(Work* work);
   void Step(uint64_t units) {
     Work work(units);
@@ -107,6 +110,8 @@ class Compactor {
   Store* store_;
   std::deque<Job> jobs_;
   Revision finished_ = kNeverCompacted;
+  uint64_t finished_jobs_ = 0;
+  uint64_t dropped_records_ = 0;
   std::deque<KvHash> stored_;  // by ascending revision
 };
 

@@ -105,6 +105,21 @@ void Put(WriteTxn* txn, const PutRequest& put, const Identity& identity, BytesBu
 
 }  // namespace
 
+OperationCounts Counts(const PutRequest& put) {
+  OperationCounts counts;
+  counts.puts = 1;
+  counts.put_bytes = put.key.size() + put.value.size();
+  counts.ranges = NeedsKey(put) || put.prev_kv ? 1 : 0;
+  return counts;
+}
+
+OperationCounts Counts(const DeleteRangeRequest& del) {
+  OperationCounts counts;
+  counts.deletes = 1;
+  counts.ranges = del.prev_kv ? 1 : 0;
+  return counts;
+}
+
 absl::Status ApplyPut(Store* store, const PutRequest& request, const Identity& identity,
                       BytesBuilder* out) {
   RETURN_IF_ERROR(CheckPut(request, *store));
@@ -210,6 +225,18 @@ bool TxnRun::Step(Work* work) {
   return true;
 }
 
+// A transaction that writes looks things up in one of its own first.
+OperationCounts TxnRun::counts() const {
+  OperationCounts all = decided_;
+  const bool writes = performed_.puts + performed_.deletes > 0;
+  if (writes) all.CountTxn();
+  OperationCounts performed = performed_;
+  if (writes) performed.CountTxn();
+  all.Add(performed);
+  if (!writes) all.CountTxn();
+  return all;
+}
+
 void TxnRun::FinishHeader() {
   if (txn_.changes() == 0) return;
   BytesBuilder header(64);
@@ -251,6 +278,7 @@ bool TxnRun::DecideLevel(Work* work) {
     if (!Evaluate(level.txn->compare[level.compare], work, &succeeded)) return false;
     compare_from_.reset();
     compare_any_ = false;
+    ++decided_.ranges;
   }
   level.succeeded = succeeded;
   actions_.push_back({Action::Kind::kBegin, succeeded, nullptr});
@@ -285,7 +313,9 @@ bool TxnRun::CheckAll(Work* work) {
     if (actions_[next_].kind != Action::Kind::kOp) continue;
     if (work->spent()) return false;
     work->SpendFind();
-    status_ = CheckOp(*actions_[next_].op);
+    const RequestOp& op = *actions_[next_].op;
+    if (const auto* put = std::get_if<PutRequest>(&op)) decided_.ranges += Counts(*put).ranges;
+    status_ = CheckOp(op);
   }
   return true;
 }
@@ -351,6 +381,7 @@ bool TxnRun::PerformOp(const RequestOp& op, Work* work) {
     work->SpendChange(put->key.size() + put->value.size());
     BeginResponse(kPut);
     Put(&txn_, *put, Identity(), respond_ ? reply_.out() : nullptr);
+    performed_.Add(Counts(*put));
     EndResponse();
   } else if (respond_) {
     AppendLen(reply_.out(), 3, absl::string_view());
@@ -359,6 +390,7 @@ bool TxnRun::PerformOp(const RequestOp& op, Work* work) {
 }
 
 bool TxnRun::PerformRange(const RangeRequest& range, Work* work) {
+  if (!range_.has_value()) ++performed_.ranges;
   if (!respond_) return true;
   if (!range_.has_value()) {
     BeginResponse(kRange);
@@ -374,6 +406,7 @@ bool TxnRun::PerformDelete(const DeleteRangeRequest& del, Work* work) {
   if (!delete_.has_value()) {
     BeginResponse(kDelete);
     delete_.emplace(del);
+    performed_.Add(Counts(del));
   }
   if (!delete_->Step(&txn_, Identity(), work, respond_ ? &reply_ : nullptr)) return false;
   EndResponse();

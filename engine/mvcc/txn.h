@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "base/bytes.h"
+#include "engine/mvcc/operation_counts.h"
 #include "engine/mvcc/range.h"
 #include "engine/mvcc/reply.h"
 #include "engine/mvcc/requests.h"
@@ -23,6 +24,10 @@ namespace quorate::mvcc {
 // response. What fails leaves store and *out unchanged.
 absl::Status ApplyPut(Store* store, const PutRequest& request, const Identity& identity,
                       BytesBuilder* out);
+
+// What a put or a delete counts as, wherever it stands.
+OperationCounts Counts(const PutRequest& put);
+OperationCounts Counts(const DeleteRangeRequest& del);
 
 // A DeleteRangeRequest as part of a transaction, in pieces.
 class DeleteRun {
@@ -67,6 +72,7 @@ class TxnRun {
   const absl::Status& status() const { return status_; }
   // The encoded response, if one was wanted and the status is OK.
   Bytes TakeBody() { return std::move(body_); }
+  OperationCounts counts() const;
   // It will go no further, and the store is given up.
   void Abandon() { txn_.Abandon(); }
   // It goes no further: gives memory back in pieces; true once little of it is left.
@@ -117,6 +123,9 @@ class TxnRun {
   WriteTxn txn_;
   Phase phase_ = Phase::kDecide;
   absl::Status status_;
+  // What was looked up to decide and to check, and what was performed.
+  OperationCounts decided_;
+  OperationCounts performed_;
 
   std::vector<Level> levels_;
   // Of the comparison under way.

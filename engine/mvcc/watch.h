@@ -125,6 +125,8 @@ class WatchHub {
   size_t watchers() const { return watchers_; }
   // Those that are catching up, or wait for their stream.
   size_t slow_watchers() const { return slow_watchers_; }
+  // Since the beginning, once for each watcher.
+  uint64_t events_sent() const { return events_sent_; }
 
  private:
   struct Group;
@@ -316,6 +318,7 @@ class WatchHub {
   absl::btree_set<std::pair<Instant, uint64_t>> notes_;
   size_t watchers_ = 0;
   size_t slow_watchers_ = 0;
+  uint64_t events_sent_ = 0;
   uint64_t last_watcher_ = 0;
   uint64_t last_group_ = 0;
 

@@ -166,6 +166,7 @@ size_t WatchHub::Send(Watcher* watcher, Revision revision, const Batch& batch) {
     head_bytes_ = EncodeWatchHead(identity, head_);
   }
   if (watcher->notify) watcher->idle = false;
+  events_sent_ += batch.ends.size();
   const uint64_t token = watcher->stream->token;
   const size_t size = head_bytes_.size() + batch.events.size();
   if (!watcher->group->key.fragment || size < options_.fragment_bytes || batch.ends.size() < 2) {

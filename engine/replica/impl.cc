@@ -69,6 +69,7 @@ Replica::Impl::Impl(const Config& config, Start start, Instant now)
 
 void Replica::Impl::Step(Input&& input, Output* out) {
   now_ = std::max(now_, input.now);
+  wall_now_ = input.wall;
   out_ = out;
   if (fatal_.ok()) {
     if (now_ >= raft_.NextDeadline()) raft_.Tick(now_);
@@ -282,6 +283,21 @@ ReplicaStatus Replica::Impl::status() const {
   s.pieces = pieces_;
   s.auth_enabled = applier_.auth().enabled();
   s.auth_revision = applier_.auth().revision();
+  return s;
+}
+
+Statistics Replica::Impl::statistics() const {
+  Statistics s = statistics_;
+  s.ranges = operations_.ranges;
+  s.puts = operations_.puts;
+  s.put_bytes = operations_.put_bytes;
+  s.deletes = operations_.deletes;
+  s.txns = operations_.txns;
+  s.watch_events_sent = watches_.events_sent();
+  s.compacted_records = applier_.compactor().dropped_records();
+  s.slow_read_indexes = reads_.slow();
+  s.failed_read_indexes = reads_.failed();
+  s.installing = arriving_.has_value();
   return s;
 }
 

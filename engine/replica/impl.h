@@ -74,6 +74,8 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   bool IsRemoved(MemberId id) const { return applier_.membership().IsRemoved(id); }
   std::vector<alarm::Alarm> alarms() const;
   const LeaseTtls& lease_ttls() const { return lease_ttls_; }
+  Statistics statistics() const;
+  const DoneCounts& done() const { return done_; }
   const std::string& cluster_version() const { return applier_.membership().cluster_version(); }
   absl::StatusOr<HashKvResult> HashKv(Revision revision) const;
 
@@ -137,7 +139,8 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void Propose(const ClientRequest& request, const Plan& plan);
   absl::StatusOr<Bytes> Read(const ClientRequest& request, const auth::Subject& subject);
   absl::StatusOr<Bytes> Status() const;
-  void Answer(RequestToken token, absl::Status status, Bytes body = Bytes());
+  void Answer(RequestToken token, absl::Status status, Bytes body = Bytes(), bool read = false);
+  void AnswerRead(RequestToken token, absl::StatusOr<Bytes> body);
   mvcc::Identity identity() const { return {config_.cluster_id, config_.member_id, raft_.term()}; }
 
   // ---- leases.cc ----
@@ -249,10 +252,12 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   ReadRunOr StartRead(const ClientRequest& request, const auth::Subject& subject);
   // Answers, or lets the read wait for its turn among the long ones.
   void AnswerRead(ClientRequest request, mvcc::Work* work);
+  void CountRead(RequestKind kind, apply::ReadRun* run, Instant begun);
   struct LongRead {
     ClientRequest request;
     std::unique_ptr<apply::ReadRun> run;
     uint64_t spent = 0;
+    Instant begun;
   };
   struct LongReads {
     std::deque<ClientRequest> waiting;
@@ -296,6 +301,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void Retire(std::unique_ptr<apply::CommandRun> run);
   void Retire(std::unique_ptr<apply::Applier> state);
   void ReleaseRetired(mvcc::Work* work);
+  void NoteCompacted(Duration time, uint64_t jobs);
 
   // ---- checkpoint.cc: images of the state, taken, sent and received ----
   // What the constructor begins with.
@@ -351,6 +357,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
 
   // Of the step under way.
   Instant now_;
+  WallTime wall_now_;
   Output* out_ = nullptr;
 
   raft::Ready ready_;
@@ -451,6 +458,10 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   uint64_t leases_renewed_ = 0;
   uint64_t leases_expired_ = 0;
   LeaseTtls lease_ttls_;
+  DoneCounts done_;
+  mvcc::OperationCounts operations_;
+  Statistics statistics_;  // those of it that nobody else keeps
+  std::optional<Instant> compaction_begun_;
   // Confirmed and not yet answered.
   std::deque<ClientRequest> ready_reads_;
   // About the keys of leases: they would see those of an entry that is half applied, and wait for

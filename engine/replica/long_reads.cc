@@ -48,9 +48,9 @@ Replica::Impl::ReadRunOr Replica::Impl::StartRead(const ClientRequest& request,
 void Replica::Impl::AnswerRead(ClientRequest request, mvcc::Work* work) {
   work->SpendFind();
   const absl::StatusOr<auth::Subject> subject = Admit(request);
-  if (!subject.ok()) return Answer(request.token, subject.status());
+  if (!subject.ok()) return AnswerRead(request.token, subject.status());
   ReadRunOr run = StartRead(request, *subject);
-  if (!run.ok()) return Answer(request.token, run.status());
+  if (!run.ok()) return AnswerRead(request.token, run.status());
   absl::StatusOr<Bytes> body = Bytes();
   if (*run == nullptr) {
     body = Read(request, *subject);
@@ -64,14 +64,21 @@ void Replica::Impl::AnswerRead(ClientRequest request, mvcc::Work* work) {
       Retire(*std::move(run));
       return LongReadsOf(request.kind).waiting.push_back(std::move(request));
     }
+    CountRead(request.kind, run->get(), now_);
     body = std::move((*run)->result());
   }
-  if (!body.ok()) return Answer(request.token, body.status());
-  Answer(request.token, absl::OkStatus(), *std::move(body));
+  AnswerRead(request.token, std::move(body));
+}
+
+void Replica::Impl::CountRead(RequestKind kind, apply::ReadRun* run, Instant begun) {
+  operations_.Add(run->counts());
+  if (kind == RequestKind::kRange) done_.CountRange(run->result().ok());
+  if (kind == RequestKind::kHashKv && run->result().ok()) statistics_.hashes.Add(now_ - begun);
 }
 
 void Replica::Impl::BeginLongRead(LongReads* reads) {
   LongRead read;
+  read.begun = now_;
   read.request = std::move(reads->waiting.front());
   reads->waiting.pop_front();
   if (LeaseCall* const call = lease_calls_.Find(read.request.token)) {
@@ -83,9 +90,9 @@ void Replica::Impl::BeginLongRead(LongReads* reads) {
     return;
   }
   const absl::StatusOr<auth::Subject> subject = Admit(read.request);
-  if (!subject.ok()) return Answer(read.request.token, subject.status());
+  if (!subject.ok()) return AnswerRead(read.request.token, subject.status());
   ReadRunOr run = StartRead(read.request, *subject);
-  if (!run.ok()) return Answer(read.request.token, run.status());
+  if (!run.ok()) return AnswerRead(read.request.token, run.status());
   read.run = *std::move(run);
   reads->running = std::move(read);
 }
@@ -121,14 +128,13 @@ void Replica::Impl::WorkOn(LongReads* reads, mvcc::Work* work) {
     read.spent += allowed - work->left();
     if (!done) return;
     const RequestToken token = read.request.token;
+    CountRead(read.request.kind, read.run.get(), read.begun);
     absl::StatusOr<Bytes> body = std::move(read.run->result());
     EndLongRead(reads);
     if (lease_calls_.Find(token) != nullptr) {
       FinishLeaseKeys(token, std::move(body));
-    } else if (body.ok()) {
-      Answer(token, absl::OkStatus(), *std::move(body));
     } else {
-      Answer(token, body.status());
+      AnswerRead(token, std::move(body));
     }
   }
 }

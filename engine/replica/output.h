@@ -40,6 +40,7 @@ struct Response {
   RequestToken token;
   absl::Status status;
   Bytes body;
+  bool read = false;  // a range or a transaction that left no entry in the log
 };
 
 // One encoded WatchResponse for a stream, in two pieces that follow each other:

@@ -24,10 +24,14 @@ bool Remove(std::vector<ClientRequest>* reads, RequestToken token) {
 }  // namespace
 
 bool Reads::Abandon(RequestToken token) {
-  if (Remove(&gathered_, token)) return true;
+  if (Remove(&gathered_, token)) {
+    ++failed_;
+    return true;
+  }
   for (auto it = rounds_.begin(); it != rounds_.end(); ++it) {
     if (!Remove(&it->reads, token)) continue;
     if (it->reads.empty()) rounds_.erase(it);
+    ++failed_;
     return true;
   }
   for (Confirmed& confirmed : confirmed_) {
@@ -51,13 +55,18 @@ std::vector<Bytes> Reads::TakeDue(Instant now) {
   for (Round& round : rounds_) {
     if (round.retry_at > now) continue;
     round.retry_at = now + kReadRetryInterval;
+    if (!round.leader_changed) ++slow_;
+    round.leader_changed = false;
     due.push_back(EncodeContext(round.context));
   }
   return due;
 }
 
 void Reads::RetryAll(Instant now) {
-  for (Round& round : rounds_) round.retry_at = now;
+  for (Round& round : rounds_) {
+    round.retry_at = now;
+    round.leader_changed = true;
+  }
 }
 
 Instant Reads::next_retry() const {

@@ -54,11 +54,15 @@ class Reads {
   void TakeReady(LogIndex applied, std::deque<ClientRequest>* out);
 
   size_t pending() const;
+  // Rounds that had waited too long; reads given up before they were confirmed.
+  uint64_t slow() const { return slow_; }
+  uint64_t failed() const { return failed_; }
 
  private:
   struct Round {
     uint64_t context = 0;
     Instant retry_at;
+    bool leader_changed = false;
     std::vector<ClientRequest> reads;
   };
   struct Confirmed {
@@ -70,6 +74,8 @@ class Reads {
   std::vector<ClientRequest> gathered_;
   std::deque<Round> rounds_;
   std::deque<Confirmed> confirmed_;
+  uint64_t slow_ = 0;
+  uint64_t failed_ = 0;
 };
 
 }  // namespace quorate::engine

@@ -47,6 +47,8 @@ uint64_t Replica::members_version() const { return impl_->members_version(); }
 bool Replica::IsRemoved(MemberId id) const { return impl_->IsRemoved(id); }
 std::vector<alarm::Alarm> Replica::alarms() const { return impl_->alarms(); }
 const LeaseTtls& Replica::lease_ttls() const { return impl_->lease_ttls(); }
+Statistics Replica::statistics() const { return impl_->statistics(); }
+const DoneCounts& Replica::done() const { return impl_->done(); }
 std::string Replica::cluster_version() const { return impl_->cluster_version(); }
 uint64_t Replica::StateDigest() const { return impl_->StateDigest(); }
 

@@ -30,6 +30,7 @@
 #include "engine/raft/types.h"
 #include "engine/replica/input.h"
 #include "engine/replica/output.h"
+#include "engine/replica/statistics.h"
 
 namespace quorate::engine {
 
@@ -211,6 +212,8 @@ class Replica {
   // Alarms that stand, by type and member.
   std::vector<alarm::Alarm> alarms() const;
   const LeaseTtls& lease_ttls() const;
+  Statistics statistics() const;
+  const DoneCounts& done() const;
   // "3.7.0", or empty while undecided.
   std::string cluster_version() const;
 

@@ -39,8 +39,13 @@ absl::StatusOr<Proto> Parse(const Bytes& body) {
 
 }  // namespace
 
-void Replica::Impl::Answer(RequestToken token, absl::Status status, Bytes body) {
-  out_->responses.push_back({token, std::move(status), std::move(body)});
+void Replica::Impl::Answer(RequestToken token, absl::Status status, Bytes body, bool read) {
+  out_->responses.push_back({token, std::move(status), std::move(body), read});
+}
+
+void Replica::Impl::AnswerRead(RequestToken token, absl::StatusOr<Bytes> body) {
+  if (!body.ok()) return Answer(token, body.status(), Bytes(), true);
+  Answer(token, absl::OkStatus(), *std::move(body), true);
 }
 
 void Replica::Impl::On(ClientRequest& request) {
@@ -81,7 +86,10 @@ absl::StatusOr<Replica::Impl::Plan> Replica::Impl::MakePlan(const ClientRequest&
   switch (request.kind) {
     case RequestKind::kRange: {
       ASSIGN_OR_RETURN(const auto range, DecodeValid<mvcc::RangeRequest>(request.body));
-      if (learner && !range.serializable) return NotForLearner();
+      // What the server asks by itself (probes) is no client's.
+      const bool own = request.credentials.kind == Credentials::Kind::kName &&
+                       request.credentials.text == OwnCredentials().text;
+      if (learner && !range.serializable && !own) return NotForLearner();
       return Plan{Plan::Kind::kRead, !range.serializable, Operation::kNone};
     }
     case RequestKind::kStatus:

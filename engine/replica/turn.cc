@@ -10,6 +10,7 @@
 #include "base/crc32c.h"
 #include "base/prng.h"
 #include "base/status.h"
+#include "engine/mvcc/errors.h"
 #include "engine/replica/impl.h"
 
 namespace quorate::engine {
@@ -263,6 +264,10 @@ absl::Status Replica::Impl::ApplyNormal(const raft::Entry& entry, mvcc::Work* wo
 
 void Replica::Impl::FinishCommand(apply::Operation operation, std::optional<RequestToken> token,
                                   apply::Outcome outcome) {
+  operations_.Add(outcome.counts);
+  // As in etcd, what is compacted already is no failure.
+  done_.CountCommand(static_cast<uint32_t>(operation),
+                     outcome.status.ok() || outcome.status == mvcc::CompactedError());
   if (!outcome.leases.empty()) NoteLeases(operation, outcome);
   if (operation == apply::Operation::kPut || operation == apply::Operation::kTxn ||
       operation == apply::Operation::kLeaseGrant) {
@@ -319,14 +324,35 @@ void Replica::Impl::ReleaseHeldRequests(mvcc::Work* work) {
   }
 }
 
+void Replica::Impl::NoteCompacted(Duration time, uint64_t jobs) {
+  const mvcc::Compactor& compactor = applier_.compactor();
+  done_.compactions += jobs;
+  Statistics& s = statistics_;
+  s.compactions.Add(time, jobs);
+  s.last_compaction = wall_now_;
+  s.last_compaction_time = time;
+  s.compacted_to = compactor.finished();
+  s.last_compacted_records = compactor.dropped_records() - s.compacted_records;
+  s.compacted_records = compactor.dropped_records();
+}
+
 void Replica::Impl::CompactSome(mvcc::Work* work) {
   mvcc::Compactor& compactor = applier_.compactor();
   if (MayCompact() && !work->spent()) {
     const uint64_t allowed = work->left();
+    const uint64_t finished = compactor.finished_jobs();
+    if (!compaction_begun_.has_value()) compaction_begun_ = now_;
     compactor.Step(work);
     compaction_debt_ -= std::min(compaction_debt_, allowed);
+    if (compactor.finished_jobs() != finished) {
+      NoteCompacted(now_ - *compaction_begun_, compactor.finished_jobs() - finished);
+      compaction_begun_.reset();
+    }
   }
-  if (!compactor.busy()) compaction_debt_ = 0;
+  if (!compactor.busy()) {
+    compaction_debt_ = 0;
+    compaction_begun_.reset();
+  }
   for (auto it = awaiting_compaction_.begin(); it != awaiting_compaction_.end();) {
     if (compactor.finished() < it->second) {
       ++it;

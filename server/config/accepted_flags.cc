@@ -127,8 +127,6 @@ std::vector<Flag> FeatureRows() {
               "compaction goes in steps of its own"),
       Ignored(group, "compaction-sleep-interval", "10ms", "Pause between compaction steps.",
               "compaction goes in steps of its own"),
-      Ignored(group, "warning-apply-duration", "100ms",
-              "Duration after which a warning is logged if applying takes longer.", kNotThere),
       Ignored(group, "bootstrap-defrag-threshold-megabytes", "0", "Defragment at the start.",
               "there is nothing to defragment"),
       Ignored(group, "downgrade-check-time", "5s", "Duration between checks of a downgrade.",

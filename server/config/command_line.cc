@@ -208,6 +208,10 @@ absl::Status UseArguments(absl::Span<const absl::string_view> arguments, bool se
                           CommandLine* line) {
   for (size_t i = 0; i < arguments.size(); ++i) {
     const absl::string_view text = arguments[i];
+    if (text == "gateway" || text == "grpc-proxy") {
+      return absl::InvalidArgumentError(
+          absl::StrCat("'", text, "' is not there: this server is no proxy"));
+    }
     if (text.size() < 2 || text.front() != '-') {
       return absl::InvalidArgumentError(absl::StrCat("'", text, "' is not a valid flag"));
     }

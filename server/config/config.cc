@@ -75,6 +75,17 @@ absl::Status CheckSecureUrls(const TlsSettings& tls, absl::string_view kind,
   return tls.Validate();
 }
 
+// The text is one that tools look for.
+absl::Status CheckMetricsUrls(const Config& config) {
+  if (config.client_tls.has_certificate() || config.client_tls.auto_tls) return absl::OkStatus();
+  for (const Url& url : config.listen_metrics_urls) {
+    if (!url.secure()) continue;
+    return absl::FailedPreconditionError(
+        "client TLS key/cert (--cert-file, --key-file) must be provided for metrics secure url");
+  }
+  return absl::OkStatus();
+}
+
 // "simple", and perhaps options of the form key=value, which it has no use for.
 absl::Status CheckAuthToken(absl::string_view text) {
   const std::vector<absl::string_view> parts = absl::StrSplit(text, ',');
@@ -146,6 +157,7 @@ absl::Status Config::Validate() const {
   RETURN_IF_ERROR(CheckAdvertisedUrls("advertise-client-urls", advertise_client_urls));
   RETURN_IF_ERROR(CheckSecureUrls(client_tls, "client", listen_client_urls));
   RETURN_IF_ERROR(CheckSecureUrls(peer_tls, "peer", listen_peer_urls));
+  RETURN_IF_ERROR(CheckMetricsUrls(*this));
   if (self_signed_cert_validity == 0) {
     return absl::FailedPreconditionError("--self-signed-cert-validity must be >0");
   }

@@ -131,6 +131,7 @@ struct Config {
   Duration grpc_keepalive_timeout = Seconds(20);
   // A unary call that takes longer is logged (0 = none).
   Duration warning_unary_request_duration = Milliseconds(300);
+  Duration warning_apply_duration = Milliseconds(100);
   // Comparisons of the members' data (server/corruption.h): before serving; how often while
   // this member leads (0 = never); after compactions, and how often it looks for them.
   bool initial_corrupt_check = false;

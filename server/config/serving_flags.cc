@@ -122,6 +122,10 @@ std::vector<Flag> ServingFlags() {
       {"Logging", "warning-unary-request-duration", "300ms",
        "Duration after which a warning is logged if a unary request takes longer (0: never).",
        Span(&Config::warning_unary_request_duration), false, true},
+      {"Features", "warning-apply-duration", "100ms",
+       "Duration after which a warning is logged if a turn in which commands are applied takes "
+       "longer (0: never).",
+       Span(&Config::warning_apply_duration), false, true},
       {"Features", "corrupt-check-time", "0s",
        "Duration between comparisons of all members' data, made by the leader (0 to disable).",
        Span(&Config::corrupt_check_time), false, true},

@@ -43,6 +43,11 @@ void Gateway::AddRoute(http1::Server* http, const Route& route) {
   http1::Server::Handler handler;
   if (route.kind == grpc::MethodKind::kUnary) {
     route_options.max_body_bytes = JsonBytes(options_.max_message_bytes);
+    route_options.too_large = [max = options_.max_message_bytes] {
+      const absl::Status status = absl::ResourceExhaustedError(
+          absl::StrCat("grpc: received message larger than max (more than ", max, ")"));
+      return ErrorResponse(status, ErrorJson(status));
+    };
     handler = [this, &route, wrong_method](const http1::ExchangePtr& exchange) {
       if (wrong_method(exchange)) return;
       std::make_shared<UnaryCall>(loop_, compute_, route, options_.max_inline_bytes, exchange)

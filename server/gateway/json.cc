@@ -1,43 +1,115 @@
 #include "server/gateway/json.h"
 
+#include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "api/messages.h"
-#include "google/protobuf/util/json_util.h"
+#include "base/status.h"
+#include "google/protobuf/descriptor.h"
+#include "google/protobuf/io/coded_stream.h"
+#include "server/gateway/json_reader.h"
+#include "server/log/logger.h"
 
 namespace quorate::gateway {
 
 using google::protobuf::Message;
 
+namespace {
+
+using google::protobuf::FieldDescriptor;
+
+constexpr char kNoObject[] = "proto: syntax error: a request is a JSON object";
+// What its depth in JSON costs a message at most, with room for what answers add to requests.
+constexpr int kMaxWireDepth = 3 * static_cast<int>(kMaxMessageDepth);
+
+void AppendMessage(const Message& message, std::string* out);
+
+// 64-bit integers as strings, since numbers of JavaScript cannot hold them.
+template <typename T>
+void AppendLong(T value, std::string* out) {
+  absl::StrAppend(out, "\"", value, "\"");
+}
+
+// The value of a field or, with `at` of 0 or more, one of a repeated field's.
+void AppendValue(const Message& m, const FieldDescriptor* field, int at, std::string* out) {
+  const google::protobuf::Reflection* const r = m.GetReflection();
+  const auto get = [&](auto&& single, auto&& repeated) {
+    return at < 0 ? (r->*single)(m, field) : (r->*repeated)(m, field, at);
+  };
+  using R = google::protobuf::Reflection;
+  switch (field->cpp_type()) {
+    case FieldDescriptor::CPPTYPE_INT32:
+      return absl::StrAppend(out, get(&R::GetInt32, &R::GetRepeatedInt32));
+    case FieldDescriptor::CPPTYPE_UINT32:
+      return absl::StrAppend(out, get(&R::GetUInt32, &R::GetRepeatedUInt32));
+    case FieldDescriptor::CPPTYPE_INT64:
+      return AppendLong(get(&R::GetInt64, &R::GetRepeatedInt64), out);
+    case FieldDescriptor::CPPTYPE_UINT64:
+      return AppendLong(get(&R::GetUInt64, &R::GetRepeatedUInt64), out);
+    case FieldDescriptor::CPPTYPE_BOOL:
+      return absl::StrAppend(out, get(&R::GetBool, &R::GetRepeatedBool) ? "true" : "false");
+    case FieldDescriptor::CPPTYPE_ENUM: {
+      const int number = get(&R::GetEnumValue, &R::GetRepeatedEnumValue);
+      const auto* const value = field->enum_type()->FindValueByNumber(number);
+      if (value == nullptr) return absl::StrAppend(out, number);
+      return absl::StrAppend(out, "\"", value->name(), "\"");
+    }
+    case FieldDescriptor::CPPTYPE_STRING: {
+      const std::string text = get(&R::GetString, &R::GetRepeatedString);
+      if (field->type() == FieldDescriptor::TYPE_STRING) return log::AppendJsonString(text, out);
+      return absl::StrAppend(out, "\"", absl::Base64Escape(text), "\"");
+    }
+    default:  // there are no fractions in the API
+      return AppendMessage(at < 0 ? r->GetMessage(m, field) : r->GetRepeatedMessage(m, field, at),
+                           out);
+  }
+}
+
+void AppendMessage(const Message& message, std::string* out) {
+  std::vector<const FieldDescriptor*> fields;  // by number
+  message.GetReflection()->ListFields(message, &fields);
+  *out += '{';
+  for (const FieldDescriptor* const field : fields) {
+    if (out->back() != '{') *out += ',';
+    absl::StrAppend(out, "\"", field->name(), "\":");
+    if (!field->is_repeated()) {
+      AppendValue(message, field, -1, out);
+      continue;
+    }
+    const int size = message.GetReflection()->FieldSize(message, field);
+    for (int i = 0; i < size; ++i) {
+      *out += i == 0 ? '[' : ',';
+      AppendValue(message, field, i, out);
+    }
+    *out += ']';
+  }
+  *out += '}';
+}
+
+}  // namespace
+
 absl::StatusOr<std::string> JsonToWire(absl::string_view json, const Message& prototype) {
   const std::unique_ptr<Message> message(prototype.New());
   const absl::string_view text = absl::StripAsciiWhitespace(json);
-  if (!text.empty() && text[0] != '{') {
-    return absl::InvalidArgumentError("proto: syntax error: a request is a JSON object");
-  }
-  if (!text.empty()) {
-    google::protobuf::util::JsonParseOptions options;
-    options.ignore_unknown_fields = true;
-    const google::protobuf::util::Status status = google::protobuf::util::JsonStringToMessage(
-        google::protobuf::StringPiece(text.data(), text.size()), message.get(), options);
-    if (!status.ok()) {
-      return absl::InvalidArgumentError(absl::StrCat("proto: ", std::string(status.message())));
-    }
-  }
+  if (!text.empty() && text[0] != '{') return absl::InvalidArgumentError(kNoObject);
+  if (!text.empty()) RETURN_IF_ERROR(ReadJson(text, message.get()));
   return message->SerializeAsString();
 }
 
 absl::StatusOr<std::string> WireToJson(absl::string_view wire, const Message& prototype) {
   const std::unique_ptr<Message> message(prototype.New());
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  std::string json;
-  if (!ParseMessage(wire, message.get()) ||
-      !google::protobuf::util::MessageToJsonString(*message, &json, options).ok()) {
+  google::protobuf::io::CodedInputStream in(reinterpret_cast<const uint8_t*>(wire.data()),
+                                            static_cast<int>(wire.size()));
+  in.SetRecursionLimit(kMaxWireDepth);  // what was read may be as deep
+  if (!message->ParseFromCodedStream(&in) || !in.ConsumedEntireMessage()) {
     return absl::InternalError(absl::StrCat("the answer is no ", prototype.GetTypeName()));
   }
+  std::string json;
+  json.reserve(wire.size() * 2);
+  AppendMessage(*message, &json);
   return json;
 }
 
@@ -58,7 +130,7 @@ absl::StatusOr<std::optional<std::string>> DocumentSplitter::Next() {
       return std::nullopt;
     }
     if (input_[begin_] != '{') {
-      return absl::InvalidArgumentError("proto: syntax error: a request is a JSON object");
+      return absl::InvalidArgumentError(kNoObject);
     }
   }
   for (; scanned_ < input_.size(); ++scanned_) {

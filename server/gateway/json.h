@@ -1,7 +1,6 @@
-// JSON in and out: the protobuf mapping of the library, with the choices that etcd's
-// gateway makes: original field names, fields with default values left out, 64-bit
-// integers as strings, bytes as base64, enums by name; on the way in also lowerCamelCase
-// names, numbers for strings and enums, URL-safe base64, and unknown fields are ignored.
+// JSON in and out: protobuf's mapping with the choices that etcd's gateway makes. Out: original
+// field names, fields with default values left out, 64-bit integers as strings, bytes as base64,
+// enums by name. In: see json_reader.h.
 #ifndef QUORATE_SERVER_GATEWAY_JSON_H_
 #define QUORATE_SERVER_GATEWAY_JSON_H_
 

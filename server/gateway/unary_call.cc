@@ -31,6 +31,12 @@ bool IsMetadataName(absl::string_view name) {
   return true;
 }
 
+absl::StatusOr<Bytes> ToJson(absl::string_view wire, const google::protobuf::Message& prototype) {
+  absl::StatusOr<std::string> json = WireToJson(wire, prototype);
+  if (!json.ok()) return json.status();
+  return Bytes::Copy(*json);
+}
+
 bool IsMetadataValue(absl::string_view value) {
   for (const char c : value) {
     if (c < 0x20 || c > 0x7e) return false;
@@ -45,6 +51,7 @@ absl::StatusOr<grpc::CallOptions> CallOptionsOf(const http1::Request& request) {
   for (const auto& [field, value] : request.fields) {
     std::string name = absl::AsciiStrToLower(field);
     if (name == "grpc-timeout") {
+      if (value.empty()) continue;
       const std::optional<Duration> timeout = grpc::ParseTimeout(value);
       if (!timeout.has_value()) {
         return absl::InvalidArgumentError(absl::StrCat("invalid grpc-timeout: ", value));
@@ -107,21 +114,28 @@ void UnaryCall::OnResult(grpc::Result result) {
   const std::shared_ptr<UnaryCall> self = shared_from_this();  // answering lets go of it
   if (!result.status.ok()) return Fail(result.status);
   if (result.message.size() <= max_inline_bytes_) {
-    return Answer(WireToJson(result.message, *route_.response));
+    return Answer(ToJson(result.message, *route_.response));
   }
-  auto json = std::make_shared<absl::StatusOr<std::string>>(absl::UnknownError(""));
+  // Base64 has a third more; what is being converted is here, too.
+  if (!exchange_->MakeRoom(result.message.size() * 7 / 3)) {
+    return Fail(absl::ResourceExhaustedError(
+        "etcdserver: too many bytes of answers wait for their readers"));
+  }
+  auto json = std::make_shared<absl::StatusOr<Bytes>>(absl::UnknownError(""));
   compute_->Run([json, wire = result.message,
-                 prototype = route_.response] { *json = WireToJson(wire, *prototype); },
+                 prototype = route_.response] { *json = ToJson(wire, *prototype); },
                 [json, weak = weak_from_this()] {
-                  if (const std::shared_ptr<UnaryCall> call = weak.lock()) call->Answer(*json);
+                  if (const std::shared_ptr<UnaryCall> call = weak.lock()) {
+                    call->Answer(std::move(*json));
+                  }
                 });
 }
 
-void UnaryCall::Answer(const absl::StatusOr<std::string>& json) {
+void UnaryCall::Answer(absl::StatusOr<Bytes> json) {
   if (!json.ok()) return Fail(json.status());
   http1::Response response;
   response.fields = AnswerFields();
-  response.body.push_back(Bytes::Copy(*json));
+  response.body.push_back(*std::move(json));
   exchange_->Respond(std::move(response));
 }
 

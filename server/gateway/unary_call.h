@@ -37,7 +37,7 @@ class UnaryCall : public std::enable_shared_from_this<UnaryCall> {
 
  private:
   void OnResult(grpc::Result result);
-  void Answer(const absl::StatusOr<std::string>& json);
+  void Answer(absl::StatusOr<Bytes> json);
   void Fail(const absl::Status& status);
 
   io::Loop* const loop_;

@@ -13,6 +13,7 @@ namespace quorate::grpc {
 namespace {
 
 constexpr absl::string_view kGrpc = "application/grpc";
+constexpr absl::string_view kGzip = "gzip";
 constexpr absl::string_view kGrpcProto = "application/grpc+proto";
 
 // Bytes are given back to the flow-control window in steps of at least this many.
@@ -122,7 +123,7 @@ void Call::OnHeadersEnd(bool trailers) {
                                 http_method_, " which should be POST"));
   }
   if (method_ == nullptr) return Refuse("200", PathError());
-  if (!encoding_.empty()) {
+  if (!encoding_.empty() && encoding_ != kGzip) {
     return Refuse("200",
                   Quoted(StatusCode::kUnimplemented,
                          "grpc: Decompressor is not installed for grpc-encoding ", encoding_));
@@ -159,7 +160,7 @@ void Call::Refuse(absl::string_view http_status, const absl::Status& status) {
 
 void Call::Begin() {
   start_ = server_->loop_->Now();
-  reader_.Reset(server_->options_.max_message_bytes);
+  reader_.Reset(server_->options_.max_message_bytes, encoding_ == kGzip);
   server_->OpenCall(this);
   if (method_->kind == MethodKind::kUnary) return;
   if (server_->gate_) {

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/utf8.h"
+#include "server/grpc/gzip.h"
 
 namespace quorate::grpc {
 namespace {
@@ -135,7 +136,8 @@ absl::Status MakeStatus(absl::string_view code, absl::string_view encoded_messag
       "grpc-status \"", code, "\" is not known; message: ", DecodeStatusMessage(encoded_message)));
 }
 
-void MessageReader::Reset(size_t max_message) {
+void MessageReader::Reset(size_t max_message, bool gzip) {
+  gzip_ = gzip;
   max_message_ = max_message;
   header_size_ = 0;
   message_size_ = 0;
@@ -157,7 +159,7 @@ absl::StatusOr<std::optional<Bytes>> MessageReader::Next(absl::string_view* data
       Bytes message = Bytes::Copy(data->substr(0, message_size_));
       data->remove_prefix(message_size_);
       header_size_ = 0;
-      return message;
+      return Unpack(std::move(message));
     }
     if (data->empty()) return std::nullopt;
     body_.emplace(std::min(message_size_, std::max(kReserve, data->size())));
@@ -169,7 +171,14 @@ absl::StatusOr<std::optional<Bytes>> MessageReader::Next(absl::string_view* data
   Bytes message = std::move(*body_).Finish();
   body_.reset();
   header_size_ = 0;
-  return message;
+  return Unpack(std::move(message));
+}
+
+absl::StatusOr<std::optional<Bytes>> MessageReader::Unpack(Bytes message) const {
+  if (header_[0] == 0) return message;
+  absl::StatusOr<Bytes> unpacked = Gunzip(message.view(), max_message_);
+  if (!unpacked.ok()) return unpacked.status();
+  return *std::move(unpacked);
 }
 
 absl::Status MessageReader::CheckHeader() {
@@ -178,7 +187,7 @@ absl::Status MessageReader::CheckHeader() {
     return absl::InternalError(absl::StrCat("grpc: received unexpected payload format ",
                                             static_cast<unsigned char>(header_[0])));
   }
-  if (header_[0] == 1) {
+  if (header_[0] == 1 && !gzip_) {
     // A coding that we do not have is refused before any message is read.
     return absl::InternalError("grpc: compressed flag set with identity or empty encoding");
   }

@@ -55,12 +55,13 @@ class MessageReader {
  public:
   static constexpr size_t kReserve = 32 * 1024;
 
-  // Ready for the first message of a call. `max_message` in bytes.
-  void Reset(size_t max_message);
+  // Ready for the first message of a call. `max_message` in bytes; with `gzip` messages may be
+  // compressed so, and have as many bytes at most when they are unpacked.
+  void Reset(size_t max_message, bool gzip = false);
 
   // Takes bytes from the front of *data until a message is complete, or *data is empty
   // (nullopt), or there is an error, with gRPC's code and text: ResourceExhausted (too
-  // large), Internal (compressed without a coding, unknown flag).
+  // large), Internal (compressed without a coding or badly, unknown flag).
   absl::StatusOr<std::optional<Bytes>> Next(absl::string_view* data);
 
   // True between messages: the body may end here.
@@ -70,8 +71,10 @@ class MessageReader {
 
  private:
   absl::Status CheckHeader();
+  absl::StatusOr<std::optional<Bytes>> Unpack(Bytes message) const;
 
   size_t max_message_ = 0;
+  bool gzip_ = false;
   char header_[kFrameHeaderBytes] = {};
   size_t header_size_ = 0;
   size_t message_size_ = 0;

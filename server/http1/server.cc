@@ -48,6 +48,10 @@ size_t Exchange::queued_bytes() const {
   return connection_ == nullptr ? 0 : connection_->queued_bytes();
 }
 
+bool Exchange::MakeRoom(size_t bytes) {
+  return connection_ != nullptr && connection_->MakeRoom(bytes);
+}
+
 void Exchange::PauseBody() {
   if (connection_ != nullptr) connection_->PauseBody();
 }
@@ -112,6 +116,21 @@ void Server::Accept(std::unique_ptr<io::Stream> stream) {
 void Server::Drain() {
   draining_ = true;
   for (const auto& [id, connection] : connections_) connection->Drain();
+}
+
+bool Server::MakeRoom(size_t bytes) {
+  size_t held = reserved_bytes_;
+  for (const auto& [id, connection] : connections_) {
+    connection->WatchQueue();
+    held += connection->queued_bytes();
+  }
+  if (held + bytes <= options_.max_total_answer_bytes) return true;
+  for (const auto& [id, connection] : connections_) {
+    if (!connection->Stalls()) continue;
+    held -= std::min(held, connection->queued_bytes());
+    connection->Abort();
+  }
+  return held + bytes <= options_.max_total_answer_bytes;
 }
 
 void Server::RemoveLater(uint64_t connection_id) {

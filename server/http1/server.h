@@ -73,6 +73,11 @@ class Exchange {
   // should pause above io::Stream::kWriteHighWater, until on_writable.
   size_t queued_bytes() const;
 
+  // For an answer that may be large: whether so many bytes of it may be held until the client has
+  // taken them. If the server holds too much for all its clients, those that have stopped reading
+  // are dropped first. True reserves the bytes until the response is complete.
+  bool MakeRoom(size_t bytes);
+
   // True once the response is complete or the client is gone.
   bool closed() const { return connection_ == nullptr; }
 
@@ -98,6 +103,7 @@ class Exchange {
   Fields fields_;                           // of AddField
   ServerConnection* connection_ = nullptr;  // null once closed
   bool streaming_ = false;
+  size_t reserved_ = 0;
   std::function<void()> on_close_;
   std::function<void()> on_writable_;
   std::function<void(absl::string_view, bool)> on_body_;
@@ -118,6 +124,12 @@ struct ServerOptions {
   Duration idle_timeout = Seconds(300);
   // Bodies of requests that are being received, all connections together; above it 503.
   size_t max_total_body_bytes = 256 * 1024 * 1024;
+  // Bytes of answers that Exchange::MakeRoom allows, all connections together; where more are
+  // wanted, connections that took less than `min_reader_rate` bytes a second of what waits for
+  // them, for so long, are closed.
+  size_t max_total_answer_bytes = 1024 * 1024 * 1024;
+  Duration stalled_reader_timeout = Seconds(10);
+  int64_t min_reader_rate = 64 * 1024;
   // How long a connection that we close may take to accept our last bytes.
   Duration close_timeout = Seconds(5);
   // Connections at once; above it the newest is closed.
@@ -126,6 +138,8 @@ struct ServerOptions {
 
 struct RouteOptions {
   size_t max_body_bytes = 0;  // 0 = the server's default
+  // What a client hears whose body is larger; null = 413 and its text.
+  std::function<Response()> too_large;
   // True: the handler is called as soon as the header fields are there, and gets the
   // body through set_on_body, without a limit unless max_body_bytes is set.
   bool stream_body = false;
@@ -186,6 +200,7 @@ class Server {
     std::string AllowHeader() const;
   };
   const RouteEntry* FindRoute(absl::string_view path) const;
+  bool MakeRoom(size_t bytes);
   // Destroys the connection in a turn of its own.
   void RemoveLater(uint64_t connection_id);
 
@@ -197,6 +212,7 @@ class Server {
   std::function<bool(const ExchangePtr&)> filter_;
   bool draining_ = false;
   size_t body_bytes_ = 0;
+  size_t reserved_bytes_ = 0;  // for answers that are being made
   uint64_t next_connection_id_ = 0;
   absl::btree_map<uint64_t, std::unique_ptr<ServerConnection>> connections_;
   std::shared_ptr<bool> alive_;

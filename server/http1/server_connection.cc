@@ -114,7 +114,12 @@ bool ServerConnection::ParseSome(absl::string_view* input) {
     return false;
   }
   if (refusal_ != 0) {
-    Fail(refusal_, ReasonPhrase(refusal_));
+    const bool own = refusal_ == 413 && route_ != nullptr && route_->options.too_large != nullptr;
+    if (own) {
+      FailWith(route_->options.too_large());
+    } else {
+      Fail(refusal_, ReasonPhrase(refusal_));
+    }
     return false;
   }
   if (!had_started && !parser_->head_done()) SetDeadline(server_->options_.header_timeout);
@@ -142,6 +147,8 @@ void ServerConnection::OnHead(Head head) {
     refusal_ = 400;
     return;
   }
+  refusal_ = FramingError(exchange->request_.fields);
+  if (refusal_ != 0) return;
   route_ = server_->FindRoute(exchange->request_.path);
   const RouteOptions options = route_ != nullptr ? route_->options : RouteOptions{};
   const bool allowed = route_ != nullptr && route_->Allows(head_.method);
@@ -162,6 +169,16 @@ void ServerConnection::OnHead(Head head) {
     stream_->Write(Bytes::Static(kContinue));
   }
   if (stream_body_) Dispatch();
+}
+
+// What others could read as another request than we do (RFC 9112, sections 3.2 and 6.3): a body
+// whose end nothing tells, or two hosts. 0 if there is nothing of it.
+int ServerConnection::FramingError(const Fields& fields) const {
+  if (fields.Has("transfer-encoding") && !head_.chunked) return 501;
+  const auto hosts = std::count_if(fields.begin(), fields.end(), [](const auto& field) {
+    return absl::EqualsIgnoreCase(field.first, "host");
+  });
+  return hosts > 1 ? 400 : 0;
 }
 
 // Splits the request target: "/path?query", or a whole URL as sent to proxies.
@@ -305,9 +322,44 @@ void ServerConnection::EndStream() {
   FinishExchange();
 }
 
+bool ServerConnection::MakeRoom(size_t bytes) {
+  if (!server_->MakeRoom(bytes) || exchange_ == nullptr) return false;
+  exchange_->reserved_ += bytes;
+  server_->reserved_bytes_ += bytes;
+  return true;
+}
+
+void ServerConnection::Unreserve(Exchange* exchange) {
+  server_->reserved_bytes_ -= std::exchange(exchange->reserved_, 0);
+}
+
+void ServerConnection::WatchQueue() {
+  const size_t queued = queued_bytes();
+  if (queued == 0) {
+    watched_.reset();
+  } else if (!watched_.has_value() || !Slow(queued)) {
+    watched_ = Watched{server_->loop_->Now(), queued};
+  }
+}
+
+// Whether less has left since than had to.
+bool ServerConnection::Slow(size_t queued) const {
+  const int64_t millis = (server_->loop_->Now() - watched_->since).millis();
+  const int64_t wanted = server_->options_.min_reader_rate * millis / 1000;
+  const size_t taken = watched_->queued > queued ? watched_->queued - queued : 0;
+  return millis == 0 || static_cast<int64_t>(taken) < wanted;
+}
+
+bool ServerConnection::Stalls() const {
+  if (!watched_.has_value()) return false;
+  const Duration time = server_->loop_->Now() - watched_->since;
+  return time >= server_->options_.stalled_reader_timeout && Slow(queued_bytes());
+}
+
 // The response is complete: on to the next request, or the end.
 void ServerConnection::FinishExchange() {
   if (exchange_ != nullptr) {
+    Unreserve(exchange_.get());
     exchange_->connection_ = nullptr;
     exchange_->on_close_ = nullptr;
     exchange_->on_writable_ = nullptr;
@@ -327,13 +379,17 @@ void ServerConnection::FinishExchange() {
 
 // An error of the client's, found before any handler had the request.
 void ServerConnection::Fail(int status, absl::string_view text) {
+  FailWith(Response::Text(status, absl::StrCat(text, "\n")));
+}
+
+void ServerConnection::FailWith(Response response) {
   keep_alive_ = false;
   if (exchange_ == nullptr) head_ = Head();
   if (exchange_ != nullptr && exchange_->streaming_) return Die();
   const ExchangePtr exchange = exchange_;
   const std::function<void()> on_close =
       exchange != nullptr ? std::move(exchange->on_close_) : nullptr;
-  Respond(Response::Text(status, absl::StrCat(text, "\n")));
+  Respond(std::move(response));
   if (on_close) on_close();
 }
 
@@ -376,6 +432,7 @@ void ServerConnection::Die() {
   if (body_.has_value()) server_->body_bytes_ -= body_->size();
   body_.reset();
   const ExchangePtr exchange = std::move(exchange_);
+  if (exchange != nullptr) Unreserve(exchange.get());
   if (exchange == nullptr || exchange->connection_ == nullptr) return;
   exchange->connection_ = nullptr;
   const std::function<void()> on_close = std::move(exchange->on_close_);

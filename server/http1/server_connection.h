@@ -35,8 +35,14 @@ class ServerConnection final : private io::Stream::Handler, private Parser::Sink
   void EndStream();
   void Abort() { Die(); }
   size_t queued_bytes() const { return stream_ == nullptr ? 0 : stream_->write_queue_bytes(); }
+  bool MakeRoom(size_t bytes);
   void PauseBody();
   void ResumeBody();
+
+  // Notes how much waits for the client, if anything does.
+  void WatchQueue();
+  // Whether the client has taken too little of it since then.
+  bool Stalls() const;
 
  private:
   // io::Stream::Handler
@@ -56,12 +62,16 @@ class ServerConnection final : private io::Stream::Handler, private Parser::Sink
   // Feeds the parser. False if the connection cannot go on with this input now.
   bool ParseSome(absl::string_view* input);
   bool TakeTarget();
+  int FramingError(const Fields& fields) const;
   void Dispatch();
   void DispatchBody(absl::string_view piece, bool last);
   void RequestComplete();
   void Fail(int status, absl::string_view text);
+  void FailWith(Response response);
   void AppendHead(int status, const Fields& fields, std::string* out) const;
   void FinishExchange();
+  void Unreserve(Exchange* exchange);
+  bool Slow(size_t queued) const;
   void CloseAfterFlush();
   // The connection is over: tells the exchange, lets go of the stream.
   void Die();
@@ -98,6 +108,12 @@ class ServerConnection final : private io::Stream::Handler, private Parser::Sink
   ExchangePtr exchange_;
   bool chunked_ = false;
   bool keep_alive_ = true;
+
+  struct Watched {
+    Instant since;
+    size_t queued = 0;
+  };
+  std::optional<Watched> watched_;
 };
 
 }  // namespace quorate::http1

@@ -11,9 +11,9 @@ struct QuietHistogram {
 };
 
 // There is no bbolt file that is committed, defragmented, or copied; no snapshot files of a
-// v2 store, and no database file received from a peer. Compaction goes in small pieces and never
-// pauses anything; watch streams have no loop of their own. (Where etcd counts milliseconds, its
-// bounds are written as if they were seconds.)
+// v2 store, and no database file received from a peer or hashed as a whole. Compaction goes in
+// small pieces and never pauses anything; watch streams have no loop of their own. (Where etcd
+// counts milliseconds, its bounds are written as if they were seconds.)
 constexpr QuietHistogram kHistograms[] = {
     {"etcd_disk_backend_commit_duration_seconds",
      "The latency distributions of commit called by backend.", 1, 14},
@@ -25,6 +25,8 @@ constexpr QuietHistogram kHistograms[] = {
      "The latency distributions of commit.write called by bboltdb backend.", 1, 14},
     {"etcd_disk_backend_defrag_duration_seconds",
      "The latency distribution of backend defragmentation.", 100, 13},
+    {"etcd_mvcc_hash_duration_seconds", "The latency distribution of storage hash operation.", 10,
+     15},
     {"etcd_disk_backend_snapshot_duration_seconds",
      "The latency distribution of backend snapshots.", 10, 17},
     {"etcd_snap_db_fsync_duration_seconds", "The latency distributions of fsyncing .snap.db file",
@@ -43,17 +45,17 @@ constexpr QuietHistogram kHistograms[] = {
      "Bucketed histogram of index compaction pause duration.", 500, 14},
     {"etcd_debugging_server_watch_send_loop_control_stream_duration_seconds",
      "The total duration in seconds of running through the send loop control stream response.", 1,
-     13},
+     14},
     {"etcd_debugging_server_watch_send_loop_progress_duration_seconds",
      "The total duration in seconds of running through the progress loop control stream response.",
-     1, 13},
+     1, 14},
     {"etcd_debugging_server_watch_send_loop_watch_stream_duration_per_event_seconds",
      "The average duration in seconds of running through the send loop watch stream response, per "
      "event.",
-     1, 13},
+     1, 14},
     {"etcd_debugging_server_watch_send_loop_watch_stream_duration_seconds",
      "The total duration in seconds of running through the send loop watch stream response.", 1,
-     13},
+     14},
 };
 
 struct Quiet {
@@ -61,8 +63,8 @@ struct Quiet {
   const char* help;
 };
 
-// Nor a v2 store, nor a gRPC proxy. Heartbeats do not wait for the disk, and long commands are
-// applied in pieces.
+// Nor a v2 store, nor a gRPC proxy, nor events that wait in a buffer. Heartbeats do not wait for
+// the disk, and long commands are applied in pieces.
 constexpr Quiet kCounters[] = {
     {"etcd_server_heartbeat_send_failures_total",
      "The total number of leader heartbeat send failures (likely overloaded from slow disk)."},
@@ -75,6 +77,7 @@ constexpr Quiet kCounters[] = {
 };
 
 constexpr Quiet kGauges[] = {
+    {"etcd_debugging_mvcc_pending_events_total", "Total number of pending events to be sent."},
     {"etcd_debugging_store_watchers", "Count of currently active watchers."},
     {"etcd_disk_defrag_inflight",
      "Whether or not defrag is active on the member. 1 means active, 0 means not."},

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
@@ -32,6 +33,20 @@ std::string PrintNumber(double value) {
 
 std::string PrintSeconds(int64_t nanos, double seconds = 0) {
   return absl::StrFormat("%.9g", static_cast<double>(nanos) / 1e9 + seconds);
+}
+
+// A label is text: as Go writes numbers, "1.048576e+06" from a million on.
+std::string PrintBound(int64_t nanos) {
+  std::string plain = PrintSeconds(nanos);
+  if (nanos < int64_t{1'000'000} * 1'000'000'000) return plain;
+  double value = 0;
+  CHECK(absl::SimpleAtod(plain, &value));
+  for (int digits = 0; digits < 17; ++digits) {
+    std::string text = absl::StrFormat("%.*e", digits, value);
+    double read = 0;
+    if (absl::SimpleAtod(text, &read) && read == value) return text;
+  }
+  return plain;
 }
 
 void AppendSample(absl::string_view name, absl::string_view labels, absl::string_view value,
@@ -118,7 +133,7 @@ void Registry::AppendHistogram(absl::string_view name, absl::string_view labels,
   for (size_t i = 0; i < histogram.counts_.size(); ++i) {
     total += histogram.counts_[i];
     const bool last = i == histogram.bounds_nanos_.size();
-    const std::string bound = last ? "+Inf" : PrintSeconds(histogram.bounds_nanos_[i]);
+    const std::string bound = last ? "+Inf" : PrintBound(histogram.bounds_nanos_[i]);
     AppendSample(bucket, absl::StrCat(labels, comma, "le=\"", bound, "\""), absl::StrCat(total),
                  out);
   }

@@ -57,6 +57,7 @@ ServerMetrics::ServerMetrics(Registry* registry, Sources sources)
     : registry_(registry), sources_(std::move(sources)) {
   AddServer();
   AddStore();
+  AddOperations();
   AddLeases();
   AddDisk();
   AddQuietMetrics(registry_);
@@ -64,6 +65,8 @@ ServerMetrics::ServerMetrics(Registry* registry, Sources sources)
   if (sources_.process != nullptr) AddProcess();
   registry_->OnScrape([this] {
     RefreshStatus();
+    RefreshOperations();
+    RefreshDurations();
     RefreshClusterVersion();
     RefreshAlarms();
     RefreshGrpc();
@@ -269,6 +272,12 @@ void ServerMetrics::RefreshPeers() {
     count("etcd_network_peer_received_failures_total",
           "The total number of receive failures from peers.", "From", stats.received_failures);
     registry_
+        ->AddCounter("etcd_network_disconnected_peers_total",
+                     "The total number of disconnected peers.",
+                     {{"Local", local}, {"Remote", remote}})
+        ->Set(stats.disconnects);
+    RefreshSnapshots(*peer, remote);
+    registry_
         ->AddGauge("etcd_network_known_peers", "The current number of known peers.",
                    {{"Local", local}, {"Remote", remote}})
         ->Set(1);
@@ -277,6 +286,38 @@ void ServerMetrics::RefreshPeers() {
                    {{"Local", local}, {"Remote", remote}})
         ->Set(peer->sending() && peer->receiving() ? 1 : 0);
   }
+}
+
+void ServerMetrics::RefreshSnapshots(const peer::Peer& peer, const std::string& remote) {
+  using Times = peer::PeerStats::SnapshotTimes;
+  const auto refresh = [&](const char* way, const char* label, uint64_t done, uint64_t failed,
+                           bool busy, const Times& times) {
+    const Labels labels = {{label, remote}};
+    const std::string name = absl::StrCat("etcd_network_snapshot_", way);
+    const std::string what = absl::StrCat("snapshot ", way, "s");
+    registry_
+        ->AddCounter(absl::StrCat(name, "_success"),
+                     absl::StrCat("Total number of successful ", what), labels)
+        ->Set(done);
+    registry_
+        ->AddCounter(absl::StrCat(name, "_failures"),
+                     absl::StrCat("Total number of snapshot ", way, " failures"), labels)
+        ->Set(failed);
+    registry_
+        ->AddGauge(absl::StrCat(name, "_inflights_total"),
+                   absl::StrCat("Total number of inflight ", what), labels)
+        ->Set(busy ? 1 : 0);
+    registry_
+        ->AddHistogram(absl::StrCat(name, "_total_duration_seconds"),
+                       absl::StrCat("Total latency distributions of v3 ", what), Times::kFirst,
+                       Times::kBounds, labels)
+        ->Set(times.counts, static_cast<double>(times.total_nanos) / 1e9);
+  };
+  const peer::PeerStats& stats = peer.stats();
+  refresh("send", "To", stats.snapshots_sent, stats.snapshots_not_sent, peer.sending_snapshot(),
+          stats.snapshot_send_times);
+  refresh("receive", "From", stats.snapshots_received, stats.snapshots_not_received,
+          peer.receiving_snapshot(), stats.snapshot_receive_times);
 }
 
 Histogram* ServerMetrics::PeerRoundTrip(MemberId peer) {

@@ -68,8 +68,10 @@ class ServerMetrics {
  private:
   using GaugeOf = std::function<double(const engine::ReplicaStatus&)>;
   using CounterOf = std::function<uint64_t(const engine::ReplicaStatus&)>;
+  using StatisticOf = std::function<uint64_t(const engine::Statistics&)>;
 
   void AddServer();
+  void AddOperations();
   void AddStore();
   void AddLeases();
   void AddDisk();
@@ -80,15 +82,22 @@ class ServerMetrics {
   void AddGauge(const char* name, const char* help, GaugeOf value);
   void AddCounter(const char* name, const char* help, CounterOf value);
   void RefreshStatus();
+  void RefreshOperations();
+  void RefreshDurations();
   void RefreshClusterVersion();
   void RefreshAlarms();
   void RefreshPeers();
+  void RefreshSnapshots(const peer::Peer& peer, const std::string& remote);
   Histogram* PeerRoundTrip(MemberId peer);
 
   Registry* const registry_;
   const Sources sources_;
   std::vector<std::pair<Gauge*, GaugeOf>> gauges_;
   std::vector<std::pair<Counter*, CounterOf>> counters_;
+  std::vector<std::pair<Counter*, StatisticOf>> operation_counters_;
+  std::vector<std::pair<Gauge*, StatisticOf>> operation_gauges_;
+  Histogram* compactions_ = nullptr;
+  Histogram* hashes_ = nullptr;
   std::string seen_cluster_version_;
   Gauge* cluster_version_ = nullptr;
   Histogram* wal_write_ = nullptr;

@@ -4,11 +4,12 @@
 
 namespace quorate::node {
 
-CallId CallTable::Add(Instant now, Duration timeout, Callback callback) {
+CallId CallTable::Add(Instant now, Duration timeout, Callback callback, engine::RequestKind kind) {
   CHECK(callback != nullptr);
   const uint32_t index = NewSlot();
   Slot& slot = slots_[index];
   slot.callback = std::move(callback);
+  slot.beginning = {now, kind};
   slot.deadline = timeout >= Instant::Infinite() - now ? Instant::Infinite() : now + timeout;
   slot.used = true;
   slot.usual = timeout == usual_timeout_;
@@ -26,12 +27,22 @@ CallId CallTable::Add(Instant now, Duration timeout, Callback callback) {
   return IdOf(index);
 }
 
-CallTable::Callback CallTable::Take(CallId id) {
+uint32_t CallTable::SlotOf(CallId id) const {
   const auto index = static_cast<uint32_t>(id.value());
   const auto generation = static_cast<uint32_t>(id.value() >> 32);
-  if (index == kEnd || index >= slots_.size()) return nullptr;
+  if (index >= slots_.size() || !slots_[index].used) return kEnd;
+  return slots_[index].generation == generation ? index : kEnd;
+}
+
+const CallTable::Beginning* CallTable::Find(CallId id) const {
+  const uint32_t index = SlotOf(id);
+  return index == kEnd ? nullptr : &slots_[index].beginning;
+}
+
+CallTable::Callback CallTable::Take(CallId id) {
+  const uint32_t index = SlotOf(id);
+  if (index == kEnd) return nullptr;
   Slot& slot = slots_[index];
-  if (!slot.used || slot.generation != generation) return nullptr;
   if (slot.usual) {
     slots_[slot.previous].next = slot.next;
     slots_[slot.next].previous = slot.previous;

@@ -28,7 +28,16 @@ class CallTable {
   // Calls with `usual_timeout` are the cheap ones; others cost a search tree's insert.
   explicit CallTable(Duration usual_timeout) : usual_timeout_(usual_timeout) {}
 
-  CallId Add(Instant now, Duration timeout, Callback callback);
+  // What is remembered of a call for its metrics.
+  struct Beginning {
+    Instant at;
+    engine::RequestKind kind = engine::RequestKind::kRange;
+  };
+
+  CallId Add(Instant now, Duration timeout, Callback callback,
+             engine::RequestKind kind = engine::RequestKind::kRange);
+  // Null if the call is not there.
+  const Beginning* Find(CallId id) const;
   // Removes a call and gives its callback; an empty function if it is not there.
   Callback Take(CallId id);
   // The call that is due first, if its deadline is at or before `now`; 0 if none.
@@ -46,6 +55,7 @@ class CallTable {
   struct Slot {
     Callback callback;
     Instant deadline;
+    Beginning beginning;
     uint32_t generation = 0;
     uint32_t next = 0;  // of the list by deadline, or of the free list
     uint32_t previous = 0;
@@ -57,6 +67,8 @@ class CallTable {
   CallId IdOf(uint32_t slot) const {
     return CallId((uint64_t{slots_[slot].generation} << 32) | slot);
   }
+  // kEnd if the call is not there.
+  uint32_t SlotOf(CallId id) const;
   uint32_t NewSlot();
 
   Duration usual_timeout_;

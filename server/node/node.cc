@@ -87,7 +87,7 @@ Node::~Node() = default;
 CallId Node::Call(RequestKind kind, Bytes body, Duration timeout, ReplyCallback done,
                   engine::Credentials credentials) {
   ++counters_.calls;
-  const CallId id = calls_.Add(env_.loop->Now(), timeout, std::move(done));
+  const CallId id = calls_.Add(env_.loop->Now(), timeout, std::move(done), kind);
   if (!halted_.ok()) {
     ScheduleTurn();  // which answers it
     return id;
@@ -97,7 +97,13 @@ CallId Node::Call(RequestKind kind, Bytes body, Duration timeout, ReplyCallback 
   return id;
 }
 
+void Node::NoteEnd(CallId call, bool read, bool ok, Instant now) {
+  const CallTable::Beginning* const beginning = calls_.Find(call);
+  if (beginning != nullptr) times_.AddRequest(beginning->kind, read, ok, now - beginning->at);
+}
+
 void Node::Abandon(CallId call) {
+  NoteEnd(call, /*read=*/false, /*ok=*/false, env_.loop->Now());
   if (calls_.Take(call) != nullptr) StepEvent(engine::AbandonRequest{call});
 }
 
@@ -157,6 +163,19 @@ void Node::ScheduleTurn() {
   });
 }
 
+void Node::EndTurn() {
+  ++counters_.turn_ends;
+  const Instant begun = Measured();
+  const uint64_t before = replica_.done().all;
+  replica_.Step(engine::Input{env_.loop->Now(), env_.loop->WallNow(), engine::TurnEnd{}}, &out_);
+  const Duration took = Measured() - begun;
+  const uint64_t done = replica_.done().all - before;
+  times_.AddTurn(replica_.done(), took);
+  const bool is_long = options_.long_turn > Duration() && took > options_.long_turn;
+  if (is_long && done > 0 && options_.on_long_turn != nullptr) options_.on_long_turn(took, done);
+  trace_.NoteTurn(env_.loop->Now(), took);
+}
+
 void Node::RunTurn() {
   turn_scheduled_ = false;
   if (!halted_.ok()) return EndService();
@@ -164,9 +183,7 @@ void Node::RunTurn() {
   int turn_ends = 0;
   do {
     if (out_.turn_end_wanted) {
-      ++counters_.turn_ends;
-      replica_.Step(engine::Input{env_.loop->Now(), env_.loop->WallNow(), engine::TurnEnd{}},
-                    &out_);
+      EndTurn();
     }
     HandOut();
     if (!halted_.ok()) return;
@@ -176,6 +193,7 @@ void Node::RunTurn() {
   ArmWake(out_.next_wake);
   NoticeLeadership();
   NoticeMembers();
+  NoticeCompactions();
 }
 
 // The one place where effects happen, in the order that engine/replica/output.h asks for:
@@ -232,6 +250,7 @@ void Node::WritePersists(std::vector<engine::Persist>* persists) {
 }
 
 void Node::WritePersist(engine::Persist persist) {
+  writing_.emplace_back(persist.ticket, env_.loop->Now());
   const raft::HardState* hard_state =
       persist.hard_state.has_value() ? &*persist.hard_state : nullptr;
   wal_->Append(
@@ -251,6 +270,7 @@ void Node::OnInstalled(const absl::Status& status) {
   if (!halted_.ok()) return;
   const engine::StateImage& image = *installing_.front().install;
   wal_->BeginAnew(image.index, image.term);
+  if (options_.on_installed != nullptr) options_.on_installed(image.index);
   do {
     engine::Persist persist = std::move(installing_.front());
     installing_.pop_front();
@@ -270,17 +290,26 @@ void Node::WriteCheckpoint(engine::StateImage image) {
                         if (!status.ok() && options_.on_checkpoint_failure != nullptr) {
                           options_.on_checkpoint_failure(status);
                         }
+                        if (status.ok() && options_.on_checkpoint != nullptr) {
+                          options_.on_checkpoint(index);
+                        }
                         StepEvent(engine::Checkpointed{index, status.ok()});
                       });
 }
 
 void Node::OnPersisted(engine::PersistTicket ticket, const absl::Status& status) {
   if (!status.ok()) return Halt(status);
+  for (; !writing_.empty() && writing_.front().first <= ticket; writing_.pop_front()) {
+    trace_.NoteWrite(writing_.front().second, env_.loop->Now());
+  }
   StepEvent(engine::Persisted{ticket});
 }
 
 void Node::AnswerCalls(std::vector<engine::Response>* responses) {
+  if (responses->empty()) return;
+  const Instant now = env_.loop->Now();
   for (engine::Response& response : *responses) {
+    NoteEnd(response.token, response.read, response.status.ok(), now);
     const ReplyCallback done = calls_.Take(response.token);
     if (done != nullptr) done(std::move(response.status), std::move(response.body));
   }
@@ -329,6 +358,7 @@ void Node::OnCallTimeout() {
   const Instant now = env_.loop->Now();
   for (CallId id = calls_.Due(now); id != CallId(0); id = calls_.Due(now)) {
     ++counters_.calls_timed_out;
+    NoteEnd(id, /*read=*/false, /*ok=*/false, now);
     const ReplyCallback done = calls_.Take(id);
     StepEvent(engine::AbandonRequest{id});
     done(TimedOut(), Bytes());
@@ -343,6 +373,7 @@ void Node::NoticeLeadership() {
   seen_leader_ = now.leader;
   seen_term_ = now.term;
   seen_role_ = now.role;
+  trace_.NoteLeader(env_.loop->Now(), now.leader != MemberId(0));
   options_.on_leadership_change();
 }
 
@@ -363,6 +394,12 @@ void Node::OnDiskState(const engine::DiskState& state) {
   if (changed && options_.on_disk_state != nullptr) {
     options_.on_disk_state(state, disk_watch_.free_bytes());
   }
+}
+
+void Node::NoticeCompactions() {
+  const uint64_t compactions = replica_.done().compactions;
+  if (compactions == std::exchange(seen_compactions_, compactions)) return;
+  if (options_.on_compacted != nullptr) options_.on_compacted(replica_.statistics());
 }
 
 void Node::Halt(const absl::Status& why) {

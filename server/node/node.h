@@ -23,6 +23,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -37,6 +38,8 @@
 #include "server/node/call_table.h"
 #include "server/node/disk_watch.h"
 #include "server/node/peer_transport.h"
+#include "server/node/times.h"
+#include "server/node/trace.h"
 
 namespace quorate::storage {
 class Checkpoints;
@@ -95,10 +98,21 @@ struct Options {
   DiskWatchOptions disk;
   // Called when the disk begins or ceases to be full, or to stall, with the free space.
   std::function<void(const engine::DiskState&, uint64_t free_bytes)> on_disk_state;
+  // The clock read anew (the loop's stands still in a callback): for measuring what a turn takes,
+  // never for decisions. Empty: it takes no time.
+  std::function<Instant()> stopwatch;
   // Called once when the node halts, after all calls were answered.
   std::function<void(const absl::Status&)> on_halt;
   // A checkpoint could not be written; the one before it holds, and it is tried again.
   std::function<void(const absl::Status&)> on_checkpoint_failure;
+  // A checkpoint at this entry is durable: of the own state, or of one that a leader sent.
+  std::function<void(LogIndex)> on_checkpoint;
+  std::function<void(LogIndex)> on_installed;
+  // A compaction is finished physically.
+  std::function<void(const engine::Statistics&)> on_compacted;
+  // A turn of the engine took longer (0: is never told), with so many commands and ranges.
+  Duration long_turn;
+  std::function<void(Duration, uint64_t)> on_long_turn;
   // Called at the end of a turn in which leader, role or term changed.
   std::function<void()> on_leadership_change;
   // Called at the end of a turn in which members() changed.
@@ -166,6 +180,8 @@ class Node final : public PeerSink {
   // OK while the node runs; else why it does not.
   const absl::Status& halted() const { return halted_; }
   const NodeCounters& counters() const { return counters_; }
+  const Times& times() const { return times_; }
+  const Trace& trace() const { return trace_; }
   size_t pending_calls() const { return calls_.size(); }
   Duration request_timeout() const { return options_.request_timeout; }
   MemberId member_id() const { return options_.replica.member_id; }
@@ -186,6 +202,11 @@ class Node final : public PeerSink {
 
   template <typename Event>
   void StepEvent(Event&& event);
+  void EndTurn();
+  Instant Measured() const {
+    return options_.stopwatch == nullptr ? Instant() : options_.stopwatch();
+  }
+  void NoteEnd(CallId call, bool read, bool ok, Instant now);
   void ScheduleTurn();
   void RunTurn();
   void HandOut();
@@ -206,6 +227,7 @@ class Node final : public PeerSink {
   void NoticeLeadership();
   void NoticeMembers();
   void OnDiskState(const engine::DiskState& state);
+  void NoticeCompactions();
   void Halt(const absl::Status& why);
   void EndService();
 
@@ -240,9 +262,14 @@ class Node final : public PeerSink {
   Term seen_term_;
   engine::Role seen_role_ = engine::Role::kFollower;
   uint64_t seen_members_ = 0;
+  uint64_t seen_compactions_ = 0;
 
   absl::Status halted_;
   NodeCounters counters_;
+  Times times_;
+  Trace trace_;
+  // Units that the log is writing, and since when.
+  std::deque<std::pair<engine::PersistTicket, Instant>> writing_;
   // What handles and deferred callbacks hold of this node; expires with it.
   std::shared_ptr<Node*> self_;
 };

@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "base/strong_int.h"
 #include "base/time.h"
+#include "engine/replica/statistics.h"
 #include "io/env.h"
 #include "server/http1/client.h"
 #include "server/log/logger.h"
@@ -67,6 +68,15 @@ struct PeerStats {
   uint64_t received_bytes = 0;
   uint64_t received_messages = 0;
   uint64_t received_failures = 0;  // malformed streams and messages
+  uint64_t disconnects = 0;        // of the stream that we receive on
+  // Snapshots; the times are those of successes.
+  using SnapshotTimes = engine::DurationCounts<100'000'000, 10>;
+  uint64_t snapshots_sent = 0;
+  uint64_t snapshots_not_sent = 0;
+  SnapshotTimes snapshot_send_times;
+  uint64_t snapshots_received = 0;
+  uint64_t snapshots_not_received = 0;
+  SnapshotTimes snapshot_receive_times;
 };
 
 struct Context {

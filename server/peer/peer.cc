@@ -21,7 +21,10 @@ Peer::Peer(const Context* context, MemberId id, const std::vector<std::string>& 
       prober_(context, id, addresses.front()),
       snapshots_(context, id, addresses, &stats_,
                  [id, report = std::move(on_snapshot_sent)](bool ok) { report(id, ok); }) {
-  dialer_.set_on_connected([id, report = std::move(on_connected)](bool up) { report(id, up); });
+  dialer_.set_on_connected([this, report = std::move(on_connected)](bool up) {
+    if (!up) ++stats_.disconnects;
+    report(id_, up);
+  });
 }
 
 Peer::~Peer() { Detach(); }

@@ -50,6 +50,12 @@ class Peer {
   bool sending_snapshot() const { return snapshots_.busy(); }
   // What the peer sends of a snapshot of its own.
   SnapshotAssembler* assembler() { return &assembler_; }
+  bool receiving_snapshot() const { return assembler_.busy(); }
+  // A chunk was taken; since when the transfer is under way.
+  Instant NoteChunk(Instant now) {
+    if (assembler_.chunks() == 1) snapshot_begun_ = now;
+    return snapshot_begun_;
+  }
 
   // The peer has dialled: from now on we send on this stream, and no more on an earlier one.
   void Attach(http1::ExchangePtr stream);
@@ -82,6 +88,7 @@ class Peer {
   Prober prober_;
   SnapshotSender snapshots_;
   SnapshotAssembler assembler_;
+  Instant snapshot_begun_;
   http1::ExchangePtr stream_;
   FrameWriter writer_;
   uint64_t gathered_ = 0;  // messages in writer_

@@ -20,6 +20,7 @@
 namespace quorate::peer {
 namespace {
 
+constexpr char kRejection[] = "rejected connection on peer endpoint";
 constexpr char kStreamPrefix[] = "/raft/stream/message/";
 // A lease's id and a flag.
 constexpr size_t kMaxLeaseRequestBytes = 64 * limits::kKiB;
@@ -51,7 +52,9 @@ http1::Response WithFields(http1::Response response, const http1::Fields& fields
 }  // namespace
 
 RaftHttp::RaftHttp(const io::Env& env, log::Logger* log, Identity self, const Options& options)
-    : hash_desk_(&context_), self_(std::make_shared<RaftHttp*>(this)) {
+    : hash_desk_(&context_),
+      refusals_(env.loop, log, kRejection),
+      self_(std::make_shared<RaftHttp*>(this)) {
   context_.env = env;
   context_.log = log;
   context_.self = std::move(self);
@@ -209,10 +212,12 @@ Peer* RaftHttp::FindPeer(MemberId id) const {
 }
 
 void RaftHttp::Refuse(const http1::ExchangePtr& exchange, int status, absl::string_view text) {
-  LOG_WARN(context_.log, "rejected connection on peer endpoint",
-           {"remote-addr", exchange->request().peer}, {"path", exchange->request().path},
-           {"remote-peer-id", exchange->request().fields.Get("X-Server-From")}, {"status", status},
-           {"error", text});
+  if (refusals_.Admits(exchange->request().peer, text)) {
+    LOG_WARN(context_.log, kRejection, {"remote-addr", exchange->request().peer},
+             {"path", exchange->request().path},
+             {"remote-peer-id", exchange->request().fields.Get("X-Server-From")},
+             {"status", status}, {"error", text});
+  }
   exchange->Respond(WithFields(http1::Response::Text(status, absl::StrCat(text, "\n")),
                                ResponseFields(context_.self)));
 }
@@ -252,9 +257,11 @@ void RaftHttp::OnPost(const http1::ExchangePtr& exchange) {
   const http1::Request& request = exchange->request();
   const MemberId sender = SenderOf(request.fields);
   if (IsRemoved(sender)) {
-    LOG_WARN(context_.log, "rejected Raft message from removed member",
-             {"local-member-id", config::HexId(context_.self.member)},
-             {"removed-member-id", config::HexId(sender)});
+    constexpr char kRemoved[] = "rejected Raft message from removed member";
+    if (refusals_.Admits(request.peer, kRemoved)) {
+      LOG_WARN(context_.log, kRemoved, {"local-member-id", config::HexId(context_.self.member)},
+               {"removed-member-id", config::HexId(sender)});
+    }
     return exchange->Respond(WithFields(
         http1::Response::Json(403, "{\"message\":\"cannot process message from removed member\"}"),
         ResponseFields(context_.self)));
@@ -327,20 +334,27 @@ void RaftHttp::OnSnapshotChunk(const http1::ExchangePtr& exchange) {
   const MemberId sender = SenderOf(request.fields);
   Peer* peer = FindPeer(sender);
   if (peer == nullptr) return Refuse(exchange, 404, "error sender not found");
-  peer->mutable_stats()->received_bytes += request.body.size();
+  PeerStats* const stats = peer->mutable_stats();
+  stats->received_bytes += request.body.size();
   std::optional<SnapshotAssembler::Arrived> arrived;
   const absl::Status status = peer->assembler()->Add(request.body, &arrived);
   if (!status.ok()) {
-    ++peer->mutable_stats()->received_failures;
+    ++stats->received_failures;
+    ++stats->snapshots_not_received;
     // What was damaged on its way may be sent again.
     return Refuse(exchange, absl::IsDataLoss(status) ? 500 : 409,
                   absl::StrCat("error reading a snapshot: ", status.message()));
   }
+  const Instant now = context_.env.loop->Now();
+  const Instant begun = peer->NoteChunk(now);
   if (arrived.has_value()) {
     if (arrived->message.from != sender || arrived->message.to != context_.self.member) {
+      ++stats->snapshots_not_received;
       return Refuse(exchange, 409, "the snapshot is from or for another member");
     }
-    ++peer->mutable_stats()->received_messages;
+    ++stats->received_messages;
+    ++stats->snapshots_received;
+    stats->snapshot_receive_times.Add(now - begun);
     LOG_INFO(context_.log, "received a snapshot", {"remote-peer-id", config::HexId(sender)},
              {"index", arrived->image.index.value()}, {"bytes", arrived->image.bytes()});
     if (context_.sink != nullptr) {

@@ -22,6 +22,7 @@
 #include "io/env.h"
 #include "server/http1/server.h"
 #include "server/log/logger.h"
+#include "server/log/throttle.h"
 #include "server/node/peer_transport.h"
 #include "server/peer/context.h"
 #include "server/peer/hash_desk.h"
@@ -107,6 +108,7 @@ class RaftHttp final : public node::PeerTransport {
 
   Context context_;
   HashDesk hash_desk_;
+  log::Throttle refusals_;
   Information information_;
   absl::btree_map<MemberId, std::unique_ptr<Peer>> peers_;
   // Of those, the ones that are no members (Options::max_remotes).

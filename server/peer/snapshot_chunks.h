@@ -54,6 +54,10 @@ class SnapshotAssembler {
   // FailedPrecondition: it is not the next one, or of another version. The first chunk
   // of another transfer begins anew.
   absl::Status Add(const Bytes& chunk, std::optional<Arrived>* arrived);
+  // Whether a transfer has begun and not ended.
+  bool busy() const { return segments_left_ > 0; }
+  // Chunks of the newest transfer that are here.
+  uint32_t chunks() const { return next_; }
 
  private:
   absl::Status Take(absl::string_view payload, std::optional<Arrived>* arrived);

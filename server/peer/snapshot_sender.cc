@@ -40,7 +40,7 @@ void SnapshotSender::Start(raft::Message message, engine::StateImage image) {
            {"index", image.index.value()}, {"bytes", image.bytes()});
   chunker_.emplace(context_->env.random->Next64() | 1, std::move(message), std::move(image));
   finished_ = false;
-  send_at_ = context_->env.loop->Now();
+  begun_ = send_at_ = context_->env.loop->Now();
   NextChunk();
 }
 
@@ -85,9 +85,11 @@ void SnapshotSender::OnAnswer(const absl::StatusOr<http1::Client::WholeResponse>
 }
 
 void SnapshotSender::Finish(bool ok) {
-  LOG_INFO(context_->log, ok ? "sent a snapshot" : "failed to send a snapshot",
+  LOG_INFO(context_->log, ok ? "sent database snapshot" : "failed to send database snapshot",
            {"remote-peer-id", config::HexId(peer_)});
   ++(ok ? stats_->sent_messages : stats_->sent_failures);
+  ++(ok ? stats_->snapshots_sent : stats_->snapshots_not_sent);
+  if (ok) stats_->snapshot_send_times.Add(context_->env.loop->Now() - begun_);
   chunker_.reset();
   chunk_.clear();
   done_(ok);

@@ -56,7 +56,8 @@ class SnapshotSender {
   std::vector<Bytes> chunk_;
   int attempts_ = 0;       // of the current chunk, that failed
   bool finished_ = false;  // with failure; the timer reports it
-  Instant send_at_;        // of the next chunk, by the allowed rate
+  Instant begun_;
+  Instant send_at_;  // of the next chunk, by the allowed rate
   std::unique_ptr<http1::ClientExchange> post_;
 };
 

@@ -65,14 +65,6 @@ void Health::Check(quorate::grpc::Call* call, const Bytes& request) const {
   call->Finish(absl::OkStatus(), Reply(check.service()));
 }
 
-bool Health::Knows(absl::string_view service) const {
-  if (service.empty()) return true;
-  for (const auto& [path, method] : server_->methods()) {
-    if (method->service == service) return true;
-  }
-  return false;
-}
-
 Bytes Health::Reply(absl::string_view service) const {
   HealthCheckResponse response;
   if (!Knows(service)) {

@@ -37,7 +37,7 @@ absl::string_view HostOf(absl::string_view field) {
 bool ServesHost(const config::Config& config, const http1::Request& request) {
   if (AllowsAll(config.host_whitelist)) return true;
   const absl::string_view host = HostOf(request.fields.Get("host"));
-  return host.empty() || Contains(config.host_whitelist, host);
+  return Contains(config.host_whitelist, host);
 }
 
 void AddCorsFields(const config::Config& config, http1::Exchange* exchange) {

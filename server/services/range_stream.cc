@@ -19,11 +19,30 @@ using etcdserverpb::RangeResponse;
 
 // Bytes that a piece should have, and keys of the first one and of any.
 constexpr size_t kPieceBytes = 512 * 1024;
-constexpr int64_t kFirstKeys = 64;
+constexpr int64_t kFirstKeys = 10;
 constexpr int64_t kMostKeys = 10'000;
 
-// Pages through the range by its keys. What has to be sorted otherwise, or filtered,
-// comes in one piece. Keys of a piece come without header and count, which the last has.
+// What is wrong with a request otherwise, the engine says.
+absl::Status Check(const RangeRequest& request) {
+  if (request.key().empty() || !RangeRequest::SortOrder_IsValid(request.sort_order()) ||
+      !RangeRequest::SortTarget_IsValid(request.sort_target())) {
+    return absl::OkStatus();
+  }
+  const bool by_key =
+      request.sort_order() == RangeRequest::NONE ||
+      (request.sort_order() == RangeRequest::ASCEND && request.sort_target() == RangeRequest::KEY);
+  if (!by_key) {
+    return absl::UnimplementedError("RangeStream does not support custom sort orders");
+  }
+  if (request.min_mod_revision() != 0 || request.max_mod_revision() != 0 ||
+      request.min_create_revision() != 0 || request.max_create_revision() != 0) {
+    return absl::UnimplementedError("RangeStream does not support revision filters");
+  }
+  return absl::OkStatus();
+}
+
+// Pages through the range by its keys; what has to be sorted otherwise, or filtered, is refused, as
+// etcd does. Keys of a piece come without header and count, which the last has.
 class RangeStreamCall final : public grpc::StreamHandler {
  public:
   RangeStreamCall(grpc::Server* server, node::Node* node, grpc::Call* call)
@@ -35,13 +54,12 @@ class RangeStreamCall final : public grpc::StreamHandler {
 
   void OnMessage(Bytes message) override {
     if (!ParseRequest(server_->Find(call_id_), message, &request_)) return;
+    const absl::Status refusal = Check(request_);
+    if (!refusal.ok()) return server_->Find(call_id_)->Finish(refusal);
     limit_ = request_.limit();
-    paged_ = !request_.range_end().empty() && !request_.count_only() &&
-             (request_.sort_order() == RangeRequest::NONE ||
-              request_.sort_order() == RangeRequest::ASCEND) &&
-             request_.sort_target() == RangeRequest::KEY && request_.min_mod_revision() == 0 &&
-             request_.max_mod_revision() == 0 && request_.min_create_revision() == 0 &&
-             request_.max_create_revision() == 0;
+    // A target without an order is none here.
+    if (request_.sort_order() == RangeRequest::NONE) request_.set_sort_target(RangeRequest::KEY);
+    paged_ = !request_.range_end().empty() && !request_.count_only();
     Ask();
   }
   void OnHalfClose() override {}

@@ -16,6 +16,10 @@ std::string HostOf(const std::string& address) {
   return parsed.ok() ? parsed->host : "";
 }
 
+std::string Rejection(const AcceptorOptions& options) {
+  return absl::StrCat("rejected connection on ", options.endpoint, " endpoint");
+}
+
 }  // namespace
 
 Acceptor::Acceptor(io::Loop* loop, log::Logger* log, Source* source, HandshakeQueue* queue,
@@ -27,6 +31,7 @@ Acceptor::Acceptor(io::Loop* loop, log::Logger* log, Source* source, HandshakeQu
       options_(std::move(options)),
       on_accept_(std::move(on_accept)),
       timer_(loop->NewTimer([this] { OnTimer(); })),
+      throttle_(loop, log, Rejection(options_), options_.notice_interval),
       self_(std::make_shared<Acceptor*>(this)) {}
 
 Acceptor::~Acceptor() = default;
@@ -80,14 +85,10 @@ void Acceptor::Drop(uint64_t id) { pending_.erase(id); }
 
 void Acceptor::Notice(const std::string& remote, const absl::Status& why) {
   if (why.message() == "EOF") return;  // a probe of the port
-  const Instant now = loop_->Now();
-  if (now < next_notice_) {
-    ++unnoticed_;
+  if (!throttle_.Admits(remote, absl::string_view(why.message().data(), why.message().size()))) {
     return;
   }
-  next_notice_ = now + options_.notice_interval;
-  LOG_WARN(log_, absl::StrCat("rejected connection on ", options_.endpoint, " endpoint"),
-           {"remote-addr", remote}, {"not-logged-before", std::exchange(unnoticed_, 0)}, {why});
+  LOG_WARN(log_, Rejection(options_), {"remote-addr", remote}, {why});
 }
 
 void Acceptor::SetDeadline(Pending* pending, Duration from_now) {

@@ -16,6 +16,7 @@
 #include "io/loop.h"
 #include "io/network.h"
 #include "server/log/logger.h"
+#include "server/log/throttle.h"
 #include "server/tls/handshake_queue.h"
 #include "server/tls/source.h"
 #include "server/tls/stream.h"
@@ -33,8 +34,8 @@ struct AcceptorOptions {
   Duration handshake_timeout = Seconds(10);
   // How long a refused client may take to hear why.
   Duration linger_timeout = Seconds(1);
-  // Refused connections are logged this often at most.
-  Duration notice_interval = Milliseconds(100);
+  // Of refused connections each address and cause is logged this often at most.
+  Duration notice_interval = Seconds(60);
   // "client" or "peer", for log lines.
   std::string endpoint = "client";
 };
@@ -82,8 +83,7 @@ class Acceptor {
   Instant timer_at_ = Instant::Infinite();
   uint64_t next_id_ = 0;
   absl::btree_map<uint64_t, Pending> pending_;
-  Instant next_notice_;
-  uint64_t unnoticed_ = 0;
+  log::Throttle throttle_;
   std::shared_ptr<Acceptor*> self_;  // what the source's callbacks hold
 };
 

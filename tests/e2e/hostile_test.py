@@ -412,7 +412,9 @@ class Hostile(unittest.TestCase):
                 status, text = self.http("POST", "/v3/kv/range", body)
                 self.assertEqual(status, 400, body[:20])
                 self.assertEqual(json.loads(text)["code"], 3)
-            self.assertEqual(self.http("POST", "/v3/kv/put", "x" * (16 << 20))[0], 413)
+            status, text = self.http("POST", "/v3/kv/put", "x" * (16 << 20))
+            self.assertEqual(status, 429)
+            self.assertEqual(json.loads(text)["code"], 8)
         self.attack(once)
         self.assert_grew_by_less(64)
 

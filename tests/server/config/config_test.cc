@@ -170,6 +170,7 @@ TEST(FlagsTest, TheLastOfSeveralWins) {
 TEST(FlagsTest, ErrorsNameFlagAndValue) {
   EXPECT_EQ(ErrorOf({"--no-such-flag"}), "flag provided but not defined: --no-such-flag");
   EXPECT_EQ(ErrorOf({"serve"}), "'serve' is not a valid flag");
+  EXPECT_EQ(ErrorOf({"gateway", "start"}), "'gateway' is not there: this server is no proxy");
   EXPECT_EQ(ErrorOf({"--name"}), "flag needs an argument: --name");
   EXPECT_EQ(ErrorOf({"--election-timeout=soon"}),
             "invalid value \"soon\" for flag --election-timeout: not a whole number");
@@ -293,6 +294,10 @@ TEST(FlagsTest, TlsSettingsThatContradictEachOther) {
   EXPECT_THAT(ErrorOf({"--listen-peer-urls=https://127.0.0.1:1"}),
               HasSubstr("--peer-cert-file, --peer-key-file) must be provided for peer url"));
   EXPECT_EQ(ErrorOf({"--listen-peer-urls=https://127.0.0.1:1", "--peer-auto-tls"}), "no error");
+  EXPECT_EQ(
+      ErrorOf({"--listen-metrics-urls=https://127.0.0.1:1"}),
+      "client TLS key/cert (--cert-file, --key-file) must be provided for metrics secure url");
+  EXPECT_EQ(ErrorOf({"--listen-metrics-urls=https://127.0.0.1:1", "--auto-tls"}), "no error");
   EXPECT_THAT(ErrorOf({"--peer-cert-allowed-cn=a", "--peer-cert-allowed-hostname=b"}),
               HasSubstr("mutually exclusive"));
   EXPECT_THAT(ErrorOf({"--tls-min-version=TLS1.3", "--tls-max-version=TLS1.2"}),

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <limits>
 #include <set>
 #include <string>
 #include <vector>
@@ -74,6 +76,82 @@ TEST(JsonToWireTest, RefusesWhatDoesNotFit) {
         R"({"limit":99999999999999999999})", R"({"key":"*"})", "{\"key\":\"Zm9v\""}) {
     EXPECT_TRUE(Refused(bad)) << bad;
   }
+}
+
+// What Go's reader takes, so that clients may have relied on it with etcd.
+TEST(JsonToWireTest, TakesWhatGoTakes) {
+  for (const char* text : {"Zm9v\\n", "Zm\\r\\n9v", "Zm9v"}) {  // line breaks of MIME
+    EXPECT_EQ(Read<etcdserverpb::RangeRequest>(absl::StrCat("{\"key\":\"", text, "\"}")).key(),
+              "foo")
+        << text;
+  }
+  EXPECT_EQ(Read<etcdserverpb::RangeRequest>(R"({"key":"Zh"})").key(), "f");  // unused bits
+  for (const char* ten : {"10", "\"10\"", "10.0", "\"1e1\"", "1E+1", "100e-1", "\"10.00\""}) {
+    EXPECT_EQ(Read<etcdserverpb::RangeRequest>(absl::StrCat("{\"limit\":", ten, "}")).limit(), 10)
+        << ten;
+  }
+  EXPECT_EQ(Read<etcdserverpb::RangeRequest>(R"({"limit":"-9223372036854775808"})").limit(),
+            std::numeric_limits<int64_t>::min());
+  EXPECT_EQ(Read<etcdserverpb::MemberRemoveRequest>(R"({"ID":18446744073709551615})").id(),
+            std::numeric_limits<uint64_t>::max());
+  EXPECT_EQ(Read<etcdserverpb::RangeRequest>(R"({"":{"key":1},"key":"YQ==","limit":null})").key(),
+            "a");
+  const std::string deep = std::string(5000, '[') + std::string(5000, ']');
+  EXPECT_EQ(
+      Read<etcdserverpb::RangeRequest>(absl::StrCat(R"({"x":)", deep, R"(,"key":"YQ=="})")).key(),
+      "a");
+}
+
+TEST(JsonToWireTest, RefusesWhatGoRefuses) {
+  for (const char* bad : {R"({"key":"Zm9v","key":"YmFy"})",
+                          R"({"range_end":"","rangeEnd":""})",
+                          R"({"key":"YQ==",})",
+                          "{key:\"YQ==\"}",
+                          "{'key':'YQ=='}",
+                          R"({"key":"\q"})",
+                          R"({"limit":1.})",
+                          R"({"limit":"+1"})",
+                          R"({"limit":"01"})",
+                          R"({"limit":" 1"})",
+                          R"({"limit":"1.5"})",
+                          R"({"limit":1e30})",
+                          R"({"revision":-9223372036854775809})",
+                          R"({"revision":9223372036854775808})",
+                          R"({"serializable":"true"})",
+                          R"({"serializable":1})",
+                          R"({"key":"Z"})",
+                          R"({"key":"Zg==="})",
+                          R"({"key":"-_+/"})",
+                          R"({"key":{}})",
+                          R"({"key":["YQ=="]})",
+                          R"({"limit":true})",
+                          "{} {}"}) {
+    EXPECT_TRUE(Refused(bad)) << bad;
+  }
+  for (const char* bad : {R"({"success":[null]})", R"({"success":{}})", R"({"success":[[]]})",
+                          R"({"success":[5]})", R"({"compare":[{"version":1,"lease":2}]})",
+                          R"({"success":[{"request_put":{},"request_range":{}}]})"}) {
+    EXPECT_FALSE(JsonToWire(bad, etcdserverpb::TxnRequest::default_instance()).ok()) << bad;
+  }
+}
+
+std::string NestedTxn(int levels) {
+  std::string json = R"({"request_put":{"key":"YQ=="}})";
+  for (int i = 0; i < levels; ++i) json = R"({"request_txn":{"success":[)" + json + "]}}";
+  return R"({"success":[)" + json + "]}";
+}
+
+// A transaction that was taken must not fail for its answer.
+TEST(WireToJsonTest, AnswersAreAsDeepAsRequestsMayBe) {
+  ASSERT_TRUE(JsonToWire(NestedTxn(200), etcdserverpb::TxnRequest::default_instance()).ok());
+  etcdserverpb::TxnResponse answer;
+  etcdserverpb::TxnResponse* inner = &answer;
+  for (int i = 0; i < 200; ++i) inner = inner->add_responses()->mutable_response_txn();
+  inner->add_responses()->mutable_response_range()->add_kvs()->set_key("a");
+  const auto json = WireToJson(answer.SerializeAsString(), answer);
+  ASSERT_TRUE(json.ok()) << json.status();
+  EXPECT_THAT(*json, HasSubstr(R"({"response_range":{"kvs":[{"key":"YQ=="}]}})"));
+  EXPECT_FALSE(JsonToWire(NestedTxn(1000), etcdserverpb::TxnRequest::default_instance()).ok());
 }
 
 TEST(JsonToWireTest, DeepNestingEndsInAnError) {

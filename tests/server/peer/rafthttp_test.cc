@@ -388,6 +388,11 @@ TEST_F(RaftHttpTest, ASnapshotArrivesWholeInManyChunksWhileMessagesGoOn) {
   a_->SendSnapshot(SnapshotFromTo(1, 2), ImageOf(0, 0));
   ASSERT_TRUE(world_.RunUntil([this] { return a_->snapshots_sent.size() == 2; }));
   ASSERT_EQ(b_->snapshots.size(), 2u);
+  EXPECT_EQ(a_->stats(2).snapshots_sent, 2u);
+  EXPECT_EQ(b_->stats(1).snapshots_received, 2u);
+  EXPECT_GT(b_->stats(1).snapshot_receive_times.total_nanos, 0);
+  EXPECT_GE(a_->stats(2).snapshot_send_times.total_nanos,
+            b_->stats(1).snapshot_receive_times.total_nanos);
 }
 
 TEST_F(RaftHttpTest, ASnapshotToNobodyIsReportedLost) {
@@ -399,6 +404,8 @@ TEST_F(RaftHttpTest, ASnapshotToNobodyIsReportedLost) {
   a_->SendSnapshot(SnapshotFromTo(1, 2), ImageOf(1, 10));
   ASSERT_TRUE(world_.RunUntil([this] { return a_->snapshots_sent.size() == 2; }));
   EXPECT_EQ(a_->snapshots_sent[1], std::make_pair(MemberId(2), false));
+  EXPECT_EQ(a_->stats(2).snapshots_not_sent, 1u);
+  EXPECT_EQ(a_->stats(2).disconnects, 1u);
 }
 
 TEST_F(RaftHttpTest, AChunkThatIsDamagedOrOutOfOrderIsRefused) {
@@ -427,6 +434,7 @@ TEST_F(RaftHttpTest, AChunkThatIsDamagedOrOutOfOrderIsRefused) {
   EXPECT_EQ(post(Bytes::Copy(chunks[2])), 409);
   EXPECT_EQ(post(Bytes::Copy("short")), 409);
   EXPECT_TRUE(a_->snapshots.empty());
+  EXPECT_EQ(a_->stats(2).snapshots_not_received, 4u);
   for (size_t i = 1; i < chunks.size(); ++i) EXPECT_EQ(post(Bytes::Copy(chunks[i])), 204);
   ASSERT_EQ(a_->snapshots.size(), 1u);
   ExpectSame(a_->snapshots[0].second, ImageOf(9, 300'000));

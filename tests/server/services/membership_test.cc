@@ -111,6 +111,21 @@ TEST_F(ServerMembershipTest, ALeaderThatIsRemovedEndsAndTheRestGoesOn) {
   EXPECT_TRUE(Put(2).status.ok());
 }
 
+// Who starts members and waits for their probes (kubelet, load balancers) would else kill a learner
+// that takes its time.
+TEST_F(ServerMembershipTest, ALearnerIsHealthyButNotReady) {
+  Parse<etcdserverpb::MemberAddResponse>(Add({PeerUrl(2)}, /*learner=*/true));
+  cluster_.Start(2);
+  ASSERT_TRUE(RunUntilReady(2));
+  const auto health = cluster_.Get(2, "/health");
+  ASSERT_TRUE(health.ok()) << health.status();
+  EXPECT_EQ(health->body, R"({"health":"true","reason":""})");
+  const auto ready = cluster_.Get(2, "/readyz?verbose");
+  ASSERT_TRUE(ready.ok()) << ready.status();
+  EXPECT_EQ(ready->head.status, 503);
+  EXPECT_THAT(ready->body, HasSubstr("[+]linearizable_read ok\n[-]non_learner failed"));
+}
+
 TEST_F(ServerMembershipTest, ACrashBeforeItHasHeardAnythingDoesNotKeepItOut) {
   Parse<etcdserverpb::MemberAddResponse>(Add({PeerUrl(2)}, /*learner=*/true));
   for (const int64_t millis : {1, 3, 5, 10, 20, 50, 100, 300}) {

@@ -281,7 +281,7 @@ TEST_F(RecipesTest, ARangeInPiecesIsOneRangeAtOneRevision) {
   EXPECT_GE(keys.size(), 300u);
 }
 
-TEST_F(RecipesTest, ARangeInPiecesHasTheLimitsAndOrdersOfARange) {
+TEST_F(RecipesTest, ARangeInPiecesHasTheLimitsOfARange) {
   for (int i = 0; i < 200; ++i) Put(absl::StrCat("k", 1000 + i), "v");
   const auto ask = [&](etcdserverpb::RangeRequest request) {
     request.set_key("k");
@@ -304,16 +304,38 @@ TEST_F(RecipesTest, ARangeInPiecesHasTheLimitsAndOrdersOfARange) {
     request.set_limit(limit);
     ask(request);
   }
-  request.set_sort_order(etcdserverpb::RangeRequest::DESCEND);
+  request.set_sort_order(etcdserverpb::RangeRequest::ASCEND);
   ask(request);
   request.set_limit(0);
-  request.set_min_mod_revision(100);
-  ask(request);
   request.set_count_only(true);
   ask(request);
   AnswerStream bad(&cluster_, 1, "/etcdserverpb.KV/RangeStream", "");
   ASSERT_TRUE(cluster_.world().RunUntil([&] { return bad.finished; }));
   EXPECT_EQ(bad.status, absl::InvalidArgumentError("etcdserver: key is not provided"));
+}
+
+// As etcd's does: clients fall back to Range.
+TEST_F(RecipesTest, ARangeInPiecesIsNeitherSortedNorFiltered) {
+  const auto refusal = [&](etcdserverpb::RangeRequest request) {
+    request.set_key("k");
+    request.set_range_end("l");
+    AnswerStream stream(&cluster_, 1, "/etcdserverpb.KV/RangeStream", request.SerializeAsString());
+    EXPECT_TRUE(cluster_.world().RunUntil([&] { return stream.finished; }));
+    EXPECT_TRUE(stream.messages.empty());
+    return stream.status;
+  };
+  const absl::Status sorted =
+      absl::UnimplementedError("RangeStream does not support custom sort orders");
+  etcdserverpb::RangeRequest request;
+  request.set_sort_order(etcdserverpb::RangeRequest::DESCEND);
+  EXPECT_EQ(refusal(request), sorted);
+  request.set_sort_order(etcdserverpb::RangeRequest::ASCEND);
+  request.set_sort_target(etcdserverpb::RangeRequest::MOD);
+  EXPECT_EQ(refusal(request), sorted);
+  request.Clear();
+  request.set_max_create_revision(5);
+  EXPECT_EQ(refusal(request),
+            absl::UnimplementedError("RangeStream does not support revision filters"));
 }
 
 TEST_F(RecipesTest, SmallCallsOfMaintenance) {

@@ -109,6 +109,64 @@ TEST(ServerTest, ConnectionsBeyondTheLimitAreClosed) {
   EXPECT_FALSE(late.closed()) << "there is room again";
 }
 
+// As etcd takes it, and not a server that serves nobody.
+TEST(ServerTest, ABoundOfNoStreamsIsNoBound) {
+  TestCluster cluster(1, 1,
+                      [](int, config::Config* config) { config->max_concurrent_streams = 0; });
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.RunUntilReady());
+  EXPECT_TRUE(Put(&cluster, 1, "a").status.ok());
+}
+
+TEST(ServerTest, ACompactionLeavesEtcdsLine) {
+  TestCluster cluster(1);
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.RunUntilReady());
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(Put(&cluster, 1, "a").status.ok());  // 2 to 4
+  etcdserverpb::CompactionRequest compaction;
+  compaction.set_revision(4);
+  compaction.set_physical(true);
+  ASSERT_TRUE(
+      cluster.Call(1, "/etcdserverpb.KV/Compact", compaction.SerializeAsString()).status.ok());
+  cluster.world().RunFor(Seconds(1));
+  EXPECT_TRUE(
+      cluster.Logged(1, "\"msg\":\"finished scheduled compaction\",\"compact-revision\":4"));
+  EXPECT_TRUE(cluster.Logged(1, "\"number-of-keys-compacted\":2"));
+}
+
+// Without the others nobody answers: the line says why.
+TEST(ServerTest, ASlowRequestLeavesALineWithATraceOfWhatHeldItUp) {
+  TestCluster cluster(3);
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.RunUntilReady());
+  const int leader = cluster.Leader();
+  const int other = leader % 3 + 1;
+  cluster.Crash(leader);
+  EXPECT_TRUE(Put(&cluster, other, "a").status.ok());
+  EXPECT_TRUE(cluster.Logged(other, "\"msg\":\"request stats\""));
+  EXPECT_TRUE(cluster.Logged(other, "the leader was lost"));
+  EXPECT_TRUE(cluster.Logged(other, " a leader is known"));
+}
+
+TEST(ServerTest, AStoppedLeaderHandsOverToSomebodyWhoIsThere) {
+  for (const int dead : {1, 2}) {  // among the others, in either order of their ids
+    TestCluster cluster(3);
+    cluster.StartAll();
+    ASSERT_TRUE(cluster.RunUntilReady());
+    const int leader = cluster.Leader();
+    const int gone = (leader + dead - 1) % 3 + 1;
+    const int heir = 6 - leader - gone;
+    cluster.Crash(gone);
+    cluster.world().RunFor(Seconds(20));
+    ASSERT_EQ(cluster.Leader(), leader);
+    bool stopped = false;
+    cluster.host(leader).Run([&] { cluster.server(leader)->Stop([&] { stopped = true; }); });
+    ASSERT_TRUE(cluster.world().RunUntil([&] { return stopped; }));
+    EXPECT_TRUE(cluster.Logged(leader, "leadership transfer completed"));
+    EXPECT_EQ(cluster.node(heir)->status().role, engine::Role::kLeader);
+  }
+}
+
 TEST(ServerTest, ClientsThatComeEarlyWait) {
   TestCluster cluster(3);
   cluster.Start(1);
