@@ -539,9 +539,9 @@ void Server::Impl::Stop(std::function<void()> done) {
 }
 
 bool Server::Impl::IsInReach(MemberId peer) const {
-  if (rafthttp_ == nullptr) return !transport_->PeerVersion(peer).empty();
-  const auto found = rafthttp_->peers().find(peer);
-  if (found == rafthttp_->peers().end()) return false;
+  if (peer_port_ == nullptr) return !transport_->PeerVersion(peer).empty();
+  const auto found = rafthttp()->peers().find(peer);
+  if (found == rafthttp()->peers().end()) return false;
   return found->second->sending() && found->second->receiving();
 }
 

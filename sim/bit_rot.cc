@@ -35,6 +35,13 @@ absl::StatusOr<std::string> SectorOf(const Disk& disk, const std::string& path, 
   return bytes->substr(offset - offset % kSectorBytes, kSectorBytes);
 }
 
+// Whoever gives the sector back starts the member again, if it waits for the others: they may be no
+// quorum without it.
+void RestartIfWaiting(Cluster* cluster, size_t member) {
+  if (!cluster->running(member) || !cluster->lacks_data(member)) return;
+  cluster->Crash(member, CrashKind::kKill, Milliseconds(10));
+}
+
 }  // namespace
 
 // Mostly in the segment of the log that was written last, else in any file.
@@ -119,7 +126,10 @@ bool Nemesis::Restore(const Rot& rot) {
   paths.insert(paths.begin(), rot.path);
   for (const std::string& path : paths) {
     const absl::StatusOr<std::string> now = SectorOf(disk, path, rot.offset);
-    if (now.ok() && *now == rot.sector) return disk.FlipBit(path, rot.offset, rot.bit).ok();
+    if (!now.ok() || *now != rot.sector) continue;
+    const bool restored = disk.FlipBit(path, rot.offset, rot.bit).ok();
+    if (restored) RestartIfWaiting(cluster_, rot.member);
+    return restored;
   }
   return false;
 }
@@ -150,6 +160,7 @@ void Nemesis::MendDisk(size_t member) {
   options.write_error_ppm = options_.disk.write_error_ppm;
   disk.SetOptions(options);
   disk.MendSectors();
+  RestartIfWaiting(cluster_, member);
 }
 
 }  // namespace quorate::sim

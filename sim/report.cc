@@ -230,7 +230,7 @@ std::vector<Tally::Total> Tally::Totals() const {
           {"checkpoints", checkpoints_, true},
           {"snapshots_installed", snapshots_installed_, true},
           {"restarts_from_checkpoints", restarts_from_checkpoints_, true},
-          {"repairs", repairs_, true},
+          {"repairs", repairs_, false},
           {"log_segments_cut", log_segments_cut_, true},
           {"requests", requests_, true},
           {"answered", answered_, true},
