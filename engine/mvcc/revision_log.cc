@@ -95,12 +95,14 @@ RevisionLog::Segment& RevisionLog::OpenFor(Revision main, size_t bytes) {
   return segments_.back();
 }
 
-// Nothing is appended to the last segment any more: gives back what it does not need, and draws
-// from it what the next one will.
+// Nothing is appended to the last segment any more. If that is for its many small records, it gives
+// back the rest of its bytes, and the next one has about as many as it will need.
 void RevisionLog::Seal() {
   open_ = false;
   Segment& segment = segments_.back();
-  const size_t likely = segment.used / segment.records * kSegmentRecords * 9 / 8;
+  next_capacity_ = segment_bytes_;
+  if (segment.records < kSegmentRecords) return;
+  const size_t likely = size_t{segment.used} * 9 / 8;
   next_capacity_ = std::clamp(likely, std::min(kLeastCapacity, segment_bytes_), segment_bytes_);
   if (segment.capacity - segment.used < segment.capacity / 8) return;
   Bytes fitting = Allocate(segment.used);

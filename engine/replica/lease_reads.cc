@@ -122,6 +122,11 @@ class Replica::Impl::LeaseKeysRead final : public apply::ReadRun {
   LeaseKeysRead(Impl* impl, const LeaseCall& call) : impl_(*impl), call_(call) {}
 
   bool Step(mvcc::Work* work) override {
+    const lease::Lessor& lessor = impl_.lessor_;
+    if (!lessor.primary() || call_.term != lessor.term()) {
+      result_ = NotLeaderError();  // somebody else is asked
+      return true;
+    }
     if (impl_.applying_.has_value()) return false;  // it may have half of its keys
     lease::Leases& leases = impl_.applier_.lease_table();
     if (!leases.Exists(call_.lease)) {

@@ -238,6 +238,23 @@ TEST(ReplicaPieces, TheKeysOfALeaseAreThoseOfOneMoment) {
   EXPECT_GT(cluster[1].status().pieces.reads, 0u);
 }
 
+TEST(ReplicaPieces, AQuestionForManyKeysOutlivesItsLeader) {
+  Cluster cluster(3, TurnWork(64));
+  const int leader = cluster.Elect();
+  ASSERT_TRUE(cluster.Call(leader, RequestKind::kLeaseGrant, Grant(9, 1000)).status.ok());
+  Fill(&cluster, 9);
+  const RequestToken question =
+      cluster.Send(leader, RequestKind::kLeaseTimeToLive, TimeToLive(9, /*keys=*/true));
+  while (cluster[leader].status().pieces.reads == 0) ASSERT_TRUE(cluster.WorkAll());
+  const int next = leader % 3 + 1;
+  cluster.Step(leader, TransferLeadership{MemberId(static_cast<uint64_t>(next))});
+  cluster.Run(Seconds(3));
+  cluster.Settle();
+  EXPECT_EQ(cluster.leader(), next);
+  ASSERT_NE(cluster.Find(question), nullptr);
+  EXPECT_EQ(Parsed<LeaseTimeToLiveResponse>(*cluster.Find(question)).keys_size(), kKeys);
+}
+
 TEST(ReplicaPieces, AListOfManyLeasesHasEachOfThemOnce) {
   Cluster cluster(3, TurnWork(64));
   const int leader = cluster.Elect();
