@@ -8,7 +8,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -63,14 +62,12 @@ class ImageLoader {
  private:
   absl::Status DecodeSections();
   absl::Status Decode(engine::Section tag, absl::string_view body);
-  bool AttachKeys(size_t max_keys);
 
   const engine::StateImage image_;
   Applier* const applier_;
   mvcc::StoreLoader store_;
   bool sections_done_ = false;
   size_t next_segment_ = 0;
-  std::string next_key_;  // the first one that AttachKeys has not seen
   absl::Status status_;
 };
 
