@@ -78,6 +78,7 @@ void DataDirectory::Open(const storage::Identity& identity, bool create) {
   options.segment_bytes = config_.wal_segment_bytes;
   options.first_segment_bytes = config_.wal_first_segment_bytes;
   options.pack_bytes = config_.checkpoint_pack_bytes;
+  options.catchup_entries = config_.snapshot_catchup_entries;
   opening_ = storage::OpenStorage(
       env_, std::move(options),
       [this](absl::StatusOr<storage::OpenedStorage> opened) { OnOpened(std::move(opened)); });

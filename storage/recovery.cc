@@ -231,7 +231,7 @@ void Opening::ReadLog() {
   const std::optional<Identity> expected =
       creating_ ? std::nullopt : std::optional<Identity>(identity());
   reader_ = std::make_unique<LogReader>(disk_, paths_.log, expected, checkpoint_.image.index,
-                                        /*writable=*/true,
+                                        options_.catchup_entries, /*writable=*/true,
                                         [this](absl::Status status, LogContents contents) {
                                           if (!status.ok()) return FailLog(std::move(status));
                                           TakeLog(std::move(contents));
