@@ -1,5 +1,6 @@
 #include "storage/checkpoint_reader.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -103,7 +104,10 @@ absl::Status CheckpointReader::TakeManifest(const Bytes& bytes) {
 
 void CheckpointReader::OpenNextPack() {
   const auto at = packs_.upper_bound(last_opened_);
-  if (at == packs_.end()) return ReadSegments();
+  if (at == packs_.end()) {
+    OrderReads();
+    return ReadSegments();
+  }
   last_opened_ = at->first;
   disk_->Open(PackPath(last_opened_), {.write = sync_},
               lifetime_.Guard([this](absl::StatusOr<std::unique_ptr<io::File>> file) {
@@ -121,17 +125,26 @@ void CheckpointReader::OpenNextPack() {
               }));
 }
 
-void CheckpointReader::ReadSegments() {
+// A disk reads one file from front to back, and several side by side: the packs take turns.
+void CheckpointReader::OrderReads() {
   const std::vector<PlacedSegment>& segments = contents_.manifest->segments;
-  if (segments.empty()) return SyncNextPack();
-  while (next_ < segments.size() && in_flight_ < kReadAhead) {
-    const PlacedSegment& segment = segments[next_];
+  absl::btree_map<PackNumber, size_t> in_pack;
+  std::vector<std::pair<size_t, size_t>> turns;  // of a segment, and which it is
+  for (size_t i = 0; i < segments.size(); ++i) turns.push_back({in_pack[segments[i].pack]++, i});
+  std::sort(turns.begin(), turns.end());
+  order_.clear();
+  for (const auto& [turn, index] : turns) order_.push_back(index);
+}
+
+void CheckpointReader::ReadSegments() {
+  if (order_.empty()) return SyncNextPack();
+  while (next_ < order_.size() && in_flight_ < kReadAhead) {
+    const size_t index = order_[next_++];
+    const PlacedSegment& segment = contents_.manifest->segments[index];
     ++in_flight_;
-    packs_[segment.pack]->Read(segment.offset, segment.bytes,
-                               [this, index = next_](absl::StatusOr<Bytes> bytes) {
-                                 TakeSegment(index, std::move(bytes));
-                               });
-    ++next_;
+    packs_[segment.pack]->Read(
+        segment.offset, segment.bytes,
+        [this, index](absl::StatusOr<Bytes> bytes) { TakeSegment(index, std::move(bytes)); });
   }
 }
 
@@ -148,7 +161,7 @@ void CheckpointReader::TakeSegment(size_t index, absl::StatusOr<Bytes> bytes) {
   if (segment.records.size() != placed.bytes) return damaged("the file ends within a segment");
   if (SegmentCrc(segment) != placed.crc) return damaged("a segment does not fit its check");
   --in_flight_;
-  if (next_ < contents_.image.segments.size()) return ReadSegments();
+  if (next_ < order_.size()) return ReadSegments();
   if (in_flight_ > 0) return;
   last_opened_ = 0;
   SyncNextPack();

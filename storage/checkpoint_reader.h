@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
@@ -65,6 +66,7 @@ class CheckpointReader {
   void NoManifest();
   absl::Status TakeManifest(const Bytes& bytes);
   void OpenNextPack();
+  void OrderReads();
   void ReadSegments();
   void TakeSegment(size_t index, absl::StatusOr<Bytes> bytes);
   void SyncNextPack();
@@ -85,8 +87,9 @@ class CheckpointReader {
   std::unique_ptr<io::File> manifest_;
   absl::btree_map<PackNumber, std::unique_ptr<io::File>> packs_;  // referred to
   PackNumber last_opened_ = 0;
-  size_t next_ = 0;       // segment to be asked for
-  size_t in_flight_ = 0;  // segments asked for and not yet there
+  std::vector<size_t> order_;  // of the segments, see OrderReads
+  size_t next_ = 0;            // of that: the one to be asked for
+  size_t in_flight_ = 0;       // segments asked for and not yet there
   Lifetime lifetime_;
 };
 

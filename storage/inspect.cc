@@ -112,7 +112,7 @@ class Inspection final : public PendingOpen {
   }
   void ReadLog() {
     reader_ = std::make_unique<LogReader>(
-        disk_, paths_.log, report_.identity, report_.checkpoint,
+        disk_, paths_.log, report_.identity, report_.checkpoint, /*catchup=*/0,
         /*writable=*/false,
         [this](absl::Status status, LogContents contents) { TakeLog(std::move(status), contents); },
         [this](uint64_t bytes) { NoteRead(bytes); });

@@ -15,6 +15,7 @@ namespace quorate::storage {
 namespace {
 
 constexpr size_t kChunkBytes = 1 * limits::kMiB;
+constexpr size_t kReadAhead = 2;
 
 uint64_t Offset(SectorIndex sector) { return uint64_t{sector} * io::kSectorBytes; }
 
@@ -30,32 +31,50 @@ bool AllZero(absl::string_view bytes) {
 SectorStream::SectorStream(io::File* file, SectorIndex first, Consumer consumer, Callback callback)
     : file_(file),
       offset_(Offset(first)),
+      next_read_(offset_),
       consumer_(std::move(consumer)),
       callback_(std::move(callback)) {
-  ReadChunk();
+  ReadChunks();
 }
 
-void SectorStream::ReadChunk() {
-  file_->Read(offset_, kChunkBytes, [this](absl::StatusOr<Bytes> bytes) {
-    if (absl::IsDataLoss(bytes.status())) return ReadSingly(kChunkBytes / io::kSectorBytes);
-    if (!bytes.ok()) return Finish(bytes.status());
-    TakeChunk(*bytes);
-  });
+// One chunk is read while the one before it is looked at.
+void SectorStream::ReadChunks() {
+  while (in_flight_ == 0 || (in_flight_ < kReadAhead && next_read_ < file_->size())) {
+    ++in_flight_;
+    const auto take = [this, generation = generation_](const absl::StatusOr<Bytes>& bytes) {
+      if (generation == generation_) TakeChunk(bytes);
+    };
+    file_->Read(next_read_, kChunkBytes, lifetime_.Guard(take));
+    next_read_ += kChunkBytes;
+  }
 }
 
-void SectorStream::TakeChunk(absl::string_view chunk) {
+void SectorStream::TakeChunk(const absl::StatusOr<Bytes>& bytes) {
+  --in_flight_;
+  if (absl::IsDataLoss(bytes.status())) {
+    ++generation_;
+    in_flight_ = 0;
+    return ReadSingly(kChunkBytes / io::kSectorBytes);
+  }
+  if (!bytes.ok()) return Finish(bytes.status());
+  const absl::string_view chunk = *bytes;
+  const bool at_end = chunk.size() < kChunkBytes;
+  if (!at_end) ReadChunks();
   const size_t whole = chunk.size() - chunk.size() % io::kSectorBytes;
   if (whole > 0 && !consumer_(chunk.substr(0, whole))) return Finish(absl::OkStatus());
   offset_ += whole;
-  if (chunk.size() == kChunkBytes) return ReadChunk();
+  if (!at_end) return;
   if (!AllZero(chunk.substr(whole))) consumer_({});
   Finish(absl::OkStatus());
 }
 
 // Somewhere in the next `sectors` there is one that cannot be read.
 void SectorStream::ReadSingly(size_t sectors) {
-  if (sectors == 0) return ReadChunk();
-  file_->Read(offset_, io::kSectorBytes, [this, sectors](absl::StatusOr<Bytes> bytes) {
+  if (sectors == 0) {
+    next_read_ = offset_;
+    return ReadChunks();
+  }
+  const auto take = [this, sectors](const absl::StatusOr<Bytes>& bytes) {
     if (!bytes.ok() && !absl::IsDataLoss(bytes.status())) return Finish(bytes.status());
     const absl::string_view sector = bytes.ok() ? bytes->view() : absl::string_view();
     if (bytes.ok() && sector.size() < io::kSectorBytes) {
@@ -65,7 +84,8 @@ void SectorStream::ReadSingly(size_t sectors) {
     if (!consumer_(sector)) return Finish(absl::OkStatus());
     offset_ += io::kSectorBytes;
     ReadSingly(sectors - 1);
-  });
+  };
+  file_->Read(offset_, io::kSectorBytes, lifetime_.Guard(take));
 }
 
 void SectorStream::Finish(absl::Status status) {
@@ -77,11 +97,13 @@ void SectorStream::Finish(absl::Status status) {
 // LogReader: files and headers
 
 LogReader::LogReader(io::Disk* disk, std::string log_dir, std::optional<Identity> identity,
-                     LogIndex checkpoint, bool writable, Callback callback, Progress progress)
+                     LogIndex checkpoint, uint64_t catchup, bool writable, Callback callback,
+                     Progress progress)
     : disk_(disk),
       log_dir_(std::move(log_dir)),
       identity_(identity),
       checkpoint_(checkpoint),
+      forgotten_(checkpoint.value() > catchup ? checkpoint.value() - catchup : 0),
       writable_(writable),
       callback_(std::move(callback)),
       progress_(std::move(progress)) {
@@ -227,7 +249,11 @@ void LogReader::ScanNext() {
   }
   const LogFile& file = contents_.files[contents_.chain[next_]];
   const bool is_last = next_ + 1 == contents_.chain.size();
-  scanner_.emplace(file.segment, is_last ? std::nullopt : std::optional<SectorIndex>(file.end));
+  const std::optional<SectorIndex> end =
+      is_last ? std::nullopt : std::optional<SectorIndex>(file.end);
+  scanner_.emplace(file.segment, end,
+                   static_cast<SectorIndex>(file.file->size() / io::kSectorBytes),
+                   std::exchange(buffer_, Bytes()));
   stream_ = std::make_unique<SectorStream>(
       file.file.get(), 1,
       [this](absl::string_view sectors) {
@@ -284,6 +310,8 @@ absl::Status LogReader::FinishScan() {
   SectorIndex sector = 1;
   const absl::Status status = replay_.AddClosed(*scanned, &sector);
   contents_.position = replay_.position();
+  replay_.Forget(forgotten_);
+  buffer_ = std::move(scanned->payload);
   return status.ok() ? status : DamageError(file.path, Offset(sector), status.message());
 }
 
@@ -292,6 +320,7 @@ absl::Status LogReader::ReplayLast(const LogFile& file, const ScannedSegment& sc
   absl::StatusOr<Replay::LastWrite> last = replay_.AddLast(scanned, &sector);
   if (!last.ok()) return DamageError(file.path, Offset(sector), last.status().message());
   contents_.last_write = *std::move(last);
+  replay_.Forget(forgotten_);
   contents_.position = replay_.position();
   contents_.base = replay_.base();
   contents_.base_term = replay_.base_term();
@@ -329,6 +358,7 @@ void LogReader::ScanUnbegun(size_t index) {
         if (sectors.empty()) ++scan->next;
         for (; !sectors.empty(); sectors.remove_prefix(io::kSectorBytes), ++scan->next) {
           SectorHeader header;
+          if (!NamesSegment(sectors.data(), segment)) continue;
           const SectorState state = ClassifySector(sectors.data(), segment, scan->next, &header);
           if (state != SectorState::kLive) continue;
           scan->live_end = scan->next + 1;

@@ -77,15 +77,19 @@ class SectorStream {
   SectorStream(io::File* file, SectorIndex first, Consumer consumer, Callback callback);
 
  private:
-  void ReadChunk();
+  void ReadChunks();
   void ReadSingly(size_t sectors);
-  void TakeChunk(absl::string_view chunk);
+  void TakeChunk(const absl::StatusOr<Bytes>& bytes);
   void Finish(absl::Status status);
 
   io::File* const file_;
-  uint64_t offset_;
+  uint64_t offset_;          // of what is handed on next
+  uint64_t next_read_;       // of what is read next
+  size_t in_flight_ = 0;     // chunks that are being read
+  uint64_t generation_ = 0;  // of those that count
   const Consumer consumer_;
   Callback callback_;
+  Lifetime lifetime_;
 };
 
 class LogReader {
@@ -96,11 +100,13 @@ class LogReader {
 
   // `writable`: open the files for writing too (recovery syncs them). `identity`: whose
   // the log must be, if given. `checkpoint`: the entry that the newest checkpoint ends
-  // with, 0 if there is none; segments of entries up to it may be missing. A missing directory is
+  // with, 0 if there is none; segments of entries up to it may be missing. `catchup`: of the
+  // entries up to there that many are kept, or a few more; all are checked. A missing directory is
   // an empty log. Calls back once unless destroyed before; errors are recovery's, and come with
   // what was found so far.
   LogReader(io::Disk* disk, std::string log_dir, std::optional<Identity> identity,
-            LogIndex checkpoint, bool writable, Callback callback, Progress progress = nullptr);
+            LogIndex checkpoint, uint64_t catchup, bool writable, Callback callback,
+            Progress progress = nullptr);
 
  private:
   void OpenNext();
@@ -131,6 +137,7 @@ class LogReader {
   const std::string log_dir_;
   const std::optional<Identity> identity_;
   const LogIndex checkpoint_;
+  const LogIndex forgotten_;  // entries up to here are not kept
   const bool writable_;
   Callback callback_;
   const Progress progress_;
@@ -138,6 +145,7 @@ class LogReader {
   LogContents contents_;
   size_t next_ = 0;  // of files while opening, of the chain while scanning
   Replay replay_;
+  Bytes buffer_;  // of an earlier segment, perhaps no longer referred to
   std::optional<SegmentScanner> scanner_;
   std::unique_ptr<SectorStream> stream_;
   Lifetime lifetime_;

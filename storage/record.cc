@@ -78,6 +78,10 @@ SectorState ClassifySector(const char* sector, SegmentNumber segment, SectorInde
   return found.segment == segment ? SectorState::kLive : SectorState::kStale;
 }
 
+bool NamesSegment(const char* sector, SegmentNumber segment) {
+  return LoadLe64(sector + kSectorSegmentAt) == segment;
+}
+
 void SealSector(char* sector, const SectorHeader& header) {
   StoreLe32(sector + kSectorIndexAt, header.index);
   StoreLe64(sector + kSectorSegmentAt, header.segment);
@@ -152,40 +156,37 @@ void WriteEncoder::Reserve(size_t payload) {
 }
 
 void WriteEncoder::AddEntry(const raft::Entry& entry, bool end_of_unit, uint32_t* chain) {
-  char head[kEntryHeadBytes];
-  StoreLe64(head, entry.term.value());
-  StoreLe64(head + 8, entry.index.value());
-  PutRecord(RecordType::kEntry, static_cast<uint8_t>(entry.type), end_of_unit,
-            absl::string_view(head, sizeof(head)), entry.data, chain);
+  char head[kRecordHeaderBytes + kEntryHeadBytes];
+  StoreLe64(head + kRecordHeaderBytes, entry.term.value());
+  StoreLe64(head + kRecordHeaderBytes + 8, entry.index.value());
+  PutRecord(RecordType::kEntry, static_cast<uint8_t>(entry.type), end_of_unit, head, sizeof(head),
+            entry.data, chain);
 }
 
 void WriteEncoder::AddHardState(const raft::HardState& hard_state, bool end_of_unit,
                                 uint32_t* chain) {
-  char body[kHardStateBytes];
-  StoreHardState(body, hard_state);
-  PutRecord(RecordType::kHardState, 0, end_of_unit, absl::string_view(body, sizeof(body)), {},
-            chain);
+  char head[kHardStateRecordBytes];
+  StoreHardState(head + kRecordHeaderBytes, hard_state);
+  PutRecord(RecordType::kHardState, 0, end_of_unit, head, sizeof(head), {}, chain);
 }
 
-// A record: its header, then `head` and `data` as its body.
-void WriteEncoder::PutRecord(RecordType type, uint8_t subtype, bool end_of_unit,
-                             absl::string_view head, absl::string_view data, uint32_t* chain) {
-  const size_t length = head.size() + data.size();
+// A record. `head`: room for its header, which is filled in, and what of the body comes before
+// `data`: small pieces go through the checksum together.
+void WriteEncoder::PutRecord(RecordType type, uint8_t subtype, bool end_of_unit, char* head,
+                             size_t head_bytes, absl::string_view data, uint32_t* chain) {
+  const size_t length = head_bytes - kRecordHeaderBytes + data.size();
   CHECK(length <= kMaxRecordBytes);
-  char header[kRecordHeaderBytes];
-  StoreLe32(header + kRecordLengthAt, static_cast<uint32_t>(length));
-  header[kRecordTypeAt] = static_cast<char>(type);
-  header[kRecordFlagsAt] = static_cast<char>(end_of_unit ? kEndOfUnit : 0);
-  header[kRecordSubtypeAt] = static_cast<char>(subtype);
-  header[kRecordZeroAt] = 0;
-  uint32_t crc = Crc32cExtend(
-      *chain, absl::string_view(header + kRecordLengthAt, kRecordHeaderBytes - kRecordLengthAt));
-  crc = Crc32cExtend(crc, head);
-  crc = Crc32cExtend(crc, data);
-  StoreLe32(header + kRecordCrcAt, crc);
+  StoreLe32(head + kRecordLengthAt, static_cast<uint32_t>(length));
+  head[kRecordTypeAt] = static_cast<char>(type);
+  head[kRecordFlagsAt] = static_cast<char>(end_of_unit ? kEndOfUnit : 0);
+  head[kRecordSubtypeAt] = static_cast<char>(subtype);
+  head[kRecordZeroAt] = 0;
+  uint32_t crc =
+      Crc32cExtend(*chain, absl::string_view(head + kRecordLengthAt, head_bytes - kRecordLengthAt));
+  if (!data.empty()) crc = Crc32cExtend(crc, data);
+  StoreLe32(head + kRecordCrcAt, crc);
   *chain = crc;
-  Put(absl::string_view(header, sizeof(header)));
-  Put(head);
+  Put(absl::string_view(head, head_bytes));
   Put(data);
 }
 

@@ -61,6 +61,9 @@ enum class SectorState : uint8_t {
 SectorState ClassifySector(const char* sector, SegmentNumber segment, SectorIndex index,
                            SectorHeader* header);
 
+// Whether a sector names this segment as its own. One that does not cannot be kLive.
+bool NamesSegment(const char* sector, SegmentNumber segment);
+
 inline absl::string_view SectorPayload(const char* sector, const SectorHeader& header) {
   return absl::string_view(sector + kSectorHeaderBytes, header.used);
 }
@@ -133,7 +136,7 @@ class WriteEncoder {
   SectorIndex Finish();
 
  private:
-  void PutRecord(RecordType type, uint8_t subtype, bool end_of_unit, absl::string_view head,
+  void PutRecord(RecordType type, uint8_t subtype, bool end_of_unit, char* head, size_t head_bytes,
                  absl::string_view data, uint32_t* chain);
   void Put(absl::string_view data);
   void OpenSector();

@@ -236,7 +236,7 @@ void Opening::ReadLog() {
   const std::optional<Identity> expected =
       creating_ ? std::nullopt : std::optional<Identity>(identity());
   reader_ = std::make_unique<LogReader>(
-      disk_, paths_.log, expected, checkpoint_.image.index,
+      disk_, paths_.log, expected, checkpoint_.image.index, options_.catchup_entries,
       /*writable=*/true, [this](absl::Status status, LogContents contents) {
         const bool damaged = absl::IsDataLoss(status);
         if (options_.repair.has_value() && (status.ok() || damaged)) {

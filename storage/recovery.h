@@ -96,6 +96,8 @@ struct OpenOptions {
   uint64_t first_segment_bytes = 4 * limits::kMiB;
   // Size from which on checkpoints go on in another file.
   uint64_t pack_bytes = 64 * limits::kMiB;
+  // Of the entries that the checkpoint holds, so many are kept for followers that are behind.
+  uint64_t catchup_entries = 5'000;
   // Most bytes that gather into one write; a single larger unit still goes alone.
   uint64_t max_write_bytes = 8 * limits::kMiB;
   // What the directory holds counts no longer; the member goes on from this. From the moment

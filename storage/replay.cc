@@ -1,5 +1,6 @@
 #include "storage/replay.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -47,6 +48,15 @@ absl::StatusOr<Replay::LastWrite> Replay::AddLast(const ScannedSegment& segment,
     }
   }
   return last;
+}
+
+void Replay::Forget(LogIndex index) {
+  index = std::min(index, base_ + entries_.size());
+  if (index <= base_) return;
+  const uint64_t count = index - base_;
+  base_ = index;
+  base_term_ = entries_[count - 1].term;
+  entries_.erase(entries_.begin(), entries_.begin() + static_cast<ptrdiff_t>(count));
 }
 
 absl::StatusOr<size_t> Replay::AddWrite(const Bytes& payload, size_t begin, size_t end) {

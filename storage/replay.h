@@ -41,6 +41,10 @@ class Replay {
   // The last segment: its last write may be torn.
   absl::StatusOr<LastWrite> AddLast(const ScannedSegment& segment, SectorIndex* sector);
 
+  // Entries up to `index` need not be kept: the log that is known begins behind it, or where it
+  // ends.
+  void Forget(LogIndex index);
+
   const LogPosition& position() const { return position_; }
   // The entry before the first of those that are kept, 0 if there is none. Where the log
   // was cut it may have ended, for a time, with entries that were replaced later.

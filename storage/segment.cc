@@ -102,8 +102,11 @@ SectorState DecodeSegmentHeader(const char* sector, SegmentNumber segment, Segme
   return header->previous < segment ? state : SectorState::kDamaged;
 }
 
-SegmentScanner::SegmentScanner(SegmentNumber segment, std::optional<SectorIndex> end)
-    : segment_(segment), end_(end) {}
+SegmentScanner::SegmentScanner(SegmentNumber segment, std::optional<SectorIndex> end,
+                               SectorIndex sectors, Bytes buffer)
+    : segment_(segment),
+      end_(end),
+      payload_(std::move(buffer), size_t{end.value_or(sectors)} * kSectorPayloadBytes) {}
 
 void SegmentScanner::Feed(absl::string_view sectors) {
   CHECK_EQ(sectors.size() % io::kSectorBytes, size_t{0});
@@ -121,6 +124,8 @@ void SegmentScanner::FeedUnreadable() {
 }
 
 void SegmentScanner::TakeSector(const char* sector) {
+  // Only what is live counts behind the end: most of it is of earlier segments.
+  if (tail_.has_value() && !NamesSegment(sector, segment_)) return;
   SectorHeader header;
   const SectorState state = ClassifySector(sector, segment_, next_, &header);
   if (tail_.has_value()) {

@@ -97,8 +97,10 @@ struct SectorDamage {
 class SegmentScanner {
  public:
   // `end`: where the segment's successor says that it ends; without it this is the
-  // last segment and the scan finds its end.
-  SegmentScanner(SegmentNumber segment, std::optional<SectorIndex> end);
+  // last segment and the scan finds its end. `sectors`: about as many as are there; `buffer`:
+  // to be written over if nobody else refers to it.
+  SegmentScanner(SegmentNumber segment, std::optional<SectorIndex> end, SectorIndex sectors = 0,
+                 Bytes buffer = Bytes());
 
   // The file's sectors from 1 on, as whole sectors. After damage nothing is taken.
   void Feed(absl::string_view sectors);

@@ -11,6 +11,9 @@ namespace {
 
 // A buffer above this size is not kept: one huge entry must not cost memory for ever.
 constexpr size_t kKeptBufferBytes = 2 * limits::kMiB;
+// A sync of so much takes hardly longer than one of a single sector: waiting for more, even for
+// what the answers to the write before will bring at once, gains nothing.
+constexpr size_t kWorthAWriteBytes = 64 * limits::kKiB;
 // Between attempts to make the next segment on a full disk.
 constexpr Duration kSpaceRetryInterval = Seconds(1);
 
@@ -234,11 +237,20 @@ void Wal::Impl::OnWritten(const absl::Status& status) {
   if (in_flight_.size() <= kKeptBufferBytes) spare_buffer_ = std::move(in_flight_);
   in_flight_ = Bytes();
   oldest_since_ = Instant::Infinite();
-  StartWrite();
+  StartIfWorthIt();
   if (sync_observer_) sync_observer_(took);
-  for (Callback& callback : done) callback(absl::OkStatus());
+  // Who gets an answer may append at once: that goes along with a write that is yet to start.
+  for (Callback& callback : done) {
+    callback(absl::OkStatus());
+    StartIfWorthIt();
+  }
+  StartWrite();
   done.clear();
   spare_done_ = std::move(done);
+}
+
+void Wal::Impl::StartIfWorthIt() {
+  if (!writing_ && unsynced_bytes_ >= kWorthAWriteBytes) StartWrite();
 }
 
 // The header that follows a segment is durable: from now on that one may be cut.

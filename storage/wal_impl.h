@@ -113,6 +113,7 @@ class Wal::Impl {
 
   void ScheduleStart();
   void StartWrite();
+  void StartIfWorthIt();
   bool EnterSegment(Write* write);
   void OnWritten(const absl::Status& status);
   void PrepareNext(uint64_t at_least = 0);

@@ -100,6 +100,7 @@ void Describe(CLI::App* app, Flags* flags) {
   app->add_option("--keys", r.keys, "distinct keys")->check(CLI::PositiveNumber);
   app->add_option("--seed", o.seed, "of the order of keys");
   app->add_flag("--fill", r.fill, "first put all keys once, as what reads them does");
+  app->add_flag("--shuffled", r.shuffled, "not in the order of the keys");
   app->add_flag("--prepared", r.prepared, "keys and leases are there from an earlier run");
   app->add_option("--range-size", r.range_size, "keys of a range or page")
       ->check(CLI::PositiveNumber);

@@ -1,6 +1,7 @@
 #include "bench/load/requests.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "base/check.h"
@@ -115,6 +116,7 @@ Requests::Requests(const RequestOptions& options, Prng* prng)
     preparation_ = Put();
     preparations_ = options.keys;
   }
+  while (std::gcd(shuffle_step_, preparations_) > 1) ++shuffle_step_;
 }
 
 void Requests::AppendKey(int field, uint64_t add, Kind* kind) const {
@@ -207,6 +209,10 @@ Requests::Call Requests::Next(Prng* prng) {
   return Write(kind, kind->numbers > 1 ? prng->Below(kind->numbers) : 0);
 }
 
-Requests::Call Requests::Preparation(uint64_t number) { return Write(&preparation_, number); }
+// Steps of a size without a divisor in common with the number of keys come to each of them once.
+Requests::Call Requests::Preparation(uint64_t number) {
+  if (options_.shuffled) number = number * shuffle_step_ % preparations_;
+  return Write(&preparation_, number);
+}
 
 }  // namespace quorate::load

@@ -42,6 +42,8 @@ struct RequestOptions {
   uint64_t leases = 1000;
   // All keys are put once before the load begins. Implied by what reads them.
   bool fill = false;
+  // In an order without order, as when clients make up keys.
+  bool shuffled = false;
   // Keys and leases are there from an earlier run.
   bool prepared = false;
 };
@@ -91,6 +93,7 @@ class Requests {
   std::vector<Kind> kinds_;  // drawn by their weights
   uint64_t weights_ = 0;
   uint64_t preparations_ = 0;
+  uint64_t shuffle_step_ = 982'451'653;  // a prime; below 2^30, so that products fit for 2^34 keys
   Kind preparation_;
 };
 

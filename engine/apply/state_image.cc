@@ -11,8 +11,9 @@ namespace {
 
 using engine::Section;
 
-// Checking a record of a segment costs a fraction of indexing it.
-constexpr size_t kCheckedBytesPerRecord = 256;
+// Checking a record of a segment, and sorting it by its key, cost a fraction of indexing it.
+constexpr size_t kCheckedBytesPerRecord = 1024;
+constexpr size_t kSortedPerRecord = 4;
 // So does decoding a lease.
 constexpr size_t kLeasesPerRecord = 4;
 // Room for the sections of an image but that of the leases; they grow beyond it.
@@ -74,12 +75,16 @@ bool ImageLoader::Step(size_t max_records) {
   while (next_segment_ < image_.segments.size()) {
     if (max_records == 0) return false;
     const engine::LogSegment& segment = image_.segments[next_segment_++];
-    status_ = store_.Add(segment);
+    size_t records = 0;
+    status_ = store_.Add(segment, &records);
     if (!status_.ok()) return true;
-    const size_t cost = segment.records.size() / kCheckedBytesPerRecord + 1;
+    const size_t cost =
+        segment.records.size() / kCheckedBytesPerRecord + records / kSortedPerRecord + 1;
     max_records -= cost < max_records ? cost : max_records;
   }
-  return store_.Index(max_records) && AttachKeys(max_records);
+  const bool done = store_.Index(max_records);
+  status_ = store_.status();
+  return done;
 }
 
 // True once all are there.
@@ -89,28 +94,6 @@ bool ImageLoader::DecodeLeases(size_t max_records) {
   const size_t max = max_records > all / kLeasesPerRecord ? all : max_records * kLeasesPerRecord;
   status_ = applier_->leases_.DecodeSome(max, &leases_done_);
   return status_.ok() && leases_done_;
-}
-
-// The store is complete: to which lease each live key is attached, its record says.
-bool ImageLoader::AttachKeys(size_t max_keys) {
-  const mvcc::Store& store = applier_->store_;
-  for (auto c = store.index().LowerBound(next_key_); c.valid(); c.Next()) {
-    if (max_keys-- == 0) {
-      next_key_ = std::string(c.key());
-      return false;
-    }
-    if (!c.entry().live()) continue;
-    const mvcc::Location newest = store.index().Newest(c.entry()).location;
-    const LeaseId lease = mvcc::Decode(store.log().Get(newest).bytes).lease;
-    if (lease == LeaseId()) continue;
-    if (!applier_->leases_.Exists(lease)) {
-      status_ = absl::DataLossError(absl::StrCat("state image: a key is attached to lease ",
-                                                 lease.value(), ", which does not exist"));
-      return true;
-    }
-    applier_->leases_.Move(c.key(), LeaseId(), lease);
-  }
-  return true;
 }
 
 absl::Status ImageLoader::DecodeSections() {

@@ -8,7 +8,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -64,7 +63,6 @@ class ImageLoader {
   absl::Status DecodeSections();
   absl::Status Decode(engine::Section tag, absl::string_view body);
   bool DecodeLeases(size_t max_records);
-  bool AttachKeys(size_t max_keys);
 
   const engine::StateImage image_;
   Applier* const applier_;
@@ -72,7 +70,6 @@ class ImageLoader {
   bool sections_done_ = false;
   bool leases_done_ = true;  // there is no section of them, or all are there
   size_t next_segment_ = 0;
-  std::string next_key_;  // the first one that AttachKeys has not seen
   absl::Status status_;
 };
 

@@ -370,6 +370,28 @@ void CountedTree::Insert(Path& path, absl::string_view key, uint64_t word) {
   }
 }
 
+CountedTree::Path CountedTree::End() const {
+  Path path;
+  Page* page = root_;
+  for (; !page->leaf; page = ChildOf(page, page->count - 1)) {
+    CHECK_LT(path.depth, kMaxDepth - 1);
+    path.page[path.depth] = page;
+    path.slot[path.depth++] = page->count - 1;
+  }
+  path.page[path.depth] = page;
+  path.slot[path.depth++] = page->count;
+  return path;
+}
+
+void CountedTree::Appender::Append(absl::string_view key, uint64_t word) {
+  if (end_.depth == 0) end_ = tree_->End();
+  const Page* leaf = end_.page[end_.depth - 1];
+  if (leaf->count > 0) CHECK(KeyAt(leaf, leaf->count - 1) < key);
+  tree_->Insert(end_, key, word);
+  ++end_.slot[end_.depth - 1];
+  if (leaf->next != nullptr) Reset();  // it was full
+}
+
 void CountedTree::Erase(Path& path) {
   const uint64_t weight = WordAt(path) & 1;
   --size_;

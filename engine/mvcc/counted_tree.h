@@ -54,6 +54,19 @@ class CountedTree {
     int slot_;
   };
 
+  // Adds keys behind all others, each greater than the one before, without looking for
+  // their places. Nobody else may change the tree between two of them but after Reset.
+  class Appender {
+   public:
+    explicit Appender(CountedTree* tree) : tree_(tree) {}
+    void Append(absl::string_view key, uint64_t word);
+    void Reset() { end_.depth = 0; }
+
+   private:
+    CountedTree* tree_;
+    Path end_;  // where the next key goes; of no depth if that is not known
+  };
+
   CountedTree();
   ~CountedTree();
   CountedTree(const CountedTree&) = delete;
@@ -95,6 +108,7 @@ class CountedTree {
   void CheckInvariants() const;
 
  private:
+  Path End() const;
   tree_internal::Page* NewPage(bool leaf);
   void FreePage(tree_internal::Page* page);
   void FreeSubtree(tree_internal::Page* page);

@@ -137,6 +137,17 @@ void KeyIndex::AppendAt(CountedTree::Path& path, absl::string_view key, Entry be
   CountedTree::Assign(path, ListWord(number, !version.tombstone));
 }
 
+void KeyIndex::Loader::Append(absl::string_view key, const std::vector<Version>& versions) {
+  if (versions.size() == 1) return tree_.Append(key, index_->SingleWord(versions.front()));
+  const uint32_t number = index_->NewList();
+  List& list = index_->lists_[number];
+  const size_t capacity = list.items.capacity();
+  list.items.reserve(versions.size());
+  for (const Version& version : versions) list.items.push_back(Pack(version));
+  index_->list_bytes_ += (list.items.capacity() - capacity) * sizeof(Packed);
+  tree_.Append(key, ListWord(number, !versions.back().tombstone));
+}
+
 KeyIndex::Cursor KeyIndex::LastOf(const KeyRange& range) const {
   switch (range.kind) {
     case KeyRange::Kind::kFrom:

@@ -101,16 +101,21 @@ KeyValue Decode(absl::string_view record) {
   return kv;
 }
 
-bool IsRecord(absl::string_view bytes, bool tombstone) {
-  absl::string_view key;
-  absl::string_view value;
-  int64_t number = 0;
-  if (!TryBytes(&bytes, kKeyTag, &key) || key.empty()) return false;
+bool TryDecode(absl::string_view bytes, bool tombstone, KeyValue* kv) {
+  *kv = {};
+  if (!TryBytes(&bytes, kKeyTag, &kv->key) || kv->key.empty()) return false;
   if (tombstone) return bytes.empty();
-  for (const char tag : {kCreateTag, kModTag, kVersionTag}) {
-    if (!TryInt(&bytes, tag, &number) || number <= 0) return false;
-  }
-  return TryBytes(&bytes, kValueTag, &value) && TryInt(&bytes, kLeaseTag, &number) && bytes.empty();
+  int64_t create = 0;
+  int64_t mod = 0;
+  int64_t lease = 0;
+  if (!TryInt(&bytes, kCreateTag, &create) || create <= 0) return false;
+  if (!TryInt(&bytes, kModTag, &mod) || mod <= 0) return false;
+  if (!TryInt(&bytes, kVersionTag, &kv->version) || kv->version <= 0) return false;
+  if (!TryBytes(&bytes, kValueTag, &kv->value) || !TryInt(&bytes, kLeaseTag, &lease)) return false;
+  kv->create_revision = Revision(create);
+  kv->mod_revision = Revision(mod);
+  kv->lease = LeaseId(lease);
+  return bytes.empty();
 }
 
 absl::string_view DecodeKey(absl::string_view record) { return TakeBytes(&record, kKeyTag); }

@@ -27,8 +27,8 @@ void Encode(const KeyValue& kv, char* at);
 
 // Reads one of our own records; what is not canonical trips a CHECK.
 KeyValue Decode(absl::string_view record);
-// Whether bytes from outside may be decoded as a record.
-bool IsRecord(absl::string_view bytes, bool tombstone);
+// The same for bytes from outside: false if they are no record.
+bool TryDecode(absl::string_view bytes, bool tombstone, KeyValue* kv);
 // Only the key, which comes first in every record.
 absl::string_view DecodeKey(absl::string_view record);
 // The record without its value and lease: what a keys-only range shows.

@@ -276,7 +276,8 @@ Bytes RevisionLog::ShareDropped(const Segment& segment) {
   return segment.dropped_shared = std::move(out).Finish();
 }
 
-absl::Status RevisionLog::Adopt(const engine::LogSegment& shared) {
+absl::Status RevisionLog::Adopt(const engine::LogSegment& shared, std::vector<Adopted>* records) {
+  records->clear();
   if (shared.records.empty() || shared.records.size() > UINT32_MAX ||
       segments_.size() == kMaxSegments) {
     return Malformed("a segment of an impossible size");
@@ -291,17 +292,16 @@ absl::Status RevisionLog::Adopt(const engine::LogSegment& shared) {
     segment.dropped.push_back(LoadLe32(shared.garbage.data() + at));
   }
   segment.dropped_shared = shared.garbage;
-  segment.adopted_dropped = segment.dropped.size();
   if (segment.dropped.size() * 4 != shared.garbage.size()) return Malformed("odd garbage");
-  uint64_t records = 0;
+  uint64_t count = 0;
   const SubRevision before = {last_revision_, -1};
-  RETURN_IF_ERROR(AdoptRecords(&segment, before, &records));
+  RETURN_IF_ERROR(AdoptRecords(&segment, before, &count, records));
   last_id_ = std::max(last_id_, segment.id);
   open_ = false;
   allocated_bytes_ += segment.capacity;
   used_bytes_ += segment.used;
   garbage_bytes_ += segment.garbage;
-  records_ += records;
+  records_ += count;
   last_revision_ = segment.last;
   const Revision last = segment.last;
   segments_.Add(std::move(segment));
@@ -310,39 +310,39 @@ absl::Status RevisionLog::Adopt(const engine::LogSegment& shared) {
 }
 
 // Walks the records from outside: each of them may be read afterwards without a doubt.
-absl::Status RevisionLog::AdoptRecords(Segment* segment, SubRevision last, uint64_t* records) {
+absl::Status RevisionLog::AdoptRecords(Segment* segment, SubRevision last, uint64_t* count,
+                                       std::vector<Adopted>* records) {
   const absl::string_view bytes = segment->buffer;
   size_t garbage = 0;  // of segment->dropped, how many were met
-  for (size_t offset = 0; offset < bytes.size(); ++*records) {
+  KeyValue kv;
+  for (size_t offset = 0; offset < bytes.size(); ++*count) {
     if (bytes.size() - offset < kHeaderBytes) return Malformed("a record ends too early");
     if (offset >> Location::kOffsetBits != 0) return Malformed("a segment of an impossible size");
     const size_t at = offset;
     const Header header = ReadHeader(bytes.data() + offset);
     offset += kHeaderBytes;
     if (header.size > bytes.size() - offset) return Malformed("a record ends too early");
-    if (!IsRecord(bytes.substr(offset, header.size), header.tombstone)) {
+    if (!TryDecode(bytes.substr(offset, header.size), header.tombstone, &kv)) {
       return Malformed("a record is not a canonical KeyValue");
     }
     offset += header.size;
     const SubRevision revision{segment->first + header.main_delta, int64_t{header.sub}};
     // A revision may go on in the next segment; where the last one ended in it is not kept.
-    if (*records == 0 ? revision.main < last.main : revision <= last) {
+    if (*count == 0 ? revision.main < last.main : revision <= last) {
       return Malformed("revisions do not ascend");
     }
     last = revision;
-    if (garbage == segment->dropped.size() || segment->dropped[garbage] != at) continue;
+    if (garbage == segment->dropped.size() || segment->dropped[garbage] != at) {
+      records->push_back({kv.key, revision.main, static_cast<uint32_t>(at), header.tombstone,
+                          kv.lease != LeaseId()});
+      continue;
+    }
     ++garbage;
     segment->garbage += static_cast<uint32_t>(kHeaderBytes + header.size);
   }
   if (garbage != segment->dropped.size()) return Malformed("garbage that is no record");
   segment->last = last.main;
   return absl::OkStatus();
-}
-
-bool RevisionLog::WasGarbage(Location location) const {
-  const Segment& segment = segments_[location.segment()];
-  const auto end = segment.dropped.begin() + static_cast<ptrdiff_t>(segment.adopted_dropped);
-  return std::binary_search(segment.dropped.begin(), end, location.offset());
 }
 
 }  // namespace quorate::mvcc

@@ -115,9 +115,6 @@ class RevisionLog {
   // Tells that nobody needs this record any more; its bytes come back with a rewrite.
   // Once for each.
   void MarkGarbage(Location location);
-  // Whether that was told of this record of a segment that was adopted, before it was.
-  bool WasGarbage(Location location) const;
-
   // The first segment from this one on that may hold something, or segments().
   uint64_t NextSegment(uint64_t segment) const { return segments_.Next(segment); }
   uint64_t segments() const { return segments_.size(); }
@@ -140,10 +137,18 @@ class RevisionLog {
   // The same in pieces, between which nothing changes: goes on with segment *next, which is
   // 0 at first, and adds to *shared. True once it is done.
   bool ShareSome(uint64_t* next, Work* work, std::vector<engine::LogSegment>* shared) const;
+  // A record that an adopted segment brought.
+  struct Adopted {
+    absl::string_view key;
+    Revision main;
+    uint32_t offset = 0;
+    bool tombstone = false;
+    bool leased = false;  // attaches its key to a lease
+  };
   // Appends a segment that Share() of some log gave; it is closed at once. The log keeps
   // its id unless that is 0. Refuses one whose records are malformed or do not follow those
-  // that are here.
-  absl::Status Adopt(const engine::LogSegment& segment);
+  // that are here. *records becomes what it holds, garbage left out.
+  absl::Status Adopt(const engine::LogSegment& segment, std::vector<Adopted>* records);
 
   // Gives memory back in pieces; true once all of it is gone. The log
   // is of no use any more.
@@ -176,9 +181,8 @@ class RevisionLog {
     // empty if something came since.
     mutable std::vector<uint32_t> dropped;
     mutable Bytes dropped_shared;
-    size_t adopted_dropped = 0;  // of those, how many it came with
-    Revision first;              // of the record that opened it; deltas count from here
-    Revision last;               // of the newest record ever in it; orders segments for Seek
+    Revision first;  // of the record that opened it; deltas count from here
+    Revision last;   // of the newest record ever in it; orders segments for Seek
   };
 
   // Segments by number. Those that were emptied cost nothing, but for 16 bytes for some hundred
@@ -230,7 +234,8 @@ class RevisionLog {
   };
 
   static Bytes ShareDropped(const Segment& segment);
-  static absl::Status AdoptRecords(Segment* segment, SubRevision last, uint64_t* records);
+  static absl::Status AdoptRecords(Segment* segment, SubRevision last, uint64_t* count,
+                                   std::vector<Adopted>* records);
   Segment& OpenFor(Revision main, size_t bytes);
   void Seal();
   LogCursor Normalized(LogCursor cursor) const;

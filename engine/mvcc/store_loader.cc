@@ -1,7 +1,7 @@
 #include "engine/mvcc/store_loader.h"
 
+#include <algorithm>
 #include <cstring>
-#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
@@ -29,6 +29,9 @@ std::vector<engine::LogSegment> KeptSegments(const Store& store) {
   return segments;
 }
 
+StoreLoader::StoreLoader(Store* store, Compactor* compactor)
+    : store_(store), compactor_(compactor), index_(&store->index_) {}
+
 absl::Status StoreLoader::Begin(absl::string_view section) {
   engine::FieldReader in(section);
   const auto revision = Revision(static_cast<int64_t>(in.U64()));
@@ -42,41 +45,72 @@ absl::Status StoreLoader::Begin(absl::string_view section) {
   return absl::OkStatus();
 }
 
-absl::Status StoreLoader::Add(const engine::LogSegment& segment) {
-  RETURN_IF_ERROR(store_->log_.Adopt(segment));
+absl::Status StoreLoader::Add(const engine::LogSegment& segment, size_t* records) {
+  RETURN_IF_ERROR(store_->log_.Adopt(segment, &records_));
   if (store_->log_.last_revision() > store_->revision_) {
     return absl::DataLossError(absl::StrCat("store: a record of revision ",
                                             store_->log_.last_revision().value(), " in a store at ",
                                             store_->revision_.value()));
   }
+  runs_.Add(store_->log_.segments() - 1, records_);
+  *records = records_.size();
   return absl::OkStatus();
 }
 
 bool StoreLoader::Index(size_t max_records) {
-  if (complete_) return true;
-  RevisionLog& log = store_->log_;
-  const Revision compacted = store_->compact_revision_;
-  for (; max_records > 0; --max_records, log.Next(&cursor_)) {
-    if (!log.Valid(&cursor_)) {
-      complete_ = true;
-      compactor_->Resume();
-      return true;
-    }
-    const Location location = cursor_.location();
-    if (log.WasGarbage(location)) continue;
-    const Record record = log.Get(location);
-    const absl::string_view key = DecodeKey(record.bytes);
-    const Revision main = record.revision.main;
-    store_->index_.Append(key, [&](KeyIndex::Entry) {
-      return KeyIndex::Version{main, location, record.tombstone};
-    });
-    store_->newest_ = main;
-    if (main > compacted) continue;
-    // What a compaction gave up may be there still, where cleaning had not come by.
-    store_->index_.Prune(key, compacted, std::numeric_limits<size_t>::max(),
-                         [&log](Location dropped) { log.MarkGarbage(dropped); });
+  while (!complete_ && status_.ok()) {
+    if (pruning_ ? !FinishKey(&max_records) : !TakeKey(&max_records)) return false;
   }
-  return false;
+  return true;
+}
+
+// All changes of the next key. False if there was not enough left for that.
+bool StoreLoader::TakeKey(size_t* left) {
+  while (true) {
+    if (!has_item_ && !(has_item_ = runs_.Next(&item_))) break;
+    if (!versions_.empty() && item_.key != key_) break;
+    if (*left == 0) return false;
+    --*left;
+    if (versions_.empty()) key_.assign(item_.key.data(), item_.key.size());
+    leased_ = item_.leased;
+    has_item_ = false;
+    versions_.push_back({item_.main, item_.location, item_.tombstone});
+    store_->newest_ = std::max(store_->newest_, item_.main);
+  }
+  if (versions_.empty()) {
+    complete_ = true;
+    compactor_->Resume();
+    return true;
+  }
+  index_.Append(key_, versions_);
+  pruning_ = true;
+  return true;
+}
+
+// What a compaction gave up may be there still, where cleaning had not come by. False if that is
+// more than was left.
+bool StoreLoader::FinishKey(size_t* left) {
+  const bool alone = versions_.size() == 1 && !versions_.front().tombstone;
+  if (!alone && versions_.front().main <= store_->compact_revision_) {
+    if (*left == 0) return false;
+    RevisionLog& log = store_->log_;
+    index_.Reset();
+    *left -= store_->index_.Prune(key_, store_->compact_revision_, *left,
+                                  [&log](Location dropped) { log.MarkGarbage(dropped); });
+    if (*left == 0) return false;  // there may be more
+  }
+  const KeyIndex::Version newest = versions_.back();
+  versions_.clear();
+  pruning_ = false;
+  if (newest.tombstone || !leased_) return true;
+  const LeaseId lease = Decode(store_->log_.Get(newest.location).bytes).lease;
+  if (store_->leases_ == nullptr || !store_->leases_->Exists(lease)) {
+    status_ = absl::DataLossError(absl::StrCat("store: a key is attached to lease ", lease.value(),
+                                               ", which does not exist"));
+    return true;
+  }
+  store_->leases_->Move(key_, LeaseId(), lease);
+  return true;
 }
 
 }  // namespace quorate::mvcc

@@ -5,10 +5,12 @@
 //   for (segment : segments) RETURN_IF_ERROR(loader.Add(segment));
 //   while (!loader.Index(1000)) {
 //   }
+//   RETURN_IF_ERROR(loader.status());
 #ifndef QUORATE_ENGINE_MVCC_STORE_LOADER_H_
 #define QUORATE_ENGINE_MVCC_STORE_LOADER_H_
 
 #include <cstddef>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -16,6 +18,9 @@
 #include "base/bytes.h"
 #include "engine/image/image.h"
 #include "engine/mvcc/compaction.h"
+#include "engine/mvcc/key_index.h"
+#include "engine/mvcc/key_runs.h"
+#include "engine/mvcc/revision_log.h"
 #include "engine/mvcc/store.h"
 
 namespace quorate::mvcc {
@@ -30,23 +35,38 @@ std::vector<engine::LogSegment> KeptSegments(const Store& store);
 class StoreLoader {
  public:
   // Both are fresh and borrowed.
-  StoreLoader(Store* store, Compactor* compactor) : store_(store), compactor_(compactor) {}
+  StoreLoader(Store* store, Compactor* compactor);
   StoreLoader(const StoreLoader&) = delete;
   StoreLoader& operator=(const StoreLoader&) = delete;
 
   // The section, then the segments in order. DataLoss says what does not fit; the store
-  // is of no use then.
+  // is of no use then. *records becomes how many a segment held.
   absl::Status Begin(absl::string_view section);
-  absl::Status Add(const engine::LogSegment& segment);
-  // After the last segment: indexes up to `max_records` records. True once the store is
-  // as it was, but for cleaning.
+  absl::Status Add(const engine::LogSegment& segment, size_t* records);
+  // After the last segment: indexes up to `max_records` records and attaches their keys to
+  // the leases of the store's table, which are there. True when there is no more to do: the
+  // store is as it was, but for cleaning, or status() says what does not fit.
   bool Index(size_t max_records);
+  const absl::Status& status() const { return status_; }
 
  private:
+  bool TakeKey(size_t* left);
+  bool FinishKey(size_t* left);
+
   Store* store_;
   Compactor* compactor_;
-  LogCursor cursor_;
+  std::vector<RevisionLog::Adopted> records_;  // of the segment added last
+  KeyRuns runs_;
+  KeyIndex::Loader index_;
+  KeyRuns::Item item_;  // the next one
+  bool has_item_ = false;
+  // The key under way: what is known of it, and whether that is in the index.
+  std::string key_;
+  std::vector<KeyIndex::Version> versions_;
+  bool leased_ = false;  // by the newest of them
+  bool pruning_ = false;
   bool complete_ = false;
+  absl::Status status_;
 };
 
 }  // namespace quorate::mvcc

@@ -45,7 +45,9 @@ TEST(CheckpointTest, AnySeedRecoversWhatWasAcknowledged) {
     Machine machine(seed);
     History history(seed);
     for (int life = 0; life < 6; ++life) {
-      const absl::Status status = machine.Open();
+      OpenOptions options = Machine::DefaultOptions();
+      options.catchup_entries = prng.Chance(1, 2) ? prng.Below(12) : options.catchup_entries;
+      const absl::Status status = machine.Open(options);
       ASSERT_TRUE(status.ok()) << status << " seed " << seed << " life " << life;
       ASSERT_EQ(history.Judge(machine.state()), "") << "seed " << seed << " life " << life;
       Live(&machine, &history, &prng, 60, [] { return false; });
@@ -122,6 +124,30 @@ TEST(CheckpointTest, AFailedSyncLosesNothingLater) {
     ASSERT_NO_FATAL_FAILURE(LiveThroughFailedSyncs(seed, 5, live, &lies));
   }
   EXPECT_GT(lies, 0u);
+}
+
+TEST(CheckpointTest, OfWhatTheCheckpointHoldsAFewEntriesAreKept) {
+  Machine machine(1);
+  History history(1);
+  ASSERT_TRUE(machine.Open().ok());
+  for (int i = 0; i < 60; ++i) {
+    machine.Run([&] { history.Append(machine.wal()); });
+    machine.Settle();
+    if (i != 40) continue;
+    machine.Run([&] { history.Checkpoint(machine.wal(), machine.checkpoints(), 0); });
+    machine.Settle();
+  }
+  OpenOptions options = Machine::DefaultOptions();
+  for (const uint64_t catchup : {uint64_t{0}, uint64_t{3}, options.catchup_entries}) {
+    machine.Restart();
+    options.catchup_entries = catchup;
+    ASSERT_TRUE(machine.Open(options).ok());
+    EXPECT_EQ(history.Check(machine.state()), "") << catchup;
+    const LogIndex checkpoint = machine.state().checkpoint->index;
+    ASSERT_GT(checkpoint.value(), 3u);
+    EXPECT_EQ(machine.state().base.value(),
+              checkpoint.value() > catchup ? checkpoint.value() - catchup : 0);
+  }
 }
 
 // A machine with a log that was cut and a checkpoint in several packs.

@@ -2,6 +2,7 @@
 #include "storage/wal.h"
 
 #include <algorithm>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -60,6 +61,27 @@ TEST_F(WalTest, WhatGathersDuringASyncIsTheNextWrite) {
   EXPECT_EQ(answers_.size(), 11u);
   EXPECT_EQ(machine_.wal()->unsynced_bytes(), 0u);
   EXPECT_EQ(machine_.wal()->write_in_flight_since(), Instant::Infinite());
+}
+
+// Two groups that waited for each other's syncs would each go along with every second one.
+TEST_F(WalTest, WhoAppendsAgainInTheAnswerGoesAlongWithTheNextWrite) {
+  Open();
+  int left = 40;
+  std::function<void(const absl::Status&)> again = [&](const absl::Status& status) {
+    ASSERT_TRUE(status.ok());
+    if (left-- <= 0) return;
+    const raft::Entry entry = NewEntry(++last_index_, 1, "x");
+    machine_.wal()->Append({&entry, 1}, nullptr, true, again);
+  };
+  machine_.Run([&] { again(absl::OkStatus()); });
+  // While the first is on its way; from now on it takes turns with the others.
+  machine_.Run([&] {
+    for (int i = 0; i < 3; ++i) again(absl::OkStatus());
+  });
+  machine_.Settle();
+  EXPECT_EQ(last_index_, 40u);
+  // One, then all four at a time.
+  EXPECT_EQ(writes(), 1u + 10);
 }
 
 TEST_F(WalTest, ACommitIndexCostsNoSync) {
