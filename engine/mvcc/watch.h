@@ -71,8 +71,8 @@ struct WatchOptions {
 
 class WatchHub {
  public:
-  // Control responses that wait for a stream to take bytes; beyond it the stream's
-  // requests are ignored.
+  // Control responses that wait for a stream to take bytes; one more request ends the stream with
+  // ResourceExhausted. A shell does not read requests while a stream takes no responses.
   static constexpr size_t kMaxControlBacklog = 65536;
   // A revision of more changes is not begun anew because records were moved meanwhile; no other
   // is more than once.
@@ -90,8 +90,12 @@ class WatchHub {
   void Close(uint64_t stream);
   // Whether the stream takes responses now; true at first.
   void SetWritable(uint64_t stream, bool writable);
-  // An encoded WatchRequest. The stream ends with Internal if it is none.
+  // An encoded WatchRequest. The stream ends with Internal if it is none, and with
+  // ResourceExhausted beyond kMaxControlBacklog.
   void Request(uint64_t stream, const Bytes& body, Instant now);
+
+  // Answers a request that could not be taken: with a watch that was refused for `reason`.
+  void Refuse(uint64_t stream, absl::string_view reason);
 
   // The store was replaced by a later state of itself: live watchers catch up from where
   // they stand, as far as the history is still there.
