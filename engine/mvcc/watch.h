@@ -243,15 +243,42 @@ class WatchHub {
 
     CohortKey cohort;
     std::shared_ptr<Group> group;
-    Revision next;    // to be looked at
-    int64_t sub = 0;  // and the first change of it
-    LogCursor cursor;
-    uint64_t rewrites = 0;
+    Revision next;         // to be looked at
     size_t revisions = 0;  // in the batch
-    size_t looked = 0;     // at records
     Revision last_seen;
     bool gathered = false;
     std::unique_ptr<Encoding> encoding;
+  };
+
+  // A way through the log, from where the cohort that is furthest behind stands, with all whom it
+  // passes; see watch_sweep.cc.
+  struct Sweep {
+    Sweep() {}  // as above
+
+    struct Member {
+      CohortKey cohort;
+      std::shared_ptr<Group> group;
+      uint64_t number = 0;  // in `ranges`
+      size_t revisions = 0;
+      Revision last_seen;
+      std::unique_ptr<Encoding> encoding;  // null: it saw nothing
+      bool left = false;                   // it stays where it was
+    };
+    Revision from;
+    Revision next;    // to be looked at; once scanned: where all of them then stand
+    int64_t sub = 0;  // and the first change of it
+    LogCursor cursor;
+    uint64_t rewrites = ~uint64_t{0};
+    CohortKey joined;  // the last one that was considered
+    std::deque<Member> members;
+    IntervalTree<Member*> ranges;
+    size_t looked = 0;              // at records
+    size_t bytes = 0;               // encoded for all members
+    bool full = false;              // one of them has a batch
+    const Member* first = nullptr;  // who saw something
+    bool left_some = false;
+    bool from_top = false;
+    bool scanned = false;
   };
 
   // watch.cc: streams and requests
@@ -277,9 +304,14 @@ class WatchHub {
   void Distribute(Work* work, size_t* budget);
   void FinishRevision();
   void DeliverTo(const Delivery& delivery, size_t* budget);
+  Cohorts* CohortsOf(const Watcher& watcher) {
+    return watcher.group->range().single() ? &cohorts_ : &sweepers_;
+  }
   bool CatchUpOne(Work* work, size_t* bytes);
-  void SendBatch(const CohortKey& key, Revision next, const Batch& batch, size_t* bytes);
-  void CancelCompacted(const CohortKey& key, Work* work);
+  bool LookUpOne(Work* work, size_t* bytes);
+  void SendBatch(Cohorts* cohorts, const CohortKey& key, Revision next, const Batch& batch,
+                 Work* work, size_t* bytes);
+  void CancelCompacted(Cohorts* cohorts, const CohortKey& key, Work* work);
   size_t Send(Watcher* watcher, Revision revision, const Batch& batch);
 
   // watch_prepare.cc: finding and encoding events, in pieces
@@ -293,11 +325,18 @@ class WatchHub {
   bool ReleasePreparation(Work* work);
   void BeginPreparationAnew();
   void BeginGathering(const CohortKey& key, const std::shared_ptr<Group>& group);
-  bool Gather(Work* work);
-  bool GatherRecords(Work* work);
-  bool GatherKey(Work* work);
+  void GatherKey(Work* work);
   bool IsFull(const Gathering& gathering) const;
   void Append(const Record& record, bool prev_kv, Work* work, Encoding* encoding) const;
+
+  // watch_sweep.cc: one pass over the log for all who watch ranges
+  bool SweepOne(Work* work, size_t* bytes);
+  void BeginSweep();
+  bool Scan(Work* work);
+  bool Join(Revision main, Work* work);
+  bool EndsBefore(Revision main) const;
+  void SeeInSweep(const Record& record, Work* work);
+  bool DeliverSweep(Work* work, size_t* bytes);
 
   void AnswerProgress();
   bool HasBegun(const Watcher& watcher) const;
@@ -314,8 +353,9 @@ class WatchHub {
   Groups single_groups_;  // watchers of one key
   Groups range_groups_;
   IntervalTree<std::shared_ptr<Group>> ranges_;  // of range_groups_
-  Cohorts cohorts_;
-  CohortKey last_cohort_;  // cohorts take turns
+  Cohorts cohorts_;                              // of single keys
+  CohortKey last_cohort_;                        // they take turns
+  Cohorts sweepers_;                             // of ranges
   absl::btree_set<uint64_t> progress_asked_;
   absl::btree_set<std::pair<Instant, uint64_t>> notes_;
   size_t watchers_ = 0;
@@ -334,6 +374,10 @@ class WatchHub {
   uint64_t cursor_rewrites_ = ~uint64_t{0};
 
   std::optional<Gathering> gathering_;
+  std::optional<Sweep> sweep_;
+  Revision swept_;              // where the last sweep from the bottom came to
+  bool top_is_next_ = false;    // the next sweep begins with those who are nearest to the present
+  bool sweep_is_next_ = false;  // the sweep and the others take turns
 
   // The last head made, for the next watcher that needs the same.
   WatchHead head_;

@@ -31,6 +31,9 @@ namespace quorate::engine {
 // Rounds under way at once. More would only cost messages: what arrives meanwhile
 // gathers for the next.
 inline constexpr size_t kMaxReadRounds = 4;
+// Reads of a member that may wait: for a quorum's word, or for their turn among the long ones.
+// Above it they get ResourceExhausted "etcdserver: too many requests".
+inline constexpr size_t kMaxPendingReads = 50'000;
 // etcd's wait before it asks for a read index again.
 inline constexpr Duration kReadRetryInterval = Milliseconds(500);
 
@@ -45,7 +48,9 @@ class Reads {
   bool Abandon(RequestToken token);
 
   // Whether a new round would start.
-  bool CanStartRound() const { return !gathered_->reads.empty() && rounds_.size() < kMaxReadRounds; }
+  bool CanStartRound() const {
+    return !gathered_->reads.empty() && rounds_.size() < kMaxReadRounds;
+  }
   // Moves what has gathered into a new round; the context to ask raft with.
   Bytes StartRound(Instant now);
   // Contexts of the rounds that have waited too long, to be asked again.

@@ -52,9 +52,6 @@ struct Config {
   // Proposals of this member that are not yet applied; above it requests get
   // ResourceExhausted "etcdserver: too many requests".
   size_t max_pending_proposals = 5000;
-  // Reads that may wait: for a quorum's word, or for their turn among the long ones. Beyond it
-  // they get the same.
-  size_t max_pending_reads = 50'000;
   // Work of one TurnEnd: entries applied and the bytes in them, and bytes of watch
   // replies produced.
   size_t max_apply_entries = 4096;
@@ -93,8 +90,7 @@ struct Config {
   // How long a request waits for the command that gave out its token to be applied here;
   // then the token counts as invalid.
   Duration token_wait = Seconds(5);
-  // Requests that wait so at once; those beyond get ResourceExhausted "etcdserver: too many
-  // requests".
+  // Requests that wait so at once; tokens of those beyond count as invalid.
   size_t max_token_waits = 10000;
   // Size of the segments in which records lie in memory and in checkpoints, in bytes.
   size_t store_segment_bytes = 256 * 1024;

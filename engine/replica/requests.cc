@@ -61,7 +61,7 @@ void Replica::Impl::Serve(ClientRequest& request) {
     OnLeaseCall(request);
   } else if (plan->kind == Plan::Kind::kMembership) {
     OnMembershipRequest(request);
-  } else if (PendingReads() >= config_.max_pending_reads) {
+  } else if (PendingReads() >= kMaxPendingReads) {
     Answer(request.token, TooManyRequestsError());
   } else if (plan->linearizable) {
     reads_.Add(std::move(request));

@@ -352,8 +352,9 @@ TEST(Replica, TooManyPendingProposalsAreRefused) {
 }
 
 TEST(Replica, TooManyReadsThatWaitAreRefused) {
-  Cluster cluster(3, [](Config* config) { config->max_pending_reads = 2; });
+  Cluster cluster(3);
   const RequestToken first = cluster.Send(1, RequestKind::kRange, Get("a"));
+  for (size_t i = 2; i < 50'000; ++i) cluster.Send(1, RequestKind::kRange, Get("a"));
   const RequestToken second = cluster.Send(1, RequestKind::kRange, Get("a"));
   const RequestToken third = cluster.Send(1, RequestKind::kRange, Get("a"));
   ASSERT_NE(cluster.Find(third), nullptr);
