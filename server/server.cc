@@ -114,7 +114,7 @@ class Server::Impl {
   void StartNode(StartPoint start);
   node::Options NodeOptions();
   void StartPeers();
-  peer::RaftHttp* rafthttp() { return peer_port_ == nullptr ? nullptr : peer_port_->transport(); }
+  peer::RaftHttp* rafthttp() const { return peer_port_ == nullptr ? nullptr : peer_port_->transport(); }
   void CheckMembersLater();
   void CheckMembers();
   void OnRemoved(Duration delay);

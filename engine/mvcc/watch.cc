@@ -75,8 +75,12 @@ void WatchHub::SetWritable(uint64_t token, bool writable) {
 
 void WatchHub::Request(uint64_t token, const Bytes& body, Instant now) {
   const auto it = streams_.find(token);
-  if (it == streams_.end() || it->second->control.size() >= kMaxControlBacklog) return;
+  if (it == streams_.end()) return;
   Stream* stream = it->second.get();
+  if (stream->control.size() >= kMaxControlBacklog) {
+    sink_->OnWatchEnd(token, absl::ResourceExhaustedError("etcdserver: too many requests"));
+    return Close(token);
+  }
   WatchRequest request;
   const absl::Status status = Decode(body, &request);
   if (!status.ok()) {
@@ -90,6 +94,11 @@ void WatchHub::Request(uint64_t token, const Bytes& body, Instant now) {
   } else if (std::holds_alternative<WatchProgressRequest>(request)) {
     progress_asked_.insert(token);
   }
+}
+
+void WatchHub::Refuse(uint64_t token, absl::string_view reason) {
+  const auto it = streams_.find(token);
+  if (it != streams_.end()) Refuse(it->second.get(), reason);
 }
 
 void WatchHub::Refuse(Stream* stream, absl::string_view reason) {

@@ -71,8 +71,8 @@ struct WatchOptions {
 
 class WatchHub {
  public:
-  // Control responses that wait for a stream to take bytes; beyond it the stream's
-  // requests are ignored.
+  // Control responses that wait for a stream to take bytes; one more request ends the stream with
+  // ResourceExhausted. A shell does not read requests while a stream takes no responses.
   static constexpr size_t kMaxControlBacklog = 65536;
   // A revision of more changes is not begun anew because records were moved meanwhile; no other
   // is more than once.
@@ -90,8 +90,12 @@ class WatchHub {
   void Close(uint64_t stream);
   // Whether the stream takes responses now; true at first.
   void SetWritable(uint64_t stream, bool writable);
-  // An encoded WatchRequest. The stream ends with Internal if it is none.
+  // An encoded WatchRequest. The stream ends with Internal if it is none, and with
+  // ResourceExhausted beyond kMaxControlBacklog.
   void Request(uint64_t stream, const Bytes& body, Instant now);
+
+  // Answers a request that could not be taken: with a watch that was refused for `reason`.
+  void Refuse(uint64_t stream, absl::string_view reason);
 
   // The store was replaced by a later state of itself: live watchers catch up from where
   // they stand, as far as the history is still there.
@@ -241,15 +245,42 @@ class WatchHub {
 
     CohortKey cohort;
     std::shared_ptr<Group> group;
-    Revision next;    // to be looked at
-    int64_t sub = 0;  // and the first change of it
-    LogCursor cursor;
-    uint64_t rewrites = 0;
+    Revision next;         // to be looked at
     size_t revisions = 0;  // in the batch
-    size_t looked = 0;     // at records
     Revision last_seen;
     bool gathered = false;
     std::unique_ptr<Encoding> encoding;
+  };
+
+  // A way through the log, from where the cohort that is furthest behind stands, with all whom it
+  // passes; see watch_sweep.cc.
+  struct Sweep {
+    Sweep() {}  // as above
+
+    struct Member {
+      CohortKey cohort;
+      std::shared_ptr<Group> group;
+      uint64_t number = 0;  // in `ranges`
+      size_t revisions = 0;
+      Revision last_seen;
+      std::unique_ptr<Encoding> encoding;  // null: it saw nothing
+      bool left = false;                   // it stays where it was
+    };
+    Revision from;
+    Revision next;    // to be looked at; once scanned: where all of them then stand
+    int64_t sub = 0;  // and the first change of it
+    LogCursor cursor;
+    uint64_t rewrites = ~uint64_t{0};
+    CohortKey joined;  // the last one that was considered
+    std::deque<Member> members;
+    IntervalTree<Member*> ranges;
+    size_t looked = 0;              // at records
+    size_t bytes = 0;               // encoded for all members
+    bool full = false;              // one of them has a batch
+    const Member* first = nullptr;  // who saw something
+    bool left_some = false;
+    bool from_top = false;
+    bool scanned = false;
   };
 
   // watch.cc: streams and requests
@@ -275,9 +306,14 @@ class WatchHub {
   void Distribute(Work* work, size_t* budget);
   void FinishRevision();
   void DeliverTo(const Delivery& delivery, size_t* budget);
+  Cohorts* CohortsOf(const Watcher& watcher) {
+    return watcher.group->range().single() ? &cohorts_ : &sweepers_;
+  }
   bool CatchUpOne(Work* work, size_t* bytes);
-  void SendBatch(const CohortKey& key, Revision next, const Batch& batch, size_t* bytes);
-  void CancelCompacted(const CohortKey& key, Work* work);
+  bool LookUpOne(Work* work, size_t* bytes);
+  void SendBatch(Cohorts* cohorts, const CohortKey& key, Revision next, const Batch& batch,
+                 Work* work, size_t* bytes);
+  void CancelCompacted(Cohorts* cohorts, const CohortKey& key, Work* work);
   size_t Send(Watcher* watcher, Revision revision, const Batch& batch);
 
   // watch_prepare.cc: finding and encoding events, in pieces
@@ -291,11 +327,18 @@ class WatchHub {
   bool ReleasePreparation(Work* work);
   void BeginPreparationAnew();
   void BeginGathering(const CohortKey& key, const std::shared_ptr<Group>& group);
-  bool Gather(Work* work);
-  bool GatherRecords(Work* work);
-  bool GatherKey(Work* work);
+  void GatherKey(Work* work);
   bool IsFull(const Gathering& gathering) const;
   void Append(const Record& record, bool prev_kv, Work* work, Encoding* encoding) const;
+
+  // watch_sweep.cc: one pass over the log for all who watch ranges
+  bool SweepOne(Work* work, size_t* bytes);
+  void BeginSweep();
+  bool Scan(Work* work);
+  bool Join(Revision main, Work* work);
+  bool EndsBefore(Revision main) const;
+  void SeeInSweep(const Record& record, Work* work);
+  bool DeliverSweep(Work* work, size_t* bytes);
 
   void AnswerProgress();
   bool HasBegun(const Watcher& watcher) const;
@@ -312,8 +355,9 @@ class WatchHub {
   Groups single_groups_;  // watchers of one key
   Groups range_groups_;
   IntervalTree<std::shared_ptr<Group>> ranges_;  // of range_groups_
-  Cohorts cohorts_;
-  CohortKey last_cohort_;  // cohorts take turns
+  Cohorts cohorts_;                              // of single keys
+  CohortKey last_cohort_;                        // they take turns
+  Cohorts sweepers_;                             // of ranges
   absl::btree_set<uint64_t> progress_asked_;
   absl::btree_set<std::pair<Instant, uint64_t>> notes_;
   size_t watchers_ = 0;
@@ -333,6 +377,10 @@ class WatchHub {
   uint64_t cursor_rewrites_ = ~uint64_t{0};
 
   std::optional<Gathering> gathering_;
+  std::optional<Sweep> sweep_;
+  Revision swept_;              // where the last sweep from the bottom came to
+  bool top_is_next_ = false;    // the next sweep begins with those who are nearest to the present
+  bool sweep_is_next_ = false;  // the sweep and the others take turns
 
   // The last head made, for the next watcher that needs the same.
   WatchHead head_;

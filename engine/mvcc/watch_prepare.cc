@@ -9,13 +9,6 @@
 #include "engine/mvcc/watch.h"
 
 namespace quorate::mvcc {
-namespace {
-
-// After so many records a batch ends for the sake of the other cohorts, full or not.
-constexpr size_t kMaxScannedRecords = 16384;
-
-}  // namespace
-
 void WatchHub::Append(const Record& record, bool prev_kv, Work* work, Encoding* encoding) const {
   const uint64_t before = encoding->reply.size();
   AppendEvent(*store_, record, prev_kv, encoding->reply.out());
@@ -165,14 +158,13 @@ bool WatchHub::EncodeWay(uint32_t node, bool prev_kv, Work* work) {
   return true;
 }
 
-// ---- batches for those behind ----
+// ---- batches for those behind, of keys that are looked up ----
 
 void WatchHub::BeginGathering(const CohortKey& key, const std::shared_ptr<Group>& group) {
   Gathering& g = gathering_.emplace();
   g.cohort = key;
   g.group = group;
   g.next = key.next;
-  g.rewrites = ~uint64_t{0};
   g.encoding = std::make_unique<Encoding>();
 }
 
@@ -181,54 +173,9 @@ bool WatchHub::IsFull(const Gathering& g) const {
          g.encoding->reply.size() >= options_.batch_bytes;
 }
 
-// Encodes what the group sees from where the cohort stands on, whole revisions within the
-// limits of a batch. True once that is done; then gathering_->next is the next revision
-// to look at.
-bool WatchHub::Gather(Work* work) {
-  Gathering& g = *gathering_;
-  if (!g.gathered) {
-    const bool single = g.group->range().single();
-    if (!(single ? GatherKey(work) : GatherRecords(work))) return false;
-    g.gathered = true;
-  }
-  return g.encoding->reply.Finish(work, &g.encoding->batch.events);
-}
-
-bool WatchHub::GatherRecords(Work* work) {
-  const RevisionLog& log = store_->log();
-  Gathering& g = *gathering_;
-  if (g.rewrites != log.rewrites()) {
-    g.cursor = log.Seek(g.next);
-    g.rewrites = log.rewrites();
-  }
-  for (; log.Valid(&g.cursor); log.Next(&g.cursor)) {
-    const Record record = log.Get(g.cursor.location());
-    const Revision main = record.revision.main;
-    if (main > store_->revision()) break;                         // not committed yet
-    if (main == g.next && record.revision.sub < g.sub) continue;  // it was seen
-    if (main != g.next) {
-      g.next = main;
-      g.sub = 0;
-      if (IsFull(g)) return true;
-      // Others want to get further, too.
-      const bool long_enough = g.encoding->batch.ends.empty() || g.looked >= kMaxScannedRecords;
-      if (work->spent() && long_enough && main > g.cohort.next) return true;
-    }
-    if (work->spent()) return false;
-    work->SpendLook();
-    ++g.looked;
-    g.sub = record.revision.sub + 1;
-    if (!g.group->Wants(record) || !g.group->range().Contains(DecodeKey(record.bytes))) continue;
-    if (main != g.last_seen) ++g.revisions;
-    g.last_seen = main;
-    Append(record, g.group->key.prev_kv, work, g.encoding.get());
-  }
-  g.next = store_->revision() + 1;
-  return true;
-}
-
-// For a single key the index knows the places.
-bool WatchHub::GatherKey(Work* work) {
+// For a single key the index knows the places. What is encoded is whole revisions within the limits
+// of a batch; then gathering_->next is the next revision to look at.
+void WatchHub::GatherKey(Work* work) {
   const KeyIndex& index = store_->index();
   Gathering& g = *gathering_;
   const KeyIndex::Entry entry = index.Find(g.group->key.begin);
@@ -242,16 +189,12 @@ bool WatchHub::GatherKey(Work* work) {
       high = middle;
     }
   }
-  // Where a batch ends: nothing of the key is before it.
-  const auto end_at = [&g](Revision main) {
-    g.next = main;
-    return true;
-  };
   for (; i < count; ++i) {
     const KeyIndex::Version version = index.At(entry, i);
     if (version.main > store_->revision()) break;  // not committed yet
     if (version.main != g.last_seen) {
-      if (IsFull(g) || (work->spent() && g.revisions > 0)) return end_at(version.main);
+      g.next = version.main;
+      if (IsFull(g) || (work->spent() && g.revisions > 0)) return;
       ++g.revisions;
       g.last_seen = version.main;
     }
@@ -259,7 +202,7 @@ bool WatchHub::GatherKey(Work* work) {
     const Record record = store_->log().Get(version.location);
     if (g.group->Wants(record)) Append(record, g.group->key.prev_kv, work, g.encoding.get());
   }
-  return end_at(store_->revision() + 1);
+  g.next = store_->revision() + 1;
 }
 
 }  // namespace quorate::mvcc

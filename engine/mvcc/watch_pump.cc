@@ -40,18 +40,20 @@ void WatchHub::FallBehind(Watcher* watcher, Revision next) {
 }
 
 void WatchHub::Enqueue(Watcher* watcher) {
-  cohorts_[{watcher->next, watcher->group->number}].emplace(watcher->number, watcher);
+  const CohortKey key{watcher->next, watcher->group->number};
+  (*CohortsOf(*watcher))[key].emplace(watcher->number, watcher);
 }
 
 void WatchHub::Dequeue(Watcher* watcher) {
-  const auto it = cohorts_.find({watcher->next, watcher->group->number});
-  if (it == cohorts_.end()) return;
+  Cohorts* const cohorts = CohortsOf(*watcher);
+  const auto it = cohorts->find({watcher->next, watcher->group->number});
+  if (it == cohorts->end()) return;
   it->second.erase(watcher->number);
-  if (it->second.empty()) cohorts_.erase(it);
+  if (it->second.empty()) cohorts->erase(it);
 }
 
 bool WatchHub::HasWork() const {
-  return delivering_ || live_ <= store_->revision() || !cohorts_.empty() ||
+  return delivering_ || live_ <= store_->revision() || !cohorts_.empty() || !sweepers_.empty() ||
          !progress_asked_.empty() || !closed_.empty();
 }
 
@@ -98,6 +100,7 @@ void WatchHub::Distribute(Work* work, size_t* budget) {
 // in the history that there is now.
 void WatchHub::FinishRevision() {
   gathering_.reset();
+  sweep_.reset();
   const bool prepared = !preparation_.under_way;
   if (!prepared) {
     DropPreparation();
@@ -189,9 +192,18 @@ size_t WatchHub::Send(Watcher* watcher, Revision revision, const Batch& batch) {
 
 // ---- watchers that catch up ----
 
-// Takes one cohort a batch further. False when there is none, or what is allowed is used up.
+// Takes somebody further. False when there is nobody, or what is allowed is used up.
 bool WatchHub::CatchUpOne(Work* work, size_t* bytes) {
-  if (cohorts_.empty() || *bytes == 0 || work->spent()) return false;
+  if (sweepers_.empty()) sweep_.reset();  // all of them have left
+  if (*bytes == 0 || work->spent() || (cohorts_.empty() && sweepers_.empty())) return false;
+  const bool sweep = cohorts_.empty() || (sweep_is_next_ && !sweepers_.empty());
+  if (!(sweep ? SweepOne(work, bytes) : LookUpOne(work, bytes))) return false;
+  sweep_is_next_ = !sweep;
+  return true;
+}
+
+// Takes the watchers of one key a batch further. False while that is under way.
+bool WatchHub::LookUpOne(Work* work, size_t* bytes) {
   // Everybody of the cohort may have left it meanwhile.
   if (gathering_.has_value() && !cohorts_.contains(gathering_->cohort)) gathering_.reset();
   const bool began = !gathering_.has_value();
@@ -200,22 +212,29 @@ bool WatchHub::CatchUpOne(Work* work, size_t* bytes) {
   const CohortKey key = last_cohort_ = it->first;
   if (key.next < store_->compact_revision()) {
     gathering_.reset();
-    CancelCompacted(key, work);
+    CancelCompacted(&cohorts_, key, work);
     return true;
   }
-  if (began) BeginGathering(key, it->second.begin()->second->group);
-  if (!Gather(work)) return false;
-  const Revision next = gathering_->next;
-  const Batch batch = std::move(gathering_->encoding->batch);
-  gathering_.reset();
-  SendBatch(key, next, batch, bytes);
+  if (began) {
+    BeginGathering(key, it->second.begin()->second->group);
+    GatherKey(work);
+  }
+  Gathering& g = *gathering_;
+  if (!g.gathered) {
+    if (!g.encoding->reply.Finish(work, &g.encoding->batch.events)) return false;
+    g.gathered = true;
+  }
+  SendBatch(&cohorts_, key, g.next, g.encoding->batch, work, bytes);
+  // The batch is there for those who could not be served yet.
+  if (!cohorts_.contains(key)) gathering_.reset();
   return true;
 }
 
 // To a cohort, or as many of it as are allowed, who then stand at `next`.
-void WatchHub::SendBatch(const CohortKey& key, Revision next, const Batch& batch, size_t* bytes) {
+void WatchHub::SendBatch(Cohorts* cohorts, const CohortKey& key, Revision next, const Batch& batch,
+                         Work* work, size_t* bytes) {
   std::vector<Watcher*> served;
-  Watchers* const cohort = &cohorts_.at(key);
+  Watchers* const cohort = &cohorts->at(key);
   for (const auto& [number, watcher] : *cohort) {
     if (served.size() == kServedAtOnce) break;
     if (!batch.ends.empty() && !watcher->stream->closed) {
@@ -225,9 +244,11 @@ void WatchHub::SendBatch(const CohortKey& key, Revision next, const Batch& batch
     }
     served.push_back(watcher);
   }
+  if (served.empty()) return;
+  work->Spend(served.size());
   // The rest of the cohort stays where it is.
   if (served.size() == cohort->size()) {
-    cohorts_.erase(key);
+    cohorts->erase(key);
   } else {
     cohort->erase(cohort->begin(), cohort->find(served.back()->number));
     cohort->erase(served.back()->number);
@@ -244,9 +265,9 @@ void WatchHub::SendBatch(const CohortKey& key, Revision next, const Batch& batch
 }
 
 // Tells some of a cohort that what they need is gone.
-void WatchHub::CancelCompacted(const CohortKey& key, Work* work) {
-  for (auto at = cohorts_.find(key); at != cohorts_.end() && !work->spent();
-       at = cohorts_.find(key)) {
+void WatchHub::CancelCompacted(Cohorts* cohorts, const CohortKey& key, Work* work) {
+  for (auto at = cohorts->find(key); at != cohorts->end() && !work->spent();
+       at = cohorts->find(key)) {
     work->SpendFind();
     Watcher* const watcher = at->second.begin()->second;
     Stream* stream = watcher->stream;

@@ -18,6 +18,8 @@ namespace {
 using apply::Operation;
 
 constexpr size_t kRevisionBytes = 8;
+// Requests that no longer wait for their token, served by one step.
+constexpr size_t kReleasedAtOnce = 16;
 
 // What a request needs before anybody looks at keys, while authentication is enabled.
 enum class Need : uint8_t {
@@ -69,6 +71,7 @@ std::string RpcError(const absl::Status& status) {
   if (absl::IsPermissionDenied(status)) code = "PermissionDenied";
   if (absl::IsInvalidArgument(status)) code = "InvalidArgument";
   if (absl::IsUnauthenticated(status)) code = "Unauthenticated";
+  if (absl::IsResourceExhausted(status)) code = "ResourceExhausted";
   return absl::StrCat("rpc error: code = ", code, " desc = ",
                       absl::string_view(status.message().data(), status.message().size()));
 }
@@ -131,13 +134,19 @@ LogIndex Replica::Impl::AwaitedIndex(const Credentials& credentials) const {
   return auth::SimpleTokenIndex(credentials.text).value_or(LogIndex(0));
 }
 
+// Whoever has waited since has waited long enough.
+Instant Replica::Impl::TokenWaitEnd() const {
+  return applier_.auth().enabled() ? now_ : Instant::Infinite();
+}
+
+bool Replica::Impl::HasReleasedTokens() const {
+  return token_waits_.HasReady(applied_, TokenWaitEnd());
+}
+
 void Replica::Impl::ReleaseTokenWaits() {
-  if (token_waits_.empty()) return;
-  const bool all = !applier_.auth().enabled();
-  if (!token_waits_.HasReady(applied_, now_) && !all) return;
-  std::vector<TokenWaits::Request> ready;
-  token_waits_.TakeReady(applied_, all ? Instant::Infinite() : now_, &ready);
-  for (TokenWaits::Request& request : ready) {
+  // Each may be a read of its own.
+  for (size_t n = 0; n < kReleasedAtOnce && HasReleasedTokens(); ++n) {
+    TokenWaits::Request request = token_waits_.TakeReady(TokenWaitEnd());
     if (auto* client = std::get_if<ClientRequest>(&request)) {
       Serve(*client);
     } else {
@@ -157,9 +166,12 @@ void Replica::Impl::On(WatchOpen& event) {
 
 void Replica::Impl::On(WatchRequestBytes& event) {
   const auto credentials = watch_credentials_.find(event.stream);
-  if (credentials != watch_credentials_.end() && !token_waits_.full()) {
+  if (credentials != watch_credentials_.end()) {
     const LogIndex awaited = AwaitedIndex(credentials->second);
-    if (awaited > applied_) return token_waits_.Add(std::move(event), awaited, now_);
+    if (awaited > applied_ || token_waits_.Holds(event.stream)) {
+      if (!token_waits_.full()) return token_waits_.Add(std::move(event), awaited, now_);
+      return watches_.Refuse(event.stream.value(), RpcError(TooManyRequestsError()));
+    }
   }
   watches_.Request(event.stream.value(), event.body, now_);
 }

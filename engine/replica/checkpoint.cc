@@ -257,7 +257,7 @@ void Replica::Impl::Install() {
   // They look at the state that goes: they begin anew.
   for (LongReads* const reads : {&long_reads_, &long_hashes_}) {
     if (!reads->running.has_value()) continue;
-    reads->waiting.push_front(std::move(reads->running->request));
+    reads->waiting.PushFront(std::move(reads->running->request));
     Retire(std::move(reads->running->run));
     reads->running.reset();
   }

@@ -115,7 +115,7 @@ bool Replica::Impl::HasShortWork() const {
   return can_propose || CanProposeMemberChange() || reads_.CanStartRound() ||
          now_ >= reads_.next_retry() || raft_.HasReady() ||
          (applied_ < handed_out_ && !applying_.has_value() && imaging_ == nullptr) ||
-         reads_.HasReady(applied_) || !ready_reads_.empty() ||
+         HasReadyReads() || HasReleasedTokens() ||
          (!held_requests_.empty() && !applying_.has_value());
 }
 

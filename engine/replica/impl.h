@@ -33,11 +33,12 @@
 #include "engine/replica/proposals.h"
 #include "engine/replica/reads.h"
 #include "engine/replica/replica.h"
+#include "engine/replica/request_queue.h"
 #include "engine/replica/token_waits.h"
 
 namespace quorate::engine {
 
-// Above max_pending_proposals.
+// Above max_pending_proposals, and where more wait than Config allows.
 inline absl::Status TooManyRequestsError() {
   return absl::ResourceExhaustedError("etcdserver: too many requests");
 }
@@ -239,6 +240,8 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   auth::Subject OwnSubject() const;
   // The index that must be applied before the credentials can be judged.
   LogIndex AwaitedIndex(const Credentials& credentials) const;
+  Instant TokenWaitEnd() const;
+  bool HasReleasedTokens() const;
   void ReleaseTokenWaits();
   void ForgetWatchCredentials(StreamToken stream);
   absl::StatusOr<Bytes> ReadAuth(const ClientRequest& request, const auth::Subject& subject) const;
@@ -260,7 +263,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
     Instant begun;
   };
   struct LongReads {
-    std::deque<ClientRequest> waiting;
+    RequestQueue waiting;
     std::optional<LongRead> running;
     bool empty() const { return waiting.empty() && !running.has_value(); }
   };
@@ -273,6 +276,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void BeginLongRead(LongReads* reads);
   void EndLongRead(LongReads* reads);
   bool AbandonRead(RequestToken token);
+  size_t PendingReads() const;
   bool HasLongReads() const { return !long_reads_.empty() || !long_hashes_.empty(); }
   bool MayCompact() const;
 
@@ -291,6 +295,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void NoteApplied(const raft::Entry& entry);
   void AnswerOvertaken();
   void StandIfAlone();
+  bool HasReadyReads() const { return !ready_reads_.empty() || reads_.HasReady(applied_); }
   void AnswerReadyReads(mvcc::Work* work);
   void ReleaseHeldRequests(mvcc::Work* work);
   void CompactSome(mvcc::Work* work);
@@ -462,11 +467,11 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   mvcc::OperationCounts operations_;
   Statistics statistics_;  // those of it that nobody else keeps
   std::optional<Instant> compaction_begun_;
-  // Confirmed and not yet answered.
-  std::deque<ClientRequest> ready_reads_;
+  // Questions for leases that were held, and are confirmed.
+  RequestQueue ready_reads_;
   // About the keys of leases: they would see those of an entry that is half applied, and wait for
   // its end.
-  std::deque<ClientRequest> held_requests_;
+  RequestQueue held_requests_;
   // Reads that take more than a piece of a turn, in the order of their coming: one at a time.
   LongReads long_reads_;
   LongReads long_hashes_;  // of HashKV, over the whole store: the others do not wait for them

@@ -190,7 +190,7 @@ void Replica::Impl::AnswerLeaseKeys(RequestToken token, LeaseCall* call, mvcc::W
   auto run = std::make_unique<LeaseKeysRead>(this, *call);
   if (!run->Step(work)) {
     ++pieces_.reads;
-    long_reads_.waiting.push_back({token, call->kind, Bytes()});
+    long_reads_.waiting.Push({token, call->kind, Bytes()});
     return Retire(std::move(run));
   }
   FinishLeaseKeys(token, std::move(run->result()));

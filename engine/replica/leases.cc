@@ -133,7 +133,7 @@ void Replica::Impl::OnLeaseCall(const ClientRequest& request) {
   call.keys = !call.keep_alive() && parsed.keys();
   call.auth_revision = applier_.auth().revision();
   if (call.keys && !call.from_peer() && LeaseKeysAreUncertain()) {
-    return held_requests_.push_back(request);
+    return held_requests_.Push(request);
   }
   if (!call.from_peer() && (call.keep_alive() || call.keys)) {
     const auth::Access access = call.keys ? auth::Access::kRead : auth::Access::kWrite;

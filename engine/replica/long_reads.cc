@@ -62,7 +62,7 @@ void Replica::Impl::AnswerRead(ClientRequest request, mvcc::Work* work) {
     if (!done) {
       ++pieces_.reads;
       Retire(*std::move(run));
-      return LongReadsOf(request.kind).waiting.push_back(std::move(request));
+      return LongReadsOf(request.kind).waiting.Push(std::move(request));
     }
     CountRead(request.kind, run->get(), now_);
     body = std::move((*run)->result());
@@ -79,8 +79,7 @@ void Replica::Impl::CountRead(RequestKind kind, apply::ReadRun* run, Instant beg
 void Replica::Impl::BeginLongRead(LongReads* reads) {
   LongRead read;
   read.begun = now_;
-  read.request = std::move(reads->waiting.front());
-  reads->waiting.pop_front();
+  read.request = reads->waiting.Pop();
   if (LeaseCall* const call = lease_calls_.Find(read.request.token)) {
     if (!lessor_.primary() || call->term != lessor_.term()) {
       return Dispatch(read.request.token, call);
@@ -145,18 +144,20 @@ void Replica::Impl::EndLongRead(LongReads* reads) {
   reads->running.reset();
 }
 
+size_t Replica::Impl::PendingReads() const {
+  return reads_.pending() + ready_reads_.size() + held_requests_.size() +
+         long_reads_.waiting.size() + long_hashes_.waiting.size();
+}
+
 bool Replica::Impl::AbandonRead(RequestToken token) {
-  const auto remove = [token](std::deque<ClientRequest>* reads) {
-    return std::erase_if(*reads, [token](const ClientRequest& r) { return r.token == token; }) > 0;
-  };
   for (LongReads* const reads : {&long_reads_, &long_hashes_}) {
     if (reads->running.has_value() && reads->running->request.token == token) {
       EndLongRead(reads);
       return true;
     }
-    if (remove(&reads->waiting)) return true;
+    if (reads->waiting.Abandon(token)) return true;
   }
-  return reads_.Abandon(token) || remove(&ready_reads_) || remove(&held_requests_);
+  return reads_.Abandon(token) || ready_reads_.Abandon(token) || held_requests_.Abandon(token);
 }
 
 // Whether the compactor has something to do and may do it. Live watchers first get what a

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "base/coding.h"
 
 namespace quorate::engine {
@@ -13,65 +14,71 @@ Bytes EncodeContext(uint64_t context) {
   return Bytes::Copy(absl::string_view(bytes, sizeof(bytes)));
 }
 
-bool Remove(std::vector<ClientRequest>* reads, RequestToken token) {
-  const auto it = std::find_if(reads->begin(), reads->end(),
-                               [token](const ClientRequest& r) { return r.token == token; });
-  if (it == reads->end()) return false;
-  reads->erase(it);
+}  // namespace
+
+void Reads::Add(ClientRequest request) {
+  const RequestToken token = request.token;
+  gathered_->reads.push_back(std::move(request));
+  ++pending_;
+  if (token == RequestToken()) return;
+  places_.insert_or_assign(token, Place{gathered_.get(), std::prev(gathered_->reads.end())});
+}
+
+bool Reads::Abandon(RequestToken token) {
+  const auto it = places_.find(token);
+  if (it == places_.end()) return false;
+  Batch* const batch = it->second.batch;
+  if (batch->confirmed.second == 0) ++failed_;
+  batch->reads.erase(it->second.at);
+  places_.erase(it);
+  --pending_;
+  DropIfEmpty(batch);
   return true;
 }
 
-}  // namespace
-
-bool Reads::Abandon(RequestToken token) {
-  if (Remove(&gathered_, token)) {
-    ++failed_;
-    return true;
+// A round that nobody waits for any more makes room for another.
+void Reads::DropIfEmpty(Batch* batch) {
+  if (!batch->reads.empty() || batch == gathered_.get()) return;
+  if (batch->confirmed.second != 0) {
+    confirmed_.erase(std::pair(batch->confirmed));
+    return;
   }
-  for (auto it = rounds_.begin(); it != rounds_.end(); ++it) {
-    if (!Remove(&it->reads, token)) continue;
-    if (it->reads.empty()) rounds_.erase(it);
-    ++failed_;
-    return true;
-  }
-  for (Confirmed& confirmed : confirmed_) {
-    if (Remove(&confirmed.reads, token)) return true;
-  }
-  return false;
+  const auto it = std::find_if(rounds_.begin(), rounds_.end(),
+                               [batch](const auto& round) { return round.get() == batch; });
+  CHECK(it != rounds_.end());
+  rounds_.erase(it);
 }
 
 Bytes Reads::StartRound(Instant now) {
-  Round round;
+  rounds_.push_back(std::exchange(gathered_, std::make_unique<Batch>()));
+  Batch& round = *rounds_.back();
   round.context = next_context_++;
   round.retry_at = now + kReadRetryInterval;
-  round.reads = std::move(gathered_);
-  gathered_.clear();
-  rounds_.push_back(std::move(round));
-  return EncodeContext(rounds_.back().context);
+  return EncodeContext(round.context);
 }
 
 std::vector<Bytes> Reads::TakeDue(Instant now) {
   std::vector<Bytes> due;
-  for (Round& round : rounds_) {
-    if (round.retry_at > now) continue;
-    round.retry_at = now + kReadRetryInterval;
-    if (!round.leader_changed) ++slow_;
-    round.leader_changed = false;
-    due.push_back(EncodeContext(round.context));
+  for (const auto& round : rounds_) {
+    if (round->retry_at > now) continue;
+    round->retry_at = now + kReadRetryInterval;
+    if (!round->leader_changed) ++slow_;
+    round->leader_changed = false;
+    due.push_back(EncodeContext(round->context));
   }
   return due;
 }
 
 void Reads::RetryAll(Instant now) {
-  for (Round& round : rounds_) {
-    round.retry_at = now;
-    round.leader_changed = true;
+  for (const auto& round : rounds_) {
+    round->retry_at = now;
+    round->leader_changed = true;
   }
 }
 
 Instant Reads::next_retry() const {
   Instant next = Instant::Infinite();
-  for (const Round& round : rounds_) next = std::min(next, round.retry_at);
+  for (const auto& round : rounds_) next = std::min(next, round->retry_at);
   return next;
 }
 
@@ -79,33 +86,22 @@ void Reads::Confirm(const Bytes& context, LogIndex index) {
   if (context.size() != 8) return;
   const uint64_t number = LoadBe64(context.data());
   const auto it = std::find_if(rounds_.begin(), rounds_.end(),
-                               [number](const Round& r) { return r.context == number; });
+                               [number](const auto& r) { return r->context == number; });
   if (it == rounds_.end()) return;
-  confirmed_.push_back({index, std::move(it->reads)});
+  const std::pair key(index, ++confirmations_);
+  (*it)->confirmed = key;
+  confirmed_.emplace(key, std::move(*it));
   rounds_.erase(it);
 }
 
-bool Reads::HasReady(LogIndex applied) const {
-  return std::any_of(confirmed_.begin(), confirmed_.end(),
-                     [applied](const Confirmed& c) { return c.index <= applied; });
-}
-
-void Reads::TakeReady(LogIndex applied, std::deque<ClientRequest>* out) {
-  for (auto it = confirmed_.begin(); it != confirmed_.end();) {
-    if (it->index > applied) {
-      ++it;
-      continue;
-    }
-    std::move(it->reads.begin(), it->reads.end(), std::back_inserter(*out));
-    it = confirmed_.erase(it);
-  }
-}
-
-size_t Reads::pending() const {
-  size_t n = gathered_.size();
-  for (const Round& round : rounds_) n += round.reads.size();
-  for (const Confirmed& confirmed : confirmed_) n += confirmed.reads.size();
-  return n;
+ClientRequest Reads::TakeReady() {
+  Batch* const batch = confirmed_.begin()->second.get();
+  ClientRequest request = std::move(batch->reads.front());
+  batch->reads.pop_front();
+  places_.erase(request.token);
+  --pending_;
+  DropIfEmpty(batch);
+  return request;
 }
 
 }  // namespace quorate::engine

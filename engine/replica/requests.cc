@@ -51,7 +51,8 @@ void Replica::Impl::AnswerRead(RequestToken token, absl::StatusOr<Bytes> body) {
 void Replica::Impl::On(ClientRequest& request) {
   busy_turns_ = kBusyTurns;
   const LogIndex awaited = AwaitedIndex(request.credentials);
-  if (awaited <= applied_ || token_waits_.full()) return Serve(request);
+  if (awaited <= applied_) return Serve(request);
+  if (token_waits_.full()) return Answer(request.token, TooManyRequestsError());
   token_waits_.Add(std::move(request), awaited, now_);
 }
 
@@ -67,10 +68,12 @@ void Replica::Impl::Serve(ClientRequest& request) {
     OnMembershipRequest(request);
   } else if (plan->kind == Plan::Kind::kRepair) {
     OnRepairRequest(request);
+  } else if (PendingReads() >= kMaxPendingReads) {
+    Answer(request.token, TooManyRequestsError());
   } else if (plan->linearizable) {
     reads_.Add(std::move(request));
   } else if (request.kind == RequestKind::kLeaseList && LeaseKeysAreUncertain()) {
-    held_requests_.push_back(std::move(request));
+    held_requests_.Push(std::move(request));
   } else {
     mvcc::Work work(config_.max_turn_work / 4 + 1);
     AnswerRead(std::move(request), &work);

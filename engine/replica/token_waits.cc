@@ -1,60 +1,70 @@
 #include "engine/replica/token_waits.h"
 
-#include <algorithm>
-#include <utility>
-
 #include "base/check.h"
 
 namespace quorate::engine {
+namespace {
 
-size_t TokenWaits::BytesOf(const Request& request) {
+size_t BytesOf(const TokenWaits::Request& request) {
   return std::visit([](const auto& r) { return r.body.size(); }, request);
+}
+
+}  // namespace
+
+bool TokenWaits::Holds(StreamToken stream) const {
+  const auto at = by_stream_.lower_bound({stream, 0});
+  return at != by_stream_.end() && at->first == stream;
 }
 
 void TokenWaits::Add(Request request, LogIndex index, Instant now) {
   CHECK(!full());
-  lowest_index_ = std::min(lowest_index_, index);
+  const uint64_t number = ++last_number_;
   bytes_ += BytesOf(request);
-  waiting_.push_back({std::move(request), index, now + patience_});
+  by_index_.emplace(index, number);
+  if (const auto* client = std::get_if<ClientRequest>(&request)) {
+    by_token_.insert_or_assign(client->token, number);
+  } else {
+    by_stream_.emplace(std::get<WatchRequestBytes>(request).stream, number);
+  }
+  waiting_.emplace(number, Waiting{std::move(request), index, now + patience_});
+}
+
+TokenWaits::Request TokenWaits::Take(Numbered::iterator at) {
+  const uint64_t number = at->first;
+  Request request = std::move(at->second.request);
+  bytes_ -= BytesOf(request);
+  by_index_.erase({at->second.index, number});
+  if (const auto* client = std::get_if<ClientRequest>(&request)) {
+    by_token_.erase(client->token);
+  } else {
+    by_stream_.erase({std::get<WatchRequestBytes>(request).stream, number});
+  }
+  waiting_.erase(at);
+  return request;
 }
 
 bool TokenWaits::Abandon(RequestToken token) {
-  const auto it = std::find_if(waiting_.begin(), waiting_.end(), [token](const Waiting& w) {
-    const auto* request = std::get_if<ClientRequest>(&w.request);
-    return request != nullptr && request->token == token;
-  });
-  if (it == waiting_.end()) return false;
-  bytes_ -= BytesOf(it->request);
-  waiting_.erase(it);
+  const auto at = by_token_.find(token);
+  if (at == by_token_.end()) return false;
+  Take(waiting_.find(at->second));
   return true;
 }
 
 void TokenWaits::Close(StreamToken stream) {
-  std::erase_if(waiting_, [this, stream](const Waiting& w) {
-    const auto* request = std::get_if<WatchRequestBytes>(&w.request);
-    if (request == nullptr || request->stream != stream) return false;
-    bytes_ -= request->body.size();
-    return true;
-  });
+  while (Holds(stream)) Take(waiting_.find(by_stream_.lower_bound({stream, 0})->second));
 }
 
 Instant TokenWaits::next_deadline() const {
-  return waiting_.empty() ? Instant::Infinite() : waiting_.front().deadline;
+  return waiting_.empty() ? Instant::Infinite() : waiting_.begin()->second.deadline;
 }
 
-void TokenWaits::TakeReady(LogIndex applied, Instant now, std::vector<Request>* out) {
-  std::deque<Waiting> left;
-  lowest_index_ = kNone;
-  for (Waiting& waiting : waiting_) {
-    if (waiting.index <= applied || waiting.deadline <= now) {
-      bytes_ -= BytesOf(waiting.request);
-      out->push_back(std::move(waiting.request));
-    } else {
-      lowest_index_ = std::min(lowest_index_, waiting.index);
-      left.push_back(std::move(waiting));
-    }
-  }
-  waiting_ = std::move(left);
+bool TokenWaits::HasReady(LogIndex applied, Instant now) const {
+  return !waiting_.empty() && (by_index_.begin()->first <= applied || next_deadline() <= now);
+}
+
+TokenWaits::Request TokenWaits::TakeReady(Instant now) {
+  if (next_deadline() <= now) return Take(waiting_.begin());
+  return Take(waiting_.find(by_index_.begin()->second));
 }
 
 }  // namespace quorate::engine

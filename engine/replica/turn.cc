@@ -290,17 +290,16 @@ void Replica::Impl::FinishCommand(apply::Operation operation, std::optional<Requ
 
 void Replica::Impl::AnswerReadyReads(mvcc::Work* work) {
   ReleaseHeldRequests(work);
-  if (reads_.HasReady(applied_)) reads_.TakeReady(applied_, &ready_reads_);
-  while (!ready_reads_.empty() && !work->spent()) {
-    ClientRequest read = std::move(ready_reads_.front());
-    ready_reads_.pop_front();
+  while (HasReadyReads() && !work->spent()) {
+    ClientRequest read = ready_reads_.empty() ? reads_.TakeReady() : ready_reads_.Pop();
     LeaseCall* const call = lease_calls_.Find(read.token);
     if (read.token == RequestToken()) {
       OnExpiryConfirmed();
     } else if (call != nullptr && call->keys && applying_.has_value() && lessor_.primary()) {
       // It could see a lease that has lost half of its keys. Keep-alives do not look at them, and
       // must not be overtaken by a round that lets their leases end.
-      held_requests_.push_back(std::move(read));
+      work->SpendLook();
+      held_requests_.Push(std::move(read));
     } else if (call != nullptr) {
       work->SpendFind();
       call->keys ? AnswerLeaseKeys(read.token, call, work) : AnswerLeaseCall(read.token, call);
@@ -313,11 +312,10 @@ void Replica::Impl::AnswerReadyReads(mvcc::Work* work) {
 // Nothing is half applied (any more).
 void Replica::Impl::ReleaseHeldRequests(mvcc::Work* work) {
   while (!held_requests_.empty() && !applying_.has_value() && !work->spent()) {
-    ClientRequest request = std::move(held_requests_.front());
-    held_requests_.pop_front();
+    ClientRequest request = held_requests_.Pop();
     work->SpendFind();
     if (lease_calls_.Find(request.token) != nullptr) {  // its round is confirmed
-      ready_reads_.push_back(std::move(request));
+      ready_reads_.Push(std::move(request));
     } else {
       Serve(request);
     }

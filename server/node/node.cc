@@ -11,6 +11,9 @@
 namespace quorate::node {
 namespace {
 
+// Calls that time out in one go of the loop, at a few microseconds each.
+constexpr size_t kTimeoutsAtOnce = 256;
+
 // Texts that clients match on (etcd-formats, section 10).
 absl::Status ServerStopped() { return absl::UnavailableError("etcdserver: server stopped"); }
 absl::Status TimedOut() { return absl::UnavailableError("etcdserver: request timed out"); }
@@ -353,10 +356,13 @@ void Node::ArmCallTimer() {
   call_timer_->Set(when);
 }
 
+// Without a quorum nearly all of very many calls may be due at once.
 void Node::OnCallTimeout() {
   call_timer_at_ = Instant::Infinite();
   const Instant now = env_.loop->Now();
+  size_t ended = 0;
   for (CallId id = calls_.Due(now); id != CallId(0); id = calls_.Due(now)) {
+    if (++ended > kTimeoutsAtOnce) break;  // the timer is due again at once
     ++counters_.calls_timed_out;
     NoteEnd(id, /*read=*/false, /*ok=*/false, now);
     const ReplyCallback done = calls_.Take(id);

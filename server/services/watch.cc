@@ -34,6 +34,7 @@ class WatchCall final : public grpc::StreamHandler, public node::WatchSink {
     if (writable_) return;
     writable_ = true;
     stream_.SetWritable(true);
+    if (grpc::Call* call = server_->Find(call_id_)) call->ResumeReading();
   }
 
   void OnWatchReply(Bytes head, Bytes events) override {
@@ -42,9 +43,11 @@ class WatchCall final : public grpc::StreamHandler, public node::WatchSink {
     std::array<Bytes, 2> pieces = {std::move(head), std::move(events)};
     call->SendPieces(absl::MakeSpan(pieces));
     // The replies of this turn are bounded by the engine; from the next turn on it keeps
-    // this stream's position instead of bytes.
+    // this stream's position instead of bytes. Who does not read what he is answered asks for no
+    // more, as in etcd: the answers would pile up.
     if (!writable_ || call->writable()) return;
     writable_ = false;
+    call->PauseReading();
     stream_.SetWritable(false);
   }
 

@@ -49,6 +49,110 @@ TEST_F(WatchTest, ManySmallRangesCatchUpEachWithItsOwnEvents) {
   EXPECT_EQ(Events(Take(1000)).size(), events);
 }
 
+// However many ranges there are, the history is gone through about once.
+TEST_F(WatchTest, ManyLargeRangesCatchUpInOnePass) {
+  constexpr int kRecords = 20'000;
+  constexpr int kRanges = 200;
+  for (int i = 0; i < kRecords; ++i) Put("k" + std::to_string(10'000 + i % 5000), "");
+  Delete("k14999");
+  hub_->Open(1);
+  for (int i = 0; i < kRanges; ++i) {
+    etcdserverpb::WatchCreateRequest deletes =
+        Range("k" + std::to_string(10'000 + i), "l", /*start=*/2 + i % 50);
+    deletes.add_filters(etcdserverpb::WatchCreateRequest::NOPUT);
+    Create(1, deletes);
+  }
+  Take(1);
+  uint64_t spent = 0;
+  for (int i = 0; hub_->HasWork() && i < 100'000; ++i) {
+    Work work(1000);
+    hub_->Pump(kPlenty, &work);
+    spent += 1000 - work.left();
+  }
+  EXPECT_EQ(hub_->slow_watchers(), 0u);
+  const std::vector<WatchResponse> responses = Take(1);
+  ASSERT_EQ(responses.size(), static_cast<size_t>(kRanges));
+  for (const WatchResponse& response : responses) {
+    EXPECT_EQ(Events({response}), (Strings{"delete k14999@20002"}));
+  }
+  EXPECT_LT(spent, uint64_t{kRecords} * 3);
+}
+
+// Of very many who see the same, some are left for the next time: none for ever.
+TEST_F(WatchTest, VeryManyOverlappingRangesAllSeeTheirHistory) {
+  WatchOptions options;
+  options.batch_revisions = 40;
+  options.batch_bytes = 20'000;
+  UseOptions(options);
+  constexpr int kRecords = 300;
+  Strings all;
+  for (int i = 0; i < kRecords; ++i) {
+    const std::string key = "k" + std::to_string(100 + i * 7 % 100);
+    const std::string at = "@" + std::to_string(store_.revision().value() + 1);
+    Put(key, std::to_string(i));
+    all.push_back("put " + key + " " + std::to_string(i) + at);
+  }
+  constexpr int kRanges = 2500;
+  hub_->Open(1);
+  for (int i = 0; i < kRanges; ++i) {
+    // From the whole history to none of it.
+    Create(1, Range("a" + std::to_string(i), "z", /*start=*/2 + i % (kRecords + 3)));
+  }
+  Take(1);
+  for (int i = 0; hub_->HasWork() && i < 1'000'000; ++i) {
+    Work work(200);
+    hub_->Pump(5000, &work);
+  }
+  EXPECT_EQ(hub_->slow_watchers(), 0u);
+  std::vector<Strings> seen(kRanges);
+  for (const WatchResponse& response : Take(1)) {
+    for (std::string& event : Events({response})) {
+      seen[static_cast<size_t>(response.watch_id())].push_back(std::move(event));
+    }
+  }
+  for (int i = 0; i < kRanges; ++i) {
+    const int from = std::min(i % (kRecords + 3), kRecords);
+    ASSERT_EQ(seen[static_cast<size_t>(i)], Strings(all.begin() + from, all.end())) << i;
+  }
+}
+
+// A sweep under way ends for those who leave, are stalled or cancelled, and for nobody else.
+TEST_F(WatchTest, WhoLeavesASweepHasMissedNothing) {
+  WatchOptions options;
+  options.batch_revisions = 50;
+  UseOptions(options);
+  constexpr int kRecords = 2000;
+  for (int i = 0; i < kRecords; ++i) Put("k" + std::to_string(i % 900), std::to_string(i));
+  constexpr uint64_t kStreams = 20;
+  for (uint64_t stream = 1; stream <= kStreams; ++stream) {
+    hub_->Open(stream);
+    Create(stream, Range("a" + std::to_string(stream), "z", 2));
+    Take(stream);
+  }
+  for (int i = 0; hub_->HasWork() && i < 100'000; ++i) {
+    Work work(30);
+    hub_->Pump(3000, &work);
+    const auto stream = static_cast<uint64_t>(1 + i % static_cast<int>(kStreams));
+    hub_->SetWritable(stream, i % 3 != 0);
+    if (i == 500) hub_->Close(3);
+    if (i == 700) Cancel(4, 0);
+    if (i == 900) Compact(3);
+  }
+  for (uint64_t stream = 1; stream <= kStreams; ++stream) hub_->SetWritable(stream, true);
+  PumpAll();
+  for (uint64_t stream = 1; stream <= kStreams; ++stream) {
+    const Strings seen = Events(Take(stream));
+    for (size_t i = 0; i < seen.size(); ++i) {
+      ASSERT_EQ(seen[i].substr(seen[i].find('@')), "@" + std::to_string(i + 2)) << stream;
+    }
+    if (stream == 3 || stream == 4) continue;
+    EXPECT_GE(seen.size(), 1u);
+    if (seen.size() < kRecords) {  // it was too far behind when the history was compacted
+      EXPECT_EQ(seen.size(), 0u);
+    }
+  }
+}
+
 TEST_F(WatchTest, AStreamEndsWithWhatIsNoRequest) {
   hub_->Open(1);
   Create(1, Range("a"));

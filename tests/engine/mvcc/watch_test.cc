@@ -296,6 +296,21 @@ TEST_F(WatchTest, ControlResponsesWaitForTheStreamToo) {
   EXPECT_EQ(Events(responses), (Strings{"put a 1@2"}));
 }
 
+// A shell that goes on reading requests of a stream that takes no responses loses the stream, not
+// some of its requests.
+TEST_F(WatchTest, AStreamOfTooManyUnreadResponsesEnds) {
+  hub_->Open(1);
+  Create(1, Range("a"));
+  Take(1);
+  hub_->SetWritable(1, false);
+  for (size_t i = 0; i < WatchHub::kMaxControlBacklog; ++i) Create(1, Range("b", "a"));
+  EXPECT_TRUE(ended_.empty());
+  Create(1, Range("b", "a"));
+  ASSERT_EQ(ended_.size(), 1u);
+  EXPECT_EQ(ended_.begin()->second, absl::ResourceExhaustedError("etcdserver: too many requests"));
+  EXPECT_EQ(hub_->streams(), 0u);
+}
+
 TEST_F(WatchTest, LargeResponsesAreSplitWhereAllowed) {
   WatchOptions options;
   options.fragment_bytes = 1000;

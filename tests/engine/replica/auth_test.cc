@@ -359,8 +359,40 @@ TEST(ReplicaAuth, TooManyForgedTokensDoNotPileUp) {
   ASSERT_TRUE(cluster.Call(1, RequestKind::kAuthEnable, "").status.ok());
   const Credentials forged = Token("x.1000000");
   for (int i = 0; i < 2; ++i) cluster.Send(1, RequestKind::kPut, Put("a", "v"), forged);
-  EXPECT_EQ(cluster.Call(1, RequestKind::kPut, Put("a", "v"), forged).status,
-            InvalidAuthTokenError());
+  const absl::Status too_many = absl::ResourceExhaustedError("etcdserver: too many requests");
+  EXPECT_EQ(cluster.Call(1, RequestKind::kPut, Put("a", "v"), forged).status, too_many);
+  // Streams get an answer as well.
+  cluster.OpenWatch(1, 7, forged);
+  cluster.Watch(1, 7, WatchOf("a"));
+  cluster.Settle();
+  const auto watched = cluster.TakeWatched(7);
+  ASSERT_EQ(watched.size(), 1u);
+  EXPECT_TRUE(watched[0].created() && watched[0].canceled());
+  EXPECT_EQ(watched[0].cancel_reason(),
+            "rpc error: code = ResourceExhausted desc = etcdserver: too many requests");
+}
+
+// They are let go in pieces, and none is forgotten; a stream's requests stay in order.
+TEST_F(ReplicaAuthTest, ManyWhoWaitForATokenAreAllServed) {
+  const int leader = cluster_.leader();
+  const int behind = leader == 1 ? 2 : 1;
+  cluster_.Isolate(behind, true);
+  const Credentials alice = LogIn("alice", leader);
+  cluster_.Isolate(behind, false);
+  std::vector<RequestToken> gets;
+  for (int i = 0; i < 100; ++i) {
+    gets.push_back(cluster_.Send(behind, RequestKind::kRange, Get("a1", true), alice));
+  }
+  cluster_.OpenWatch(behind, 7, alice);
+  for (int i = 0; i < 50; ++i) cluster_.Watch(behind, 7, WatchOf("a" + std::to_string(i)));
+  cluster_.Run(Seconds(2));
+  for (const RequestToken get : gets) {
+    ASSERT_NE(cluster_.Find(get), nullptr);
+    EXPECT_TRUE(cluster_.Find(get)->status.ok()) << cluster_.Find(get)->status;
+  }
+  const auto watched = cluster_.TakeWatched(7);
+  ASSERT_EQ(watched.size(), 50u);
+  for (const auto& response : watched) EXPECT_TRUE(response.created());
 }
 
 TEST_F(ReplicaAuthTest, WatchesNeedToRead) {

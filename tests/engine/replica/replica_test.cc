@@ -351,6 +351,26 @@ TEST(Replica, TooManyPendingProposalsAreRefused) {
   EXPECT_EQ(cluster.Find(fourth), nullptr);
 }
 
+TEST(Replica, TooManyReadsThatWaitAreRefused) {
+  Cluster cluster(3);
+  const RequestToken first = cluster.Send(1, RequestKind::kRange, Get("a"));
+  for (size_t i = 2; i < 50'000; ++i) cluster.Send(1, RequestKind::kRange, Get("a"));
+  const RequestToken second = cluster.Send(1, RequestKind::kRange, Get("a"));
+  const RequestToken third = cluster.Send(1, RequestKind::kRange, Get("a"));
+  ASSERT_NE(cluster.Find(third), nullptr);
+  EXPECT_EQ(cluster.Find(third)->status,
+            absl::ResourceExhaustedError("etcdserver: too many requests"));
+  cluster.Abandon(1, first);
+  const RequestToken fourth = cluster.Send(1, RequestKind::kRange, Get("a"));
+  cluster.Elect();
+  cluster.Run(Seconds(1));
+  EXPECT_EQ(cluster.Find(first), nullptr);
+  for (const RequestToken served : {second, fourth}) {
+    ASSERT_NE(cluster.Find(served), nullptr);
+    EXPECT_TRUE(cluster.Find(served)->status.ok());
+  }
+}
+
 TEST(Replica, MembersAnnounceThemselvesAndTheClusterVersion) {
   Cluster cluster(3);
   cluster.Elect();

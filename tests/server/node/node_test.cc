@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -300,6 +301,27 @@ TEST_F(NodeTest, WithoutAQuorumCallsTimeOut) {
   EXPECT_EQ(write.status.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(node_->pending_calls(), 0u);
   EXPECT_GT(transport_.sent, 0u) << "it campaigned meanwhile";
+}
+
+// Votes and heartbeats go on in between.
+TEST_F(NodeTest, VeryManyCallsTimeOutInPieces) {
+  Boot(3);
+  constexpr size_t kCalls = 2000;
+  size_t done = 0;
+  host_.Run([&] {
+    for (size_t i = 0; i < kCalls; ++i) {
+      node_->Call(RequestKind::kRange, Bytes::Copy(RangeRequest("a")), Seconds(2),
+                  [&done](absl::Status, Bytes) { ++done; });
+    }
+  });
+  size_t most = 0;
+  while (done < kCalls) {
+    const size_t before = done;
+    ASSERT_TRUE(world_.RunUntil([&] { return done > before; }, Seconds(3)));
+    most = std::max(most, done - before);
+  }
+  EXPECT_LE(most, kCalls / 4);
+  EXPECT_EQ(node_->pending_calls(), 0u);
 }
 
 TEST_F(NodeTest, AnAbandonedCallIsNeverAnswered) {

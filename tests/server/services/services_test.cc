@@ -332,6 +332,27 @@ TEST_P(ServicesTest, AWatchEndsWithWhatIsNoRequest) {
   }
 }
 
+// Who does not read is not read from: no request is forgotten, however many he sends.
+TEST(ServicesWatchTest, RequestsOfAClientThatDoesNotReadAreAllAnswered) {
+  TestCluster cluster(1);
+  cluster.StartAll();
+  ASSERT_TRUE(cluster.RunUntilReady());
+  Watch watch(&cluster, 1);
+  watch.Create("first");
+  ASSERT_TRUE(watch.Wait([&] { return watch.responses.size() == 1; }));
+  watch.Pause();
+  constexpr size_t kRequests = 200'000;
+  etcdserverpb::WatchRequest taken;
+  taken.mutable_create_request()->set_key("k");
+  taken.mutable_create_request()->set_watch_id(1);  // one after the first is refused
+  for (size_t i = 0; i < kRequests; ++i) watch.Send(taken);
+  cluster.world().RunFor(Seconds(5));
+  watch.Resume();
+  EXPECT_TRUE(watch.Wait([&] { return watch.responses.size() == 1 + kRequests; }))
+      << watch.responses.size();
+  EXPECT_FALSE(watch.finished);
+}
+
 TEST_P(ServicesTest, AClientThatDoesNotReadLosesNothing) {
   Watch watch(&cluster_, 1);
   watch.Create("slow");
