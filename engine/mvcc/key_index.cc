@@ -141,10 +141,10 @@ void KeyIndex::Loader::Append(absl::string_view key, const std::vector<Version>&
   if (versions.size() == 1) return tree_.Append(key, index_->SingleWord(versions.front()));
   const uint32_t number = index_->NewList();
   List& list = index_->lists_[number];
-  const size_t capacity = list.items.capacity();
-  list.items.reserve(versions.size());
-  for (const Version& version : versions) list.items.push_back(Pack(version));
-  index_->list_bytes_ += (list.items.capacity() - capacity) * sizeof(Packed);
+  index_->list_bytes_ -= list.bytes();
+  list.Reserve(versions.size());
+  for (const Version& version : versions) list.Append(Pack(version));
+  index_->list_bytes_ += list.bytes();
   tree_.Append(key, ListWord(number, !versions.back().tombstone));
 }
 

@@ -6,6 +6,7 @@
 #ifndef QUORATE_ENGINE_MVCC_KEY_INDEX_H_
 #define QUORATE_ENGINE_MVCC_KEY_INDEX_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -156,7 +157,8 @@ class KeyIndex {
     // How many are at or before `main`.
     size_t CountUntil(int64_t main) const;
     // Makes room for the first ones.
-    void Begin() { items_.reserve(2); }
+    void Begin() { Reserve(2); }
+    void Reserve(size_t count) { items_.reserve(std::min(count, kChunk)); }
     void Append(const Packed& packed);
     // Some are left.
     void DropOldest(size_t count);

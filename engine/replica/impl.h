@@ -226,6 +226,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   bool OwnNoSpaceStands() const {
     return applier_.alarms().IsActive({alarm::kNoSpace, config_.member_id});
   }
+  void NoteCauseOfAlarm(uint64_t id, bool awaited);
   void PutOutNoSpace();
   void PutOutNoSpaceOfRemoved();
   void ProposeNoSpace(bool activate, MemberId member);

@@ -22,6 +22,11 @@ uint64_t FirstId(MemberId member, uint64_t run_id) {
 Proposals::Proposals(MemberId member, uint64_t run_id)
     : run_first_id_(FirstId(member, run_id)), first_id_(run_first_id_) {}
 
+bool Proposals::IsOfThisMember(uint64_t id) const {
+  constexpr uint64_t kMemberShift = kRunBits + kCounterBits;
+  return id >> kMemberShift == run_first_id_ >> kMemberShift;
+}
+
 uint64_t Proposals::TakeId() {
   const uint64_t id = next_id();
   slots_.push_back({RequestToken(), false, Term()});

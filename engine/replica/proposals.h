@@ -28,6 +28,8 @@ class Proposals {
   uint64_t next_id() const { return first_id_ + slots_.size(); }
   // Whether it is the id of a proposal that was made here, since the start.
   bool IsOfThisRun(uint64_t id) const { return id >= run_first_id_ && id < next_id(); }
+  // Whether it is that of one that this member made, in this run or in an earlier one.
+  bool IsOfThisMember(uint64_t id) const;
   // An id for a proposal of the replica's own, which nobody waits for.
   uint64_t TakeId();
   // Takes a proposal with id next_id(): it waits to be handed to raft. Unawaited: nobody

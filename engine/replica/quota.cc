@@ -44,6 +44,16 @@ void Replica::Impl::RaiseNoSpace() {
   ProposeNoSpace(/*activate=*/true, config_.member_id);
 }
 
+// Its alarm has come to stand, by the proposal `id`, which somebody waits for here or not. What was
+// on its way when this member was restarted is as one from before the start.
+void Replica::Impl::NoteCauseOfAlarm(uint64_t id, bool awaited) {
+  if (awaited || !proposals_.IsOfThisMember(id)) {
+    alarm_cause_ = AlarmCause::kOther;
+  } else if (!proposals_.IsOfThisRun(id)) {
+    alarm_cause_ = AlarmCause::kUnknown;
+  }
+}
+
 // Of one that was raised for the disk. That of the quota, and one that somebody else raised,
 // is the operator's to put out, as in etcd. One from before this start counts as the quota's
 // if a request could have raised it for that.

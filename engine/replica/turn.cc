@@ -252,8 +252,7 @@ absl::Status Replica::Impl::ApplyNormal(const raft::Entry& entry, mvcc::Work* wo
   }
   if (command.operation == apply::Operation::kClusterMemberAttrSet) ++members_version_;
   if (!alarm_stood && OwnNoSpaceStands() && entry.index > recovered_index_) {
-    const bool somebodys_wish = token.has_value() || !proposals_.IsOfThisRun(command.id);
-    if (somebodys_wish) alarm_cause_ = AlarmCause::kOther;
+    NoteCauseOfAlarm(command.id, token.has_value());
   }
   if (outcome.tokens != nullptr && entry.index > recovered_index_) {
     tokens_.Apply(*outcome.tokens, now_);

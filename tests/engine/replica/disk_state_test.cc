@@ -86,6 +86,33 @@ TEST(ReplicaDisk, AFullDiskRefusesWritesAndRecoversByItself) {
   }
 }
 
+// The alarm is on its way when the member that asked for it is restarted (seed 299).
+TEST(ReplicaDisk, AnAlarmOfAnEarlierRunIsPutOutOnceThereIsSpace) {
+  Cluster cluster(3);
+  const int leader = cluster.Elect();
+  const int full = leader % 3 + 1;
+  const int third = full % 3 + 1;
+  cluster.HoldDisk(leader, true);
+  cluster.HoldDisk(third, true);
+  cluster.HoldDisk(full, true);
+  cluster.Step(full, DiskState{.low_space = true});
+  cluster.Settle();
+  ASSERT_TRUE(cluster[full].alarms().empty()) << "nothing can be committed";
+  cluster.Crash(full);
+  cluster.Restart(full);
+  cluster.HoldDisk(full, false);
+  cluster.HoldDisk(leader, false);
+  cluster.HoldDisk(third, false);
+  cluster.Run(Seconds(3));
+  ASSERT_EQ(cluster[full].alarms().size(), 1u);
+  for (int i = 0; i < 2; ++i) {
+    cluster.Step(full, DiskState{});
+    cluster.Run(Seconds(2));
+  }
+  EXPECT_TRUE(cluster[full].alarms().empty());
+  EXPECT_TRUE(cluster.Call(leader, RequestKind::kPut, Put("a", "1")).status.ok());
+}
+
 // It cannot put out its alarm any more.
 TEST(ReplicaDisk, TheAlarmOfAMemberThatIsRemovedGoesWithIt) {
   Cluster cluster(3, [](Config* config) { config->strict_reconfig_check = false; });
