@@ -84,7 +84,7 @@ TEST_F(WatchTest, VeryManyOverlappingRangesAllSeeTheirHistory) {
   options.batch_revisions = 40;
   options.batch_bytes = 20'000;
   UseOptions(options);
-  constexpr int kRecords = 300;
+  constexpr int kRecords = 60;
   Strings all;
   for (int i = 0; i < kRecords; ++i) {
     const std::string key = "k" + std::to_string(100 + i * 7 % 100);
@@ -92,7 +92,7 @@ TEST_F(WatchTest, VeryManyOverlappingRangesAllSeeTheirHistory) {
     Put(key, std::to_string(i));
     all.push_back("put " + key + " " + std::to_string(i) + at);
   }
-  constexpr int kRanges = 2500;
+  constexpr int kRanges = 1500;
   hub_->Open(1);
   for (int i = 0; i < kRanges; ++i) {
     // From the whole history to none of it.
