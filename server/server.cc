@@ -23,6 +23,7 @@
 #include "server/repair.h"
 #include "server/replica_config.h"
 #include "server/secure_ports.h"
+#include "server/start_log.h"
 #include "server/storage_metrics.h"
 #include "server/work_log.h"
 
@@ -42,15 +43,6 @@ constexpr Duration kRejectionNoticeInterval = Seconds(1);
 log::Level LevelOf(const config::Config& config) {
   const absl::StatusOr<log::Level> level = log::ParseLevel(config.log_level);
   return level.ok() ? *level : log::Level::kInfo;
-}
-
-std::vector<std::string> MemberUrls(const std::vector<config::InitialMember>& members) {
-  std::vector<std::string> texts;
-  texts.reserve(members.size());
-  for (const config::InitialMember& member : members) {
-    texts.push_back(absl::StrCat(member.name, "=", config::JoinUrls(member.peer_urls)));
-  }
-  return texts;
 }
 
 }  // namespace
@@ -114,7 +106,9 @@ class Server::Impl {
   void StartNode(StartPoint start);
   node::Options NodeOptions();
   void StartPeers();
-  peer::RaftHttp* rafthttp() const { return peer_port_ == nullptr ? nullptr : peer_port_->transport(); }
+  peer::RaftHttp* rafthttp() const {
+    return peer_port_ == nullptr ? nullptr : peer_port_->transport();
+  }
   void CheckMembersLater();
   void CheckMembers();
   void OnRemoved(Duration delay);
@@ -183,22 +177,7 @@ class Server::Impl {
 void Server::Impl::Start() {
   CHECK(state_ == State::kNew);
   state_ = State::kRecovering;
-  LOG_INFO(&log_, "starting Quorate", {"quorate-version", config::kQuorateVersion},
-           {"etcd-version", config::kServerVersion}, {"name", config_.name},
-           {"data-dir", config_.DataDir()}, {"heartbeat-interval", config_.heartbeat_interval},
-           {"election-timeout", config_.election_timeout},
-           {"initial-cluster", MemberUrls(config_.Members())});
-  for (const std::string& name : config_.environment_used) {
-    LOG_INFO(&log_, "recognized and used environment variable", {"variable-name", name});
-  }
-  for (const std::string& name : config_.environment_unknown) {
-    LOG_WARN(&log_, "unrecognized environment variable", {"environment-variable", name});
-  }
-  for (const std::string& notice : config_.notices) LOG_WARN(&log_, notice);
-  if (static_cast<size_t>(config_.BcryptCost()) != config_.bcrypt_cost) {
-    LOG_WARN(&log_, "use default bcrypt cost instead of the invalid given cost",
-             {"given-cost", config_.bcrypt_cost}, {"default-cost", config_.BcryptCost()});
-  }
+  LogStart(config_, &log_);
   const absl::Status ports = TakePorts();
   if (!ports.ok()) return Fail(ports);
   if (!secure_ports_.needed()) return OpenDirectory(std::nullopt);
