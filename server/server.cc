@@ -4,14 +4,12 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status.h"
 #include "server/auto_compaction.h"
 #include "server/bootstrap.h"
 #include "server/client_port.h"
 #include "server/config/ids.h"
-#include "server/config/version.h"
 #include "server/corruption.h"
 #include "server/disk_log.h"
 #include "server/gate_listener.h"

@@ -16,7 +16,13 @@ namespace {
 
 constexpr char kMagic[] = "QUORMETA";
 // Between what is wrong and what to do.
-constexpr absl::string_view kNothingChanged = ". Nothing was changed. ";
+constexpr absl::string_view kNothingChanged =
+    ". Nothing was changed. What this member had acknowledged may be lost here, so it must not go "
+    "on with this directory by itself. ";
+// What to do with a member whose data cannot be used.
+constexpr char kReplaceMember[] =
+    "remove the member from its cluster (etcdctl member remove), add it again (etcdctl member "
+    "add), and start it with an empty data directory and --initial-cluster-state=existing";
 constexpr size_t kMagicBytes = 8;
 constexpr size_t kCrcAt = 8;
 constexpr size_t kVersionAt = 12;
@@ -61,15 +67,15 @@ Bytes EncodeMeta(const Identity& identity) {
 
 absl::StatusOr<Identity> DecodeMeta(absl::string_view bytes, const std::string& path) {
   if (bytes.size() != kMetaBytes) {
-    return DamageError(
+    return MetaDamageError(
         path, std::min(bytes.size(), kMetaBytes),
         absl::StrCat("the file has ", bytes.size(), " bytes instead of ", kMetaBytes));
   }
   if (std::memcmp(bytes.data(), kMagic, kMagicBytes) != 0) {
-    return DamageError(path, 0, "this is not the beginning of such a file");
+    return MetaDamageError(path, 0, "this is not the beginning of such a file");
   }
   if (LoadLe32(bytes.data() + kCrcAt) != MetaCrc(bytes)) {
-    return DamageError(path, kCrcAt, "the check does not fit the file");
+    return MetaDamageError(path, kCrcAt, "the check does not fit the file");
   }
   const uint32_t version = LoadLe32(bytes.data() + kVersionAt);
   if (version != kDataFormatVersion) {
@@ -97,8 +103,17 @@ absl::Status CheckIdentity(const Identity& found, const Identity& expected,
 }
 
 absl::Status DamageError(absl::string_view path, uint64_t offset, absl::string_view what) {
-  return absl::DataLossError(absl::StrCat(path, ": damaged at offset ", offset, ": ", what,
-                                          kNothingChanged, ReplaceMemberAdvice()));
+  return absl::DataLossError(absl::StrCat(
+      path, ": damaged at offset ", offset, ": ", what, kNothingChanged,
+      "A start gets it back from the other members, where they are a quorum without this one. "
+      "Else ",
+      kReplaceMember));
+}
+
+absl::Status MetaDamageError(absl::string_view path, uint64_t offset, absl::string_view what) {
+  return absl::DataLossError(
+      absl::StrCat(path, ": damaged at offset ", offset, ": ", what, kNothingChanged,
+                   "Whose directory it is, is not known any more: ", kReplaceMember));
 }
 
 absl::string_view DamageText(const absl::Status& status) {
@@ -126,17 +141,6 @@ absl::Status EtcdDirectoryError(absl::string_view etcd_file) {
       absl::StrCat(etcd_file,
                    ": this is a data directory of etcd, which this server cannot use. "
                    "Start it with another data directory and import a snapshot"));
-}
-
-std::string ReplaceMemberAdvice() {
-  return "What this member had acknowledged may be lost here, so it must not go on with this "
-         "directory by itself. A start gets it back from the other members, where they are a "
-         "quorum "
-         "without this one. Else remove the member from its cluster (etcdctl member remove), add "
-         "it "
-         "again "
-         "(etcdctl member add), and start it with an empty data directory and "
-         "--initial-cluster-state=existing";
 }
 
 Surveyor::Surveyor(io::Disk* disk, const DataPaths& paths, Callback callback)

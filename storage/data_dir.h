@@ -45,6 +45,8 @@ absl::Status CheckIdentity(const Identity& found, const Identity& expected,
 
 // The DataLoss that recovery refuses with: what is wrong where, and what to do.
 absl::Status DamageError(absl::string_view path, uint64_t offset, absl::string_view what);
+// The same for the file that says whose directory it is: no other member can give that back.
+absl::Status MetaDamageError(absl::string_view path, uint64_t offset, absl::string_view what);
 // What such a status says is wrong where, without what to do about it.
 absl::string_view DamageText(const absl::Status& status);
 // The same for a directory that has no log any more.
@@ -54,8 +56,6 @@ absl::Status RecoveringError(const DataPaths& paths);
 // Where nobody has begun anything; and what is not ours.
 absl::Status NotInitialisedError(const DataPaths& paths);
 absl::Status EtcdDirectoryError(absl::string_view etcd_file);
-// What to do with a member whose data cannot be used.
-std::string ReplaceMemberAdvice();
 
 // What a data directory holds, as far as names tell.
 struct Survey {
@@ -63,7 +63,7 @@ struct Survey {
   bool member_exists = false;
   bool has_meta = false;
   bool recovering = false;  // the mark is there
-  std::string etcd_file;  // one that only etcd makes; empty if there is none
+  std::string etcd_file;    // one that only etcd makes; empty if there is none
 };
 
 // Looks at the names in a data directory.

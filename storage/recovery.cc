@@ -222,9 +222,9 @@ void Opening::ReadCheckpoint() {
       [this](absl::Status status, CheckpointContents contents) {
         if (!status.ok()) return Fail(std::move(status));
         if (creating_ && (contents.manifest.has_value() || !contents.damage.ok())) {
-          return Fail(DamageError(paths_.meta, 0,
-                                  "the file is missing, though there is a "
-                                  "checkpoint"));
+          return Fail(MetaDamageError(paths_.meta, 0,
+                                      "the file is missing, though there is a "
+                                      "checkpoint"));
         }
         checkpoint_ = std::move(contents);
         ReadLog();
@@ -272,7 +272,7 @@ void Opening::TakeLog(LogContents contents) {
   log_ = std::move(contents);
   const bool holds_nothing = log_.position == LogPosition() && log_.last_write.units.empty();
   if (creating_ && !holds_nothing) {
-    return Fail(DamageError(paths_.meta, 0, "the file is missing, though there is a log"));
+    return Fail(MetaDamageError(paths_.meta, 0, "the file is missing, though there is a log"));
   }
   if (!creating_ && log_.chain.empty()) {
     return Fail(MissingLogError(paths_));
