@@ -144,7 +144,9 @@ TEST_F(RecoveryTest, RefusesADamagedMeta) {
   for (const std::string& damaged :
        {std::string(), meta.substr(0, 100), meta + "x", std::string(512, '\0')}) {
     machine_.WriteFile(kMetaFile, damaged);
-    EXPECT_TRUE(Says(ExpectRefused(absl::StatusCode::kDataLoss, kMetaFile), "member remove"));
+    const auto refusal = ExpectRefused(absl::StatusCode::kDataLoss, kMetaFile);
+    EXPECT_TRUE(Says(refusal, "member remove"));
+    EXPECT_FALSE(Says(refusal, "A start gets it back")) << "no start can";
     EXPECT_EQ(machine_.Peek().status().code(), absl::StatusCode::kDataLoss);
   }
   for (size_t at = 0; at < meta.size(); ++at) {
