@@ -31,6 +31,7 @@ ClientPort::ClientPort(const io::Env& env, log::Logger* log, node::Node* node,
   options.http2.keepalive_interval = pings ? config.grpc_keepalive_interval : Duration::Infinite();
   if (pings) options.http2.keepalive_timeout = config.grpc_keepalive_timeout;
   options.max_message_bytes = config.max_request_bytes + limits::kGrpcOverheadBytes;
+  options.compute = env.compute;
   grpc_ = std::make_unique<grpc::Server>(loop, options);
   http1::ServerOptions http_options;
   http_options.max_connections = config.max_client_connections;
@@ -95,7 +96,7 @@ void ClientPort::AddHttp(const io::Env& env, const config::Config& config,
   gateway::Options options;
   options.max_message_bytes = max_message_bytes;
   gateway_ = std::make_unique<gateway::Gateway>(
-      env.loop, env.compute, http_.get(),
+      env.loop, http_.get(),
       [this](std::unique_ptr<io::Stream> stream) { grpc_->Accept(std::move(stream)); }, options);
 }
 

@@ -22,9 +22,9 @@ void RespondError(const http1::ExchangePtr& exchange, const absl::Status& status
 
 }  // namespace
 
-Gateway::Gateway(io::Loop* loop, io::Compute* compute, http1::Server* http,
-                 io::Network::AcceptCallback accept, const Options& options)
-    : loop_(loop), compute_(compute), options_(options), loopback_(loop, std::move(accept)) {
+Gateway::Gateway(io::Loop* loop, http1::Server* http, io::Network::AcceptCallback accept,
+                 const Options& options)
+    : loop_(loop), options_(options), loopback_(loop, std::move(accept)) {
   for (const Route& route : Routes()) AddRoute(http, route);
   for (const char* prefix : {"/v3/", "/v3beta/"}) {
     http->RoutePrefix({}, prefix, [](const http1::ExchangePtr& exchange) {
@@ -43,6 +43,7 @@ void Gateway::AddRoute(http1::Server* http, const Route& route) {
   http1::Server::Handler handler;
   if (route.kind == grpc::MethodKind::kUnary) {
     route_options.max_body_bytes = JsonBytes(options_.max_message_bytes);
+    route_options.answers_after_end = true;
     route_options.too_large = [max = options_.max_message_bytes] {
       const absl::Status status = absl::ResourceExhaustedError(
           absl::StrCat("grpc: received message larger than max (more than ", max, ")"));
@@ -50,8 +51,7 @@ void Gateway::AddRoute(http1::Server* http, const Route& route) {
     };
     handler = [this, &route, wrong_method](const http1::ExchangePtr& exchange) {
       if (wrong_method(exchange)) return;
-      std::make_shared<UnaryCall>(loop_, compute_, route, options_.max_inline_bytes, exchange)
-          ->Start(&loopback_);
+      std::make_shared<UnaryCall>(loop_, route, exchange)->Start(&loopback_);
     };
   } else {
     route_options.stream_body = true;

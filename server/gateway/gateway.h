@@ -13,7 +13,6 @@
 #include <functional>
 #include <memory>
 
-#include "io/compute.h"
 #include "io/loop.h"
 #include "server/gateway/loopback.h"
 #include "server/gateway/routes.h"
@@ -24,16 +23,14 @@ namespace quorate::gateway {
 struct Options {
   // The largest request message that the gRPC server takes; its JSON may have twice that.
   size_t max_message_bytes = 2 * 1024 * 1024;
-  // Answers longer than this become JSON off the loop.
-  size_t max_inline_bytes = 64 * 1024;
 };
 
 class Gateway {
  public:
   // Adds the routes to `http`, and passes calls to `accept`. All borrowed; `http` is
   // destroyed before this, and this before what `accept` refers to.
-  Gateway(io::Loop* loop, io::Compute* compute, http1::Server* http,
-          io::Network::AcceptCallback accept, const Options& options);
+  Gateway(io::Loop* loop, http1::Server* http, io::Network::AcceptCallback accept,
+          const Options& options);
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;
 
@@ -41,7 +38,6 @@ class Gateway {
   void AddRoute(http1::Server* http, const Route& route);
 
   io::Loop* const loop_;
-  io::Compute* const compute_;
   const Options options_;
   Loopback loopback_;
 };

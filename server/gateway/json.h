@@ -1,6 +1,4 @@
-// JSON in and out: protobuf's mapping with the choices that etcd's gateway makes. Out: original
-// field names, fields with default values left out, 64-bit integers as strings, bytes as base64,
-// enums by name. In: see json_reader.h.
+// JSON of whole messages: out as json_writer.h has it, in as json_reader.h has it.
 #ifndef QUORATE_SERVER_GATEWAY_JSON_H_
 #define QUORATE_SERVER_GATEWAY_JSON_H_
 

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/gateway/errors.h"
+#include "server/gateway/json_writer.h"
 #include "server/gateway/unary_call.h"
 
 namespace quorate::gateway {
@@ -91,10 +92,15 @@ void StreamCall::Begin() {
 
 void StreamCall::OnMessage(Bytes message) {
   const std::shared_ptr<StreamCall> self = shared_from_this();
-  const absl::StatusOr<std::string> json = WireToJson(message, *route_.response);
-  if (!json.ok()) return Fail(json.status());
+  JsonWriter writer(route_.response->GetDescriptor());
+  BytesBuilder json(message.size() * 3 / 2 + 256);
+  json.Append("{\"result\":");
+  absl::Status status = writer.Write(message, &json);
+  if (status.ok()) status = writer.End(&json);
+  if (!status.ok()) return Fail(status);
+  json.Append("}\n");
   Begin();
-  exchange_->Write(Bytes::Copy(absl::StrCat("{\"result\":", *json, "}\n")));
+  exchange_->Write(std::move(json).Finish());
   if (stream_ == nullptr || exchange_->queued_bytes() <= io::Stream::kWriteHighWater) return;
   if (!std::exchange(reading_paused_, true)) stream_->PauseReading();
 }

@@ -1,6 +1,7 @@
 #include "server/gateway/unary_call.h"
 
-#include <optional>
+#include <cstddef>
+#include <cstdint>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -12,6 +13,13 @@
 
 namespace quorate::gateway {
 namespace {
+
+// What of an answer is in between the gRPC server and the client's socket.
+constexpr uint32_t kStreamWindow = 512 * 1024;
+// JSON leaves in slices of this size; an answer of less has a Content-Length.
+constexpr size_t kSliceBytes = 64 * 1024;
+// What one piece of the message may add to it.
+constexpr size_t kSliceRoom = 24 * 1024;
 
 constexpr absl::string_view kMetadataPrefix = "grpc-metadata-";
 
@@ -29,12 +37,6 @@ bool IsMetadataName(absl::string_view name) {
     if (name == taken) return false;
   }
   return true;
-}
-
-absl::StatusOr<Bytes> ToJson(absl::string_view wire, const google::protobuf::Message& prototype) {
-  absl::StatusOr<std::string> json = WireToJson(wire, prototype);
-  if (!json.ok()) return json.status();
-  return Bytes::Copy(*json);
 }
 
 bool IsMetadataValue(absl::string_view value) {
@@ -83,13 +85,11 @@ http1::Fields AnswerFields() {
   return {{"Content-Type", "application/json"}, {"Grpc-Metadata-Content-Type", "application/grpc"}};
 }
 
-UnaryCall::UnaryCall(io::Loop* loop, io::Compute* compute, const Route& route,
-                     size_t max_inline_bytes, http1::ExchangePtr exchange)
+UnaryCall::UnaryCall(io::Loop* loop, const Route& route, http1::ExchangePtr exchange)
     : loop_(loop),
-      compute_(compute),
       route_(route),
-      max_inline_bytes_(max_inline_bytes),
-      exchange_(std::move(exchange)) {}
+      exchange_(std::move(exchange)),
+      writer_(route.response->GetDescriptor()) {}
 
 void UnaryCall::Start(io::Network* network) {
   const absl::StatusOr<grpc::CallOptions> options = CallOptionsOf(exchange_->request());
@@ -103,43 +103,74 @@ void UnaryCall::Start(io::Network* network) {
   if (!cut_off.ok()) return Fail(cut_off);
   const absl::StatusOr<std::string> wire = JsonToWire(document->value_or(""), *route_.request);
   if (!wire.ok()) return Fail(wire.status());
-  channel_ = std::make_unique<grpc::Channel>(loop_, network, exchange_->request().peer);
-  channel_->Unary(route_.method, Bytes::Copy(*wire), *options,
-                  [this](grpc::Result result) { OnResult(std::move(result)); });
-  // This closure is what keeps the call alive.
-  exchange_->set_on_close([self = shared_from_this()] {});
+  grpc::ChannelOptions channel_options;
+  channel_options.http2.stream_window = kStreamWindow;
+  channel_ =
+      std::make_unique<grpc::Channel>(loop_, network, exchange_->request().peer, channel_options);
+  stream_ = channel_->Stream(route_.method, *options, this);
+  stream_->Send(Bytes::Copy(*wire));
+  stream_->HalfClose();
+  // These closures are what keeps the call alive.
+  exchange_->set_on_close([self = shared_from_this()] {
+    self->stream_.reset();
+    self->channel_.reset();
+  });
+  exchange_->set_on_writable([weak = weak_from_this()] {
+    const std::shared_ptr<UnaryCall> self = weak.lock();
+    if (self == nullptr || self->stream_ == nullptr) return;
+    if (std::exchange(self->paused_, false)) self->stream_->ResumeReading();
+  });
 }
 
-void UnaryCall::OnResult(grpc::Result result) {
+void UnaryCall::OnMessage(Bytes message) { OnPiece(message, true); }
+
+void UnaryCall::OnPiece(absl::string_view piece, bool last) {
   const std::shared_ptr<UnaryCall> self = shared_from_this();  // answering lets go of it
-  if (!result.status.ok()) return Fail(result.status);
-  if (result.message.size() <= max_inline_bytes_) {
-    return Answer(ToJson(result.message, *route_.response));
-  }
-  // Base64 has a third more; what is being converted is here, too.
-  if (!exchange_->MakeRoom(result.message.size() * 7 / 3)) {
-    return Fail(absl::ResourceExhaustedError(
-        "etcdserver: too many bytes of answers wait for their readers"));
-  }
-  auto json = std::make_shared<absl::StatusOr<Bytes>>(absl::UnknownError(""));
-  compute_->Run([json, wire = result.message,
-                 prototype = route_.response] { *json = ToJson(wire, *prototype); },
-                [json, weak = weak_from_this()] {
-                  if (const std::shared_ptr<UnaryCall> call = weak.lock()) {
-                    call->Answer(std::move(*json));
-                  }
-                });
+  if (stream_ == nullptr) return;
+  absl::Status status =
+      complete_ ? absl::InternalError("more than one answer to one request") : absl::OkStatus();
+  if (!json_.has_value()) json_.emplace(last ? 2 * piece.size() + 64 : kSliceBytes + kSliceRoom);
+  if (status.ok()) status = writer_.Write(piece, &*json_);
+  if (status.ok() && last) status = writer_.End(&*json_);
+  if (!status.ok()) return Fail(status);
+  complete_ = last;
+  if (json_->size() >= kSliceBytes) SendSlice();
 }
 
-void UnaryCall::Answer(absl::StatusOr<Bytes> json) {
-  if (!json.ok()) return Fail(json.status());
+void UnaryCall::SendSlice() {
+  if (!begun_) {
+    if (!exchange_->MakeRoom(kStreamWindow + kSliceBytes)) {
+      return Fail(absl::ResourceExhaustedError(
+          "etcdserver: too many bytes of answers wait for their readers"));
+    }
+    begun_ = true;
+    exchange_->StartStream(200, AnswerFields());
+  }
+  exchange_->Write(std::move(*json_).Finish());
+  json_.reset();
+  if (stream_ == nullptr || exchange_->queued_bytes() <= io::Stream::kWriteHighWater) return;
+  if (!std::exchange(paused_, true)) stream_->PauseReading();
+}
+
+void UnaryCall::OnFinish(const absl::Status& status) {
+  const std::shared_ptr<UnaryCall> self = shared_from_this();
+  if (!status.ok()) return Fail(status);
+  if (!complete_) return Fail(absl::InternalError("the call ended without an answer"));
+  Bytes rest = json_.has_value() ? std::move(*json_).Finish() : Bytes();
+  if (begun_) {
+    exchange_->Write(std::move(rest));
+    return exchange_->EndStream();
+  }
   http1::Response response;
   response.fields = AnswerFields();
-  response.body.push_back(*std::move(json));
+  response.body.push_back(std::move(rest));
   exchange_->Respond(std::move(response));
 }
 
 void UnaryCall::Fail(const absl::Status& status) {
+  stream_.reset();
+  // A client that has half of an answer must not take it for a whole one.
+  if (begun_) return exchange_->Abort();
   exchange_->Respond(ErrorResponse(status, ErrorJson(status)));
 }
 

@@ -7,14 +7,18 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "server/grpc/connection.h"
+#include "server/grpc/gzip.h"
 #include "server/grpc/server.h"
 
 namespace quorate::grpc {
 namespace {
 
 constexpr absl::string_view kGrpc = "application/grpc";
-constexpr absl::string_view kGzip = "gzip";
 constexpr absl::string_view kGrpcProto = "application/grpc+proto";
+constexpr absl::string_view kGzip = "gzip";
+
+// Of what goes through gzip on the loop. Longer messages of ours go as they are.
+constexpr size_t kMaxInlineGzip = 64 * 1024;
 
 // Bytes are given back to the flow-control window in steps of at least this many.
 constexpr size_t kConsumeStep = 64 * 1024;
@@ -160,7 +164,8 @@ void Call::Refuse(absl::string_view http_status, const absl::Status& status) {
 
 void Call::Begin() {
   start_ = server_->loop_->Now();
-  reader_.Reset(server_->options_.max_message_bytes, encoding_ == kGzip);
+  gzip_ = encoding_ == kGzip;
+  reader_.Reset(server_->options_.max_message_bytes, gzip_);
   server_->OpenCall(this);
   if (method_->kind == MethodKind::kUnary) return;
   if (server_->gate_) {
@@ -182,7 +187,7 @@ void Call::Begin() {
 void Call::OnBody(absl::string_view data) {
   if (!open_) return;
   unconsumed_ += data.size();
-  if (reading_paused_ || !held_.empty()) {
+  if (blocked() || !held_.empty()) {
     held_.append(data.data(), data.size());
     return Charge(charged_ + data.size());
   }
@@ -191,23 +196,56 @@ void Call::OnBody(absl::string_view data) {
 
 void Call::ReadMessages(absl::string_view data) {
   reading_ = true;
-  while (open_ && !reading_paused_ && !data.empty()) {
+  while (open_ && !blocked() && !data.empty()) {
     absl::StatusOr<std::optional<Bytes>> next = reader_.Next(&data);
     if (!next.ok()) {
       Finish(next.status());
     } else if (next->has_value()) {
-      OnMessage(*std::move(*next));
+      reader_.compressed() ? Unpack(**next) : OnMessage(*std::move(*next));
     }
   }
   reading_ = false;
   if (!open_) return;
-  if (reading_paused_) {
+  if (blocked()) {
     held_.assign(data.data(), data.size());
   } else if (unconsumed_ >= kConsumeStep) {
     Consume(std::exchange(unconsumed_, 0));
   }
   const size_t whole = method_->kind == MethodKind::kUnary && got_message_ ? charged_ : 0;
-  Charge(whole + reader_.buffered() + held_.size());
+  Charge(whole + reader_.buffered() + held_.size() + unpacking_);
+}
+
+void Call::Unpack(const Bytes& packed) {
+  const size_t max = server_->options_.max_message_bytes;
+  io::Compute* const compute = server_->options_.compute;
+  absl::StatusOr<Bytes> message =
+      Gunzip(packed, compute == nullptr ? max : std::min(max, kMaxInlineGzip));
+  if (message.ok()) return OnMessage(*std::move(message));
+  if (!absl::IsResourceExhausted(message.status()) || compute == nullptr || max <= kMaxInlineGzip) {
+    return Finish(message.status());
+  }
+  unpacking_ = packed.size();
+  auto result = std::make_shared<absl::StatusOr<Bytes>>(absl::UnknownError(""));
+  compute->Run([result, packed, max] { *result = Gunzip(packed, max); },
+               [result, server = server_, id = id_, alive = server_->alive_] {
+                 Call* const call = *alive ? server->Find(id) : nullptr;
+                 if (call != nullptr) call->OnUnpacked(std::move(*result));
+               });
+}
+
+void Call::OnUnpacked(absl::StatusOr<Bytes> message) {
+  unpacking_ = 0;
+  if (!message.ok()) return Finish(message.status());
+  const uint64_t id = id_;
+  Server* const server = server_;
+  OnMessage(*std::move(message));
+  if (server->Find(id) == this && !blocked()) ReadHeld();
+}
+
+void Call::ReadHeld() {
+  const std::string held = std::exchange(held_, std::string());
+  ReadMessages(held);
+  if (open_ && !blocked() && half_closed_) OnHalfClose();
 }
 
 void Call::OnMessage(Bytes message) {
@@ -249,7 +287,7 @@ void Call::Charge(size_t bytes) {
 
 void Call::OnEnd() {
   half_closed_ = true;
-  if (open_ && !reading_paused_ && held_.empty()) OnHalfClose();
+  if (open_ && !blocked() && held_.empty()) OnHalfClose();
 }
 
 void Call::OnHalfClose() {
@@ -280,10 +318,7 @@ void Call::ResumeLater() {
     Call* const call = server->Find(id);
     if (call == nullptr) return;
     call->resume_scheduled_ = false;
-    if (call->reading_paused_) return;
-    const std::string held = std::exchange(call->held_, std::string());
-    call->ReadMessages(held);
-    if (call->open_ && !call->reading_paused_ && call->half_closed_) call->OnHalfClose();
+    if (!call->blocked()) call->ReadHeld();
   });
 }
 
@@ -303,7 +338,10 @@ absl::string_view Call::ContentTypeText() const {
 void Call::StartResponse() {
   if (std::exchange(response_started_, true)) return;
   const bool usual = content_type_ != ContentType::kGrpcSubtype;
-  SendHeaders({{":status", "200", true}, {"content-type", ContentTypeText(), usual}}, false);
+  const http2::Header headers[] = {{":status", "200", true},
+                                   {"content-type", ContentTypeText(), usual},
+                                   {"grpc-encoding", kGzip, true}};
+  SendHeaders(absl::MakeSpan(headers, gzip_ ? 3 : 2), false);
 }
 
 void Call::BeginMessage(size_t size) {
@@ -333,6 +371,11 @@ void Call::SendMessage(absl::Span<Bytes> pieces) {
   server_->stats_.sent_bytes += size;
   StartResponse();
   char header[kFrameHeaderBytes];
+  if (gzip_ && size > 0 && size <= kMaxInlineGzip) {
+    Bytes packed = Gzip(pieces);
+    StoreFrameHeader(header, packed.size(), /*compressed=*/true);
+    return SendBody(std::move(packed), absl::string_view(header, kFrameHeaderBytes));
+  }
   StoreFrameHeader(header, size);
   absl::string_view prefix(header, kFrameHeaderBytes);
   for (Bytes& piece : pieces) SendBody(std::move(piece), std::exchange(prefix, ""));
@@ -469,6 +512,8 @@ void Call::Clear() {
   got_message_ = false;
   reading_paused_ = false;
   resume_scheduled_ = false;
+  gzip_ = false;
+  unpacking_ = 0;
   half_closed_ = false;
   half_close_delivered_ = false;
   unfinished_message_ = 0;

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "base/bytes.h"
@@ -137,6 +138,13 @@ class Call final : private http2::Stream {
   // The request's messages.
   void ReadMessages(absl::string_view data);
   void OnMessage(Bytes message);
+  // A compressed message: a large one is unpacked off the loop, and the rest waits for it.
+  void Unpack(const Bytes& packed);
+  void OnUnpacked(absl::StatusOr<Bytes> message);
+  // Whether no message may be read now.
+  bool blocked() const { return reading_paused_ || unpacking_ > 0; }
+  // Reads on in what was held back.
+  void ReadHeld();
   void OnHalfClose();
   void Charge(size_t bytes);
   void ChargeResponse(size_t bytes);
@@ -173,6 +181,8 @@ class Call final : private http2::Stream {
   bool reading_ = false;
   bool reading_paused_ = false;
   bool resume_scheduled_ = false;
+  bool gzip_ = false;                  // the client's messages may be compressed, and so are ours
+  size_t unpacking_ = 0;               // bytes of a message that is being unpacked
   bool half_closed_ = false;           // the client has sent everything
   bool half_close_delivered_ = false;  // and the handler knows
   size_t unfinished_message_ = 0;      // bytes of BeginMessage still to come

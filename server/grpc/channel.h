@@ -62,7 +62,15 @@ class ClientStreamHandler {
  public:
   virtual ~ClientStreamHandler() = default;
   virtual void OnMessage(Bytes message) = 0;
-  // The call is over. Last; may destroy the ClientStream, as may OnMessage.
+  // True: OnPiece comes with the bytes of messages, as they come, instead of OnMessage. Asked once
+  // and for all calls of the handler the same.
+  virtual bool TakesPieces() const { return false; }
+  virtual void OnPiece(absl::string_view piece, bool last) {
+    (void)piece;
+    (void)last;
+  }
+  // The call is over. Last; may destroy the ClientStream, as may OnMessage and
+  // OnPiece.
   virtual void OnFinish(const absl::Status& status) = 0;
   virtual void OnWritable() {}
 };

@@ -6,12 +6,15 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/status.h"
 #include "server/http2/session.h"
 
 namespace quorate::grpc {
 namespace {
 
 constexpr size_t kConsumeStep = 256 * 1024;
+// Of a message that is taken by pieces.
+constexpr size_t kMaxPiece = 64 * 1024;
 
 // gRPC's mapping for answers that are not gRPC's.
 absl::Status StatusOfHttp(int status) {
@@ -71,6 +74,7 @@ void ClientCall::SetUnary(Bytes request, ResultCallback callback) {
 void ClientCall::SetStream(ClientStream* stream, ClientStreamHandler* handler) {
   stream_ = stream;
   handler_ = handler;
+  by_pieces_ = handler->TakesPieces();
 }
 
 bool ClientCall::Open(http2::Session* session) {
@@ -143,12 +147,11 @@ void ClientCall::ReadMessages(absl::string_view data) {
   const uint64_t id = id_;
   while (id_ == id && !paused_ && !data.empty()) {
     if (!read_error_.ok() || (http_status_ != 200 && !has_status_)) return;  // no messages
-    absl::StatusOr<std::optional<Bytes>> next = reader_.Next(&data);
-    if (!next.ok()) {
-      read_error_ = next.status();
-      return Complete(read_error_, false);
+    const absl::Status status = TakeMessage(&data);
+    if (!status.ok()) {
+      read_error_ = status;
+      return Complete(status, false);
     }
-    if (next->has_value()) OnMessage(*std::move(*next));
   }
   if (id_ != id) return;  // the application dropped it
   if (paused_) {
@@ -156,6 +159,17 @@ void ClientCall::ReadMessages(absl::string_view data) {
   } else if (unconsumed_ >= kConsumeStep) {
     Consume(std::exchange(unconsumed_, 0));
   }
+}
+
+absl::Status ClientCall::TakeMessage(absl::string_view* data) {
+  if (by_pieces_) {
+    ASSIGN_OR_RETURN(const auto piece, reader_.NextPiece(data, kMaxPiece));
+    if (piece.has_value()) handler_->OnPiece(piece->bytes, piece->last);
+  } else {
+    ASSIGN_OR_RETURN(auto message, reader_.Next(data));
+    if (message.has_value()) OnMessage(*std::move(message));
+  }
+  return absl::OkStatus();
 }
 
 void ClientCall::OnMessage(Bytes message) {
@@ -270,6 +284,7 @@ void ClientCall::Clear() {
   callback_ = nullptr;
   stream_ = nullptr;
   handler_ = nullptr;
+  by_pieces_ = false;
   early_.clear();
   early_bytes_ = 0;
   half_closed_ = false;

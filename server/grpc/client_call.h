@@ -60,6 +60,8 @@ class ClientCall final : public http2::Stream {
   void OnClosed(http2::ErrorCode code) override;
 
   void ReadMessages(absl::string_view data);
+  // Takes a message, or a piece of one, off the front.
+  absl::Status TakeMessage(absl::string_view* data);
   void OnMessage(Bytes message);
   void OnResume();
   void Finish();
@@ -78,6 +80,7 @@ class ClientCall final : public http2::Stream {
   ResultCallback callback_;         // unary
   ClientStream* stream_ = nullptr;  // streaming
   ClientStreamHandler* handler_ = nullptr;
+  bool by_pieces_ = false;
   // Messages sent before the call was opened.
   std::vector<Bytes> early_;
   size_t early_bytes_ = 0;

@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/status.h"
 #include "base/utf8.h"
-#include "server/grpc/gzip.h"
 
 namespace quorate::grpc {
 namespace {
@@ -144,22 +144,39 @@ void MessageReader::Reset(size_t max_message, bool gzip) {
   body_.reset();
 }
 
+absl::StatusOr<bool> MessageReader::TakeHeader(absl::string_view* data) {
+  if (header_size_ == kFrameHeaderBytes) return true;
+  const size_t n = std::min(kFrameHeaderBytes - header_size_, data->size());
+  std::memcpy(header_ + header_size_, data->data(), n);
+  header_size_ += n;
+  data->remove_prefix(n);
+  if (header_size_ < kFrameHeaderBytes) return false;
+  RETURN_IF_ERROR(CheckHeader());
+  return true;
+}
+
+absl::StatusOr<std::optional<MessageReader::Piece>> MessageReader::NextPiece(
+    absl::string_view* data, size_t max) {
+  ASSIGN_OR_RETURN(const bool begun, TakeHeader(data));
+  if (!begun || (data->empty() && message_size_ > 0)) return std::nullopt;
+  Piece piece;
+  piece.bytes = data->substr(0, std::min(max, message_size_));
+  data->remove_prefix(piece.bytes.size());
+  message_size_ -= piece.bytes.size();
+  piece.last = message_size_ == 0;
+  if (piece.last) header_size_ = 0;
+  return piece;
+}
+
 absl::StatusOr<std::optional<Bytes>> MessageReader::Next(absl::string_view* data) {
-  if (header_size_ < kFrameHeaderBytes) {
-    const size_t n = std::min(kFrameHeaderBytes - header_size_, data->size());
-    std::memcpy(header_ + header_size_, data->data(), n);
-    header_size_ += n;
-    data->remove_prefix(n);
-    if (header_size_ < kFrameHeaderBytes) return std::nullopt;
-    absl::Status status = CheckHeader();
-    if (!status.ok()) return status;
-  }
+  ASSIGN_OR_RETURN(const bool begun, TakeHeader(data));
+  if (!begun) return std::nullopt;
   if (!body_.has_value()) {
     if (data->size() >= message_size_) {  // the whole message is here
       Bytes message = Bytes::Copy(data->substr(0, message_size_));
       data->remove_prefix(message_size_);
       header_size_ = 0;
-      return Unpack(std::move(message));
+      return message;
     }
     if (data->empty()) return std::nullopt;
     body_.emplace(std::min(message_size_, std::max(kReserve, data->size())));
@@ -171,14 +188,7 @@ absl::StatusOr<std::optional<Bytes>> MessageReader::Next(absl::string_view* data
   Bytes message = std::move(*body_).Finish();
   body_.reset();
   header_size_ = 0;
-  return Unpack(std::move(message));
-}
-
-absl::StatusOr<std::optional<Bytes>> MessageReader::Unpack(Bytes message) const {
-  if (header_[0] == 0) return message;
-  absl::StatusOr<Bytes> unpacked = Gunzip(message.view(), max_message_);
-  if (!unpacked.ok()) return unpacked.status();
-  return *std::move(unpacked);
+  return message;
 }
 
 absl::Status MessageReader::CheckHeader() {

@@ -21,9 +21,9 @@ namespace quorate::grpc {
 
 inline constexpr size_t kFrameHeaderBytes = 5;
 
-// Writes the header of an uncompressed message of `size` bytes at `at`.
-inline void StoreFrameHeader(char* at, size_t size) {
-  at[0] = 0;
+// Writes the header of a message of `size` bytes at `at`.
+inline void StoreFrameHeader(char* at, size_t size, bool compressed = false) {
+  at[0] = compressed ? 1 : 0;
   StoreBe32(at + 1, static_cast<uint32_t>(size));
 }
 
@@ -56,28 +56,40 @@ class MessageReader {
   static constexpr size_t kReserve = 32 * 1024;
 
   // Ready for the first message of a call. `max_message` in bytes; with `gzip` messages may be
-  // compressed so, and have as many bytes at most when they are unpacked.
+  // compressed, which the caller undoes (gzip.h).
   void Reset(size_t max_message, bool gzip = false);
 
   // Takes bytes from the front of *data until a message is complete, or *data is empty
   // (nullopt), or there is an error, with gRPC's code and text: ResourceExhausted (too
-  // large), Internal (compressed without a coding or badly, unknown flag).
+  // large), Internal (compressed without a coding, unknown flag).
   absl::StatusOr<std::optional<Bytes>> Next(absl::string_view* data);
 
+  // A message's bytes as they come, without a copy, for whoever passes them on.
+  struct Piece {
+    absl::string_view bytes;
+    bool last = false;  // of its message
+  };
+  // Takes the next piece, of at most `max` bytes, from the front of *data; nullopt if *data ends
+  // before it. Errors as above. A message is taken either so or by Next.
+  absl::StatusOr<std::optional<Piece>> NextPiece(absl::string_view* data, size_t max);
+
+  // Whether the message that came last is compressed.
+  bool compressed() const { return header_[0] == 1; }
   // True between messages: the body may end here.
   bool at_boundary() const { return header_size_ == 0; }
   // Bytes held of an unfinished message.
   size_t buffered() const { return body_.has_value() ? body_->size() : 0; }
 
  private:
+  // True once the header of a message is there; takes what is missing of it.
+  absl::StatusOr<bool> TakeHeader(absl::string_view* data);
   absl::Status CheckHeader();
-  absl::StatusOr<std::optional<Bytes>> Unpack(Bytes message) const;
 
   size_t max_message_ = 0;
   bool gzip_ = false;
   char header_[kFrameHeaderBytes] = {};
   size_t header_size_ = 0;
-  size_t message_size_ = 0;
+  size_t message_size_ = 0;  // by pieces: what is left of it
   std::optional<BytesBuilder> body_;
 };
 

@@ -1,4 +1,4 @@
-// Messages that came compressed: grpc-encoding "gzip", the one coding that etcd's servers take.
+// grpc-encoding "gzip", the one coding of messages that etcd's servers know.
 #ifndef QUORATE_SERVER_GRPC_GZIP_H_
 #define QUORATE_SERVER_GRPC_GZIP_H_
 
@@ -6,13 +6,18 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "base/bytes.h"
 
 namespace quorate::grpc {
 
-// The bytes behind `compressed`. ResourceExhausted if they are more than `max` (no more than that
-// is ever unpacked), Internal if it is no gzip stream, or not all of one.
+// The bytes behind `compressed`, which may be of several gzip members one after another.
+// ResourceExhausted if they are more than `max` (no more than that is ever unpacked), Internal if
+// it is no gzip, or not all of one.
 absl::StatusOr<Bytes> Gunzip(absl::string_view compressed, size_t max);
+
+// One gzip member of the pieces in order.
+Bytes Gzip(absl::Span<const Bytes> pieces);
 
 }  // namespace quorate::grpc
 

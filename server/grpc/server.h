@@ -30,6 +30,7 @@
 #include "base/bytes.h"
 #include "base/limits.h"
 #include "base/time.h"
+#include "io/compute.h"
 #include "io/loop.h"
 #include "io/network.h"
 #include "server/grpc/call.h"
@@ -94,6 +95,8 @@ struct ServerOptions {
   // Requests in progress on all connections; above it the newest is refused
   // (REFUSED_STREAM).
   size_t max_streams = 256 * 1024;
+  // Where large compressed messages are unpacked; null: on the loop.
+  io::Compute* compute = nullptr;
   http2::Options http2;
 };
 

@@ -1,9 +1,12 @@
 #include "server/http1/server.h"
 
 #include <algorithm>
+#include <array>
+#include <ctime>
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/check.h"
 #include "server/http1/server_connection.h"
@@ -116,6 +119,22 @@ void Server::Accept(std::unique_ptr<io::Stream> stream) {
 void Server::Drain() {
   draining_ = true;
   for (const auto& [id, connection] : connections_) connection->Drain();
+}
+
+const std::string& Server::HttpDate() {
+  static constexpr std::array<absl::string_view, 7> kDays = {"Sun", "Mon", "Tue", "Wed",
+                                                             "Thu", "Fri", "Sat"};
+  static constexpr std::array<absl::string_view, 12> kMonths = {
+      "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  const std::time_t second = loop_->WallNow().unix_nanos() / 1'000'000'000;
+  if (std::exchange(date_second_, second) == second) return date_;
+  std::tm utc = {};
+  gmtime_r(&second, &utc);
+  date_ =
+      absl::StrFormat("%s, %02d %s %d %02d:%02d:%02d GMT", kDays[static_cast<size_t>(utc.tm_wday)],
+                      utc.tm_mday, kMonths[static_cast<size_t>(utc.tm_mon)], 1900 + utc.tm_year,
+                      utc.tm_hour, utc.tm_min, utc.tm_sec);
+  return date_;
 }
 
 bool Server::MakeRoom(size_t bytes) {

@@ -148,6 +148,9 @@ struct RouteOptions {
   // A client that has sent its last byte counts as gone, although it might still read: for
   // answers that cost much.
   bool leaves_at_end = false;
+  // An answer that is streamed has an end, and goes on if the client sends its last byte
+  // meanwhile. (Without, such a client counts as gone.)
+  bool answers_after_end = false;
 };
 
 class Server {
@@ -201,6 +204,8 @@ class Server {
   };
   const RouteEntry* FindRoute(absl::string_view path) const;
   bool MakeRoom(size_t bytes);
+  // "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, section 5.6.7).
+  const std::string& HttpDate();
   // Destroys the connection in a turn of its own.
   void RemoveLater(uint64_t connection_id);
 
@@ -211,6 +216,8 @@ class Server {
   Handler fallback_;
   std::function<bool(const ExchangePtr&)> filter_;
   bool draining_ = false;
+  std::string date_;          // of HttpDate
+  int64_t date_second_ = -1;  // that it is of
   size_t body_bytes_ = 0;
   size_t reserved_bytes_ = 0;  // for answers that are being made
   uint64_t next_connection_id_ = 0;

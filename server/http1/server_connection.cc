@@ -13,6 +13,8 @@ namespace {
 
 constexpr absl::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 constexpr size_t kBodyReserve = 16 * 1024;
+// Whoever has less than this waiting harms nobody: events that come now and then, say.
+constexpr size_t kWatchedBytes = 64 * 1024;
 
 // Fields that this room writes itself.
 bool IsOurs(absl::string_view name) {
@@ -68,6 +70,8 @@ void ServerConnection::Process() {
   while (stream_ != nullptr && !closing_ && !input_.empty()) {
     // Pipelined requests wait for the answer; a paused body for its handler.
     if (exchange_ != nullptr && (body_complete_ || body_paused_)) break;
+    // Whoever asks on and on has to read, too.
+    if (exchange_ == nullptr && queued_bytes() > io::Stream::kWriteHighWater) break;
     std::string input = std::exchange(input_, std::string());
     absl::string_view rest = input;
     const bool go_on = ParseSome(&rest);
@@ -118,7 +122,7 @@ bool ServerConnection::ParseSome(absl::string_view* input) {
     if (own) {
       FailWith(route_->options.too_large());
     } else {
-      Fail(refusal_, ReasonPhrase(refusal_));
+      Fail(refusal_, refusal_text_.empty() ? ReasonPhrase(refusal_) : refusal_text_);
     }
     return false;
   }
@@ -147,8 +151,11 @@ void ServerConnection::OnHead(Head head) {
     refusal_ = 400;
     return;
   }
-  refusal_ = FramingError(exchange->request_.fields);
-  if (refusal_ != 0) return;
+  if (const absl::string_view error = FramingError(exchange->request_.fields); !error.empty()) {
+    refusal_ = absl::StartsWith(error, "unsupported") ? 501 : 400;
+    refusal_text_ = error;
+    return;
+  }
   route_ = server_->FindRoute(exchange->request_.path);
   const RouteOptions options = route_ != nullptr ? route_->options : RouteOptions{};
   const bool allowed = route_ != nullptr && route_->Allows(head_.method);
@@ -172,13 +179,14 @@ void ServerConnection::OnHead(Head head) {
 }
 
 // What others could read as another request than we do (RFC 9112, sections 3.2 and 6.3): a body
-// whose end nothing tells, or two hosts. 0 if there is nothing of it.
-int ServerConnection::FramingError(const Fields& fields) const {
-  if (fields.Has("transfer-encoding") && !head_.chunked) return 501;
+// whose end nothing tells, two hosts, or none. Empty if there is nothing of it.
+absl::string_view ServerConnection::FramingError(const Fields& fields) const {
+  if (fields.Has("transfer-encoding") && !head_.chunked) return "unsupported transfer encoding";
   const auto hosts = std::count_if(fields.begin(), fields.end(), [](const auto& field) {
     return absl::EqualsIgnoreCase(field.first, "host");
   });
-  return hosts > 1 ? 400 : 0;
+  if (hosts > 1) return "too many Host headers";
+  return hosts == 0 && head_.http11 ? "missing required Host header" : "";
 }
 
 // Splits the request target: "/path?query", or a whole URL as sent to proxies.
@@ -271,6 +279,7 @@ void ServerConnection::AppendHead(int status, const Fields& fields, std::string*
   if (exchange_ != nullptr) {
     for (const auto& [name, value] : exchange_->fields_) kept.Add(name, value);
   }
+  if (!kept.Has("date")) kept.Add("Date", server_->HttpDate());
   AppendFields(kept, out);
   if (!keep_alive_) {
     out->append("Connection: close\r\n");
@@ -310,11 +319,15 @@ void ServerConnection::StartStream(int status, const Fields& fields) {
 }
 
 void ServerConnection::Write(std::vector<Bytes> pieces) {
-  if (chunked_) return WriteChunk(std::move(pieces), stream_.get());
-  if (head_only()) return;
-  for (Bytes& piece : pieces) {
-    if (!piece.empty()) stream_->Write(std::move(piece));
+  const size_t queued = queued_bytes();
+  if (chunked_) {
+    WriteChunk(std::move(pieces), stream_.get());
+  } else if (!head_only()) {
+    for (Bytes& piece : pieces) {
+      if (!piece.empty()) stream_->Write(std::move(piece));
+    }
   }
+  written_ += queued_bytes() - queued;
 }
 
 void ServerConnection::EndStream() {
@@ -335,10 +348,10 @@ void ServerConnection::Unreserve(Exchange* exchange) {
 
 void ServerConnection::WatchQueue() {
   const size_t queued = queued_bytes();
-  if (queued == 0) {
+  if (queued < kWatchedBytes) {
     watched_.reset();
   } else if (!watched_.has_value() || !Slow(queued)) {
-    watched_ = Watched{server_->loop_->Now(), queued};
+    watched_ = Watched{server_->loop_->Now(), queued, written_};
   }
 }
 
@@ -346,8 +359,10 @@ void ServerConnection::WatchQueue() {
 bool ServerConnection::Slow(size_t queued) const {
   const int64_t millis = (server_->loop_->Now() - watched_->since).millis();
   const int64_t wanted = server_->options_.min_reader_rate * millis / 1000;
-  const size_t taken = watched_->queued > queued ? watched_->queued - queued : 0;
-  return millis == 0 || static_cast<int64_t>(taken) < wanted;
+  const auto came = static_cast<int64_t>(written_ - watched_->written);
+  const int64_t taken =
+      static_cast<int64_t>(watched_->queued) + came - static_cast<int64_t>(queued);
+  return millis == 0 || taken < wanted;
 }
 
 bool ServerConnection::Stalls() const {
@@ -406,17 +421,20 @@ void ServerConnection::CloseAfterFlush() {
 
 void ServerConnection::OnWritable() {
   const ExchangePtr exchange = exchange_;
-  if (exchange != nullptr && exchange->on_writable_) exchange->on_writable_();
+  if (exchange == nullptr) return ProcessLater();
+  if (exchange->on_writable_) exchange->on_writable_();
 }
 
-// The client has sent its last byte. A whole answer may still be on its way to it; an
-// endless stream has lost its reader.
+// The client has sent its last byte. An answer may still be on its way to it; an endless
+// stream has lost its reader.
 void ServerConnection::OnEnd() {
   input_ended_ = true;
   keep_alive_ = false;
   const bool leaves = route_ != nullptr && route_->options.leaves_at_end;
-  const bool answer_pending =
-      exchange_ != nullptr && body_complete_ && !exchange_->streaming_ && !leaves;
+  const bool ends =
+      exchange_ != nullptr &&
+      (!exchange_->streaming_ || (route_ != nullptr && route_->options.answers_after_end));
+  const bool answer_pending = ends && body_complete_ && !leaves;
   if (!answer_pending) Die();
 }
 

@@ -62,7 +62,7 @@ class ServerConnection final : private io::Stream::Handler, private Parser::Sink
   // Feeds the parser. False if the connection cannot go on with this input now.
   bool ParseSome(absl::string_view* input);
   bool TakeTarget();
-  int FramingError(const Fields& fields) const;
+  absl::string_view FramingError(const Fields& fields) const;
   void Dispatch();
   void DispatchBody(absl::string_view piece, bool last);
   void RequestComplete();
@@ -105,6 +105,7 @@ class ServerConnection final : private io::Stream::Handler, private Parser::Sink
   uint64_t body_size_ = 0;
   std::optional<BytesBuilder> body_;
   int refusal_ = 0;  // an error status found while parsing
+  absl::string_view refusal_text_;
   ExchangePtr exchange_;
   bool chunked_ = false;
   bool keep_alive_ = true;
@@ -112,7 +113,9 @@ class ServerConnection final : private io::Stream::Handler, private Parser::Sink
   struct Watched {
     Instant since;
     size_t queued = 0;
+    uint64_t written = 0;
   };
+  uint64_t written_ = 0;  // bytes of streamed answers
   std::optional<Watched> watched_;
 };
 

@@ -1,12 +1,16 @@
 #include "server/services/maintenance.h"
 
+#include <algorithm>
 #include <functional>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "api/messages.h"
 #include "api/rpc.pb.h"
@@ -50,8 +54,21 @@ absl::StatusOr<Bytes> HashAnswer(const Bytes& reply) {
   return SerializeMessage(answer);
 }
 
+// As strictly as etcd: "3.6", or a whole version such as "3.6.0" or "3.6.0-rc.1".
+std::optional<config::MajorMinor> ParseTarget(absl::string_view version) {
+  const size_t suffix = version.find_first_of("-+");
+  const std::vector<absl::string_view> numbers = absl::StrSplit(version.substr(0, suffix), '.');
+  const bool whole = numbers.size() == 3;
+  if (!whole && (numbers.size() != 2 || suffix != absl::string_view::npos)) return std::nullopt;
+  if (whole && (numbers[2].empty() ||
+                !std::all_of(numbers[2].begin(), numbers[2].end(), absl::ascii_isdigit))) {
+    return std::nullopt;
+  }
+  return config::ParseVersion(version);
+}
+
 absl::Status CheckTarget(const std::string& version, const config::MajorMinor& present) {
-  const std::optional<config::MajorMinor> target = config::ParseVersion(version);
+  const std::optional<config::MajorMinor> target = ParseTarget(version);
   if (!target.has_value()) {
     return absl::InvalidArgumentError("etcdserver: wrong downgrade target version format");
   }

@@ -105,7 +105,9 @@ class RangeStreamCall final : public grpc::StreamHandler {
     request_.set_key(page->kvs(page->kvs_size() - 1).key() + std::string(1, '\0'));
     const size_t average =
         std::max<size_t>(1, reply.size() / static_cast<size_t>(page->kvs_size()));
-    page_keys_ = std::clamp<int64_t>(static_cast<int64_t>(kPieceBytes / average), 1, kMostKeys);
+    // At most twice as many: small values say little about those that follow.
+    const int64_t most = std::min(kMostKeys, 2 * page_keys_);
+    page_keys_ = std::clamp<int64_t>(static_cast<int64_t>(kPieceBytes / average), 1, most);
     page->clear_header();
     page->clear_count();
     page->clear_more();

@@ -342,7 +342,7 @@ class ThreeMembers(unittest.TestCase):
         for port in (member.client_port, member.peer_port):
             for garbage in (os.urandom(4096), b"GET / HTTP/9.9\r\n\r\n", b"\0" * 100,
                             grpc + os.urandom(4096), grpc + b"\xff" * 9,
-                            b"POST /raft HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+                            b"POST /raft HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
                             b"GET /" + b"x" * 200000 + b" HTTP/1.1\r\n\r\n"):
                 self.send_and_drain(port, garbage)
         self.ctl("put", "garbage/after", "1", endpoints=member.endpoint)

@@ -161,35 +161,6 @@ TEST(JsonToWireTest, DeepNestingEndsInAnError) {
   EXPECT_FALSE(JsonToWire(txn, etcdserverpb::TxnRequest::default_instance()).ok());
 }
 
-TEST(WireToJsonTest, NamesStringsBase64AndNoDefaults) {
-  etcdserverpb::RangeResponse response;
-  response.mutable_header()->set_cluster_id(18446744073709551615u);
-  response.mutable_header()->set_revision(2);
-  mvccpb::KeyValue* kv = response.add_kvs();
-  kv->set_key("\xfb\xff");
-  kv->set_create_revision(-1);
-  kv->set_lease(77);
-  response.set_count(1);
-  EXPECT_EQ(*WireToJson(response.SerializeAsString(), response),
-            R"({"header":{"cluster_id":"18446744073709551615","revision":"2"},)"
-            R"("kvs":[{"key":"+/8=","create_revision":"-1","lease":"77"}],"count":"1"})");
-  etcdserverpb::HashResponse hash;
-  hash.set_hash(3401132668u);
-  EXPECT_EQ(*WireToJson(hash.SerializeAsString(), hash), R"({"hash":3401132668})");
-  etcdserverpb::AlarmMember alarm;
-  alarm.set_alarm(etcdserverpb::NOSPACE);
-  EXPECT_EQ(*WireToJson(alarm.SerializeAsString(), alarm), R"({"alarm":"NOSPACE"})");
-  etcdserverpb::StatusResponse status;
-  status.mutable_downgradeinfo();
-  status.set_dbsize(5);
-  EXPECT_EQ(*WireToJson(status.SerializeAsString(), status),
-            R"({"dbSize":"5","downgradeInfo":{}})");
-}
-
-TEST(WireToJsonTest, WhatIsNoMessageIsAnError) {
-  EXPECT_FALSE(WireToJson("\xff\xff", etcdserverpb::RangeResponse::default_instance()).ok());
-}
-
 std::vector<std::string> Split(const std::vector<std::string>& pieces) {
   DocumentSplitter splitter(1000);
   std::vector<std::string> documents;

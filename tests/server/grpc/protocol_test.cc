@@ -159,7 +159,7 @@ TEST_F(ProtocolTest, RefusalsHaveGrpcsCodes) {
        Message("x", 1),
        "200",
        "13",
-       "grpc: failed to decompress the received message: unexpected EOF"},
+       "grpc: failed to read decompressed data: unexpected EOF"},
       {{},
        Message("x", 1),
        "200",

@@ -59,6 +59,27 @@ TEST_F(AnswerBoundTest, WhoStallsGoesWhenOthersNeedTheRoom) {
   EXPECT_EQ(Ask(), "HTTP/1.1 200");
 }
 
+// A hundred bytes of requests must not stand for a hundred megabytes of answers.
+TEST_F(AnswerBoundTest, WhoAsksOnAndOnWithoutReadingIsNotHeard) {
+  int asked = 0;
+  server_.Route({"GET"}, "/small", [&](const ExchangePtr& exchange) {
+    ++asked;
+    exchange->Respond(Response::Text(200, std::string(50'000, 'x')));
+  });
+  const std::unique_ptr<io::Stream> silent = Connect();
+  for (int i = 0; i < 100; ++i) {
+    silent->Write(Bytes::Static("GET /small HTTP/1.1\r\nHost: x\r\n\r\n"));
+  }
+  world_.Run();
+  EXPECT_LT(asked, 25) << "then its queue is full";
+  const int before = asked;
+  fakes::RawPeer reader(Connect());
+  for (int i = 0; i < 100; ++i) reader.Send("GET /small HTTP/1.1\r\nHost: x\r\n\r\n");
+  world_.Run();
+  EXPECT_EQ(asked, before + 100);
+  EXPECT_GT(reader.received().size(), 5'000'000u);
+}
+
 TEST_F(AnswerBoundTest, WhoReadsLeavesNothingBehind) {
   for (int i = 0; i < 10; ++i) EXPECT_EQ(Ask(), "HTTP/1.1 200") << i;
 }

@@ -98,7 +98,7 @@ TEST(Server, AnswersAndKeepsTheConnection) {
   bool closed = true;
   EXPECT_EQ(Ask("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n", {}, &closed),
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n"
-            "Content-Length: 6\r\n\r\nhello\n");
+            "Date: Tue, 14 Nov 2023 22:13:21 GMT\r\nContent-Length: 6\r\n\r\nhello\n");
   EXPECT_FALSE(closed);
   const std::string old = Ask("GET /hello HTTP/1.0\r\n\r\n", {}, &closed);
   EXPECT_TRUE(absl::StrContains(old, "Connection: close\r\n"));
@@ -156,24 +156,30 @@ TEST(Server, RefusesWhatItMust) {
       {"nonsense\r\n\r\n", "400 Bad Request", true},
       {"GET /hello HTTP/9.9\r\n\r\n", "400 Bad Request", true},
       {"GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request", true},
-      {"POST /echo HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
+      {"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
        "400 Bad Request", true},
-      {"POST /echo HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+      {"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
        "400 Bad Request", true},
-      {"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "400 Bad Request", true},
+      {"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+       "400 Bad Request", true},
       // The body's end is unknown: its bytes must not be taken for the next request.
-      {"POST /echo HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\nGET /hello HTTP/1.1\r\n\r\n",
+      {"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\nGET /hello "
+       "HTTP/1.1\r\nHost: x\r\n\r\n",
        "501 Not Implemented", true},
       {"GET /hello HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", "400 Bad Request", true},
-      {"POST /echo HTTP/1.1\r\nContent-Length: 101\r\n\r\n", "413 Request Entity Too Large", true},
-      {"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n" + std::string(101, 'x') +
-           "\r\n0\r\n\r\n",
+      {"GET /hello HTTP/1.1\r\n\r\n", "400 Bad Request", true},
+      {"GET /hello HTTP/1.0\r\n\r\n", "200 OK", true},
+      {"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 101\r\n\r\n",
        "413 Request Entity Too Large", true},
-      {"GET /hello HTTP/1.1\r\nX: " + std::string(2000, 'x') + "\r\n\r\n",
+      {"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n" +
+           std::string(101, 'x') + "\r\n0\r\n\r\n",
+       "413 Request Entity Too Large", true},
+      {"GET /hello HTTP/1.1\r\nHost: x\r\nX: " + std::string(2000, 'x') + "\r\n\r\n",
        "431 Request Header Fields Too Large", true},
-      {"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;" + std::string(2000, 'x'),
+      {"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;" +
+           std::string(2000, 'x'),
        "431 Request Header Fields Too Large", true},
-      {"POST /echo HTTP/1.1\r\nExpect: miracles\r\nContent-Length: 1\r\n\r\n",
+      {"POST /echo HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\nContent-Length: 1\r\n\r\n",
        "417 Expectation Failed", true},
   };
   for (const Case& c : cases) {
@@ -192,7 +198,7 @@ TEST(Server, ExpectContinueIsAnsweredBeforeTheBody) {
   MemoryWorld world;
   TestServer server(&world);
   RawPeer peer(Connect(&world, &server));
-  peer.Send("POST /echo HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+  peer.Send("POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
   world.Run();
   EXPECT_EQ(peer.received(), "HTTP/1.1 100 Continue\r\n\r\n");
   peer.Send("ok");
@@ -239,7 +245,8 @@ TEST(Server, AnEndlessStreamSendsEachChunkAtOnce) {
   peer.Send("GET /stream/message/1f HTTP/1.1\r\nHost: x\r\n\r\n");
   world.Run();
   EXPECT_EQ(peer.received(),
-            "HTTP/1.1 200 OK\r\nX-Kind: endless\r\nTransfer-Encoding: chunked\r\n\r\n");
+            "HTTP/1.1 200 OK\r\nX-Kind: endless\r\nDate: Tue, 14 Nov 2023 22:13:21 GMT\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n");
   peer.ClearReceived();
   ASSERT_EQ(server.later.size(), 1u);
   server.later[0]->Write(Bytes::Copy("abc"));
@@ -299,7 +306,7 @@ TEST(Server, SlowClientsAreCutOff) {
   RawPeer streaming(Connect(&world, &server));
   streaming.Send("GET /stream/x HTTP/1.1\r\nHost: x\r\n\r\n");
   header.Send("GET /hel");
-  body.Send("POST /echo HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc");
+  body.Send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc");
   world.Advance(Milliseconds(1900));
   EXPECT_FALSE(header.closed());
   world.Advance(Milliseconds(200));

@@ -122,7 +122,7 @@ TEST_F(ProbesTest, MetricsAreThereFromTheFirstScrape) {
         "\"readyz\"} 0\n",
         "promhttp_metric_handler_requests_total{code=\"200\"} 0\n",
         "etcd_debugging_lease_ttl_total_bucket{le=\"1\"} 0\n",
-        "etcd_debugging_lease_ttl_total_bucket{le=\"8388608\"} 0\n"}) {
+        "etcd_debugging_lease_ttl_total_bucket{le=\"8.388608e+06\"} 0\n"}) {
     EXPECT_THAT(page.second, HasSubstr(line));
   }
 }

@@ -281,6 +281,19 @@ TEST_F(RecipesTest, ARangeInPiecesIsOneRangeAtOneRevision) {
   EXPECT_GE(keys.size(), 300u);
 }
 
+// Tiny values say nothing about those that follow them.
+TEST_F(RecipesTest, ARangeInPiecesGrowsItsPiecesWithCare) {
+  for (int i = 0; i < 10; ++i) Put(absl::StrCat("k", 1000 + i), "v");
+  for (int i = 10; i < 60; ++i) Put(absl::StrCat("k", 1000 + i), std::string(100'000, 'v'));
+  etcdserverpb::RangeRequest request;
+  request.set_key("k");
+  request.set_range_end("l");
+  AnswerStream stream(&cluster_, 2, "/etcdserverpb.KV/RangeStream", request.SerializeAsString());
+  ASSERT_TRUE(cluster_.world().RunUntil([&] { return stream.finished; }));
+  ASSERT_GT(stream.messages.size(), 5u);
+  for (const Bytes& message : stream.messages) EXPECT_LT(message.size(), 2'100'000u);
+}
+
 TEST_F(RecipesTest, ARangeInPiecesHasTheLimitsOfARange) {
   for (int i = 0; i < 200; ++i) Put(absl::StrCat("k", 1000 + i), "v");
   const auto ask = [&](etcdserverpb::RangeRequest request) {
@@ -363,8 +376,12 @@ TEST_F(RecipesTest, SmallCallsOfMaintenance) {
   EXPECT_EQ(Parse<etcdserverpb::DowngradeResponse>(valid.message).version(), "3.7");
   EXPECT_EQ(downgrade(Request::VALIDATE, "3.5").status,
             absl::InvalidArgumentError("etcdserver: invalid downgrade target version"));
-  EXPECT_EQ(downgrade(Request::VALIDATE, "soon").status,
-            absl::InvalidArgumentError("etcdserver: wrong downgrade target version format"));
+  EXPECT_TRUE(downgrade(Request::VALIDATE, "3.6.0-rc.1").status.ok());
+  for (const char* bad : {"soon", "3", "3.6.0.0", "3.6.x", "3.6.", "3.6-rc.1", "3..6"}) {
+    EXPECT_EQ(downgrade(Request::VALIDATE, bad).status,
+              absl::InvalidArgumentError("etcdserver: wrong downgrade target version format"))
+        << bad;
+  }
   EXPECT_TRUE(downgrade(Request::CANCEL, "").status.ok()) << "as etcd, which has none either";
   EXPECT_EQ(downgrade(Request::ENABLE, "3.6").status.code(), absl::StatusCode::kUnimplemented);
 }

