@@ -313,7 +313,7 @@ class WatchHub {
   bool LookUpOne(Work* work, size_t* bytes);
   void SendBatch(Cohorts* cohorts, const CohortKey& key, Revision next, const Batch& batch,
                  Work* work, size_t* bytes);
-  void CancelCompacted(Cohorts* cohorts, const CohortKey& key, Work* work);
+  void CancelCompacted(Cohorts* cohorts, CohortKey key, Work* work);
   size_t Send(Watcher* watcher, Revision revision, const Batch& batch);
 
   // watch_prepare.cc: finding and encoding events, in pieces

@@ -265,7 +265,7 @@ void WatchHub::SendBatch(Cohorts* cohorts, const CohortKey& key, Revision next, 
 }
 
 // Tells some of a cohort that what they need is gone.
-void WatchHub::CancelCompacted(Cohorts* cohorts, const CohortKey& key, Work* work) {
+void WatchHub::CancelCompacted(Cohorts* cohorts, CohortKey key, Work* work) {
   for (auto at = cohorts->find(key); at != cohorts->end() && !work->spent();
        at = cohorts->find(key)) {
     work->SpendFind();

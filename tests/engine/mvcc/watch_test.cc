@@ -265,6 +265,19 @@ TEST_F(WatchTest, AStalledStreamKeepsAPositionAndCatchesUp) {
   EXPECT_EQ(hub_->slow_watchers(), 0u);
 }
 
+// Seed 58: who stood next in the order of positions was cancelled, too.
+TEST_F(WatchTest, OnlyThoseBehindACompactionAreCancelled) {
+  for (int i = 0; i < 20; ++i) Put("k" + std::to_string(i % 3), "v");
+  Compact(10);
+  Create(1, Range("k", "l", 3));
+  Create(2, Range("k", "m", 12));
+  Create(3, Range("k", "n", 15));
+  PumpAll();
+  EXPECT_TRUE(Take(1).back().canceled());
+  EXPECT_EQ(Events(Take(2)).size(), 10u);
+  EXPECT_EQ(Events(Take(3)).size(), 7u);
+}
+
 TEST_F(WatchTest, AStalledStreamThatFallsBehindACompactionIsCancelled) {
   hub_->Open(1);
   Create(1, Range("k"));
