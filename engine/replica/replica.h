@@ -91,7 +91,8 @@ struct Config {
   // How long a request waits for the command that gave out its token to be applied here;
   // then the token counts as invalid.
   Duration token_wait = Seconds(5);
-  // Requests that wait so at once; tokens of those beyond count as invalid.
+  // Requests that wait so at once; those beyond get ResourceExhausted "etcdserver: too many
+  // requests".
   size_t max_token_waits = 10000;
   // Size of the segments in which records lie in memory and in checkpoints, in bytes.
   size_t store_segment_bytes = 256 * 1024;

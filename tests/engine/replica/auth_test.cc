@@ -363,7 +363,9 @@ TEST(ReplicaAuth, TooManyForgedTokensDoNotPileUp) {
   EXPECT_EQ(cluster.Call(1, RequestKind::kPut, Put("a", "v"), forged).status, too_many);
   // Streams get an answer as well.
   cluster.OpenWatch(1, 7, forged);
-  cluster.Watch(1, 7, WatchOf("a"));
+  etcdserverpb::WatchRequest watch;
+  watch.mutable_create_request()->set_key("a");
+  cluster.Watch(1, 7, watch);
   cluster.Settle();
   const auto watched = cluster.TakeWatched(7);
   ASSERT_EQ(watched.size(), 1u);
