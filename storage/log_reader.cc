@@ -89,6 +89,7 @@ void SectorStream::ReadSingly(size_t sectors) {
 }
 
 void SectorStream::Finish(absl::Status status) {
+  ++generation_;  // what was read ahead is not wanted
   const Callback callback = std::move(callback_);
   callback(std::move(status));
 }
