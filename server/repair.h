@@ -1,5 +1,5 @@
 // For a member that finds damaged what it had acknowledged: asks the other members for a state that
-// covers it all. Our own protocol between Quorate members, before raft begins (DESIGN, section 3).
+// covers it all. Our own protocol between Quorate members, before raft begins (docs/ARCHITECTURE.md).
 // What makes such a state good enough is in engine/replica/repair.cc.
 //
 // One of the others after another is asked (kPeerRepair); its answer names an entry, the barrier,

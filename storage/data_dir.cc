@@ -140,7 +140,7 @@ absl::Status EtcdDirectoryError(absl::string_view etcd_file) {
   return absl::FailedPreconditionError(
       absl::StrCat(etcd_file,
                    ": this is a data directory of etcd, which this server cannot use. "
-                   "Start it with another data directory and import a snapshot"));
+                   "Start it with another data directory"));
 }
 
 Surveyor::Surveyor(io::Disk* disk, const DataPaths& paths, Callback callback)

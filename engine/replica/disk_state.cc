@@ -1,4 +1,4 @@
-// What a member does about a disk that is full or does not answer (DESIGN: storage). A full
+// What a member does about a disk that is full or does not answer (docs/ARCHITECTURE.md). A full
 // one: nothing more is added, by the NOSPACE alarm, which is put out again once there is
 // space. One that stalls: nothing of this member counts until it answers, so somebody else
 // had better lead.

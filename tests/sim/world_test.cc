@@ -130,9 +130,11 @@ TEST(World, ADamagedLogIsNoticedAndComesBackFromTheOthers) {
   for (uint64_t seed = 1; seed <= 6; ++seed) {
     const SeedReport report = World(Only(FaultClass::kBitRot, seed)).Run();
     EXPECT_TRUE(report.violations.empty()) << Explain("bit-rot", report);
+    const uint64_t before = rotten + lost + misdirected;
     rotten += report.faults[static_cast<size_t>(Fault::kDiskBitRot)];
     lost += report.faults[static_cast<size_t>(Fault::kDiskLostWrite)];
     misdirected += report.faults[static_cast<size_t>(Fault::kDiskMisdirectedWrite)];
+    EXPECT_GT(rotten + lost + misdirected, before) << seed;
     for (const std::string& failure : report.failures) {
       EXPECT_NE(failure.find("DATA_LOSS"), std::string::npos) << failure;
     }

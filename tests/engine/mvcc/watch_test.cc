@@ -265,7 +265,7 @@ TEST_F(WatchTest, AStalledStreamKeepsAPositionAndCatchesUp) {
   EXPECT_EQ(hub_->slow_watchers(), 0u);
 }
 
-// Seed 58: who stood next in the order of positions was cancelled, too.
+// Who stood next in the order of positions was once cancelled, too.
 TEST_F(WatchTest, OnlyThoseBehindACompactionAreCancelled) {
   for (int i = 0; i < 20; ++i) Put("k" + std::to_string(i % 3), "v");
   Compact(10);

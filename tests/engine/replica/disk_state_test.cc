@@ -86,7 +86,7 @@ TEST(ReplicaDisk, AFullDiskRefusesWritesAndRecoversByItself) {
   }
 }
 
-// The alarm is on its way when the member that asked for it is restarted (seed 299).
+// The alarm is on its way when the member that asked for it is restarted.
 TEST(ReplicaDisk, AnAlarmOfAnEarlierRunIsPutOutOnceThereIsSpace) {
   Cluster cluster(3);
   const int leader = cluster.Elect();
