@@ -116,7 +116,7 @@ Requests::Requests(const RequestOptions& options, Prng* prng)
     preparation_ = Put();
     preparations_ = options.keys;
   }
-  while (std::gcd(shuffle_step_, preparations_) > 1) ++shuffle_step_;
+  while (preparations_ > 0 && std::gcd(shuffle_step_, preparations_) > 1) ++shuffle_step_;
 }
 
 void Requests::AppendKey(int field, uint64_t add, Kind* kind) const {
