@@ -65,7 +65,8 @@ class Leases final : public mvcc::LeaseTable {
     noticed_id_ = id;
     noticed_ = false;
   }
-  bool Noticed() const { return noticed_; }
+  // Of this lease: also if another one was noticed meanwhile, and nothing is known of this one.
+  bool Noticed(LeaseId id) const { return noticed_ || noticed_id_ != id; }
   // All leases by id.
   const absl::btree_map<LeaseId, Lease>& all() const { return leases_; }
   // Of all leases together.

@@ -95,21 +95,16 @@ RevisionLog::Segment& RevisionLog::OpenFor(Revision main, size_t bytes) {
   return segments_.back();
 }
 
-// Nothing is appended to the last segment any more. If that is for its many small records, it gives
-// back the rest of its bytes, and the next one has about as many as it will need.
+// Nothing is appended to the last segment any more. If that is for its many small records, the next
+// one has about as many bytes as it will need. This one keeps its own: no record moves when another
+// is appended, so views of them stay good while commands and long reads go on.
 void RevisionLog::Seal() {
   open_ = false;
-  Segment& segment = segments_.back();
+  const Segment& segment = segments_.back();
   next_capacity_ = segment_bytes_;
   if (segment.records < kSegmentRecords) return;
   const size_t likely = size_t{segment.used} * 9 / 8;
   next_capacity_ = std::clamp(likely, std::min(kLeastCapacity, segment_bytes_), segment_bytes_);
-  if (segment.capacity - segment.used < segment.capacity / 8) return;
-  Bytes fitting = Allocate(segment.used);
-  std::memcpy(Writable(fitting), segment.buffer.data(), segment.used);
-  segment.buffer = std::move(fitting);
-  allocated_bytes_ -= segment.capacity - segment.used;
-  segment.capacity = segment.used;
 }
 
 Location RevisionLog::Append(SubRevision revision, bool tombstone, size_t size, char** bytes) {

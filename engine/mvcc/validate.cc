@@ -1,7 +1,6 @@
 // What etcd's servers refuse before they propose anything.
 #include <algorithm>
 #include <iterator>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -127,7 +126,8 @@ struct Writes {
 
 bool Overlap(const absl::btree_set<absl::string_view>& a,
              const absl::btree_set<absl::string_view>& b) {
-  const auto& [few, many] = a.size() < b.size() ? std::tie(a, b) : std::tie(b, a);
+  const auto& few = a.size() < b.size() ? a : b;
+  const auto& many = a.size() < b.size() ? b : a;
   return std::any_of(few.begin(), few.end(), [&](auto key) { return many.contains(key); });
 }
 

@@ -133,7 +133,7 @@ class Replica::Impl::LeaseKeysRead final : public apply::ReadRun {
       result_ = mvcc::LeaseNotFoundError();
       return true;
     }
-    if (!reply_.has_value() || (leases.Noticed() && gatherings_ < kGatherings)) {
+    if (!reply_.has_value() || (leases.Noticed(call_.lease) && gatherings_ < kGatherings)) {
       if (reply_.has_value() && !reply_->Release(work)) return false;
       Begin(&leases);
     }

@@ -269,11 +269,14 @@ TEST_F(WatchTest, AStalledStreamKeepsAPositionAndCatchesUp) {
 TEST_F(WatchTest, OnlyThoseBehindACompactionAreCancelled) {
   for (int i = 0; i < 20; ++i) Put("k" + std::to_string(i % 3), "v");
   Compact(10);
+  for (uint64_t stream = 1; stream <= 3; ++stream) hub_->Open(stream);
   Create(1, Range("k", "l", 3));
   Create(2, Range("k", "m", 12));
   Create(3, Range("k", "n", 15));
   PumpAll();
-  EXPECT_TRUE(Take(1).back().canceled());
+  const std::vector<WatchResponse> cancelled = Take(1);
+  ASSERT_FALSE(cancelled.empty());
+  EXPECT_TRUE(cancelled.back().canceled());
   EXPECT_EQ(Events(Take(2)).size(), 10u);
   EXPECT_EQ(Events(Take(3)).size(), 7u);
 }
