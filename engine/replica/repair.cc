@@ -6,9 +6,10 @@
 // term t, and voted in a term v. It takes part in nothing while it asks, so the quorum that made
 // the barrier durable, in a term T, is one without it.
 //   - The quorum that elected the leader of t has a member in common with that one, and it is
-//     another than the one that asks: T >= t. The leader of T has everything that was committed in earlier
-//     terms, and what was acknowledged in T itself it has had before the barrier. So a state as of
-//     the barrier holds whatever the member's acknowledgements committed, or ever will.
+//     another than the one that asks: T >= t. The leader of T has everything that was committed
+//     in earlier terms, and what was acknowledged in T itself it has had before the barrier. So a
+//     state as of the barrier holds whatever the member's acknowledgements committed, or ever
+//     will.
 //   - The member takes over a term >= T, without a vote left in it: in no v <= T it votes again. In
 //     a later v it may vote for another than it has forgotten. But that candidate was a candidate
 //     before the barrier was proposed, so it has not accepted it, and will not be elected: any
