@@ -1,11 +1,6 @@
 // For a member that finds damaged what it had acknowledged: asks the other members for a state that
-// covers it all. Our own protocol between Quorate members, before raft begins (docs/ARCHITECTURE.md).
-// What makes such a state good enough is in engine/replica/repair.cc.
-//
-// One of the others after another is asked (kPeerRepair); its answer names an entry, the barrier,
-// and a state as of that entry or a later one follows, as snapshots to followers do. Meanwhile
-// this member takes part in nothing: no vote, no acknowledgement, no read, and raft's messages are
-// dropped.
+// covers it all. Our own protocol between Quorate members, before raft begins (see
+// docs/ARCHITECTURE.md). What makes such a state good enough is in engine/replica/repair.cc.
 #ifndef QUORATE_SERVER_REPAIR_H_
 #define QUORATE_SERVER_REPAIR_H_
 
