@@ -249,6 +249,7 @@ class WatchHub {
     size_t revisions = 0;  // in the batch
     Revision last_seen;
     bool gathered = false;
+    Revision present;  // the store's, when all was gathered
     std::unique_ptr<Encoding> encoding;
   };
 
@@ -281,6 +282,7 @@ class WatchHub {
     bool left_some = false;
     bool from_top = false;
     bool scanned = false;
+    Revision present;  // the store's, when the scan ended
   };
 
   // watch.cc: streams and requests
@@ -311,8 +313,8 @@ class WatchHub {
   }
   bool CatchUpOne(Work* work, size_t* bytes);
   bool LookUpOne(Work* work, size_t* bytes);
-  void SendBatch(Cohorts* cohorts, const CohortKey& key, Revision next, const Batch& batch,
-                 Work* work, size_t* bytes);
+  void SendBatch(Cohorts* cohorts, const CohortKey& key, Revision next, Revision present,
+                 const Batch& batch, Work* work, size_t* bytes);
   void CancelCompacted(Cohorts* cohorts, CohortKey key, Work* work);
   size_t Send(Watcher* watcher, Revision revision, const Batch& batch);
 

@@ -218,28 +218,30 @@ bool WatchHub::LookUpOne(Work* work, size_t* bytes) {
   if (began) {
     BeginGathering(key, it->second.begin()->second->group);
     GatherKey(work);
+    gathering_->present = store_->revision();
   }
   Gathering& g = *gathering_;
   if (!g.gathered) {
     if (!g.encoding->reply.Finish(work, &g.encoding->batch.events)) return false;
     g.gathered = true;
   }
-  SendBatch(&cohorts_, key, g.next, g.encoding->batch, work, bytes);
+  SendBatch(&cohorts_, key, g.next, g.present, g.encoding->batch, work, bytes);
   // The batch is there for those who could not be served yet.
   if (!cohorts_.contains(key)) gathering_.reset();
   return true;
 }
 
-// To a cohort, or as many of it as are allowed, who then stand at `next`.
-void WatchHub::SendBatch(Cohorts* cohorts, const CohortKey& key, Revision next, const Batch& batch,
-                         Work* work, size_t* bytes) {
+// To a cohort, or as many of it as are allowed, who then stand at `next`. The header has the
+// revision of the store of which the batch was gathered, as in etcd, and not of its sending.
+void WatchHub::SendBatch(Cohorts* cohorts, const CohortKey& key, Revision next, Revision present,
+                         const Batch& batch, Work* work, size_t* bytes) {
   std::vector<Watcher*> served;
   Watchers* const cohort = &cohorts->at(key);
   for (const auto& [number, watcher] : *cohort) {
     if (served.size() == kServedAtOnce) break;
     if (!batch.ends.empty() && !watcher->stream->closed) {
       if (*bytes == 0) break;
-      const size_t sent = Send(watcher, store_->revision(), batch) + kSendCost;
+      const size_t sent = Send(watcher, present, batch) + kSendCost;
       *bytes -= std::min(sent, *bytes);
     }
     served.push_back(watcher);

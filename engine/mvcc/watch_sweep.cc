@@ -44,7 +44,10 @@ bool WatchHub::SweepOne(Work* work, size_t* bytes) {
     }
     BeginSweep();
   }
-  if (!sweep_->scanned && !Scan(work)) return false;
+  if (!sweep_->scanned) {
+    if (!Scan(work)) return false;
+    sweep_->present = store_->revision();
+  }
   if (!DeliverSweep(work, bytes)) return false;
   if (!sweep_->from_top) swept_ = sweep_->left_some ? sweep_->from : sweep_->next;
   sweep_.reset();
@@ -166,7 +169,7 @@ bool WatchHub::DeliverSweep(Work* work, size_t* bytes) {
     // Not all at once if they are many; or nobody, if all of them have left.
     while (!member.left && sweepers_.contains(member.cohort)) {
       if (*bytes == 0 || work->spent()) return false;
-      SendBatch(&sweepers_, member.cohort, s.next, *batch, work, bytes);
+      SendBatch(&sweepers_, member.cohort, s.next, s.present, *batch, work, bytes);
     }
     work->SpendFind();
     s.ranges.Erase(member.group->range(), member.number);
