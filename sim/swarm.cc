@@ -154,9 +154,8 @@ std::vector<Profile> MakeProfiles() {
 
 // What "default" mixes, with weights.
 constexpr std::pair<const char*, uint32_t> kDefaultMix[] = {
-    {"swarm", 60},         {"uniform", 8}, {"leader-kill", 10},    {"partitions", 6},
-    {"stale-messages", 6}, {"disk", 6},    {"usurpers", 10},       {"quiet", 4},
-    {"membership", 5},     {"clocks", 10}, {"garbled-clients", 3},
+    {"swarm", 60}, {"uniform", 8},   {"leader-kill", 10}, {"partitions", 6}, {"stale-messages", 6},
+    {"disk", 6},   {"usurpers", 10}, {"quiet", 4},        {"membership", 5}, {"clocks", 13},
 };
 
 // Draws of one seed, each by name.
