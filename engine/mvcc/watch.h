@@ -145,6 +145,7 @@ class WatchHub {
     // Events before it are not wanted (any more).
     Revision next;
     bool synced = false;
+    bool was_live = false;  // it fell behind since its stream was not writable
     bool notify = false;
     bool idle = true;  // no event since the last progress note
   };
@@ -249,7 +250,8 @@ class WatchHub {
     size_t revisions = 0;  // in the batch
     Revision last_seen;
     bool gathered = false;
-    Revision present;  // the store's, when all was gathered
+    Revision present;     // the store's, when all was gathered
+    Revision last_event;  // of the batch
     std::unique_ptr<Encoding> encoding;
   };
 
@@ -313,7 +315,12 @@ class WatchHub {
   }
   bool CatchUpOne(Work* work, size_t* bytes);
   bool LookUpOne(Work* work, size_t* bytes);
-  void SendBatch(Cohorts* cohorts, const CohortKey& key, Revision next, Revision present,
+  // What a batch is of: the store's revision when it was gathered, and that of its last event.
+  struct Moment {
+    Revision present;
+    Revision last;
+  };
+  void SendBatch(Cohorts* cohorts, const CohortKey& key, Revision next, const Moment& moment,
                  const Batch& batch, Work* work, size_t* bytes);
   void CancelCompacted(Cohorts* cohorts, CohortKey key, Work* work);
   size_t Send(Watcher* watcher, Revision revision, const Batch& batch);

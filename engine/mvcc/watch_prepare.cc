@@ -200,7 +200,9 @@ void WatchHub::GatherKey(Work* work) {
     }
     work->SpendLook();
     const Record record = store_->log().Get(version.location);
-    if (g.group->Wants(record)) Append(record, g.group->key.prev_kv, work, g.encoding.get());
+    if (!g.group->Wants(record)) continue;
+    g.last_event = version.main;
+    Append(record, g.group->key.prev_kv, work, g.encoding.get());
   }
   g.next = store_->revision() + 1;
 }

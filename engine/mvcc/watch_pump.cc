@@ -28,6 +28,7 @@ bool WatchHub::IsDelivered(Revision next) const {
 void WatchHub::Sync(Watcher* watcher) {
   CHECK(!watcher->synced);
   watcher->synced = true;
+  watcher->was_live = false;
   watcher->group->synced.emplace(watcher->number, watcher);
   ++watcher->stream->synced;
   --slow_watchers_;
@@ -148,6 +149,7 @@ void WatchHub::DeliverTo(const Delivery& delivery, size_t* budget) {
     } else {
       it = synced.erase(it);
       watcher->synced = false;
+      watcher->was_live = true;
       --watcher->stream->synced;
       ++slow_watchers_;
       FallBehind(watcher, live_);
@@ -225,23 +227,25 @@ bool WatchHub::LookUpOne(Work* work, size_t* bytes) {
     if (!g.encoding->reply.Finish(work, &g.encoding->batch.events)) return false;
     g.gathered = true;
   }
-  SendBatch(&cohorts_, key, g.next, g.present, g.encoding->batch, work, bytes);
+  SendBatch(&cohorts_, key, g.next, {g.present, g.last_event}, g.encoding->batch, work, bytes);
   // The batch is there for those who could not be served yet.
   if (!cohorts_.contains(key)) gathering_.reset();
   return true;
 }
 
-// To a cohort, or as many of it as are allowed, who then stand at `next`. The header has the
-// revision of the store of which the batch was gathered, as in etcd, and not of its sending.
-void WatchHub::SendBatch(Cohorts* cohorts, const CohortKey& key, Revision next, Revision present,
-                         const Batch& batch, Work* work, size_t* bytes) {
+// To a cohort, or as many of it as are allowed, who then stand at `next`. As in etcd, the header
+// has the revision of the store of which the batch was gathered, and not of its sending; for who
+// was live, and could not be sent what is in it, that of the last event.
+void WatchHub::SendBatch(Cohorts* cohorts, const CohortKey& key, Revision next,
+                         const Moment& moment, const Batch& batch, Work* work, size_t* bytes) {
   std::vector<Watcher*> served;
   Watchers* const cohort = &cohorts->at(key);
   for (const auto& [number, watcher] : *cohort) {
     if (served.size() == kServedAtOnce) break;
     if (!batch.ends.empty() && !watcher->stream->closed) {
       if (*bytes == 0) break;
-      const size_t sent = Send(watcher, present, batch) + kSendCost;
+      const size_t sent =
+          Send(watcher, watcher->was_live ? moment.last : moment.present, batch) + kSendCost;
       *bytes -= std::min(sent, *bytes);
     }
     served.push_back(watcher);

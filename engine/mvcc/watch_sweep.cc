@@ -169,7 +169,8 @@ bool WatchHub::DeliverSweep(Work* work, size_t* bytes) {
     // Not all at once if they are many; or nobody, if all of them have left.
     while (!member.left && sweepers_.contains(member.cohort)) {
       if (*bytes == 0 || work->spent()) return false;
-      SendBatch(&sweepers_, member.cohort, s.next, s.present, *batch, work, bytes);
+      SendBatch(&sweepers_, member.cohort, s.next, {s.present, member.last_seen}, *batch, work,
+                bytes);
     }
     work->SpendFind();
     s.ranges.Erase(member.group->range(), member.number);
