@@ -2,7 +2,6 @@
 // memory, on 1,000,000 keys of 16 bytes with values of 256 bytes.
 #include <benchmark/benchmark.h>
 #include <malloc.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -14,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/prng.h"
+#include "bench/cpu_time.h"
 #include "engine/mvcc/compaction.h"
 #include "engine/mvcc/range.h"
 #include "engine/mvcc/requests.h"
@@ -133,12 +133,6 @@ void BM_ExactRange(benchmark::State& state) {
   RunRange(state, request);
 }
 BENCHMARK(BM_ExactRange)->Arg(500)->Arg(1000);
-
-int64_t CpuNanos() {
-  timespec t = {};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return t.tv_sec * 1'000'000'000 + t.tv_nsec;
-}
 
 int64_t CpuOf(const RangeRequest& request) {
   const int64_t begin = CpuNanos();

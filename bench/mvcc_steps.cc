@@ -2,7 +2,6 @@
 // events that a watcher has yet to get. CPU time of single calls of Replica::Step, so that other
 // work on the machine does not count.
 #include <benchmark/benchmark.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -16,6 +15,7 @@
 #include "api/rpc.pb.h"
 #include "base/check.h"
 #include "base/prng.h"
+#include "bench/cpu_time.h"
 #include "engine/image/image.h"
 #include "engine/replica/image_meta.h"
 #include "engine/replica/replica.h"
@@ -25,12 +25,6 @@ namespace {
 
 constexpr uint64_t kKeys = 1'000'000;
 constexpr int64_t kLease = 77;
-
-int64_t CpuNanos() {
-  timespec t = {};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return t.tv_sec * 1'000'000'000 + t.tv_nsec;
-}
 
 std::string Key(uint64_t i) {
   static constexpr char kDigits[] = "0123456789abcdef";

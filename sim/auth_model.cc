@@ -1,6 +1,7 @@
 #include "sim/auth_model.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "sim/model.h"
 
@@ -15,6 +16,18 @@ constexpr int kWrite = 1;
 constexpr int kReadWrite = 2;
 
 }  // namespace
+
+AuthChange OfUser(AuthChange::Kind kind, std::string user, std::string role) {
+  AuthChange out;
+  out.kind = kind;
+  out.user = std::move(user);
+  out.role = std::move(role);
+  return out;
+}
+
+AuthChange OfRole(AuthChange::Kind kind, std::string role) {
+  return OfUser(kind, "", std::move(role));
+}
 
 std::string AuthModel::Apply(const AuthChange& change, const std::string& asker) {
   std::string refusal = CheckAdmin(asker);

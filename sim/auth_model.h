@@ -41,6 +41,10 @@ struct AuthChange {
   friend bool operator==(const AuthChange&, const AuthChange&) = default;
 };
 
+// Changes that name a user, a role, or both.
+AuthChange OfUser(AuthChange::Kind kind, std::string user, std::string role = "");
+AuthChange OfRole(AuthChange::Kind kind, std::string role);
+
 class AuthModel {
  public:
   struct Permission {

@@ -64,16 +64,6 @@ Bytes EncodeOfUser(const AuthChange& change, bool hashed) {
   }
 }
 
-AuthChange OfUser(Kind kind, const std::string& user, const std::string& role = "") {
-  AuthChange out;
-  out.kind = kind;
-  out.user = user;
-  out.role = role;
-  return out;
-}
-
-AuthChange OfRole(Kind kind, const std::string& role) { return OfUser(kind, "", role); }
-
 std::optional<AuthChange> ChangeOfUser(const pb::InternalRaftRequest& in) {
   if (in.has_auth_user_add()) {
     AuthChange out = OfUser(Kind::kAddUser, in.auth_user_add().name());

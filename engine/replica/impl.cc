@@ -288,11 +288,7 @@ ReplicaStatus Replica::Impl::status() const {
 
 Statistics Replica::Impl::statistics() const {
   Statistics s = statistics_;
-  s.ranges = operations_.ranges;
-  s.puts = operations_.puts;
-  s.put_bytes = operations_.put_bytes;
-  s.deletes = operations_.deletes;
-  s.txns = operations_.txns;
+  s.operations = operations_;
   s.watch_events_sent = watches_.events_sent();
   s.compacted_records = applier_.compactor().dropped_records();
   s.slow_read_indexes = reads_.slow();

@@ -12,6 +12,7 @@
 
 #include "base/strong_int.h"
 #include "base/time.h"
+#include "engine/mvcc/operation_counts.h"
 
 namespace quorate::engine {
 
@@ -99,11 +100,7 @@ struct Statistics {
   // What the store was asked for, operations inside transactions included, as etcd counts: a
   // key of a revoked lease is a delete; a comparison, or a look at the value before, is a range; a
   // transaction is whatever took more than one of these.
-  uint64_t ranges = 0;
-  uint64_t puts = 0;
-  uint64_t put_bytes = 0;  // of their keys and values
-  uint64_t deletes = 0;
-  uint64_t txns = 0;
+  mvcc::OperationCounts operations;
 
   uint64_t watch_events_sent = 0;  // once for each watcher
 

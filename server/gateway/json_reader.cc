@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "google/protobuf/descriptor.h"
+#include "server/gateway/base64.h"
 
 namespace quorate::gateway {
 namespace {
@@ -105,11 +106,9 @@ std::optional<std::string> DecodeBase64(absl::string_view text) {
   uint32_t bits = 0;
   int count = 0;
   for (const char c : compact) {
-    static constexpr absl::string_view kAlphabet =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const size_t value = kAlphabet.find(c == '-' ? '+' : c == '_' ? '/' : c);
-    if (value == absl::string_view::npos) return std::nullopt;
-    bits = bits << 6 | static_cast<uint32_t>(value);
+    const uint8_t value = kBase64Values[static_cast<unsigned char>(c)];
+    if (value == kNoBase64) return std::nullopt;
+    bits = bits << 6 | value;
     count += 6;
     if (count < 8) continue;
     count -= 8;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status.h"
+#include "server/gateway/base64.h"
 #include "server/log/logger.h"
 
 namespace quorate::gateway {
@@ -23,15 +24,13 @@ constexpr uint64_t kEndless = std::numeric_limits<uint64_t>::max();
 // The wire types of protobuf's encoding.
 enum WireType : uint64_t { kVarint = 0, kFixed64 = 1, kLengthDelimited = 2, kFixed32 = 5 };
 
-constexpr char kAlphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 // Two characters for each twelve bits: half the look-ups.
 struct PairTable {
   std::array<char, size_t{2} << 12> pairs = {};
   constexpr PairTable() {
     for (size_t bits = 0; bits < pairs.size() / 2; ++bits) {
-      pairs[2 * bits] = kAlphabet[bits >> 6];
-      pairs[2 * bits + 1] = kAlphabet[bits & 63];
+      pairs[2 * bits] = kBase64Alphabet[bits >> 6];
+      pairs[2 * bits + 1] = kBase64Alphabet[bits & 63];
     }
   }
 };

@@ -86,16 +86,16 @@ void ServerMetrics::AddOperations() {
     operation_gauges_.emplace_back(registry_->AddGauge(name, help), std::move(value));
   };
   counter("etcd_mvcc_range_total", "Total number of ranges seen by this member.",
-          [](const Statistics& s) { return s.ranges; });
+          [](const Statistics& s) { return s.operations.ranges; });
   counter("etcd_mvcc_put_total", "Total number of puts seen by this member.",
-          [](const Statistics& s) { return s.puts; });
+          [](const Statistics& s) { return s.operations.puts; });
   counter("etcd_mvcc_delete_total", "Total number of deletes seen by this member.",
-          [](const Statistics& s) { return s.deletes; });
+          [](const Statistics& s) { return s.operations.deletes; });
   counter("etcd_mvcc_txn_total", "Total number of txns seen by this member.",
-          [](const Statistics& s) { return s.txns; });
+          [](const Statistics& s) { return s.operations.txns; });
   gauge("etcd_debugging_mvcc_total_put_size_in_bytes",
         "The total size of put kv pairs seen by this member.",
-        [](const Statistics& s) { return s.put_bytes; });
+        [](const Statistics& s) { return s.operations.put_bytes; });
   counter("etcd_debugging_mvcc_events_total", "Total number of events sent by this member.",
           [](const Statistics& s) { return s.watch_events_sent; });
   counter("etcd_debugging_mvcc_db_compaction_keys_total", "Total number of db keys compacted.",

@@ -27,16 +27,6 @@ constexpr int kRead = 0;
 constexpr int kWrite = 1;
 constexpr int kReadWrite = 2;
 
-AuthChange OfUser(Kind kind, std::string user, std::string role = "") {
-  AuthChange out;
-  out.kind = kind;
-  out.user = std::move(user);
-  out.role = std::move(role);
-  return out;
-}
-
-AuthChange OfRole(Kind kind, std::string role) { return OfUser(kind, "", std::move(role)); }
-
 AuthChange Grant(std::string role, std::string key, std::string range_end, int type) {
   AuthChange out = OfRole(Kind::kGrantPermission, std::move(role));
   out.key = std::move(key);

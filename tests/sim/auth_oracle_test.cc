@@ -62,13 +62,6 @@ class AuthOracleTest : public testing::Test {
     applied_ = LogIndex(index_);
   }
 
-  static AuthChange OfUser(Kind kind, const std::string& user, const std::string& role = "") {
-    AuthChange change;
-    change.kind = kind;
-    change.user = user;
-    change.role = role;
-    return change;
-  }
   static AuthChange Permission(Kind kind, const std::string& role, int type = 0) {
     AuthChange change = OfUser(kind, "", role);
     change.key = "a";

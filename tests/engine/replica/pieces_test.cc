@@ -282,6 +282,24 @@ TEST(ReplicaPieces, AListOfManyLeasesHasEachOfThemOnce) {
   }
 }
 
+TEST(ReplicaPieces, AListOfManyLeasesIsInTheOrderInWhichTheyEnd) {
+  Cluster cluster(3, TurnWork(64));
+  const int leader = cluster.Elect();
+  constexpr int kLeases = 700;
+  const auto ttl = [](int64_t id) { return 1000 + 10 * (id * 37 % kLeases); };
+  for (int i = 1; i <= kLeases; ++i) {
+    cluster.Send(leader, RequestKind::kLeaseGrant, Grant(i, ttl(i)));
+  }
+  cluster.Settle();
+  const auto list =
+      Parsed<etcdserverpb::LeaseLeasesResponse>(cluster.Call(leader, RequestKind::kLeaseList, ""));
+  ASSERT_EQ(list.leases_size(), kLeases);
+  for (int i = 1; i < kLeases; ++i) {
+    EXPECT_LT(ttl(list.leases(i - 1).id()), ttl(list.leases(i).id())) << i;
+  }
+  EXPECT_GT(cluster[leader].status().pieces.reads, 0u);
+}
+
 TEST(ReplicaPieces, AStateWithManyLeasesIsInstalledInPieces) {
   Cluster cluster(3, [](Config* config) {
     config->max_turn_work = 64;

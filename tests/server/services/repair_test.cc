@@ -20,27 +20,6 @@ namespace {
 using server::State;
 using ::testing::HasSubstr;
 
-bool Put(TestCluster* cluster, int member, const std::string& key) {
-  etcdserverpb::PutRequest request;
-  request.set_key(key);
-  request.set_value("v");
-  return cluster->Call(member, "/etcdserverpb.KV/Put", request.SerializeAsString()).status.ok();
-}
-
-// How many keys the member has, by what it holds itself.
-int Count(TestCluster* cluster, int member) {
-  etcdserverpb::RangeRequest request;
-  request.set_key(std::string(1, '\0'));
-  request.set_range_end(std::string(1, '\0'));
-  request.set_serializable(true);
-  const grpc::Result result =
-      cluster->Call(member, "/etcdserverpb.KV/Range", request.SerializeAsString());
-  etcdserverpb::RangeResponse response;
-  EXPECT_TRUE(result.status.ok()) << result.status;
-  EXPECT_TRUE(response.ParseFromString(std::string(result.message.view())));
-  return static_cast<int>(response.count());
-}
-
 uint32_t Hash(TestCluster* cluster, int member) {
   const grpc::Result result = cluster->Call(member, "/etcdserverpb.Maintenance/HashKV", "");
   etcdserverpb::HashKVResponse response;
@@ -65,7 +44,8 @@ class RepairTest : public ::testing::Test {
   void Start() {
     cluster_.StartAll();
     ASSERT_TRUE(cluster_.RunUntilReady());
-    for (int i = 0; i < 10; ++i) ASSERT_TRUE(Put(&cluster_, 1, absl::StrCat("before/", i)));
+    for (int i = 0; i < 10; ++i)
+      ASSERT_TRUE(cluster_.Put(1, absl::StrCat("before/", i)).status.ok());
     victim_ = cluster_.Leader() % 3 + 1;
   }
 
@@ -86,18 +66,19 @@ TEST_F(RepairTest, AnIdleMembersDamagedLogComesBackFromTheOthers) {
   Start();
   cluster_.Crash(victim_);
   DamageLog(&cluster_, victim_);
-  ASSERT_TRUE(Put(&cluster_, victim_ % 3 + 1, "while it was down"));
+  ASSERT_TRUE(cluster_.Put(victim_ % 3 + 1, "while it was down").status.ok());
   cluster_.Start(victim_);
   ASSERT_TRUE(cluster_.RunUntilReady()) << cluster_.failure(victim_);
   EXPECT_TRUE(cluster_.server(victim_)->repaired());
   EXPECT_TRUE(cluster_.Logged(victim_, "going on from the state of another member"));
-  EXPECT_EQ(Count(&cluster_, victim_), 11);
-  ASSERT_TRUE(Put(&cluster_, victim_, "after"));
+  EXPECT_EQ(cluster_.CountKeys(victim_, /*serializable=*/true), 11);
+  ASSERT_TRUE(cluster_.Put(victim_, "after").status.ok());
   const auto metrics = cluster_.Get(victim_, "/metrics");
   ASSERT_TRUE(metrics.ok()) << metrics.status();
   EXPECT_THAT(metrics->body, HasSubstr("\nquorate_recovery_repaired_total 1\n"));
   for (int member = 1; member <= 3; ++member) {
-    ASSERT_TRUE(Eventually([&] { return Count(&cluster_, member) == 12; }));
+    ASSERT_TRUE(
+        Eventually([&] { return cluster_.CountKeys(member, /*serializable=*/true) == 12; }));
     EXPECT_EQ(Hash(&cluster_, member), Hash(&cluster_, 1));
   }
   // What it now has is its own: it starts by itself, and counts.
@@ -107,7 +88,7 @@ TEST_F(RepairTest, AnIdleMembersDamagedLogComesBackFromTheOthers) {
   EXPECT_FALSE(cluster_.server(victim_)->repaired());
   cluster_.Crash(victim_ % 3 + 1);
   ASSERT_TRUE(cluster_.world().RunUntil([&] { return cluster_.Leader() != 0; }));
-  EXPECT_TRUE(Put(&cluster_, victim_, "it is needed for a quorum"));
+  EXPECT_TRUE(cluster_.Put(victim_, "it is needed for a quorum").status.ok());
 }
 
 // With the leader that has counted it, the other member is all that is left: it must not be
@@ -119,7 +100,7 @@ TEST_F(RepairTest, WithoutAQuorumOfTheOthersItTakesPartInNothing) {
   cluster_.Crash(other);
   ASSERT_TRUE(cluster_.world().RunUntil(
       [&] { return cluster_.Leader() == victim_ || cluster_.Leader() == third; }));
-  ASSERT_TRUE(Put(&cluster_, third, "held by the two of them"));
+  ASSERT_TRUE(cluster_.Put(third, "held by the two of them").status.ok());
   cluster_.Crash(victim_);
   DamageLog(&cluster_, victim_);
   cluster_.Crash(third);
@@ -137,7 +118,7 @@ TEST_F(RepairTest, WithoutAQuorumOfTheOthersItTakesPartInNothing) {
   cluster_.Start(victim_);
   ASSERT_TRUE(cluster_.RunUntilReady()) << cluster_.failure(victim_);
   EXPECT_TRUE(cluster_.server(victim_)->repaired());
-  EXPECT_EQ(Count(&cluster_, victim_), 11);
+  EXPECT_EQ(cluster_.CountKeys(victim_, /*serializable=*/true), 11);
 }
 
 TEST_F(RepairTest, AMemberThatWasRemovedMeanwhileIsToldSo) {
@@ -162,7 +143,7 @@ TEST(RepairAlone, AMemberAloneSaysWhatIsDamaged) {
   TestCluster alone(1);
   alone.StartAll();
   ASSERT_TRUE(alone.RunUntilReady());
-  ASSERT_TRUE(Put(&alone, 1, "a"));
+  ASSERT_TRUE(alone.Put(1, "a").status.ok());
   alone.Crash(1);
   DamageLog(&alone, 1);
   alone.Start(1);

@@ -20,25 +20,6 @@ namespace {
 using server::State;
 using ::testing::HasSubstr;
 
-grpc::Result Put(TestCluster* cluster, int member, const std::string& key) {
-  etcdserverpb::PutRequest request;
-  request.set_key(key);
-  request.set_value("v");
-  return cluster->Call(member, "/etcdserverpb.KV/Put", request.SerializeAsString());
-}
-
-int Count(TestCluster* cluster, int member) {
-  etcdserverpb::RangeRequest request;
-  request.set_key(std::string(1, '\0'));
-  request.set_range_end(std::string(1, '\0'));
-  const grpc::Result result =
-      cluster->Call(member, "/etcdserverpb.KV/Range", request.SerializeAsString());
-  etcdserverpb::RangeResponse response;
-  EXPECT_TRUE(result.status.ok()) << result.status;
-  EXPECT_TRUE(response.ParseFromString(std::string(result.message.view())));
-  return static_cast<int>(response.count());
-}
-
 std::string FailureOf(TestCluster* cluster, int member) {
   EXPECT_TRUE(cluster->world().RunUntil([=] { return !cluster->failure(member).ok(); }));
   EXPECT_EQ(cluster->server(member)->state(), State::kFailed);
@@ -93,7 +74,7 @@ TEST(ServerTest, ConnectionsBeyondTheLimitAreClosed) {
                       [](int, config::Config* config) { config->max_client_connections = 3; });
   cluster.StartAll();
   ASSERT_TRUE(cluster.RunUntilReady());
-  ASSERT_TRUE(Put(&cluster, 1, "a").status.ok());  // one connection, which stays
+  ASSERT_TRUE(cluster.Put(1, "a").status.ok());  // one connection, which stays
   std::vector<std::unique_ptr<SilentClient>> clients;
   for (int i = 0; i < 5; ++i) clients.push_back(std::make_unique<SilentClient>(&cluster, 1));
   cluster.world().RunFor(Seconds(1));
@@ -101,7 +82,7 @@ TEST(ServerTest, ConnectionsBeyondTheLimitAreClosed) {
                                     [](const auto& client) { return client->closed(); });
   EXPECT_EQ(closed, 3) << "of five, two were within the limit";
   EXPECT_TRUE(cluster.Logged(1, "rejected connection on client endpoint"));
-  EXPECT_TRUE(Put(&cluster, 1, "b").status.ok());
+  EXPECT_TRUE(cluster.Put(1, "b").status.ok());
   clients.clear();
   cluster.world().RunFor(Seconds(1));
   const SilentClient late(&cluster, 1);
@@ -115,14 +96,14 @@ TEST(ServerTest, ABoundOfNoStreamsIsNoBound) {
                       [](int, config::Config* config) { config->max_concurrent_streams = 0; });
   cluster.StartAll();
   ASSERT_TRUE(cluster.RunUntilReady());
-  EXPECT_TRUE(Put(&cluster, 1, "a").status.ok());
+  EXPECT_TRUE(cluster.Put(1, "a").status.ok());
 }
 
 TEST(ServerTest, ACompactionLeavesEtcdsLine) {
   TestCluster cluster(1);
   cluster.StartAll();
   ASSERT_TRUE(cluster.RunUntilReady());
-  for (int i = 0; i < 3; ++i) ASSERT_TRUE(Put(&cluster, 1, "a").status.ok());  // 2 to 4
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(cluster.Put(1, "a").status.ok());  // 2 to 4
   etcdserverpb::CompactionRequest compaction;
   compaction.set_revision(4);
   compaction.set_physical(true);
@@ -142,7 +123,7 @@ TEST(ServerTest, ASlowRequestLeavesALineWithATraceOfWhatHeldItUp) {
   const int leader = cluster.Leader();
   const int other = leader % 3 + 1;
   cluster.Crash(leader);
-  Put(&cluster, other, "a");  // it may be lost with the leader
+  cluster.Put(other, "a");  // it may be lost with the leader
   EXPECT_TRUE(cluster.Logged(other, "\"msg\":\"request stats\""));
   EXPECT_TRUE(cluster.Logged(other, "the leader was lost"));
   EXPECT_TRUE(cluster.Logged(other, " a leader is known"));
@@ -190,12 +171,12 @@ TEST(ServerTest, AcknowledgedWritesSurvivePowerLossOfAll) {
   ASSERT_TRUE(cluster.RunUntilReady());
   for (int round = 1; round <= 4; ++round) {
     for (int i = 0; i < 5; ++i) {
-      ASSERT_TRUE(Put(&cluster, round % 3 + 1, absl::StrCat(round, "/", i)).status.ok());
+      ASSERT_TRUE(cluster.Put(round % 3 + 1, absl::StrCat(round, "/", i)).status.ok());
     }
     for (int member = 1; member <= 3; ++member) cluster.Crash(member);
     cluster.StartAll();
     ASSERT_TRUE(cluster.RunUntilReady());
-    for (int member = 1; member <= 3; ++member) EXPECT_EQ(Count(&cluster, member), 5 * round);
+    for (int member = 1; member <= 3; ++member) EXPECT_EQ(cluster.CountKeys(member), 5 * round);
   }
 }
 
@@ -206,14 +187,14 @@ TEST(ServerTest, AnotherLeaderTakesOverAndTheOldOneCatchesUp) {
   const int first = cluster.Leader();
   ASSERT_NE(first, 0);
   const int other = first % 3 + 1;
-  ASSERT_TRUE(Put(&cluster, other, "a").status.ok());
+  ASSERT_TRUE(cluster.Put(other, "a").status.ok());
   cluster.Crash(first);
   ASSERT_TRUE(
       cluster.world().RunUntil([&] { return cluster.Leader() != 0 && cluster.Leader() != first; }));
-  ASSERT_TRUE(Put(&cluster, other, "b").status.ok());
+  ASSERT_TRUE(cluster.Put(other, "b").status.ok());
   cluster.Start(first);
   ASSERT_TRUE(cluster.RunUntilReady());
-  EXPECT_EQ(Count(&cluster, first), 2);
+  EXPECT_EQ(cluster.CountKeys(first), 2);
 }
 
 TEST(ServerTest, StopHandsOverLeadershipAndEndsConnections) {
@@ -221,7 +202,7 @@ TEST(ServerTest, StopHandsOverLeadershipAndEndsConnections) {
   cluster.StartAll();
   ASSERT_TRUE(cluster.RunUntilReady());
   const int leader = cluster.Leader();
-  ASSERT_TRUE(Put(&cluster, leader, "a").status.ok());
+  ASSERT_TRUE(cluster.Put(leader, "a").status.ok());
   bool stopped = false;
   const sim::VirtualTime start = cluster.world().scheduler().now();
   cluster.host(leader).Run([&] { cluster.server(leader)->Stop([&stopped] { stopped = true; }); });
@@ -232,7 +213,7 @@ TEST(ServerTest, StopHandsOverLeadershipAndEndsConnections) {
   const int next = cluster.Leader();
   EXPECT_NE(next, 0);
   EXPECT_NE(next, leader);
-  EXPECT_TRUE(Put(&cluster, leader % 3 + 1, "b").status.ok());
+  EXPECT_TRUE(cluster.Put(leader % 3 + 1, "b").status.ok());
 }
 
 TEST(ServerTest, AFailedDiskEndsTheServer) {
@@ -240,7 +221,7 @@ TEST(ServerTest, AFailedDiskEndsTheServer) {
   cluster.StartAll();
   ASSERT_TRUE(cluster.RunUntilReady());
   cluster.host(1).disk().FailNextSyncs(100);  // of the log, and of files being prepared for it
-  EXPECT_EQ(Put(&cluster, 1, "a").status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(cluster.Put(1, "a").status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(FailureOf(&cluster, 1), HasSubstr("/data"));
 }
 
@@ -252,7 +233,7 @@ TEST(ServerTest, ADirectoryOfAnotherMemberIsRefused) {
   ASSERT_TRUE(cluster.RunUntilReady());
   const std::string first = config::HexId(cluster.server(1)->member_id());
   const std::string second = config::HexId(cluster.server(2)->member_id());
-  ASSERT_TRUE(Put(&cluster, 1, "a").status.ok());
+  ASSERT_TRUE(cluster.Put(1, "a").status.ok());
   cluster.Crash(1, sim::CrashKind::kKill);
   const config::Config right = cluster.config(1);
   cluster.config(1).name = "m2";
@@ -265,7 +246,7 @@ TEST(ServerTest, ADirectoryOfAnotherMemberIsRefused) {
   cluster.config(1) = right;
   cluster.Start(1);
   ASSERT_TRUE(cluster.RunUntilReady());
-  EXPECT_EQ(Count(&cluster, 1), 1);
+  EXPECT_EQ(cluster.CountKeys(1), 1);
 }
 
 TEST(ServerTest, ADirectoryOfAnotherClusterIsRefused) {
@@ -273,7 +254,7 @@ TEST(ServerTest, ADirectoryOfAnotherClusterIsRefused) {
   cluster.StartAll();
   ASSERT_TRUE(cluster.RunUntilReady());
   const std::string id = config::HexId(cluster.server(1)->cluster_id());
-  ASSERT_TRUE(Put(&cluster, 1, "a").status.ok());
+  ASSERT_TRUE(cluster.Put(1, "a").status.ok());
   cluster.Crash(1, sim::CrashKind::kKill);
   cluster.config(1).initial_cluster_token = "another";
   cluster.Start(1);
@@ -283,21 +264,21 @@ TEST(ServerTest, ADirectoryOfAnotherClusterIsRefused) {
   cluster.config(1).initial_cluster_token = "etcd-cluster";
   cluster.Start(1);
   ASSERT_TRUE(cluster.RunUntilReady());
-  EXPECT_EQ(Count(&cluster, 1), 1);
+  EXPECT_EQ(cluster.CountKeys(1), 1);
 }
 
 TEST(ServerTest, TheInitialFlagsOfAMemberWithDataAreIgnored) {
   TestCluster cluster(3);
   cluster.StartAll();
   ASSERT_TRUE(cluster.RunUntilReady());
-  ASSERT_TRUE(Put(&cluster, 1, "a").status.ok());
+  ASSERT_TRUE(cluster.Put(1, "a").status.ok());
   for (int member = 1; member <= 3; ++member) {
     cluster.Crash(member, sim::CrashKind::kKill);
     cluster.config(member).initial_cluster.clear();
   }
   cluster.StartAll();
   ASSERT_TRUE(cluster.RunUntilReady());
-  EXPECT_EQ(Count(&cluster, 2), 1);
+  EXPECT_EQ(cluster.CountKeys(2), 1);
 }
 
 TEST(ServerTest, AStrangerToTheInitialClusterIsRefused) {
@@ -332,7 +313,7 @@ uint64_t DigestOfALife(uint64_t seed) {
   TestCluster cluster(3, seed);
   cluster.StartAll();
   EXPECT_TRUE(cluster.RunUntilReady());
-  for (int i = 0; i < 10; ++i) Put(&cluster, i % 3 + 1, absl::StrCat("k", i));
+  for (int i = 0; i < 10; ++i) cluster.Put(i % 3 + 1, absl::StrCat("k", i));
   cluster.Crash(cluster.Leader());
   cluster.world().RunFor(Seconds(5));
   return cluster.world().digest();

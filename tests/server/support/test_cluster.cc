@@ -1,9 +1,13 @@
 #include "tests/server/support/test_cluster.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
+#include <string>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "api/rpc.pb.h"
 #include "base/check.h"
 
 namespace quorate {
@@ -144,6 +148,25 @@ grpc::Result TestCluster::Call(int member, const std::string& path, const std::s
   });
   CHECK_MSG(world_.RunUntil([&] { return done; }), "a call never ended");
   return result;
+}
+
+grpc::Result TestCluster::Put(int member, const std::string& key) {
+  etcdserverpb::PutRequest request;
+  request.set_key(key);
+  request.set_value("v");
+  return Call(member, "/etcdserverpb.KV/Put", request.SerializeAsString());
+}
+
+int TestCluster::CountKeys(int member, bool serializable) {
+  etcdserverpb::RangeRequest request;
+  request.set_key(std::string(1, '\0'));
+  request.set_range_end(std::string(1, '\0'));
+  request.set_serializable(serializable);
+  const grpc::Result result = Call(member, "/etcdserverpb.KV/Range", request.SerializeAsString());
+  etcdserverpb::RangeResponse response;
+  EXPECT_TRUE(result.status.ok()) << result.status;
+  EXPECT_TRUE(response.ParseFromString(std::string(result.message.view())));
+  return static_cast<int>(response.count());
 }
 
 absl::StatusOr<http1::Client::WholeResponse> TestCluster::Http(const std::string& address,

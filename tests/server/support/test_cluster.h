@@ -72,6 +72,10 @@ class TestCluster {
   // A unary call, run to its end.
   grpc::Result Call(int member, const std::string& path, const std::string& request,
                     const grpc::CallOptions& options = {});
+  // Puts "v" at the key.
+  grpc::Result Put(int member, const std::string& key);
+  // How many keys there are. Serializable: as far as the member itself knows.
+  int CountKeys(int member, bool serializable = false);
   // An HTTP/1.1 request to any address, run to its end.
   absl::StatusOr<http1::Client::WholeResponse> Http(const std::string& address,
                                                     http1::ClientRequest request);
