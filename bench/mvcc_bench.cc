@@ -180,6 +180,82 @@ void BM_CountOnly(benchmark::State& state) {
 }
 BENCHMARK(BM_CountOnly);
 
+// A million keys with short values, all of them written once more, and the revision before that.
+std::unique_ptr<Store> OverwrittenStore(Revision* before) {
+  auto store = std::make_unique<Store>();
+  for (uint64_t i = 0; i < kKeys; ++i) Put(store.get(), Key(i), "v");
+  *before = store->revision();
+  for (uint64_t i = 0; i < kKeys; ++i) Put(store.get(), Key(i), "w");
+  return store;
+}
+
+// A page of 500 of the first revision, as the pages behind the first one of a long list are; then
+// the count of nearly all keys at it, with some keys born and dead since.
+void BM_PageInThePast(benchmark::State& state) {
+  Revision before;
+  const auto store = OverwrittenStore(&before);
+  for (int64_t i = 0; i < state.range(0); ++i) {
+    WriteTxn txn(store.get());
+    txn.DeleteRange(KeyRange::FromRequest(Key(static_cast<uint64_t>(i)), ""));
+    txn.Commit();
+  }
+  RangeRequest request;
+  request.key = "1";
+  request.range_end = "f";
+  request.revision = before;
+  request.limit = 500;
+  for (auto _ : state) {
+    Work work = Work::Unlimited();
+    Reply reply;
+    RangeRun run(*store, store->revision(), request, Identity());
+    run.Step(&work, &reply);
+    benchmark::DoNotOptimize(reply);
+  }
+}
+BENCHMARK(BM_PageInThePast)
+    ->Arg(0)
+    ->Arg(100)
+    ->Arg(10'000)
+    ->Arg(200'000)
+    ->Unit(benchmark::kMicrosecond);
+
+// The count of nearly all keys while half of them are deleted by a command under way.
+void BM_CountInTheMidstOfADelete(benchmark::State& state) {
+  Revision before;
+  const auto store = OverwrittenStore(&before);
+  before = store->revision();
+  WriteTxn txn(store.get());
+  txn.DeleteRange(KeyRange::FromRequest("0", "8"));
+  for (auto _ : state) {
+    Work work = Work::Unlimited();
+    CountRun count(*store, KeyRange::FromRequest("1", "f"), before);
+    count.Step(&work);
+    benchmark::DoNotOptimize(count.count());
+  }
+  txn.Commit();
+}
+BENCHMARK(BM_CountInTheMidstOfADelete)->Unit(benchmark::kMicrosecond);
+
+// The first key of all, while half a million before it are dead and not compacted.
+void BM_FirstBehindTheDead(benchmark::State& state) {
+  const auto store = FilledStore(kKeys);
+  WriteTxn txn(store.get());
+  txn.DeleteRange(KeyRange::FromRequest("0", "8"));
+  txn.Commit();
+  RangeRequest request;
+  request.key = "0";
+  request.range_end = "g";
+  request.limit = 1;
+  for (auto _ : state) {
+    Work work = Work::Unlimited();
+    Reply reply;
+    RangeRun run(*store, store->revision(), request, Identity());
+    run.Step(&work, &reply);
+    benchmark::DoNotOptimize(reply);
+  }
+}
+BENCHMARK(BM_FirstBehindTheDead)->Unit(benchmark::kMicrosecond);
+
 void BM_TxnCompareAndPut(benchmark::State& state) {
   auto store = FilledStore(100'000);
   Prng prng(3);

@@ -6,144 +6,15 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/coding.h"
+#include "engine/mvcc/tree_page.h"
 
 namespace quorate::mvcc {
-namespace tree_internal {
-
-constexpr size_t kPageBytes = 4096;
-// The longest key that lies in a page: at least seven such entries fit.
-constexpr size_t kMaxInlineKey = 512;
-constexpr uint16_t kLongKey = 0xffff;
-// A key that is not kept in its page takes one of these there.
-constexpr size_t kPointerBytes = sizeof(void*);
+namespace {
 
 // Of giving back a leaf with what is in it, in units of work.
 constexpr uint64_t kReleaseCost = 4;
 
-// Slots (16-bit offsets, in key order) grow up from the front of `bytes`, entries down
-// from its end. An entry is
-//   leaf:  u16 key size, u64 word, key
-//   inner: u16 key size, u64 child, u64 weight below the child, key
-// A key size of kLongKey means that `key` is a pointer to a LongKey.
-// The key of an inner entry is a lower bound of all keys below its child, and an upper
-// bound of all keys below the child before; that of slot 0 is never looked at.
-struct Page {
-  Page* prev;
-  Page* next;
-  uint16_t count;
-  uint16_t heap;     // where the lowest entry begins
-  uint16_t garbage;  // bytes of removed entries above `heap`
-  bool leaf;
-  char bytes[kPageBytes - 24];
-};
-static_assert(sizeof(Page) == kPageBytes);
-
-struct LongKey {
-  size_t size;
-  char* data() { return reinterpret_cast<char*>(this + 1); }
-};
-
-namespace {
-
-constexpr size_t kBytes = sizeof(Page::bytes);
-
-size_t PayloadBytes(const Page* page) { return page->leaf ? 8 : 16; }
-
-uint16_t SlotAt(const Page* page, int slot) {
-  uint16_t v;
-  std::memcpy(&v, page->bytes + 2 * slot, 2);
-  return v;
-}
-void SetSlot(Page* page, int slot, size_t offset) {
-  const auto v = static_cast<uint16_t>(offset);
-  std::memcpy(page->bytes + 2 * slot, &v, 2);
-}
-char* EntryAt(Page* page, int slot) { return page->bytes + SlotAt(page, slot); }
-const char* EntryAt(const Page* page, int slot) { return page->bytes + SlotAt(page, slot); }
-
-uint16_t KeySizeField(const char* entry) {
-  uint16_t v;
-  std::memcpy(&v, entry, 2);
-  return v;
-}
-
-LongKey* LongKeyOf(const Page* page, const char* entry) {
-  LongKey* key;
-  std::memcpy(&key, entry + 2 + PayloadBytes(page), kPointerBytes);
-  return key;
-}
-
-absl::string_view KeyAt(const Page* page, int slot) {
-  const char* entry = EntryAt(page, slot);
-  const uint16_t size = KeySizeField(entry);
-  if (size == kLongKey) {
-    LongKey* key = LongKeyOf(page, entry);
-    return absl::string_view(key->data(), key->size);
-  }
-  return absl::string_view(entry + 2 + PayloadBytes(page), size);
-}
-
-size_t EntryBytes(const Page* page, const char* entry) {
-  const uint16_t size = KeySizeField(entry);
-  return 2 + PayloadBytes(page) + (size == kLongKey ? kPointerBytes : size);
-}
-size_t BytesForKey(const Page* page, absl::string_view key) {
-  return 2 + PayloadBytes(page) + (key.size() > kMaxInlineKey ? kPointerBytes : key.size());
-}
-
-uint64_t WordOf(const Page* page, int slot) { return LoadLe64(EntryAt(page, slot) + 2); }
-void SetWord(Page* page, int slot, uint64_t word) { StoreLe64(EntryAt(page, slot) + 2, word); }
-Page* ChildOf(const Page* page, int slot) {
-  return reinterpret_cast<Page*>(static_cast<uintptr_t>(WordOf(page, slot)));
-}
-uint64_t ChildWord(const Page* child) {
-  return static_cast<uint64_t>(reinterpret_cast<uintptr_t>(child));
-}
-uint64_t CountOf(const Page* page, int slot) {
-  return page->leaf ? WordOf(page, slot) & 1 : LoadLe64(EntryAt(page, slot) + 10);
-}
-void SetCount(Page* page, int slot, uint64_t count) { StoreLe64(EntryAt(page, slot) + 10, count); }
-
-uint64_t WeightOfSlots(const Page* page, int end) {
-  uint64_t sum = 0;
-  for (int i = 0; i < end; ++i) sum += CountOf(page, i);
-  return sum;
-}
-uint64_t Weight(const Page* page) { return WeightOfSlots(page, page->count); }
-
-size_t SlotsEnd(const Page* page) { return 2 * size_t{page->count}; }
-size_t UsedBytes(const Page* page) { return SlotsEnd(page) + kBytes - page->heap - page->garbage; }
-bool FitsNow(const Page* page, size_t bytes) { return page->heap >= SlotsEnd(page) + 2 + bytes; }
-bool FitsCompacted(const Page* page, size_t bytes) { return UsedBytes(page) + 2 + bytes <= kBytes; }
-
-// The first slot from `from` on whose key is not less than `key`.
-int LowerBoundSlot(const Page* page, absl::string_view key, int from, bool* equal) {
-  int low = from;
-  int high = page->count;
-  *equal = false;
-  while (low < high) {
-    const int middle = (low + high) / 2;
-    const int order = KeyAt(page, middle).compare(key);
-    if (order < 0) {
-      low = middle + 1;
-    } else {
-      high = middle;
-      if (order == 0) *equal = true;
-    }
-  }
-  return low;
-}
-
-// The child of an inner page under which `key` belongs.
-int ChildSlot(const Page* page, absl::string_view key) {
-  bool equal = false;
-  const int slot = LowerBoundSlot(page, key, 1, &equal);
-  return equal ? slot : slot - 1;
-}
-
 }  // namespace
-}  // namespace tree_internal
 
 using namespace tree_internal;  // NOLINT: the pages are this file's own
 
@@ -227,18 +98,38 @@ uint64_t CountedTree::WordAt(const Path& path) {
   return WordOf(path.page[path.depth - 1], path.slot[path.depth - 1]);
 }
 
-void CountedTree::Assign(const Path& path, uint64_t word) {
+void CountedTree::Assign(const Path& path, uint64_t word, int64_t when) {
   const uint64_t before = WordAt(path);
   SetWord(path.page[path.depth - 1], path.slot[path.depth - 1], word);
   const uint64_t delta = (word & 1) - (before & 1);  // modulo 2^64
   if (delta == 0) return;
+  all_.Change(when, delta);
   for (int i = 0; i + 1 < path.depth; ++i) {
-    SetCount(path.page[i], path.slot[i], CountOf(path.page[i], path.slot[i]) + delta);
+    Summary summary = SummaryOf(path.page[i], path.slot[i]);
+    summary.Change(when, delta);
+    SetSummary(path.page[i], path.slot[i], summary);
+  }
+}
+
+// An entry of so much weight has come, or gone (modulo 2^64), below these levels of the path.
+void CountedTree::NoteAbove(const Path& path, int levels, uint64_t delta, int64_t when, Past past) {
+  const auto note = [&](Summary* summary) {
+    if (past == Past::kNone) {
+      summary->Change(when, delta);
+    } else {
+      summary->ChangePast(when, delta);
+    }
+  };
+  note(&all_);
+  for (int i = 0; i < levels; ++i) {
+    Summary summary = SummaryOf(path.page[i], path.slot[i]);
+    note(&summary);
+    SetSummary(path.page[i], path.slot[i], summary);
   }
 }
 
 void CountedTree::AddEntry(Page* page, int slot, absl::string_view key, uint64_t word,
-                           uint64_t count) {
+                           const Summary& below) {
   const size_t bytes = BytesForKey(page, key);
   if (!FitsNow(page, bytes)) Compact(page);
   CHECK(FitsNow(page, bytes));
@@ -248,7 +139,7 @@ void CountedTree::AddEntry(Page* page, int slot, absl::string_view key, uint64_t
   const uint16_t size_field = is_long ? kLongKey : static_cast<uint16_t>(key.size());
   std::memcpy(entry, &size_field, 2);
   StoreLe64(entry + 2, word);
-  if (!page->leaf) StoreLe64(entry + 10, count);
+  if (!page->leaf) std::memcpy(entry + 10, &below, sizeof(below));
   char* at = entry + 2 + PayloadBytes(page);
   if (is_long) {
     auto* copy = static_cast<LongKey*>(::operator new(sizeof(LongKey) + key.size()));
@@ -309,7 +200,7 @@ static void MoveEntries(Page* page, int begin, Page* to) {
 
 // Makes room by a new right neighbour and adds the entry to one of the two.
 Page* CountedTree::Split(Page* page, int slot, absl::string_view key, uint64_t word,
-                         uint64_t count) {
+                         const Summary& below) {
   Page* right = NewPage(page->leaf);
   if (page->leaf) {
     right->next = page->next;
@@ -319,7 +210,7 @@ Page* CountedTree::Split(Page* page, int slot, absl::string_view key, uint64_t w
   }
   // Keys that arrive in ascending order leave full pages behind.
   if (page->leaf && slot == page->count && right->next == nullptr) {
-    AddEntry(right, 0, key, word, count);
+    AddEntry(right, 0, key, word, below);
     return right;
   }
   const size_t half = UsedBytes(page) / 2;
@@ -331,42 +222,58 @@ Page* CountedTree::Split(Page* page, int slot, absl::string_view key, uint64_t w
   }
   MoveEntries(page, begin, right);
   if (slot <= begin) {
-    AddEntry(page, slot, key, word, count);
+    AddEntry(page, slot, key, word, below);
   } else {
-    AddEntry(right, slot - begin, key, word, count);
+    AddEntry(right, slot - begin, key, word, below);
   }
   return right;
 }
 
-void CountedTree::GrowRoot(Page* right) {
+void CountedTree::GrowRoot(const Summary& left_below, Page* right, const Summary& right_below) {
   Page* root = NewPage(/*leaf=*/false);
-  AddEntry(root, 0, absl::string_view(), ChildWord(root_), Weight(root_));
-  AddEntry(root, 1, KeyAt(right, 0), ChildWord(right), Weight(right));
+  AddEntry(root, 0, absl::string_view(), ChildWord(root_), left_below);
+  AddEntry(root, 1, KeyAt(right, 0), ChildWord(right), right_below);
   root_ = root;
 }
 
-void CountedTree::Insert(Path& path, absl::string_view key, uint64_t word) {
+void CountedTree::InsertAt(Path& path, absl::string_view key, uint64_t word, int64_t when,
+                           Past past) {
   CHECK(!path.found);
   ++size_;
   const uint64_t weight = word & 1;
-  uint64_t count = 0;
+  Summary below;  // of the entry that is added
   for (int level = path.depth - 1;; --level) {
     Page* page = path.page[level];
     const int slot = path.slot[level];
     if (FitsCompacted(page, BytesForKey(page, key))) {
-      AddEntry(page, slot, key, word, count);
-      for (int i = 0; i < level; ++i) {
-        SetCount(path.page[i], path.slot[i], CountOf(path.page[i], path.slot[i]) + weight);
-      }
-      return;
+      AddEntry(page, slot, key, word, below);
+      return NoteAbove(path, level, weight, when, past);
     }
-    Page* right = Split(page, slot, key, word, count);
-    if (level == 0) return GrowRoot(right);
-    SetCount(path.page[level - 1], path.slot[level - 1], Weight(page));
+    Summary left = level == 0 ? all_ : SummaryOf(path.page[level - 1], path.slot[level - 1]);
+    Page* right = Split(page, slot, key, word, below);
+    below = Summary();
+    if (!page->leaf) {
+      left = Sum(page);
+      below = Sum(right);
+    } else if (right->count == 1 && slot == page->count) {
+      // The new entry alone is on the right.
+      below.weight = weight;
+      below.newest = when;
+      if (past != Past::kNone) below.previous = when;
+    } else {
+      left.newest = below.newest = std::max(left.newest, when);
+      left.previous = below.previous = left.newest;
+      left.weight = Weight(page);
+      below.weight = Weight(right);
+    }
+    if (level == 0) {
+      GrowRoot(left, right, below);
+      return NoteAbove(path, 0, weight, when, past);
+    }
+    SetSummary(path.page[level - 1], path.slot[level - 1], left);
     ++path.slot[level - 1];  // where the new page's entry goes
     key = KeyAt(right, 0);
     word = ChildWord(right);
-    count = Weight(right);
   }
 }
 
@@ -383,11 +290,11 @@ CountedTree::Path CountedTree::End() const {
   return path;
 }
 
-void CountedTree::Appender::Append(absl::string_view key, uint64_t word) {
+void CountedTree::Appender::Append(absl::string_view key, uint64_t word, int64_t when) {
   if (end_.depth == 0) end_ = tree_->End();
   const Page* leaf = end_.page[end_.depth - 1];
   if (leaf->count > 0) CHECK(KeyAt(leaf, leaf->count - 1) < key);
-  tree_->Insert(end_, key, word);
+  tree_->InsertAt(end_, key, word, when, Past::kUnknown);
   ++end_.slot[end_.depth - 1];
   if (leaf->next != nullptr) Reset();  // it was full
 }
@@ -395,9 +302,7 @@ void CountedTree::Appender::Append(absl::string_view key, uint64_t word) {
 void CountedTree::Erase(Path& path) {
   const uint64_t weight = WordAt(path) & 1;
   --size_;
-  for (int i = 0; i + 1 < path.depth; ++i) {
-    SetCount(path.page[i], path.slot[i], CountOf(path.page[i], path.slot[i]) - weight);
-  }
+  if (weight != 0) NoteAbove(path, path.depth - 1, -weight, 0, Past::kUnknown);
   RemoveEntry(path.page[path.depth - 1], path.slot[path.depth - 1]);
   for (int level = path.depth - 1; level > 0; --level) {
     Page* page = path.page[level];
@@ -445,9 +350,11 @@ void CountedTree::MergeRightInto(Page* parent, int left_slot) {
   for (int i = 0; i < right->count; ++i) {
     // An inner page's first key is no bound: the parent's is.
     const absl::string_view key = !right->leaf && i == 0 ? bound : KeyAt(right, i);
-    AddEntry(left, begin + i, key, WordOf(right, i), CountOf(right, i));
+    AddEntry(left, begin + i, key, WordOf(right, i), right->leaf ? Summary() : SummaryOf(right, i));
   }
-  SetCount(parent, left_slot, Weight(left));
+  Summary both = SummaryOf(parent, left_slot);
+  both.Add(SummaryOf(parent, left_slot + 1));
+  SetSummary(parent, left_slot, both);
   if (left->leaf) {
     left->next = right->next;
     if (right->next != nullptr) right->next->prev = left;
@@ -487,7 +394,7 @@ uint64_t CountedTree::WeightBefore(absl::string_view key) const {
   return sum;
 }
 
-uint64_t CountedTree::weight() const { return Weight(root_); }
+uint64_t CountedTree::weight() const { return all_.weight; }
 
 namespace {
 
@@ -521,7 +428,8 @@ void CheckPage(const Page* page, absl::string_view low, const absl::string_view*
     const absl::string_view next = i + 1 < page->count ? KeyAt(page, i + 1) : absl::string_view();
     CHECK(ChildOf(page, i)->count > 0);
     CheckPage(ChildOf(page, i), child_low, i + 1 < page->count ? &next : high, found);
-    CHECK_EQ(CountOf(page, i), Weight(ChildOf(page, i)));
+    CHECK_EQ(WeightOf(page, i), Weight(ChildOf(page, i)));
+    CHECK_LE(SummaryOf(page, i).previous, SummaryOf(page, i).newest);
   }
 }
 
@@ -531,6 +439,7 @@ void CountedTree::CheckInvariants() const {
   Found found;
   CheckPage(root_, absl::string_view(), nullptr, &found);
   CHECK_EQ(found.entries, size_);
+  CHECK_EQ(all_.weight, Weight(root_));
   if (found.last_leaf != nullptr) CHECK(found.last_leaf->next == nullptr);
 }
 

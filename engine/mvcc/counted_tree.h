@@ -5,16 +5,25 @@
 // inner page keeps the weight below each child, so that the weight of any range of keys
 // is known in O(log n).
 //
+// Weights have a past: each change of one says when it is (a number that never gets less, such as
+// a revision), and inner pages note the last two moments at which something below a child changed.
+// WeightAt and SkipWeightless ask for a moment in the past, and look at the entries of those
+// leaves only where these notes do not suffice.
+//
 //   CountedTree::Path path = tree.Descend(key);
-//   if (path.found) tree.Assign(path, word); else tree.Insert(path, key, word);
+//   if (path.found) tree.Assign(path, word, when); else tree.Insert(path, key, word, when);
 //   for (auto c = tree.LowerBound(begin); c.valid(); c.Next()) use(c.key(), c.word());
 #ifndef QUORATE_ENGINE_MVCC_COUNTED_TREE_H_
 #define QUORATE_ENGINE_MVCC_COUNTED_TREE_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "engine/mvcc/work.h"
 
@@ -22,7 +31,53 @@ namespace quorate::mvcc {
 
 namespace tree_internal {
 struct Page;
-}
+
+// What is known of all entries below a page without a look at them: how much they weigh, and how
+// much they weighed lately.
+struct Summary {
+  uint64_t weight = 0;
+  int64_t newest = 0;    // no weight changed after it
+  int64_t previous = 0;  // none changed between it and `newest`; the same if that is not known
+  uint64_t before = 0;   // the weight from `previous` until `newest`
+
+  // The weight at `at`, if it is known.
+  std::optional<uint64_t> At(int64_t at) const {
+    if (at >= newest) return weight;
+    if (at >= previous) return before;
+    return std::nullopt;
+  }
+  // An entry weighs more, or less (modulo 2^64), from `when` on.
+  void Change(int64_t when, uint64_t delta) {
+    if (when > newest) {
+      previous = newest;
+      before = weight;
+      newest = when;
+    } else if (when < newest) {
+      previous = newest;
+    }
+    weight += delta;
+  }
+  // An entry has come or gone that did not always weigh the same until `when`.
+  void ChangePast(int64_t when, uint64_t delta) {
+    newest = std::max(newest, when);
+    previous = newest;
+    weight += delta;
+  }
+  // Adds what is known of the entries beside.
+  void Add(const Summary& other) {
+    const int64_t last = std::max(newest, other.newest);
+    const int64_t from = std::max(newest < last ? newest : previous,
+                                  other.newest < last ? other.newest : other.previous);
+    before =
+        (newest < last ? weight : before) + (other.newest < last ? other.weight : other.before);
+    weight += other.weight;
+    newest = last;
+    previous = from;
+  }
+};
+static_assert(sizeof(Summary) == 32);
+
+}  // namespace tree_internal
 
 class CountedTree {
  public:
@@ -59,7 +114,8 @@ class CountedTree {
   class Appender {
    public:
     explicit Appender(CountedTree* tree) : tree_(tree) {}
-    void Append(absl::string_view key, uint64_t word);
+    // The key may have weighed something else before `when`.
+    void Append(absl::string_view key, uint64_t word, int64_t when = 0);
     void Reset() { end_.depth = 0; }
 
    private:
@@ -74,6 +130,7 @@ class CountedTree {
 
   void Swap(CountedTree* other) {
     std::swap(root_, other->root_);
+    std::swap(all_, other->all_);
     std::swap(size_, other->size_);
     std::swap(allocated_bytes_, other->allocated_bytes_);
   }
@@ -81,10 +138,12 @@ class CountedTree {
   Path Descend(absl::string_view key) const;
   // The word at a path that was found.
   static uint64_t WordAt(const Path& path);
-  static void Assign(const Path& path, uint64_t word);
+  void Assign(const Path& path, uint64_t word, int64_t when = 0);
   // Adds a key that was not found; the path is used up.
-  void Insert(Path& path, absl::string_view key, uint64_t word);
-  // Removes the key at a path that was found; the path is used up.
+  void Insert(Path& path, absl::string_view key, uint64_t word, int64_t when = 0) {
+    InsertAt(path, key, word, when, Past::kNone);
+  }
+  // Removes the key at a path that was found, and its past; the path is used up.
   void Erase(Path& path);
 
   // The first entry whose key is not less than `key`; the last entry whose key is less.
@@ -97,6 +156,20 @@ class CountedTree {
   uint64_t WeightBefore(absl::string_view key) const;
   uint64_t weight() const;
 
+  // The weight that keys had at `at`, a moment in the past, from *from up to `end` (null: up to the
+  // last one), added to *sum; `weighed(word)` says whether the one of that word did. False if the
+  // work was spent before; then *from has moved on. No change of the words may come in between that
+  // tells another weight at `at`.
+  //
+  // Costs O(log n) if no weight in the range changed between `at` and the last moment at which one
+  // did; else a look at each key of the leaves of which that is not true.
+  bool WeightAt(int64_t at, std::string* from, const absl::string_view* end,
+                absl::FunctionRef<bool(uint64_t word)> weighed, Work* work, uint64_t* sum) const;
+  // The first key from `key` on, or the last one before it, in a leaf of which it is not certain
+  // that nothing in it weighed anything at `at`; invalid if there is none. O(log n).
+  Cursor SkipWeightless(absl::string_view key, int64_t at) const;
+  Cursor SkipWeightlessBefore(absl::string_view key, int64_t at) const;
+
   // Gives memory back in pieces; true once little of it is left. The tree is of no use any more.
   bool Release(Work* work);
 
@@ -108,21 +181,32 @@ class CountedTree {
   void CheckInvariants() const;
 
  private:
+  struct Tally;
+  enum class Past { kNone, kUnknown };
+
   Path End() const;
+  void InsertAt(Path& path, absl::string_view key, uint64_t word, int64_t when, Past past);
+  void NoteAbove(const Path& path, int levels, uint64_t delta, int64_t when, Past past);
+  static bool TallyPage(const tree_internal::Page* page, bool begins_before,
+                        const absl::string_view* upper, Tally* tally);
+  static bool TallyLeaf(const tree_internal::Page* page, bool begins_before, bool settled,
+                        Tally* tally);
   tree_internal::Page* NewPage(bool leaf);
   void FreePage(tree_internal::Page* page);
   void FreeSubtree(tree_internal::Page* page);
   void AddEntry(tree_internal::Page* page, int slot, absl::string_view key, uint64_t word,
-                uint64_t count);
+                const tree_internal::Summary& below);
   void RemoveEntry(tree_internal::Page* page, int slot);
   void Compact(tree_internal::Page* page);
   tree_internal::Page* Split(tree_internal::Page* page, int slot, absl::string_view key,
-                             uint64_t word, uint64_t count);
-  void GrowRoot(tree_internal::Page* right);
+                             uint64_t word, const tree_internal::Summary& below);
+  void GrowRoot(const tree_internal::Summary& left_below, tree_internal::Page* right,
+                const tree_internal::Summary& right_below);
   void TryMerge(Path& path, int level);
   void MergeRightInto(tree_internal::Page* parent, int left_slot);
 
   tree_internal::Page* root_;
+  tree_internal::Summary all_;  // of what is below the root
   uint64_t size_ = 0;
   size_t allocated_bytes_ = 0;
 };

@@ -120,7 +120,8 @@ std::optional<KeyIndex::Version> KeyIndex::NewestAt(Entry entry, Revision main) 
 
 void KeyIndex::AppendAt(CountedTree::Path& path, absl::string_view key, Entry before,
                         const Version& version) {
-  if (!before) return tree_.Insert(path, key, SingleWord(version));
+  const int64_t when = version.main.value();
+  if (!before) return tree_.Insert(path, key, SingleWord(version), when);
   uint32_t number = 0;
   if (IsList(before.word_)) {
     number = ListOf(before.word_);
@@ -134,18 +135,22 @@ void KeyIndex::AppendAt(CountedTree::Path& path, absl::string_view key, Entry be
   list_bytes_ -= list.bytes();
   list.Append(Pack(version));
   list_bytes_ += list.bytes();
-  CountedTree::Assign(path, ListWord(number, !version.tombstone));
+  tree_.Assign(path, ListWord(number, !version.tombstone), when);
 }
 
 void KeyIndex::Loader::Append(absl::string_view key, const std::vector<Version>& versions) {
-  if (versions.size() == 1) return tree_.Append(key, index_->SingleWord(versions.front()));
+  // When it was born or died.
+  size_t last = versions.size() - 1;
+  while (last > 0 && versions[last].tombstone == versions[last - 1].tombstone) --last;
+  const int64_t when = versions[last].main.value();
+  if (versions.size() == 1) return tree_.Append(key, index_->SingleWord(versions.front()), when);
   const uint32_t number = index_->NewList();
   List& list = index_->lists_[number];
   index_->list_bytes_ -= list.bytes();
   list.Reserve(versions.size());
   for (const Version& version : versions) list.Append(Pack(version));
   index_->list_bytes_ += list.bytes();
-  tree_.Append(key, ListWord(number, !versions.back().tombstone));
+  tree_.Append(key, ListWord(number, !versions.back().tombstone), when);
 }
 
 KeyIndex::Cursor KeyIndex::LastOf(const KeyRange& range) const {
@@ -173,6 +178,24 @@ uint64_t KeyIndex::CountLive(const KeyRange& range) const {
   return tree_.WeightBefore(range.end) - tree_.WeightBefore(range.begin);
 }
 
+bool KeyIndex::CountLiveAt(const KeyRange& range, Revision at, std::string* from, Work* work,
+                           uint64_t* count) const {
+  if (range.kind != KeyRange::Kind::kFrom && range.end <= *from) return true;
+  const auto lived = [this, at](uint64_t word) {
+    const std::optional<Version> version = NewestAt(Entry(word), at);
+    return version.has_value() && !version->tombstone;
+  };
+  const absl::string_view* const end = range.kind == KeyRange::Kind::kFrom ? nullptr : &range.end;
+  return tree_.WeightAt(at.value(), from, end, lived, work, count);
+}
+
+void KeyIndex::SkipDeadBackwards(Revision at, Cursor* cursor) const {
+  if (!cursor->valid()) return;
+  std::string behind(cursor->key());
+  behind.push_back('\0');
+  *cursor = Cursor(tree_.SkipWeightlessBefore(behind, at.value()));
+}
+
 size_t KeyIndex::PrunedCount(Entry entry, Revision main) const {
   size_t at_or_before = 0;
   if (IsList(entry.word_)) {
@@ -195,7 +218,7 @@ void KeyIndex::DropOldest(CountedTree::Path& path, Entry entry, size_t count) {
   if (list.size() - count == 1) {
     const Version rest = Unpack(list.back());
     FreeList(number);
-    return CountedTree::Assign(path, SingleWord(rest));
+    return tree_.Assign(path, SingleWord(rest));
   }
   list_bytes_ -= list.bytes();
   list.DropOldest(count);
@@ -208,7 +231,7 @@ bool KeyIndex::Relocate(absl::string_view key, Location from, Location to) {
   const Entry entry(CountedTree::WordAt(path));
   if (!IsList(entry.word_)) {
     if (PlaceOf(entry.word_) != from) return false;
-    CountedTree::Assign(path, SingleWord({Revision(), to, !entry.live()}));
+    tree_.Assign(path, SingleWord({Revision(), to, !entry.live()}));
     return true;
   }
   // Places of one key ascend, as its revisions do.

@@ -12,6 +12,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -109,6 +110,18 @@ class KeyIndex {
 
   // Live keys of a range, and in all.
   uint64_t CountLive(const KeyRange& range) const;
+  // Adds to *count those that lived at `at`, from *from on, which is the range's beginning at
+  // first; false with *from moved on if the work was spent before the range's end. Costs O(log n),
+  // and a look at each key of those leaves in the range in which keys were born or died after `at`,
+  // unless all of that was in one revision (as of a command that is half applied).
+  bool CountLiveAt(const KeyRange& range, Revision at, std::string* from, Work* work,
+                   uint64_t* count) const;
+  // The cursor's key, or a later one (an earlier one), with none between the two that lived at
+  // `at`. O(log n).
+  void SkipDead(Revision at, Cursor* cursor) const {
+    if (cursor->valid()) *cursor = Cursor(tree_.SkipWeightless(cursor->key(), at.value()));
+  }
+  void SkipDeadBackwards(Revision at, Cursor* cursor) const;
   uint64_t live_keys() const { return tree_.weight(); }
 
   // Drops the key's changes before the newest one at or before `main`, and that one too

@@ -15,6 +15,12 @@ namespace quorate::mvcc {
 namespace {
 
 constexpr uint64_t kNoLimit = std::numeric_limits<uint64_t>::max();
+// Work on a count goes so far on the one way, then so far on the other; but only so much on the
+// first one shows that it is long.
+constexpr uint64_t kCountPiece = 128;
+constexpr uint64_t kCountKeysAlone = 512;
+// Dead keys in a row from which on it pays to look for the end of them.
+constexpr int kDeadInARow = 64;
 // Records that a merge moves for a unit of work. Values may have to be fetched to be
 // compared; what else is sorted by is at hand.
 size_t MergesPerUnit(const RangeRequest& request) {
@@ -62,56 +68,62 @@ absl::Status CheckRevision(const RangeRequest& request, Revision view, Revision 
 CountRun::CountRun(const Store& store, const KeyRange& range, Revision at)
     : store_(store), range_(range), at_(at) {
   if (range.single()) {
+    known_ = true;
     count_ = store.Visible(range.begin, at).has_value() ? 1 : 0;
     return;
   }
-  count_ = store.index().CountLive(range);
-  if (at >= store.newest()) return;
-  // Undo the births and deaths since then, unless there are more of them than keys.
-  way_ = Way::kChanges;
-  cursor_ = store.log().Seek(at + 1);
+  if (at >= store.newest()) {
+    known_ = true;
+    count_ = store.index().CountLive(range);
+    return;
+  }
+  from_ = std::string(range.begin);
+  undone_ = store.index().CountLive(range);
   end_ = store.log().End();
-  changes_left_ = count_ + 64;
 }
 
+// Two ways lead there; which one is shorter shows in the end.
 bool CountRun::Step(Work* work) {
-  if (way_ == Way::kChanges && !StepChanges(work)) return false;
-  if (way_ == Way::kKeys && !StepKeys(work)) return false;
-  way_ = Way::kKnown;
-  return true;
-}
-
-bool CountRun::StepChanges(Work* work) {
-  const RevisionLog& log = store_.log();
-  for (; log.Valid(&cursor_) && cursor_.location() < end_.location(); log.Next(&cursor_)) {
+  while (!known_) {
     if (work->spent()) return false;
-    work->SpendLook();
-    if (changes_left_-- == 0) {
-      way_ = Way::kKeys;
-      count_ = 0;
-      from_ = std::string(range_.begin);
-      return true;
+    Work keys(std::min(work->left(), kCountPiece));
+    const uint64_t given = keys.left();
+    if (store_.index().CountLiveAt(range_, at_, &from_, &keys, &lived_)) {
+      known_ = true;
+      count_ = lived_;
     }
-    const Record record = log.Get(cursor_.location());
-    if (!range_.Contains(DecodeKey(record.bytes))) continue;
-    if (record.tombstone) {
-      ++count_;
-    } else if (Decode(record.bytes).version == 1) {
-      --count_;
+    work->Spend(given - keys.left());
+    keys_spent_ += given - keys.left();
+    if (known_ || keys_spent_ < kCountKeysAlone || work->spent()) continue;
+    Work changes(std::min(work->left(), kCountPiece));
+    const uint64_t lent = changes.left();
+    if (StepChanges(&changes)) {
+      known_ = true;
+      count_ = undone_;
     }
+    work->Spend(lent - changes.left());
   }
   return true;
 }
 
-bool CountRun::StepKeys(Work* work) {
-  auto c = store_.index().LowerBound(from_);
-  for (; c.valid() && range_.EndsAfter(c.key()); c.Next()) {
-    if (work->spent()) {
-      from_ = std::string(c.key());
-      return false;
-    }
+// Undoes the births and deaths since then.
+bool CountRun::StepChanges(Work* work) {
+  const RevisionLog& log = store_.log();
+  if (!sought_) {
+    sought_ = true;
+    work->SpendFind();
+    cursor_ = log.Seek(at_ + 1);
+  }
+  for (; log.Valid(&cursor_) && cursor_.location() < end_.location(); log.Next(&cursor_)) {
+    if (work->spent()) return false;
     work->SpendLook();
-    if (store_.Visible(c.entry(), at_).has_value()) ++count_;
+    const Record record = log.Get(cursor_.location());
+    if (!range_.Contains(DecodeKey(record.bytes))) continue;
+    if (record.tombstone) {
+      ++undone_;
+    } else if (Decode(record.bytes).version == 1) {
+      --undone_;
+    }
   }
   return true;
 }
@@ -176,6 +188,15 @@ void RangeRun::Finish(Reply* reply) const {
   AppendUint64(reply->out(), 4, count_.count());
 }
 
+// After each key: whether there were so many dead ones in a row that the tree may know an end.
+bool RangeRun::SeemsDeadFrom(bool lives, Work* work) {
+  dead_ = lives ? 0 : dead_ + 1;
+  if (dead_ < kDeadInARow) return false;
+  dead_ = 0;
+  work->SpendFind();
+  return true;
+}
+
 // Calls visit(location) for each live key, ascending, until it returns false. False if the
 // work was spent before.
 template <typename Visit>
@@ -187,7 +208,7 @@ bool RangeRun::Ascend(Work* work, Visit&& visit) {
     return true;
   }
   auto c = store_.index().LowerBound(resumed_ ? absl::string_view(from_) : range.begin);
-  for (; c.valid() && range.EndsAfter(c.key()); c.Next()) {
+  while (c.valid() && range.EndsAfter(c.key())) {
     if (work->spent()) {
       resumed_ = true;
       from_ = std::string(c.key());
@@ -196,6 +217,9 @@ bool RangeRun::Ascend(Work* work, Visit&& visit) {
     work->SpendLook();
     const std::optional<Location> location = store_.Visible(c.entry(), at_);
     if (location.has_value() && !visit(*location)) return true;
+    c.Next();
+    if (!SeemsDeadFrom(location.has_value(), work)) continue;
+    store_.index().SkipDead(at_, &c);
   }
   return true;
 }
@@ -206,7 +230,8 @@ bool RangeRun::Descend(Work* work, Visit&& visit) {
   const KeyRange range = request_.range();
   KeyRange rest = range;
   if (resumed_) rest = {range.begin, from_, KeyRange::Kind::kHalfOpen};
-  for (auto c = store_.index().LastOf(rest); c.valid() && range.Contains(c.key()); c.Prev()) {
+  auto c = store_.index().LastOf(rest);
+  while (c.valid() && range.Contains(c.key())) {
     if (work->spent()) {
       resumed_ = true;
       from_ = std::string(c.key());
@@ -216,6 +241,9 @@ bool RangeRun::Descend(Work* work, Visit&& visit) {
     work->SpendLook();
     const std::optional<Location> location = store_.Visible(c.entry(), at_);
     if (location.has_value() && !visit(*location)) return true;
+    c.Prev();
+    if (!SeemsDeadFrom(location.has_value(), work)) continue;
+    store_.index().SkipDeadBackwards(at_, &c);
   }
   return true;
 }

@@ -34,8 +34,10 @@ void AppendHeader(const Identity& identity, Revision revision, BytesBuilder* out
 absl::Status CheckRevision(const RangeRequest& request, Revision view, Revision compacted);
 
 // How many keys of a range live at `at`, which is at most the store's revision, or one
-// more inside a transaction. O(log n) at the newest revision; further back it costs the
-// smaller of the keys in the range and the changes since.
+// more inside a transaction. O(log n) if no key of the range was born or died since, however often
+// they were written, or only in the one revision that is being made; else, in addition, a look at
+// each key of those leaves of the index in which keys of the range did, or at each change since if
+// these are fewer.
 //
 // This and RangeRun below work in pieces. Between them the store may grow, but nothing
 // that `at` sees may be pruned or moved.
@@ -48,21 +50,23 @@ class CountRun {
   uint64_t count() const { return count_; }
 
  private:
-  enum class Way { kKnown, kChanges, kKeys };
-
   bool StepChanges(Work* work);
-  bool StepKeys(Work* work);
 
   const Store& store_;
   const KeyRange range_;
   const Revision at_;
-  Way way_ = Way::kKnown;
+  bool known_ = false;
   uint64_t count_ = 0;
-  // The changes since `at_`, as they were at the beginning.
+  // Key by key where that is necessary: the next one, and how many lived before it.
+  std::string from_;
+  uint64_t lived_ = 0;
+  uint64_t keys_spent_ = 0;
+  // Beside it the changes since `at_`, as they were at the beginning, once that seems to pay.
+  bool sought_ = false;
   LogCursor cursor_;
   LogCursor end_;
-  uint64_t changes_left_ = 0;
-  std::string from_;  // the next key
+  uint64_t undone_ =
+      0;  // the count at the beginning, less the births and plus the deaths (mod 2^64)
 };
 
 // One RangeRequest at the revision that it asks for, or at `view`.
@@ -89,6 +93,7 @@ class RangeRun {
   };
 
   Phase First(Reply* reply);
+  bool SeemsDeadFrom(bool lives, Work* work);
   template <typename Visit>
   bool Ascend(Work* work, Visit&& visit);
   template <typename Visit>
@@ -115,6 +120,7 @@ class RangeRun {
   bool resumed_ = false;
   std::string from_;  // where to go on, once resumed_
   uint64_t emitted_ = 0;
+  int dead_ = 0;  // keys that did not live, in a row
 
   // Gathering and sorting.
   uint64_t seen_ = 0;

@@ -19,7 +19,7 @@ class Twin {
     ASSERT_EQ(path.found, map_.contains(key));
     if (path.found) {
       ASSERT_EQ(CountedTree::WordAt(path), map_[key]);
-      CountedTree::Assign(path, word);
+      tree_.Assign(path, word);
     } else {
       tree_.Insert(path, key, word);
     }

@@ -143,7 +143,7 @@ void Model::DoPut(const etcdserverpb::PutRequest& request, etcdserverpb::PutResp
 
 absl::Status Model::Put(const etcdserverpb::PutRequest& request,
                         etcdserverpb::PutResponse* response) {
-  if (request.lease() != 0) return LeaseNotFound();
+  if (request.lease() != 0 && !leases_.contains(request.lease())) return LeaseNotFound();
   if ((request.ignore_value() || request.ignore_lease()) &&
       At(request.key(), revision_) == nullptr) {
     return KeyNotFound();
@@ -237,7 +237,7 @@ absl::Status Model::Check(const etcdserverpb::TxnRequest& request, const std::ve
       if (at != 0 && at < compacted_) return Compacted();
     } else if (op.has_request_put()) {
       const auto& put = op.request_put();
-      if (put.lease() != 0) return LeaseNotFound();
+      if (put.lease() != 0 && !leases_.contains(put.lease())) return LeaseNotFound();
       if ((put.ignore_value() || put.ignore_lease()) && At(put.key(), revision_) == nullptr) {
         return KeyNotFound();
       }
@@ -278,6 +278,33 @@ absl::Status Model::Txn(const etcdserverpb::TxnRequest& request,
   step = 0;
   Perform(request, path, &step, response);
   response->mutable_header()->set_revision(view());
+  Commit();
+  return absl::OkStatus();
+}
+
+absl::Status Model::Grant(int64_t id, int64_t ttl) {
+  if (!leases_.emplace(id, ttl).second) {
+    return absl::FailedPreconditionError("etcdserver: lease already exists");
+  }
+  return absl::OkStatus();
+}
+
+std::vector<std::string> Model::KeysOf(int64_t lease) const {
+  std::vector<std::string> keys;
+  for (const mvccpb::KeyValue* kv : LiveIn("", std::string(1, '\0'), revision_)) {
+    if (kv->lease() == lease) keys.push_back(kv->key());
+  }
+  return keys;
+}
+
+absl::Status Model::Revoke(int64_t id) {
+  if (leases_.erase(id) == 0) return LeaseNotFound();
+  for (const std::string& key : KeysOf(id)) {
+    etcdserverpb::DeleteRangeRequest request;
+    etcdserverpb::DeleteRangeResponse response;
+    request.set_key(key);
+    DoDelete(request, &response);
+  }
   Commit();
   return absl::OkStatus();
 }

@@ -1,5 +1,5 @@
-// A multi-version store as one would explain it: a list of versions per key, every
-// question answered by walking all of it. Requests and responses are the generated
+// A multi-version store with its leases as one would explain it: a list of versions per key,
+// every question answered by walking all of it. Requests and responses are the generated
 // Protobuf classes, so that nothing is shared with the code under test.
 #ifndef QUORATE_TESTS_ENGINE_MVCC_MODEL_H_
 #define QUORATE_TESTS_ENGINE_MVCC_MODEL_H_
@@ -28,6 +28,12 @@ class Model {
                            etcdserverpb::DeleteRangeResponse* response);
   absl::Status Txn(const etcdserverpb::TxnRequest& request, etcdserverpb::TxnResponse* response);
   absl::Status Compact(int64_t revision);
+  // A lease with an id of the client's choice; time is the caller's. Revoking one deletes its
+  // keys, in one revision.
+  absl::Status Grant(int64_t id, int64_t ttl);
+  absl::Status Revoke(int64_t id);
+  const std::map<int64_t, int64_t>& leases() const { return leases_; }  // id -> TTL
+  std::vector<std::string> KeysOf(int64_t lease) const;
 
   struct Hash {
     uint32_t hash = 0;
@@ -73,6 +79,7 @@ class Model {
   std::vector<Change> changes_;   // all that ever happened
   std::vector<Change> physical_;  // what compactions have left
   std::map<int64_t, Hash> stored_;
+  std::map<int64_t, int64_t> leases_;
 };
 
 }  // namespace quorate::mvcc_model
