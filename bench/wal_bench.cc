@@ -29,6 +29,7 @@
 
 #include "absl/status/statusor.h"
 #include "base/check.h"
+#include "bench/cpu_time.h"
 #include "io/uv/world.h"
 #include "storage/record.h"
 #include "storage/recovery.h"
@@ -125,9 +126,9 @@ class Bench {
     for (int round = 0; round < rounds; ++round) {
       for (size_t i = 0; i < kInFlight.size(); ++i) Measure(kInFlight[i], &rows_[i]);
     }
-    std::printf("the log: medians of %d rounds\n%8s %11s %9s %9s %9s %7s %11s %8s %8s\n", rounds,
-                "inflight", "appends/s", "syncs/s", "KiB/sync", "raw/s", "of raw", "ideal", "of it",
-                "mean us");
+    std::printf("the log: medians of %d rounds\n%8s %11s %9s %9s %9s %7s %11s %8s %8s %8s\n",
+                rounds, "inflight", "appends/s", "syncs/s", "KiB/sync", "raw/s", "of raw", "ideal",
+                "of it", "mean us", "cpu ns");
     for (size_t i = 0; i < kInFlight.size(); ++i) Print(kInFlight[i], rows_[i]);
     return 0;
   }
@@ -139,6 +140,7 @@ class Bench {
     std::vector<double> bytes;  // per sync
     std::vector<double> raw;
     std::vector<double> ideal;  // appends a second
+    std::vector<double> cpu;    // ns of the loop's thread for each append
     std::vector<double> of_raw;
     std::vector<double> of_ideal;
   };
@@ -161,7 +163,8 @@ class Bench {
         });
     while (!done) world_.RunOnce();
     if (storage_.wal == nullptr) return false;
-    next_index_ = storage_.state.last_index() + 1;
+    acknowledged_ = storage_.state.last_index();
+    next_index_ = acknowledged_ + 1;
     OpenRaw();
     return true;
   }
@@ -184,17 +187,21 @@ class Bench {
     appended_ = 0;
     stop_ = false;
     pending_ = 0;
+    const int64_t cpu = CpuNanos();
     for (size_t i = 0; i < in_flight; ++i) Append();
-    while (clock.seconds() < seconds_) world_.RunOnce();
+    while (clock.seconds() < seconds_) {
+      world_.RunOnce();
+      CutBehindCheckpoint();
+    }
     const double took = clock.seconds();
+    row->cpu.push_back(static_cast<double>(CpuNanos() - cpu) / static_cast<double>(appended_));
     const double appends = static_cast<double>(appended_) / took;
     const storage::WalStats after = storage_.wal->stats();
     const double writes = static_cast<double>(after.writes - before.writes);
     const double bytes = static_cast<double>(after.bytes_written - before.bytes_written) / writes;
     stop_ = true;
     while (pending_ > 0) world_.RunOnce();
-    // What the log no longer needs becomes segments anew, as behind a checkpoint.
-    storage_.wal->Cut(next_index_ - 1);
+    CutBehindCheckpoint();
     const double raw = RawRate(WholeSectors(bytes));
     const double all = static_cast<double>(in_flight);
     const double per_append =
@@ -210,6 +217,12 @@ class Bench {
     row->of_ideal.push_back(appends / ideal);
   }
 
+  // Segments that are full become new ones, as they do once a checkpoint holds what is in them.
+  void CutBehindCheckpoint() {
+    if (std::exchange(segments_, storage_.wal->stats().segments) == segments_) return;
+    storage_.wal->Cut(acknowledged_);
+  }
+
   static size_t WholeSectors(double bytes) {
     return (static_cast<size_t>(bytes) + io::kSectorBytes - 1) / io::kSectorBytes *
            io::kSectorBytes;
@@ -217,10 +230,10 @@ class Bench {
 
   static void Print(size_t in_flight, const Row& row) {
     const double appends = Median(row.appends);
-    std::printf("%8zu %11.0f %9.0f %9.1f %9.0f %6.0f%% %11.0f %7.0f%% %8.0f\n", in_flight, appends,
-                Median(row.syncs), Median(row.bytes) / 1024, Median(row.raw),
+    std::printf("%8zu %11.0f %9.0f %9.1f %9.0f %6.0f%% %11.0f %7.0f%% %8.0f %8.0f\n", in_flight,
+                appends, Median(row.syncs), Median(row.bytes) / 1024, Median(row.raw),
                 100 * Median(row.of_raw), Median(row.ideal), 100 * Median(row.of_ideal),
-                1e6 * static_cast<double>(in_flight) / appends);
+                1e6 * static_cast<double>(in_flight) / appends, Median(row.cpu));
   }
 
   void Append() {
@@ -229,6 +242,7 @@ class Bench {
     ++pending_;
     storage_.wal->Append({&entry, 1}, nullptr, true, [this](const absl::Status& status) {
       CHECK(status.ok());
+      ++acknowledged_;
       --pending_;
       ++appended_;
       if (!stop_) Append();
@@ -262,6 +276,8 @@ class Bench {
   const Bytes data_ = Bytes::Copy(std::string(kEntryBytes, 'x'));
   std::array<Row, kInFlight.size()> rows_;
   LogIndex next_index_;
+  LogIndex acknowledged_;
+  uint64_t segments_ = 0;  // as of the last look
   uint64_t appended_ = 0;
   uint64_t pending_ = 0;
   bool stop_ = false;

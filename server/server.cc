@@ -100,7 +100,7 @@ class Server::Impl {
   void OpenDirectory(std::optional<storage::RepairState> repair);
   void BeginRepair(const storage::Identity& self, const absl::Status& damage);
   void FinishRepair(absl::StatusOr<storage::RepairState> state, const absl::Status& damage);
-  void StartScrubbing(storage::Checkpoints* checkpoints);
+  void StartScrubbing(storage::Checkpoints* checkpoints, storage::Wal* wal);
   void StartNode(StartPoint start);
   node::Options NodeOptions();
   void StartPeers();
@@ -287,21 +287,27 @@ void Server::Impl::FinishRepair(absl::StatusOr<storage::RepairState> state,
   OpenDirectory(*std::move(state));
 }
 
-// What a damaged file holds is in memory, too: the next checkpoint writes it anew.
-void Server::Impl::StartScrubbing(storage::Checkpoints* checkpoints) {
+// What a damaged file holds is in memory, too: the next checkpoint has it.
+void Server::Impl::StartScrubbing(storage::Checkpoints* checkpoints, storage::Wal* wal) {
   scrubber_ = std::make_unique<storage::Scrubber>(
       env_.loop, env_.disk,
-      storage::ScrubOptions{config_.DataDir(), config_.scrub_bytes_per_second}, checkpoints,
-      [this, checkpoints](storage::PackNumber pack, const absl::Status& damage) {
-        checkpoints->GiveUp(pack);
+      storage::ScrubOptions{config_.DataDir(), config_.scrub_bytes_per_second}, checkpoints, wal,
+      [this, checkpoints, wal](const storage::ScrubDamage& damage) {
         node_->WantCheckpoint();
-        LOG_WARN(&log_, "a file of the checkpoint is damaged; the next checkpoint writes it anew",
-                 {damage});
+        if (damage.pack != 0) {
+          checkpoints->GiveUp(damage.pack);
+          LOG_WARN(&log_, "a file of the checkpoint is damaged; the next checkpoint writes it anew",
+                   {damage.what});
+        } else {
+          wal->GiveUp(damage.segment);
+          LOG_WARN(&log_, "a segment of the log is damaged; the next checkpoint stands for it",
+                   {damage.what});
+        }
       });
 }
 
 void Server::Impl::StartNode(StartPoint start) {
-  StartScrubbing(start.checkpoints.get());
+  StartScrubbing(start.checkpoints.get(), start.wal.get());
   node_ =
       std::make_unique<node::Node>(env_, NodeOptions(), std::move(start.recovered),
                                    std::move(start.wal), std::move(start.checkpoints), transport_);

@@ -72,18 +72,25 @@ void AddCheckpoints(Registry* registry, const storage::Checkpoints* checkpoints)
 
 void AddScrubbing(Registry* registry, const storage::Checkpoints* checkpoints,
                   const storage::Scrubber* scrubber) {
-  AddCounter(registry, "quorate_scrub_bytes_total", "Bytes of checkpoints read again and checked.",
+  AddCounter(registry, "quorate_scrub_bytes_total",
+             "Bytes of checkpoints and of the log read again and checked.",
              [scrubber] { return scrubber->stats().bytes; });
-  AddCounter(registry, "quorate_scrub_passes_total", "Times that all of a checkpoint was checked.",
+  AddCounter(registry, "quorate_scrub_passes_total",
+             "Times that all of the newest checkpoint and of the log was checked.",
              [scrubber] { return scrubber->stats().passes; });
   AddCounter(registry, "quorate_scrub_damaged_total",
              "Segments of checkpoints found damaged, at each pass.",
              [scrubber] { return scrubber->stats().damaged; });
   AddCounter(registry, "quorate_scrub_errors_total",
-             "Attempts to open or to read a file of a checkpoint that failed.",
+             "Attempts to open or to read a file that failed.",
              [scrubber] { return scrubber->stats().errors; });
   AddCounter(registry, "quorate_scrub_repaired_total", "Damaged files of checkpoints written anew.",
              [checkpoints] { return checkpoints->stats().repaired; });
+  AddCounter(registry, "quorate_scrub_log_damaged_total", "Segments of the log found damaged.",
+             [scrubber] { return scrubber->stats().log_damaged; });
+  AddCounter(registry, "quorate_scrub_log_repaired_total",
+             "Of those, the ones on which nothing depends any more: a checkpoint holds it.",
+             [scrubber] { return scrubber->stats().log_repaired; });
 }
 
 }  // namespace

@@ -274,6 +274,7 @@ void Checkpoints::WriteManifest() {
                 manifest_ = *std::move(file);
                 Bytes bytes = EncodeManifest(next_);
                 stats_.bytes_written += bytes.size();
+                stats_.manifest_bytes += bytes.size();
                 manifest_->WriteAndSync(0, {std::move(bytes)}, [this](absl::Status status) {
                   if (!status.ok()) return SyncInstalled(status);
                   InstallManifest();

@@ -47,8 +47,9 @@ struct CheckpointStats {
   uint64_t taken = 0;      // of this member's own state
   uint64_t installed = 0;  // that came from a peer
   uint64_t failed = 0;
-  uint64_t repaired = 0;       // files that were damaged and given up
-  uint64_t bytes_written = 0;  // segments and manifests
+  uint64_t repaired = 0;        // files that were damaged and given up
+  uint64_t bytes_written = 0;   // segments and manifests
+  uint64_t manifest_bytes = 0;  // of those, manifests
   // As of the newest checkpoint.
   uint64_t packs = 0;
   uint64_t pack_bytes = 0;  // in those
@@ -88,6 +89,8 @@ class Checkpoints {
   // could be read need not be durable. Where there is no space for that, what is there is
   // synced instead.
   void Reinstall(Callback done);
+  // The entry that the newest one ends with; 0 if there is none.
+  LogIndex index() const { return newest_.has_value() ? newest_->index : LogIndex(0); }
   // The log must be kept behind this entry: from there on it leads from the checkpoint that
   // a start falls back to, or from nothing, to what the newest one holds.
   LogIndex fallback_index() const;

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "storage/checkpoint_reader.h"
@@ -41,6 +42,16 @@ SegmentReport ReportOn(const LogFile& file) {
   return report;
 }
 
+// The file that io::Disk locks a directory by.
+constexpr char kLockName[] = "LOCK";
+
+// A directory that may not be written cannot be locked, either, and has the same code.
+bool IsHeldByAnother(const absl::Status& status) {
+  return absl::IsFailedPrecondition(status) &&
+         absl::StrContains(absl::string_view(status.message().data(), status.message().size()),
+                           "another process");
+}
+
 class Inspection final : public PendingOpen {
  public:
   using Callback = std::function<void(absl::StatusOr<StorageReport>)>;
@@ -54,12 +65,33 @@ class Inspection final : public PendingOpen {
     peeking_ = PeekIdentity(env, data_dir, [this](absl::StatusOr<Identity> identity) {
       if (!identity.ok()) return Finish(identity.status());
       report_.identity = *identity;
-      directories_ = {paths_.log, paths_.checkpoint};
-      MeasureDirectory();
+      LookForLock();
     });
   }
 
  private:
+  void LookForLock() {
+    disk_->Open(absl::StrCat(paths_.member, "/", kLockName), {.write = false},
+                lifetime_.Guard([this](const absl::StatusOr<std::unique_ptr<io::File>>& file) {
+                  if (file.ok()) return Lock();
+                  Measure();
+                }));
+  }
+  void Lock() {
+    disk_->LockDir(paths_.member,
+                   lifetime_.Guard([this](absl::StatusOr<std::unique_ptr<io::DirectoryLock>> lock) {
+                     if (!lock.ok() && IsHeldByAnother(lock.status())) {
+                       return Finish(absl::FailedPreconditionError(absl::StrCat(
+                           lock.status().message(), ". It can be looked at once that has ended")));
+                     }
+                     if (lock.ok()) lock_ = *std::move(lock);
+                     Measure();
+                   }));
+  }
+  void Measure() {
+    directories_ = {paths_.log, paths_.checkpoint};
+    MeasureDirectory();
+  }
   // How much there is to read: for the progress, and for nothing else.
   void MeasureDirectory() {
     if (progress_ == nullptr || directories_.empty()) return LookForMark();
@@ -131,6 +163,8 @@ class Inspection final : public PendingOpen {
       report_.verdict = RecoveringError(paths_);
       report_.repairable = false;
     }
+    // What to do about it is not said where nothing needs to be done.
+    if (report_.repairable) report_.verdict = absl::DataLossError(DamageText(report_.verdict));
     for (const LogFile& file : contents.files) report_.segments.push_back(ReportOn(file));
     report_.hard_state = contents.position.hard_state;
     report_.last_index = contents.position.last_index;
@@ -152,6 +186,7 @@ class Inspection final : public PendingOpen {
   std::vector<std::string> directories_;  // to be measured
   std::vector<std::string> files_;
   bool recovering_ = false;
+  std::unique_ptr<io::DirectoryLock> lock_;
   CheckpointContents found_;  // without its image
   StorageReport report_;
   std::unique_ptr<PendingOpen> peeking_;
@@ -210,7 +245,7 @@ std::string DescribeReport(const StorageReport& report) {
   if (report.verdict.ok()) {
     absl::StrAppend(&out, "OK\n");
   } else if (report.repairable) {
-    absl::StrAppend(&out, DamageText(report.verdict),
+    absl::StrAppend(&out, report.verdict.message(),
                     report.falls_back
                         ? ". A start goes on from the checkpoint before, and the log\n"
                         : ". A start goes on without it: a checkpoint holds all that is in it\n");

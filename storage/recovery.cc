@@ -542,7 +542,10 @@ std::vector<ClosedSegment> Opening::ClosedSegments() const {
     const LogFile& file = log_.files[log_.chain[i]];
     const bool last = i + 1 == log_.chain.size();
     const SegmentHeader& next = last ? header_ : log_.files[log_.chain[i + 1]].header;
-    closed.push_back({{file.path, file.file->size()}, next.start.last_index});
+    closed.push_back({{file.path, file.file->size()},
+                      next.start.last_index,
+                      file.segment,
+                      uint64_t{file.end} * io::kSectorBytes});
   }
   return closed;
 }
@@ -550,10 +553,10 @@ std::vector<ClosedSegment> Opening::ClosedSegments() const {
 void Opening::Succeed() {
   OpenedStorage opened;
   opened.state.hard_state = log_.position.hard_state;
+  std::optional<raft::HardState> unlogged;
   if (checkpoint_.image.index > LogIndex(0)) {
     opened.state.hard_state = AtLeast(opened.state.hard_state, checkpoint_.image);
-    // The log goes on from what its owner knows; a commit index alone costs it no write.
-    log_.position.hard_state = opened.state.hard_state;
+    if (opened.state.hard_state != log_.position.hard_state) unlogged = opened.state.hard_state;
     opened.state.checkpoint = std::move(checkpoint_.image);
   }
   opened.state.base = log_.base;
@@ -572,6 +575,7 @@ void Opening::Succeed() {
                         .segment = std::move(segment_),
                         .next_sector = next_sector_,
                         .position = log_.position,
+                        .unlogged = unlogged,
                         .spares = std::move(spares_),
                         .closed = ClosedSegments()});
   opened.checkpoints = std::move(checkpoints_);

@@ -89,7 +89,7 @@ struct OpenOptions {
   // Initialise the directory if it is missing or empty. Otherwise that is NotFound.
   bool create = false;
   // Size of a log segment; one that holds a larger unit grows. A multiple of 4096.
-  uint64_t segment_bytes = 64 * limits::kMiB;
+  uint64_t segment_bytes = 16 * limits::kMiB;
   // Size of the segment that a start waits for, if none is left over from before: zeros
   // must be written before the member can go on. Segments after it have segment_bytes. On a
   // disk without space for it, it is as small as it can be.

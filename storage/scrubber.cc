@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "storage/record.h"
+#include "storage/segment.h"
 
 namespace quorate::storage {
 namespace {
@@ -13,16 +15,19 @@ constexpr Duration kPause = Seconds(10);
 // Before something is tried again that failed, and how often it is tried.
 constexpr Duration kRetryInterval = Seconds(1);
 constexpr int kTries = 3;
+// Of the log, what is read at once.
+constexpr uint64_t kLogPieceBytes = 256 * limits::kKiB;
 
 }  // namespace
 
 Scrubber::Scrubber(io::Loop* loop, io::Disk* disk, ScrubOptions options,
-                   const Checkpoints* checkpoints, DamageCallback on_damage)
+                   const Checkpoints* checkpoints, const Wal* wal, DamageCallback on_damage)
     : loop_(loop),
       disk_(disk),
       options_(std::move(options)),
       paths_(options_.data_dir),
       checkpoints_(checkpoints),
+      wal_(wal),
       on_damage_(std::move(on_damage)),
       timer_(loop->NewTimer([this] { Next(); })) {
   if (options_.bytes_per_second > 0) timer_->Set(loop_->Now() + kPause);
@@ -30,69 +35,139 @@ Scrubber::Scrubber(io::Loop* loop, io::Disk* disk, ScrubOptions options,
 
 void Scrubber::Stop() {
   timer_->Cancel();
-  pack_ = nullptr;
-  segments_.clear();
+  file_ = nullptr;
+  pieces_.clear();
   next_ = 0;
+}
+
+void Scrubber::BeginPass() {
+  next_ = 0;
+  pieces_.clear();
+  for (PlacedSegment& placed : checkpoints_->Segments()) {
+    pieces_.push_back({placed.offset, placed.bytes, std::move(placed), {}});
+  }
+  for (const ColdSegment& cold : wal_->ColdSegments()) {
+    for (uint64_t at = 0; at < cold.log_bytes; at += kLogPieceBytes) {
+      const uint64_t bytes = std::min(kLogPieceBytes, cold.log_bytes - at);
+      pieces_.push_back({at, static_cast<uint32_t>(bytes), std::nullopt, cold});
+    }
+  }
+}
+
+// What a later checkpoint gave up, or cut, may be gone. A damaged segment of the log is known.
+bool Scrubber::Wanted(const Piece& piece) const {
+  if (piece.placed.has_value()) return checkpoints_->RefersTo(*piece.placed);
+  return wal_->HoldsCold(piece.cold.segment) && !damaged_log_.contains(piece.cold.segment);
+}
+
+std::string Scrubber::PathOf(const Piece& piece) const {
+  if (!piece.placed.has_value()) return piece.cold.path;
+  return absl::StrCat(paths_.checkpoint, "/", PackName(piece.placed->pack));
 }
 
 void Scrubber::Next() {
-  // What a later checkpoint gave up may be gone.
-  while (next_ < segments_.size() && !checkpoints_->RefersTo(present())) ++next_;
-  if (next_ < segments_.size()) return OpenPack();
-  if (!segments_.empty()) ++stats_.passes;
-  segments_ = checkpoints_->Segments();
-  next_ = 0;
-  pack_ = nullptr;
+  NoteLogRepairs();
+  while (next_ < pieces_.size() && !Wanted(present())) ++next_;
+  if (next_ < pieces_.size()) return OpenFile();
+  if (!pieces_.empty()) ++stats_.passes;
+  file_ = nullptr;
+  BeginPass();
   timer_->Set(loop_->Now() + kPause);
 }
 
-void Scrubber::OpenPack() {
-  if (pack_ != nullptr && pack_number_ == present().pack) return ReadSegment();
-  pack_number_ = present().pack;
-  disk_->Open(absl::StrCat(paths_.checkpoint, "/", PackName(pack_number_)),
-              {.write = false, .uncached_reads = true},
+void Scrubber::OpenFile() {
+  const std::string path = PathOf(present());
+  if (file_ != nullptr && file_->path() == path) return ReadPiece();
+  disk_->Open(path, {.write = false, .uncached_reads = true},
               lifetime_.Guard([this](absl::StatusOr<std::unique_ptr<io::File>> file) {
-                if (next_ >= segments_.size()) return;  // stopped
+                if (next_ >= pieces_.size()) return;  // stopped
                 if (!file.ok()) return Failed(file.status());
-                pack_ = *std::move(file);
-                ReadSegment();
+                file_ = *std::move(file);
+                ReadPiece();
               }));
 }
 
-void Scrubber::ReadSegment() {
-  pack_->Read(present().offset, present().bytes,
+void Scrubber::ReadPiece() {
+  file_->Read(present().offset, present().bytes,
               [this](absl::StatusOr<Bytes> bytes) { Check(std::move(bytes)); });
 }
 
 void Scrubber::Check(absl::StatusOr<Bytes> bytes) {
   if (!bytes.ok()) return Failed(bytes.status());
-  const PlacedSegment& placed = present();
   stats_.bytes += bytes->size();
-  const engine::LogSegment segment = {placed.id, placed.first, *std::move(bytes), placed.garbage};
-  if (segment.records.size() != placed.bytes) return Damaged("the file ends within the segment");
-  if (SegmentCrc(segment) != placed.crc) return Damaged("the segment does not fit its check");
-  Wait(placed.bytes);
+  const std::optional<Flaw> flaw = FlawOf(present(), *bytes);
+  if (flaw.has_value()) return Damaged(*flaw);
+  Wait(present().bytes);
+}
+
+std::optional<Scrubber::Flaw> Scrubber::FlawOf(const Piece& piece, const Bytes& bytes) {
+  if (bytes.size() != piece.bytes) {
+    return Flaw{piece.offset + bytes.size(), "the file ends within the segment"};
+  }
+  if (!piece.placed.has_value()) return FlawOfLog(piece, bytes);
+  const PlacedSegment& placed = *piece.placed;
+  if (SegmentCrc({placed.id, placed.first, bytes, placed.garbage}) == placed.crc) {
+    return std::nullopt;
+  }
+  return Flaw{piece.offset, "the segment does not fit its check"};
+}
+
+// The segment had its last sector written before the header behind it was: none may be missing.
+std::optional<Scrubber::Flaw> Scrubber::FlawOfLog(const Piece& piece, absl::string_view bytes) {
+  const SegmentNumber segment = piece.cold.segment;
+  uint64_t offset = piece.offset;
+  for (; !bytes.empty(); bytes.remove_prefix(io::kSectorBytes), offset += io::kSectorBytes) {
+    SegmentHeader header;
+    SectorHeader sector;
+    const auto index = static_cast<SectorIndex>(offset / io::kSectorBytes);
+    const SectorState state = index == 0 ? DecodeSegmentHeader(bytes.data(), segment, &header)
+                                         : ClassifySector(bytes.data(), segment, index, &sector);
+    if (state != SectorState::kLive) return Flaw{offset, "a sector does not fit its check"};
+  }
+  return std::nullopt;
 }
 
 void Scrubber::Failed(const absl::Status& error) {
-  pack_ = nullptr;
-  if (!checkpoints_->RefersTo(present())) return Wait(0);  // given up meanwhile
-  if (absl::IsNotFound(error)) return Damaged("the file is missing");
+  file_ = nullptr;
+  if (!Wanted(present())) return Wait(0);  // given up meanwhile
+  if (absl::IsNotFound(error)) return Damaged({present().offset, "the file is missing"});
   ++stats_.errors;
   if (++failures_ < kTries) return timer_->Set(loop_->Now() + kRetryInterval);
-  if (absl::IsDataLoss(error)) return Damaged("the segment cannot be read");
+  if (absl::IsDataLoss(error)) {
+    return Damaged({present().offset, "the segment cannot be read"});
+  }
   Wait(0);  // until the next pass
 }
 
-void Scrubber::Damaged(absl::string_view what) {
-  const PlacedSegment placed = present();
-  if (checkpoints_->RefersTo(placed)) {
-    ++stats_.damaged;
-    on_damage_(placed.pack, absl::DataLossError(
-                                absl::StrCat(paths_.checkpoint, "/", PackName(placed.pack),
-                                             ": damaged at offset ", placed.offset, ": ", what)));
+void Scrubber::Damaged(const Flaw& flaw) {
+  const Piece piece = present();
+  if (Wanted(piece)) {
+    ScrubDamage damage;
+    damage.what = absl::DataLossError(
+        absl::StrCat(PathOf(piece), ": damaged at offset ", flaw.offset, ": ", flaw.what));
+    if (piece.placed.has_value()) {
+      ++stats_.damaged;
+      damage.pack = piece.placed->pack;
+    } else {
+      ++stats_.log_damaged;
+      damage.segment = piece.cold.segment;
+      damaged_log_[piece.cold.segment] = piece.cold.last_index;
+    }
+    on_damage_(damage);
   }
-  Wait(placed.bytes);
+  Wait(piece.bytes);
+}
+
+// One that is cut, or replaced by a state from a peer, holds nothing that the checkpoint has not.
+void Scrubber::NoteLogRepairs() {
+  for (auto it = damaged_log_.begin(); it != damaged_log_.end(); ++it) {
+    if (it->second == LogIndex(0) || checkpoints_->index() < it->second) continue;
+    ++stats_.log_repaired;
+    it->second = LogIndex(0);
+  }
+  absl::erase_if(damaged_log_, [this](const auto& damaged) {
+    return damaged.second == LogIndex(0) && !wal_->HoldsCold(damaged.first);
+  });
 }
 
 void Scrubber::Wait(uint64_t bytes) {

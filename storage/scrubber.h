@@ -1,10 +1,12 @@
-// Reads the newest checkpoint's segments again and again, slowly, and checks them: what goes
-// bad on the disk is found while the member still has it in memory, and not at its next start.
+// Reads the newest checkpoint's segments and the log's cold ones again and again, slowly, and
+// checks them: what goes bad on the disk is found while the member still has it in memory, and
+// not at its next start.
 //
 // The disk is asked, and not the system's cache, which may be right about what the disk has lost.
-// Damage is what does not fit its check, is missing, or cannot be read three times in a row; it is
-// repaired by a checkpoint that writes everything of the damaged file anew (Checkpoints::GiveUp).
-// Any other error says nothing about the bytes: they are tried again.
+// Damage is what does not fit its check, is missing, or cannot be read three times in a row. It is
+// repaired by a checkpoint: that writes everything of a damaged file of the one before anew
+// (Checkpoints::GiveUp), and once it holds what a damaged segment of the log holds nothing
+// depends on that one. Any other error says nothing about the bytes: they are tried again.
 #ifndef QUORATE_STORAGE_SCRUBBER_H_
 #define QUORATE_STORAGE_SCRUBBER_H_
 
@@ -12,9 +14,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/bytes.h"
@@ -26,6 +30,7 @@
 #include "storage/data_dir.h"
 #include "storage/lifetime.h"
 #include "storage/manifest.h"
+#include "storage/wal.h"
 
 namespace quorate::storage {
 
@@ -37,20 +42,28 @@ struct ScrubOptions {
 
 // Since the start.
 struct ScrubStats {
-  uint64_t passes = 0;   // over all that there was
-  uint64_t bytes = 0;    // read and checked
-  uint64_t damaged = 0;  // segments that were found damaged
-  uint64_t errors = 0;   // attempts to open or to read that failed
+  uint64_t passes = 0;        // over all that there was
+  uint64_t bytes = 0;         // read and checked
+  uint64_t damaged = 0;       // segments of checkpoints that were found damaged, at each pass
+  uint64_t log_damaged = 0;   // segments of the log that were found damaged, each once
+  uint64_t log_repaired = 0;  // of those, whose entries are in the newest checkpoint now
+  uint64_t errors = 0;        // attempts to open or to read that failed
+};
+
+struct ScrubDamage {
+  PackNumber pack = 0;        // the file of the checkpoint, or
+  SegmentNumber segment = 0;  // the segment of the log; the other is 0
+  absl::Status what;          // with file and offset
 };
 
 class Scrubber {
  public:
-  // What is damaged, with file and offset. Called from the loop.
-  using DamageCallback = std::function<void(PackNumber pack, const absl::Status& damage)>;
+  // Called from the loop.
+  using DamageCallback = std::function<void(const ScrubDamage&)>;
 
-  // `checkpoints` is borrowed.
+  // `checkpoints` and `wal` are borrowed.
   Scrubber(io::Loop* loop, io::Disk* disk, ScrubOptions options, const Checkpoints* checkpoints,
-           DamageCallback on_damage);
+           const Wal* wal, DamageCallback on_damage);
   Scrubber(const Scrubber&) = delete;
   Scrubber& operator=(const Scrubber&) = delete;
 
@@ -58,27 +71,49 @@ class Scrubber {
   const ScrubStats& stats() const { return stats_; }
 
  private:
+  // What is read and checked in one go.
+  struct Piece {
+    uint64_t offset = 0;
+    uint32_t bytes = 0;
+    std::optional<PlacedSegment> placed;  // of the checkpoint, or
+    ColdSegment cold;                     // of the log
+  };
+  // A part of the file that is not as it was written.
+  struct Flaw {
+    uint64_t offset = 0;
+    std::string what;
+  };
+
+  void BeginPass();
   void Next();
-  void OpenPack();
-  void ReadSegment();
+  void OpenFile();
+  void ReadPiece();
   void Check(absl::StatusOr<Bytes> bytes);
   void Failed(const absl::Status& error);
-  void Damaged(absl::string_view what);
+  void Damaged(const Flaw& flaw);
+  void NoteLogRepairs();
   void Wait(uint64_t bytes);
-  const PlacedSegment& present() const { return segments_[next_]; }
+  bool Wanted(const Piece& piece) const;
+  std::string PathOf(const Piece& piece) const;
+  const Piece& present() const { return pieces_[next_]; }
+  static std::optional<Flaw> FlawOf(const Piece& piece, const Bytes& bytes);
+  static std::optional<Flaw> FlawOfLog(const Piece& piece, absl::string_view bytes);
 
   io::Loop* const loop_;
   io::Disk* const disk_;
   const ScrubOptions options_;
   const DataPaths paths_;
   const Checkpoints* const checkpoints_;
+  const Wal* const wal_;
   const DamageCallback on_damage_;
 
-  std::vector<PlacedSegment> segments_;  // of this pass
+  std::vector<Piece> pieces_;  // of this pass
   size_t next_ = 0;
-  std::unique_ptr<io::File> pack_;
-  PackNumber pack_number_ = 0;
-  int failures_ = 0;  // of the present segment, in a row
+  std::unique_ptr<io::File> file_;
+  int failures_ = 0;  // of the present piece, in a row
+  // Segments of the log that are damaged: up to which entry a checkpoint must go that repairs it,
+  // and 0 once it does.
+  absl::btree_map<SegmentNumber, LogIndex> damaged_log_;
   ScrubStats stats_;
   std::unique_ptr<io::Timer> timer_;
   Lifetime lifetime_;

@@ -14,6 +14,10 @@ constexpr size_t kKeptBufferBytes = 2 * limits::kMiB;
 // A sync of so much takes hardly longer than one of a single sector: waiting for more, even for
 // what the answers to the write before will bring at once, gains nothing.
 constexpr size_t kWorthAWriteBytes = 64 * limits::kKiB;
+// Unless all answers, and what is appended upon them, take less than half as long as that sync did,
+// at about so much for each: then it is better that all that is in flight shares one.
+constexpr Duration kAnswerTime = Nanoseconds(400);
+constexpr int64_t kAnswersInSync = 2;
 // Between attempts to make the next segment on a full disk.
 constexpr Duration kSpaceRetryInterval = Seconds(1);
 
@@ -42,6 +46,9 @@ void Wal::Append(std::span<const raft::Entry> entries, const raft::HardState* ha
 }
 void Wal::Cut(LogIndex index) { impl_->Cut(index); }
 void Wal::BeginAnew(LogIndex index, Term term) { impl_->BeginAnew(index, term); }
+std::vector<ColdSegment> Wal::ColdSegments() const { return impl_->ColdSegments(); }
+bool Wal::HoldsCold(SegmentNumber segment) const { return impl_->HoldsCold(segment); }
+void Wal::GiveUp(SegmentNumber segment) { impl_->GiveUp(segment); }
 const absl::Status& Wal::status() const { return impl_->status(); }
 size_t Wal::unsynced_bytes() const { return impl_->unsynced_bytes(); }
 Instant Wal::write_in_flight_since() const { return impl_->write_in_flight_since(); }
@@ -60,6 +67,7 @@ Wal::Impl::Impl(WalStart start)
       max_write_bytes_(start.max_write_bytes),
       preparer_(start.disk, start.log_dir),
       place_{start.segment.segment, start.next_sector, start.segment.sectors, start.position},
+      lazy_hard_state_(start.unlogged),
       current_(std::move(start.segment)),
       space_timer_(start.loop->NewTimer([this] {
         if (waits_for_space() && status_.ok()) PrepareNext(next_bytes_);
@@ -237,12 +245,14 @@ void Wal::Impl::OnWritten(const absl::Status& status) {
   if (in_flight_.size() <= kKeptBufferBytes) spare_buffer_ = std::move(in_flight_);
   in_flight_ = Bytes();
   oldest_since_ = Instant::Infinite();
-  StartIfWorthIt();
+  const auto answers = static_cast<int64_t>(done.size());
+  const bool answer_first = kAnswerTime * (answers * kAnswersInSync) < took;
+  if (!answer_first) StartIfWorthIt();
   if (sync_observer_) sync_observer_(took);
   // Who gets an answer may append at once: that goes along with a write that is yet to start.
   for (Callback& callback : done) {
     callback(absl::OkStatus());
-    StartIfWorthIt();
+    if (!answer_first) StartIfWorthIt();
   }
   StartWrite();
   done.clear();
@@ -255,18 +265,42 @@ void Wal::Impl::StartIfWorthIt() {
 
 // The header that follows a segment is durable: from now on that one may be cut.
 void Wal::Impl::CloseBefore(const SegmentHeader& next) {
-  closed_.push_back({std::move(leaving_), next.start.last_index});
+  closed_.push_back({std::move(leaving_), next.start.last_index, next.previous,
+                     uint64_t{next.previous_end} * io::kSectorBytes});
   if (next.previous != 0) return;
-  for (ClosedSegment& closed : closed_) closed.last_index = LogIndex(0);  // no longer the log
+  for (ClosedSegment& closed : closed_) {  // no longer the log
+    closed.last_index = LogIndex(0);
+    closed.log_bytes = 0;
+  }
+}
+
+std::vector<ColdSegment> Wal::Impl::ColdSegments() const {
+  std::vector<ColdSegment> cold;
+  for (const ClosedSegment& closed : closed_) {
+    if (closed.log_bytes == 0) continue;
+    cold.push_back({closed.segment, closed.file.path, closed.log_bytes, closed.last_index});
+  }
+  return cold;
+}
+
+bool Wal::Impl::HoldsCold(SegmentNumber segment) const {
+  return std::any_of(closed_.begin(), closed_.end(), [segment](const ClosedSegment& closed) {
+    return closed.segment == segment && closed.log_bytes > 0;
+  });
+}
+
+void Wal::Impl::GiveUp(SegmentNumber segment) {
+  for (ClosedSegment& closed : closed_) closed.damaged |= closed.segment == segment;
 }
 
 void Wal::Impl::Cut(LogIndex index) {
   const uint64_t segment_bytes = uint64_t{segment_sectors_} * io::kSectorBytes;
   while (!closed_.empty() && closed_.front().last_index <= index) {
     SpareFile file = std::move(closed_.front().file);
+    const bool damaged = closed_.front().damaged;
     closed_.pop_front();
     ++stats_.segments_cut;
-    if (preparer_.spares() == 0 && file.bytes >= segment_bytes) {
+    if (!damaged && preparer_.spares() == 0 && file.bytes >= segment_bytes) {
       preparer_.AddSpare(std::move(file));
     } else {
       removals_.push_back(std::move(file.path));

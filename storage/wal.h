@@ -26,11 +26,14 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "base/strong_int.h"
 #include "base/time.h"
 #include "engine/raft/types.h"
+#include "storage/record.h"
 
 namespace quorate::storage {
 
@@ -44,6 +47,14 @@ struct WalStats {
   uint64_t bytes_written = 0;  // by those, framing and padding included
   uint64_t segments = 0;       // segments begun
   uint64_t segments_cut = 0;   // given back by Cut
+};
+
+// A segment behind which the log goes on in another one: it does not change any more.
+struct ColdSegment {
+  SegmentNumber segment = 0;
+  std::string path;
+  uint64_t log_bytes = 0;  // of the file, what belongs to the log, its header included
+  LogIndex last_index;     // the log's last entry up to its end
 };
 
 class Wal {
@@ -73,6 +84,13 @@ class Wal {
   // The log goes on behind entry `index` of `term`, with which a checkpoint that is durable
   // ends; what it held so far counts no longer once the next unit is durable.
   void BeginAnew(LogIndex index, Term term);
+
+  // Oldest first.
+  std::vector<ColdSegment> ColdSegments() const;
+  // Whether it is still one of those.
+  bool HoldsCold(SegmentNumber segment) const;
+  // The file is damaged: once it is cut nothing is written to it any more.
+  void GiveUp(SegmentNumber segment);
 
   // OK, or why the log failed; then nothing will ever be acknowledged again.
   const absl::Status& status() const;

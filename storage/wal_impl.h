@@ -27,6 +27,9 @@ namespace quorate::storage {
 struct ClosedSegment {
   SpareFile file;
   LogIndex last_index;  // of the log up to its end
+  SegmentNumber segment = 0;
+  uint64_t log_bytes = 0;  // 0: no longer the log
+  bool damaged = false;
 };
 
 // What a log goes on from: an open segment with its header durable, and everything
@@ -42,6 +45,9 @@ struct WalStart {
   PreparedSegment segment;
   SectorIndex next_sector = 1;
   LogPosition position;
+  // What the owner goes on from, if a checkpoint tells more of it than the log does: it goes along
+  // with the first write.
+  std::optional<raft::HardState> unlogged;
   std::vector<SpareFile> spares;
   std::vector<ClosedSegment> closed;  // oldest first
 };
@@ -59,6 +65,9 @@ class Wal::Impl {
 
   void Cut(LogIndex index);
   void BeginAnew(LogIndex index, Term term);
+  std::vector<ColdSegment> ColdSegments() const;
+  bool HoldsCold(SegmentNumber segment) const;
+  void GiveUp(SegmentNumber segment);
 
   const absl::Status& status() const { return status_; }
   size_t unsynced_bytes() const { return unsynced_bytes_; }

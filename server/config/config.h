@@ -88,7 +88,7 @@ struct Config {
   // Not flags; the simulator draws them, so that rare sizes come up. Log segments in bytes
   // (storage/recovery.h; the first is what a start waits for), entries' bytes in one append
   // message (0 = one entry), entries applied in one turn and work done in it.
-  uint64_t wal_segment_bytes = 64 * limits::kMiB;
+  uint64_t wal_segment_bytes = 16 * limits::kMiB;
   uint64_t wal_first_segment_bytes = 4 * limits::kMiB;
   uint64_t max_append_bytes = limits::kMaxAppendBytes;
   // With less free space than this on the disk of the data directory writes are refused

@@ -244,7 +244,8 @@ std::vector<Flag> MemberFlags() {
        "space than this. 0 never refuses.",
        Count(&Config::disk_reserve_bytes)},
       {group, "scrub-bytes-per-second", "4194304",
-       "How fast the files of the newest checkpoint are read again and checked. 0 never reads.",
+       "How fast the files of the newest checkpoint and the log's finished segments are read "
+       "again and checked. 0 never reads.",
        Count(&Config::scrub_bytes_per_second)},
       {group, "max-request-bytes", "1572864",
        "Maximum client request size in bytes the server will accept.",

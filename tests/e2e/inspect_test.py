@@ -49,6 +49,16 @@ def flip(path, offset, bit=0):
         f.write(bytes([byte ^ (1 << bit)]))
 
 
+def crc32c(content):
+    """The check of all our formats, a bit at a time."""
+    crc = 0xFFFFFFFF
+    for byte in content:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
 class Inspect(unittest.TestCase):
     """One directory with two checkpoints and a log, written by a server that was then stopped."""
 
@@ -86,7 +96,10 @@ class Inspect(unittest.TestCase):
         return directory
 
     def report(self, directory, status):
-        run = inspect("--json", directory)
+        return self.report_of(["--json", directory], status)
+
+    def report_of(self, arguments, status):
+        run = inspect(*arguments)
         self.assertEqual(run.returncode, status, run.stdout + run.stderr)
         return json.loads(run.stdout)
 
@@ -108,7 +121,8 @@ class Inspect(unittest.TestCase):
         report = self.report(self.directory, WHOLE)
         self.assertTrue(report["whole"])
         self.assertFalse(report["repairable"])
-        self.assertNotIn("damage", report)
+        self.assertIsNone(report["damage"])
+        self.assertIsNone(report["error"])
         self.assertGreater(report["last_index"], KEYS)
         self.assertGreater(report["checkpoint"]["index"], report["checkpoint"]["previous_index"])
         self.assertGreater(report["checkpoint"]["previous_index"], 0)
@@ -195,6 +209,117 @@ class Inspect(unittest.TestCase):
             os.remove(segment["path"])
         report = self.report(directory, DAMAGED)
         self.assertFalse(report["repairable"])
+
+    def test_a_truncated_segment(self):
+        directory = self.copy("truncated")
+        for end in (512 + 100, 1024, 4096):
+            segments = self.report(directory, WHOLE)["segments"]
+            segment = [s for s in segments if s["role"] == "log"][-1]
+            with open(segment["path"], "rb") as f:
+                whole = f.read()
+            os.truncate(segment["path"], end)
+            report = self.report(directory, DAMAGED)
+            self.assertIn(f"{segment['path']}: damaged at offset", report["damage"])
+            self.assertIn("etcdctl member", report["damage"], "what to do")
+            with open(segment["path"], "wb") as f:
+                f.write(whole)
+
+    def test_a_truncated_identity(self):
+        directory = self.copy("truncated-meta")
+        meta = os.path.join(directory, "member", "meta")
+        for end in (0, 100, 511):
+            os.truncate(meta, end)
+            report = self.report(directory, DAMAGED)
+            self.assertIn(f"{meta}: damaged at offset {end}", report["error"])
+            self.assertFalse(report["whole"])
+
+    def test_missing_manifests(self):
+        directory = self.copy("manifests")
+        checkpoint = os.path.join(directory, "member", "checkpoint")
+        previous = self.report(directory, WHOLE)["checkpoint"]["previous_index"]
+        # A crash may leave this, between two renames: the log leads on from the one before.
+        os.remove(os.path.join(checkpoint, "manifest"))
+        report = self.report(directory, WHOLE)
+        self.assertEqual(report["checkpoint"]["index"], previous)
+        self.assertEqual(report["last_index"], self.report(self.directory, WHOLE)["last_index"])
+
+    def test_a_missing_file_of_the_checkpoint(self):
+        directory = self.copy("pack")
+        checkpoint = os.path.join(directory, "member", "checkpoint")
+        for name in os.listdir(checkpoint):
+            if name.endswith(".seg"):
+                os.remove(os.path.join(checkpoint, name))
+        # The log of this member reaches back to its beginning.
+        report = self.report(directory, REPAIRABLE)
+        self.assertIn(checkpoint, report["damage"])
+        self.assertIn("the file is missing", report["damage"])
+        self.assertNotIn("must not go on", report["damage"])
+        log = os.path.join(directory, "member", "log")
+        for name in os.listdir(log):
+            os.remove(os.path.join(log, name))
+        self.assertIn("etcdctl member", self.report(directory, DAMAGED)["damage"])
+
+    def test_a_newer_format(self):
+        directory = self.copy("newer")
+        path = os.path.join(directory, "member", "meta")
+        with open(path, "r+b") as f:
+            content = bytearray(f.read())
+            content[12] = 99
+            content[8:12] = crc32c(content[:8] + content[12:]).to_bytes(4, "little")
+            f.seek(0)
+            f.write(content)
+        report = self.report(directory, UNREADABLE)
+        self.assertIn("format version 99", report["error"])
+        self.assertIn(path, report["error"])
+
+    def test_a_directory_that_a_server_uses(self):
+        directory = self.copy("used")
+        original, self.member.data_dir = self.member.data_dir, directory
+        try:
+            self.start()
+            report = self.report(directory, UNREADABLE)
+            self.assertIn("another process is using this directory", report["error"])
+        finally:
+            self.stop()
+            self.member.data_dir = original
+        self.report(directory, WHOLE)
+
+    def test_a_directory_that_may_only_be_read(self):
+        directory = self.copy("read-only")
+        for parent, _, names in os.walk(directory):
+            for name in names:
+                os.chmod(os.path.join(parent, name), 0o400)
+            os.chmod(parent, 0o500)
+        self.assertTrue(self.report(directory, WHOLE)["whole"])
+        for parent, _, _ in os.walk(directory):
+            os.chmod(parent, 0o700)
+
+    def test_a_copy_without_its_lock_file_gets_none(self):
+        directory = self.copy("unlocked")
+        lock = os.path.join(directory, "member", "LOCK")
+        os.remove(lock)
+        self.report(directory, WHOLE)
+        self.assertFalse(os.path.exists(lock))
+
+    def test_every_document_has_the_same_keys_on_top(self):
+        damaged = self.copy("keys")
+        flip(os.path.join(damaged, "member", "checkpoint", "manifest"), 40)
+        first = self.report(self.directory, WHOLE)
+        self.assertEqual(list(first), list(self.report(damaged, REPAIRABLE)))
+        for error in (self.report(os.path.join(WORK, "nothing"), UNREADABLE),
+                      self.report_of(["--json"], WRONG_USAGE),
+                      self.report_of(["--json", "--frobnicate", damaged], WRONG_USAGE)):
+            self.assertEqual(list(error), ["whole", "repairable", "error"])
+            self.assertTrue(set(error) <= set(first))
+            self.assertTrue(error["error"])
+
+    def test_a_path_that_is_no_utf_8(self):
+        directory = os.path.join(WORK.encode(), b"caf\xe9")
+        shutil.copytree(self.directory.encode(), directory)
+        run = subprocess.run([INSPECT, "--json", directory], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, timeout=60, check=False)
+        self.assertEqual(run.returncode, WHOLE)
+        self.assertTrue(json.loads(run.stdout.decode("utf-8"))["whole"])
 
     def test_what_is_no_data_directory(self):
         run = inspect(os.path.join(WORK, "nothing"))

@@ -203,6 +203,35 @@ TEST_F(RecoveryTest, RefusesATruncatedSegment) {
   EXPECT_TRUE(machine_.Open().ok());
 }
 
+// The checkpoint says that its entries are committed, the log had not said so yet. The header of the
+// next segment tells what the log says, and not what its owner knows.
+TEST_F(RecoveryTest, TheLogGoesOnInAnotherSegmentThoughTheCheckpointKnewMore) {
+  MakeDirectory();
+  ASSERT_TRUE(machine_.Open().ok());
+  engine::StateImage image;
+  image.index = LogIndex(3);
+  image.term = Term(1);
+  image.sections = Bytes::Copy("sections");
+  absl::Status written = absl::UnknownError("no answer");
+  machine_.Run([&] {
+    machine_.checkpoints()->Write(image, Checkpoints::Origin::kLocal,
+                                  [&](const absl::Status& status) { written = status; });
+  });
+  machine_.Settle();
+  ASSERT_TRUE(written.ok()) << written;
+  machine_.Crash(sim::CrashKind::kPowerLoss);
+  ASSERT_TRUE(machine_.Open().ok());
+  ASSERT_EQ(machine_.state().hard_state.commit, LogIndex(3));
+  const size_t segments = machine_.wal()->ColdSegments().size();
+  for (uint64_t i = 4; machine_.wal()->ColdSegments().size() < segments + 2; ++i) {
+    ASSERT_TRUE(machine_.AppendAndWait({NewEntry(i, 1, std::string(3000, 'e'))}).ok());
+  }
+  machine_.Crash(sim::CrashKind::kPowerLoss);
+  const absl::Status status = machine_.Open();
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(machine_.state().hard_state.commit, LogIndex(3));
+}
+
 TEST_F(RecoveryTest, ASectorThatCannotBeReadIsNamed) {
   MakeDirectory();
   const std::string path = machine_.LogFiles().front();

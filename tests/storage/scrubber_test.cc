@@ -28,9 +28,14 @@ class ScrubberTest : public ::testing::Test {
     machine_.Run([this] {
       scrubber_ = std::make_unique<Scrubber>(
           machine_.env().loop, machine_.env().disk, ScrubOptions{.data_dir = kDataDir},
-          machine_.checkpoints(), [this](PackNumber pack, const absl::Status& damage) {
-            packs_.push_back(pack);
-            damage_ = damage;
+          machine_.checkpoints(), machine_.wal(), [this](const ScrubDamage& damage) {
+            damage_ = damage.what;
+            if (damage.pack != 0) {
+              packs_.push_back(damage.pack);
+            } else {
+              segments_.push_back(damage.segment);
+              machine_.wal()->GiveUp(damage.segment);
+            }
           });
     });
   }
@@ -56,6 +61,7 @@ class ScrubberTest : public ::testing::Test {
   engine::StateImage image_;
   std::unique_ptr<Scrubber> scrubber_;
   std::vector<PackNumber> packs_;
+  std::vector<SegmentNumber> segments_;
   absl::Status damage_;
 };
 
@@ -128,6 +134,87 @@ TEST_F(ScrubberTest, OtherErrorsAreNeverDamage) {
   const uint64_t bytes = scrubber_->stats().bytes;
   machine_.Settle();
   EXPECT_GT(scrubber_->stats().bytes, bytes);
+}
+
+class LogScrubberTest : public ScrubberTest {
+ protected:
+  // Entries until there are several cold segments.
+  void SetUp() override {
+    ScrubberTest::SetUp();
+    for (uint64_t index = 2; machine_.wal()->ColdSegments().size() < 3; ++index) {
+      ASSERT_TRUE(machine_.AppendAndWait({NewEntry(index, 1, std::string(3000, 'e'))}).ok());
+      last_ = LogIndex(index);
+    }
+    cold_ = machine_.wal()->ColdSegments()[1];
+  }
+  void CheckpointAll() {
+    image_.index = last_;
+    WriteCheckpoint();
+  }
+
+  LogIndex last_;
+  ColdSegment cold_;
+};
+
+TEST_F(LogScrubberTest, ReadsColdSegments) {
+  const uint64_t before = scrubber_->stats().bytes;
+  uint64_t cold = 0;
+  for (const ColdSegment& segment : machine_.wal()->ColdSegments()) cold += segment.log_bytes;
+  ASSERT_GT(cold, 2 * 16 * 1024u * 9 / 10);
+  const uint64_t passes = scrubber_->stats().passes;
+  while (scrubber_->stats().passes < passes + 2) machine_.Settle();
+  EXPECT_GE(scrubber_->stats().bytes - before, 2 * (cold + 9000));
+  EXPECT_EQ(scrubber_->stats().log_damaged, 0u);
+}
+
+// Without the checkpoint it would cost the member all that it had acknowledged.
+TEST_F(LogScrubberTest, DamageIsFoundWhileTheMemberStillHasWhatTheSegmentHeld) {
+  for (const uint64_t offset : {uint64_t{100}, uint64_t{700}, cold_.log_bytes - 1}) {
+    SCOPED_TRACE(offset);
+    ASSERT_TRUE(machine_.disk().FlipBit(cold_.path, offset, 5).ok());
+    Machine unwarned(2);
+    unwarned.CopyDiskFrom(machine_);
+    EXPECT_TRUE(absl::IsDataLoss(unwarned.Open()));
+    ASSERT_TRUE(machine_.disk().FlipBit(cold_.path, offset, 5).ok());
+  }
+  ASSERT_TRUE(machine_.disk().FlipBit(cold_.path, 700, 5).ok());
+  machine_.Settle();
+  ASSERT_EQ(segments_, std::vector<SegmentNumber>{cold_.segment});
+  EXPECT_TRUE(absl::StrContains(damage_.ToString(), cold_.path + ": damaged at offset 512"))
+      << damage_;
+  EXPECT_EQ(scrubber_->stats().log_damaged, 1u);
+  EXPECT_EQ(scrubber_->stats().log_repaired, 0u);
+  CheckpointAll();
+  machine_.Settle();
+  EXPECT_EQ(scrubber_->stats().log_damaged, 1u) << "once, not at each pass";
+  EXPECT_EQ(scrubber_->stats().log_repaired, 1u);
+  scrubber_.reset();
+  machine_.Crash(sim::CrashKind::kPowerLoss);
+  const absl::Status status = machine_.Open();
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(machine_.state().last_index(), last_);
+  ASSERT_TRUE(machine_.state().checkpoint.has_value());
+  EXPECT_EQ(machine_.state().checkpoint->index, last_);
+}
+
+TEST_F(LogScrubberTest, ASectorOfTheLogThatCannotBeReadIsDamage) {
+  ASSERT_TRUE(machine_.disk().BreakSector(cold_.path, 2048).ok());
+  machine_.Settle();
+  EXPECT_EQ(segments_, std::vector<SegmentNumber>{cold_.segment});
+  EXPECT_EQ(scrubber_->stats().errors, 3u);
+}
+
+// What the disk has lost once is not trusted with the log again.
+TEST_F(LogScrubberTest, ADamagedSegmentIsNotRecycled) {
+  ASSERT_TRUE(machine_.disk().FlipBit(cold_.path, 700, 5).ok());
+  machine_.Settle();
+  CheckpointAll();
+  const std::vector<ColdSegment> cold = machine_.wal()->ColdSegments();
+  machine_.Run([this] { machine_.wal()->Cut(cold_.last_index); });
+  machine_.Settle();
+  for (const std::string& path : machine_.LogFiles()) EXPECT_NE(path, cold_.path);
+  EXPECT_FALSE(machine_.wal()->HoldsCold(cold_.segment));
+  EXPECT_TRUE(machine_.wal()->HoldsCold(cold.back().segment));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 // 3 the directory cannot be looked at; 4 damage that a start makes good.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -13,6 +14,7 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
 #include "io/uv/world.h"
 #include "nlohmann/json.hpp"
 #include "storage/inspect.h"
@@ -53,12 +55,30 @@ class Bar {
   int drawn_ = -1;
 };
 
+// Paths need not be UTF-8; JSON must.
+std::string Dump(const nlohmann::ordered_json& document) {
+  return document.dump(2, ' ', /*ensure_ascii=*/false,
+                       nlohmann::ordered_json::error_handler_t::replace) +
+         "\n";
+}
+
+// Of what cannot be looked at.
+nlohmann::ordered_json ErrorJson(const std::string& error) {
+  nlohmann::ordered_json out;
+  out["whole"] = false;
+  out["repairable"] = false;
+  out["error"] = error;
+  return out;
+}
+
 nlohmann::ordered_json ToJson(const storage::StorageReport& report) {
   nlohmann::ordered_json out;
   out["cluster_id"] = absl::StrFormat("%x", report.identity.cluster_id.value());
   out["member_id"] = absl::StrFormat("%x", report.identity.member_id.value());
   out["whole"] = report.verdict.ok();
   out["repairable"] = report.repairable;
+  out["error"] = nullptr;
+  out["damage"] = nullptr;
   if (!report.verdict.ok()) out["damage"] = Text(report.verdict);
   out["checkpoint"] = {{"index", report.checkpoint.value()},
                        {"bytes", report.checkpoint_bytes},
@@ -98,13 +118,13 @@ int Inspect(const std::string& directory, bool json, bool progress) {
   if (progress) bar.Clear();
   if (!report->ok()) {
     if (json) {
-      std::printf("%s\n", nlohmann::ordered_json{{"error", Text(report->status())}}.dump().c_str());
+      std::fputs(Dump(ErrorJson(Text(report->status()))).c_str(), stdout);
     } else {
       std::fprintf(stderr, "quorate-inspect: %s\n", Text(report->status()).c_str());
     }
     return absl::IsDataLoss(report->status()) ? kDamaged : kUnreadable;
   }
-  const std::string text = json ? ToJson(**report).dump(2) + "\n" : DescribeReport(**report);
+  const std::string text = json ? Dump(ToJson(**report)) : DescribeReport(**report);
   std::fputs(text.c_str(), stdout);
   return ExitStatus(**report);
 }
@@ -125,6 +145,11 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    // A script that asks for JSON gets JSON, whatever else it asks for.
+    const bool wrong = error.get_exit_code() != 0;
+    const bool wants_json = std::any_of(
+        argv + 1, argv + argc, [](absl::string_view argument) { return argument == "--json"; });
+    if (wrong && wants_json) std::fputs(Dump(ErrorJson(error.what())).c_str(), stdout);
     return app.exit(error) == 0 ? kWhole : kWrongUsage;
   }
   return Inspect(directory, json, progress);
