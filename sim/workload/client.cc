@@ -141,7 +141,15 @@ void Client::Ask(Request request) {
               });
 }
 
+// A bit that flips in a frame's length makes its reader take what follows for the rest of the
+// frame, up to 16 KiB: a connection that says nothing more and does not end. Who sends no pings
+// finds out by having no answer.
+void Client::DistrustConnection() {
+  if (garbled_) port_->Reconnect(history_->call(*open_).member);
+}
+
 void Client::OnReply(Reply reply) {
+  if (absl::IsDeadlineExceeded(reply.status)) DistrustConnection();
   if (!reply.status.ok()) {
     const bool none = PromisesNoEffect(reply);
     context_.Record(host_, none ? kRefused : kUnknown, *open_,
@@ -167,6 +175,7 @@ void Client::OnReply(Reply reply) {
 void Client::OnTimeout() {
   if (!open_.has_value()) return;
   port_->GiveUp();
+  DistrustConnection();
   context_.Record(host_, kUnknown, *open_,
                   static_cast<uint64_t>(absl::StatusCode::kDeadlineExceeded));
   End(Outcome::kUnknown, Result(), "no answer in time");
