@@ -394,16 +394,21 @@ absl::StatusOr<std::optional<Request>> DecodeCommand(absl::string_view data) {
   return std::optional<Request>();
 }
 
-bool NoSpaceAlarms::Refuses(absl::string_view data) {
+bool StandingAlarms::Refuses(absl::string_view data) {
   const absl::StatusOr<pb::InternalRaftRequest> in = Decode<pb::InternalRaftRequest>(data);
   if (!in.ok()) return false;
-  if (in->has_alarm() && in->alarm().alarm() == pb::NOSPACE) {
-    if (in->alarm().action() == pb::AlarmRequest::ACTIVATE) members_.insert(in->alarm().memberid());
+  if (in->has_alarm() && in->alarm().alarm() != pb::NONE) {
+    absl::btree_set<uint64_t>& members = in->alarm().alarm() == pb::CORRUPT ? corrupt_ : no_space_;
+    if (in->alarm().action() == pb::AlarmRequest::ACTIVATE) members.insert(in->alarm().memberid());
     if (in->alarm().action() == pb::AlarmRequest::DEACTIVATE) {
-      members_.erase(in->alarm().memberid());
+      members.erase(in->alarm().memberid());
     }
   }
-  if (members_.empty()) return false;
+  if (!corrupt_.empty()) {
+    return in->has_put() || in->has_delete_range() || in->has_txn() || in->has_compaction() ||
+           in->has_lease_grant() || in->has_lease_revoke();
+  }
+  if (no_space_.empty()) return false;
   if (in->has_put() || in->has_lease_grant()) return true;
   const auto puts = [](const pb::RequestOp& op) { return op.has_request_put(); };
   return in->has_txn() &&
