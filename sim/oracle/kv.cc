@@ -8,18 +8,31 @@
 
 namespace quorate::sim {
 
-bool Changed(const Request& request, const Result& result) {
-  if (request.shape == Request::Shape::kCompact || request.AboutLease()) return false;
-  const bool first = request.shape != Request::Shape::kTxn || result.succeeded;
-  const std::vector<Operation>& operations = first ? request.success : request.failure;
+namespace {
+
+// `results` may be fewer: of an answer that is wrong.
+bool AnyChanged(const std::vector<Operation>& operations,
+                const std::vector<OperationResult>& results) {
   for (size_t i = 0; i < operations.size(); ++i) {
-    if (operations[i].kind == Operation::Kind::kPut) return true;
-    if (operations[i].kind == Operation::Kind::kDelete && i < result.operations.size() &&
-        result.operations[i].count > 0) {
+    const Operation& operation = operations[i];
+    if (operation.kind == Operation::Kind::kPut) return true;
+    if (i >= results.size()) continue;
+    const OperationResult& result = results[i];
+    if (operation.kind == Operation::Kind::kDelete && result.count > 0) return true;
+    if (operation.kind == Operation::Kind::kTxn &&
+        AnyChanged(result.succeeded ? operation.success : operation.failure, result.operations)) {
       return true;
     }
   }
   return false;
+}
+
+}  // namespace
+
+bool Changed(const Request& request, const Result& result) {
+  if (request.shape == Request::Shape::kCompact || request.AboutLease()) return false;
+  const bool first = request.shape != Request::Shape::kTxn || result.succeeded;
+  return AnyChanged(first ? request.success : request.failure, result.operations);
 }
 
 void KvOracle::OnCommit(VirtualTime when, const raft::Entry& entry) {
