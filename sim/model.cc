@@ -1,6 +1,7 @@
 #include "sim/model.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -282,16 +283,10 @@ OperationResult Model::Range(const Operation& operation, int64_t revision) const
 }
 
 void Model::Record(const std::string& key, Version version) {
-  Change change;
-  change.deleted = version.version == 0;
-  change.kv = Show(key, version);
-  if (!changed_) changes_.emplace_back();
+  if (!changed_) changed_keys_.emplace_back();
   changed_ = true;
-  changes_.back().push_back(std::move(change));
+  changed_keys_.back().push_back(key);
   History& history = keys_[key];
-  if (const Version* const before = Find(history, version.revision - 1)) {
-    changes_.back().back().prev = Show(key, *before);
-  }
   // The key leaves the lease that it was attached to, for another one or for none.
   if (!history.empty() && history.back().lease != 0) {
     leases_[history.back().lease].keys.erase(key);
@@ -354,9 +349,10 @@ bool Model::Refused(const std::vector<Operation>& operations, int64_t revision) 
       return Refused(AllHold(o.compare, revision) ? o.success : o.failure, revision);
     }
     if (o.kind == Operation::Kind::kPut) {
+      if (o.lease != 0 && leases_.count(o.lease) == 0) return true;
+      if (!o.ignore_lease) return false;
       const auto it = keys_.find(o.key);
-      const bool present = it != keys_.end() && Find(it->second, revision) != nullptr;
-      return (o.lease != 0 && leases_.count(o.lease) == 0) || (o.ignore_lease && !present);
+      return it == keys_.end() || Find(it->second, revision) == nullptr;
     }
     if (o.kind != Operation::Kind::kRange || o.revision <= 0) return false;
     return o.revision > revision || o.revision < compacted_;
@@ -445,10 +441,23 @@ Result Model::ReadAt(const Request& request, int64_t revision) const {
   return result;
 }
 
-const std::vector<Change>& Model::ChangesAt(int64_t revision) const {
-  static const std::vector<Change> kNone;
-  if (revision < 2 || revision > revision_) return kNone;
-  return changes_[static_cast<size_t>(revision - 2)];
+std::vector<Change> Model::ChangesAt(int64_t revision) const {
+  std::vector<Change> changes;
+  if (revision < 2 || revision > revision_) return changes;
+  for (const std::string& key : changed_keys_[static_cast<size_t>(revision - 2)]) {
+    const History& history = keys_.find(key)->second;
+    const auto at = std::lower_bound(
+        history.begin(), history.end(), revision,
+        [](const Version& version, int64_t wanted) { return version.revision < wanted; });
+    CHECK(at != history.end() && at->revision == revision);
+    Change change;
+    change.deleted = at->version == 0;
+    change.kv = Show(key, *at);
+    if (at != history.begin() && std::prev(at)->version != 0)
+      change.prev = Show(key, *std::prev(at));
+    changes.push_back(std::move(change));
+  }
+  return changes;
 }
 
 }  // namespace quorate::sim

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "absl/strings/string_view.h"
 
 namespace quorate::sim {
@@ -185,7 +186,7 @@ class Model {
   };
   const std::map<int64_t, Lease>& leases() const { return leases_; }
   // Changes of one revision, in the order in which they were made.
-  const std::vector<Change>& ChangesAt(int64_t revision) const;
+  std::vector<Change> ChangesAt(int64_t revision) const;
 
  private:
   struct Version {
@@ -218,9 +219,9 @@ class Model {
   // While a request is performed: revision_ + 1, or 0 outside.
   int64_t writing_ = 0;
   bool changed_ = false;
-  std::map<std::string, History> keys_;
+  absl::btree_map<std::string, History> keys_;
   std::map<int64_t, Lease> leases_;
-  std::vector<std::vector<Change>> changes_;  // [revision - 2]
+  std::vector<std::vector<std::string>> changed_keys_;  // [revision - 2], in order
 };
 
 }  // namespace quorate::sim

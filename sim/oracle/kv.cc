@@ -37,21 +37,21 @@ bool Changed(const Request& request, const Result& result) {
 
 void KvOracle::OnCommit(VirtualTime when, const raft::Entry& entry) {
   if (entry.type != raft::EntryType::kNormal || entry.data.empty()) return;
-  const absl::StatusOr<std::optional<Request>> command = DecodeCommand(entry.data);
+  absl::StatusOr<std::optional<Request>> command = DecodeCommand(entry.data);
   if (!command.ok()) {
     judge_->Report(Rule::kLinearizability, when,
                    absl::StrCat("the committed entry at index ", entry.index.value(),
                                 " cannot be decoded: ", command.status().message()));
     return;
   }
-  if (command->has_value()) OnCommand(when, entry.index, **command);
+  if (command->has_value()) OnCommand(when, entry.index, **std::move(command));
 }
 
-void KvOracle::OnCommand(VirtualTime when, LogIndex index, const Request& request) {
+void KvOracle::OnCommand(VirtualTime when, LogIndex index, Request request) {
   const int64_t before = model_.revision();
   Result result = model_.Apply(request);
   if (result.revision == before) return;
-  steps_.push_back(Step{index, request, std::move(result), when, std::nullopt});
+  steps_.push_back(Step{index, std::move(request), std::move(result), when, std::nullopt});
 }
 
 void KvOracle::OnInvoke(History::Id id) {
