@@ -76,7 +76,7 @@ bool Nemesis::SomebodyLacksData() const {
 }
 
 void Nemesis::RotBits() {
-  if (rot_.has_value() || SomebodyLacksData()) return;
+  if (rot_.has_value() || !displaced_.empty() || SomebodyLacksData()) return;
   Prng& draw = prng(FaultClass::kBitRot);
   const size_t victim = Victim(FaultClass::kBitRot);
   if (!cluster_->running(victim)) return;
@@ -147,6 +147,7 @@ void Nemesis::FailDisk() {
   }
   const std::string path = FileToDamage(disk, FaultClass::kDiskError);
   if (path.empty() || !cluster_->running(victim) || SomebodyLacksData()) return;
+  if (!displaced_.empty()) return;
   // It is read when the member starts again.
   cluster_->Crash(victim, draw.Chance(1, 2) ? CrashKind::kKill : CrashKind::kPowerLoss,
                   draw.Exponential(Milliseconds(500)));

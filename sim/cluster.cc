@@ -12,6 +12,7 @@
 #include "engine/raft/codec.h"
 #include "server/bootstrap.h"
 #include "server/peer/snapshot_chunks.h"
+#include "sim/describe_message.h"
 #include "sim/oracle/membership.h"
 #include "sim/story.h"
 #include "storage/wal.h"
@@ -36,56 +37,13 @@ constexpr DatagramType kForwardedType = 44;
 constexpr size_t kForwardOverheadBytes = 64;
 constexpr Duration kForwardTimeout = Seconds(1);
 
-const char* MessageName(raft::MessageType type) {
-  switch (type) {
-    case raft::MessageType::kApp:
-      return "append";
-    case raft::MessageType::kAppResp:
-      return "append answer";
-    case raft::MessageType::kVote:
-      return "vote request";
-    case raft::MessageType::kVoteResp:
-      return "vote";
-    case raft::MessageType::kPreVote:
-      return "pre-vote request";
-    case raft::MessageType::kPreVoteResp:
-      return "pre-vote";
-    case raft::MessageType::kSnap:
-      return "snapshot";
-    case raft::MessageType::kHeartbeat:
-      return "heartbeat";
-    case raft::MessageType::kHeartbeatResp:
-      return "heartbeat answer";
-    case raft::MessageType::kProp:
-      return "proposal";
-    case raft::MessageType::kReadIndex:
-      return "read index";
-    case raft::MessageType::kReadIndexResp:
-      return "read index answer";
-    case raft::MessageType::kTimeoutNow:
-      return "timeout now";
-    default:
-      return "other";
-  }
-}
-
-std::string DescribeMessage(const raft::Message& m) {
-  std::string out = absl::StrCat("term ", m.term.value(), " index ", m.index.value(), " log term ",
-                                 m.log_term.value(), " commit ", m.commit.value());
-  if (!m.entries.empty()) {
-    absl::StrAppend(&out, " entries ", m.entries.front().index.value(), "..",
-                    m.entries.back().index.value(), " of terms ", m.entries.front().term.value(),
-                    "..", m.entries.back().term.value());
-  }
-  if (m.reject) absl::StrAppend(&out, " REJECTED, hint ", m.reject_hint.value());
-  return out;
-}
-
-// checksum, message
-Bytes Frame(const raft::Message& message) {
-  BytesBuilder out(kChecksumBytes + raft::EncodedSize(message));
+// checksum, message; and perhaps a field of a later version: number 1000, two bytes.
+Bytes Frame(const raft::Message& message, bool unknown_field) {
+  static constexpr absl::string_view kUnknownField = "\xc2\x3e\x02??";
+  BytesBuilder out(kChecksumBytes + raft::EncodedSize(message) + kUnknownField.size());
   out.Grow(kChecksumBytes);
   raft::EncodeMessage(message, &out);
+  if (unknown_field) out.Append(kUnknownField);
   StoreLe32(out.data(), Crc32c(out.view().substr(kChecksumBytes)));
   return std::move(out).Finish();
 }
@@ -118,7 +76,10 @@ class Cluster::Transport final : public node::PeerTransport {
   void SendSnapshot(raft::Message message, engine::StateImage image) override {
     cluster_->SendSnapshot(member_, std::move(message), std::move(image));
   }
-  std::string PeerVersion(MemberId) const override { return "3.7.1"; }
+  std::string PeerVersion(MemberId peer) const override {
+    const size_t number = cluster_->NumberOf(peer);
+    return number == 0 ? config::kServerVersion : cluster_->At(number).announced;
+  }
 
  private:
   Cluster* const cluster_;
@@ -132,6 +93,8 @@ Cluster::Cluster(const Context& context, Network* network, const Options& option
       streams_(options.streams),
       corrupt_prng_(NamedDraw(context.seed, HashName("cluster"), HashName("corrupt"), 0)),
       restart_prng_(NamedDraw(context.seed, HashName("cluster"), HashName("restart"), 0)),
+      unknown_field_prng_(
+          NamedDraw(context.seed, HashName("cluster"), HashName("unknown-field"), 0)),
       judge_(judge) {
   std::vector<MemberId> ids;
   for (size_t m = 1; m <= options.members + options.spares; ++m) {
@@ -346,6 +309,9 @@ void Cluster::OnFailure(size_t number, const absl::Status& why) {
   Member& member = At(number);
   context_.Record(member.host->id(), kFailed, member.host->incarnation());
   failures_.push_back(absl::StrCat("member ", number, ": ", why.ToString()));
+  if (member.misplaced && absl::IsFailedPrecondition(why)) {
+    context_.Inject(Fault::kDirectoryRefused, member.host->id());
+  }
   const Duration downtime = restart_prng_.Between(Milliseconds(10), Seconds(2));
   context_.scheduler->After(Nanoseconds(0),
                             [this, number, downtime, incarnation = member.host->incarnation()] {
@@ -382,6 +348,12 @@ size_t Cluster::Leader() {
   return leader;
 }
 
+void Cluster::AnnounceVersion(size_t number, const std::string& version) {
+  Member& member = At(number);
+  member.announced = version;
+  member.newer = *config::ParseVersion(version) > *config::ParseVersion(config::kServerVersion);
+}
+
 void Cluster::TransferLeadership(size_t to) {
   const size_t from = Leader();
   if (from == 0 || from == to) return;
@@ -407,6 +379,11 @@ void Cluster::Observe() {
 void Cluster::ObserveNow(Member* member) {
   node::Node* const n = member->server->node();
   if (n == nullptr) return;
+  if (std::exchange(member->misplaced, false)) {
+    judge_->Report(
+        Rule::kRecovery, context_.now(),
+        absl::StrCat("member ", member->number, " runs with the data directory of another member"));
+  }
   const uint64_t elections = oracle_->leaders_elected();
   member->incarnation_seen = member->host->incarnation();
   member->turns_seen = n->counters().turns;
@@ -471,13 +448,11 @@ void Cluster::Send(size_t from, absl::Span<raft::Message> messages) {
     oracle_->OnSend(context_.now(), from, message);
     const size_t to = NumberOf(message.to);
     if (to == 0) continue;
-    Bytes frame = Frame(message);
+    const bool unknown_field = sender.newer && unknown_field_prng_.Chance(1, 2);
+    if (unknown_field) context_.Inject(Fault::kUnknownField, sender.host->id());
+    Bytes frame = Frame(message, unknown_field);
     if (corrupt_ppm_ > 0 && corrupt_prng_.Chance(corrupt_ppm_, 1'000'000)) {
-      std::string bytes(frame.data(), frame.size());
-      const uint64_t bit = corrupt_prng_.Below(bytes.size() * 8);
-      bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << (bit % 8)));
-      frame = Bytes::Copy(bytes);
-      context_.Inject(Fault::kDatagramCorrupt, sender.host->id(), bit);
+      frame = Corrupted(frame, sender.host->id());
     }
     const size_t size = frame.size();
     ++frames_;
@@ -488,6 +463,20 @@ void Cluster::Send(size_t from, absl::Span<raft::Message> messages) {
   }
 }
 
+// A bit flips, or some of the end is missing.
+Bytes Cluster::Corrupted(const Bytes& frame, HostId from) {
+  if (corrupt_prng_.Chance(1, 3)) {
+    const size_t kept = corrupt_prng_.Below(frame.size());
+    context_.Inject(Fault::kDatagramCut, from, kept);
+    return frame.Slice(0, kept);
+  }
+  std::string bytes(frame.data(), frame.size());
+  const uint64_t bit = corrupt_prng_.Below(bytes.size() * 8);
+  bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << (bit % 8)));
+  context_.Inject(Fault::kDatagramCorrupt, from, bit);
+  return Bytes::Copy(bytes);
+}
+
 void Cluster::Tell(size_t from, size_t to, const raft::Message& message) {
   if (context_.story == nullptr) return;
   Story::Message told;
@@ -495,8 +484,8 @@ void Cluster::Tell(size_t from, size_t to, const raft::Message& message) {
   told.from = At(from).host->id();
   told.to = At(to).host->id();
   told.sent = context_.now();
-  told.type = MessageName(message.type);
-  told.text = DescribeMessage(message);
+  told.type = std::string(NameOf(message.type));
+  told.text = Describe(message);
   context_.story->Sent(std::move(told));
 }
 
@@ -580,8 +569,9 @@ void Cluster::Deliver(size_t to, uint64_t number, const Bytes& frame) {
   if (context_.story != nullptr) context_.story->Arrived(number, context_.now());
   node::Node* const n = node(to);
   if (n == nullptr) return;  // it is still reading its disk
-  const Bytes body = frame.Slice(kChecksumBytes, frame.size() - kChecksumBytes);
-  if (Crc32c(body) != LoadLe32(frame.data())) {
+  const size_t head = std::min(kChecksumBytes, frame.size());
+  const Bytes body = frame.Slice(head, frame.size() - head);
+  if (head < kChecksumBytes || Crc32c(body) != LoadLe32(frame.data())) {
     context_.Record(At(to).host->id(), kChecksum, frame.size());
     return;
   }

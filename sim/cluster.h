@@ -18,6 +18,7 @@
 #include "base/prng.h"
 #include "base/strong_int.h"
 #include "server/config/config.h"
+#include "server/config/version.h"
 #include "server/node/node.h"
 #include "server/node/peer_transport.h"
 #include "server/server.h"
@@ -85,6 +86,11 @@ class Cluster {
   // --- For the nemesis ---
   // Chance that a raft datagram has a bit flipped on its way.
   void SetCorruption(uint32_t ppm) { corrupt_ppm_ = ppm; }
+  // What the others learn of this member's version; of a later one than ours, half of the raft
+  // messages have a field that the others do not know.
+  void AnnounceVersion(size_t member, const std::string& version);
+  // Whether its directory is another one's now: then it may not come to have a node.
+  void MisplaceDirectory(size_t member, bool misplaced) { At(member).misplaced = misplaced; }
   // Tells the leader, if there is one, to hand over to a member.
   void TransferLeadership(size_t to);
 
@@ -131,6 +137,9 @@ class Cluster {
     uint64_t incarnation_seen = 0;
     EventId restart;
     bool retired = false;
+    bool misplaced = false;
+    std::string announced = config::kServerVersion;
+    bool newer = false;  // than ours, as it says
     // Whom this process has heard of, as a connection would tell it.
     std::set<MemberId> heard;
     // Forwarded proposals that arrived: those that are carried twice are taken once, as
@@ -150,6 +159,7 @@ class Cluster {
   void Disconnect(size_t member);
   void OnFailure(size_t member, const absl::Status& why);
   void Send(size_t from, absl::Span<raft::Message> messages);
+  Bytes Corrupted(const Bytes& frame, HostId from);
   // The message with number frames_, for the story.
   void Tell(size_t from, size_t to, const raft::Message& message);
   void Deliver(size_t to, uint64_t number, const Bytes& frame);
@@ -173,6 +183,7 @@ class Cluster {
   uint32_t corrupt_ppm_ = 0;
   Prng corrupt_prng_;
   Prng restart_prng_;
+  Prng unknown_field_prng_;
   Judge* const judge_;
   std::vector<std::string> failures_;
   Checkpointing checkpoints_;

@@ -24,6 +24,7 @@ enum class Fault : uint8_t {
   kDatagramTypeDrop,  // dropped by a per-type filter
   kDatagramNobody,    // the receiver was down
   kDatagramCorrupt,   // a bit flipped; the world's frame checksum must catch it
+  kDatagramCut,       // the end of it is missing; the same
   // Network, streams.
   kStreamSplit,     // a write arrived in several pieces
   kStreamLoss,      // a segment had to be sent again: head-of-line delay
@@ -36,6 +37,8 @@ enum class Fault : uint8_t {
   kConnectTimeout,
   kPartition,        // both edges between two hosts became blocked
   kOneWayPartition,  // one edge became blocked, the opposite one did not
+  kSlowLink,         // a member's links carry so few bytes a second
+  kLinkOverflow,     // a datagram was lost since too many wait for a slow link
   // Disk.
   kDiskLostSector,    // an unsynced sector did not survive a power loss
   kDiskTornWrite,     // some sectors of the unsynced bytes survived, some did not
@@ -68,6 +71,16 @@ enum class Fault : uint8_t {
   kMemberRemove,    // a member was removed
   kMemberReplace,   // a member was lost with its disk, and another took its place
   kRollingRestart,  // all members were stopped in order, one after another
+  kAlarmRaise,      // an alarm was raised that no member has a reason for
+  kAlarmDisarm,     // and put out
+  kDefragment,
+  kCheckpointOutOfTurn,  // a member was told to take one
+  kHashCheck,            // all members were asked for their hashes
+  kDirectoryExchanged,   // two members were started with each other's directory
+  kDirectoryCopied,      // a member was started with a copy of another one's
+  kDirectoryRefused,     // and said so
+  kVersionAnnounced,     // a member announces another version than its own
+  kUnknownField,         // a message had a field that this version does not know
   // Clients.
   kClientCancel,  // a call was given up long before its time
   kSlowReader,    // a watcher did not read its stream for a while

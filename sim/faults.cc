@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "server/config/version.h"
 
 namespace quorate::sim {
 namespace {
@@ -30,11 +31,12 @@ bool IsWeather(FaultClass c) {
 }  // namespace
 
 Nemesis::Nemesis(const Context& context, Cluster* cluster, Network* network, Operator* membership,
-                 const Options& options, std::vector<HostId> clients)
+                 Caretaker* caretaker, const Options& options, std::vector<HostId> clients)
     : context_(context),
       cluster_(cluster),
       network_(network),
       membership_(membership),
+      caretaker_(caretaker),
       options_(options),
       clients_(std::move(clients)),
       hosts_(network->hosts() + 1) {
@@ -68,6 +70,8 @@ void Nemesis::Heal() {
     }
   }
   cluster_->SetCorruption(0);
+  caretaker_->PutOutAll();
+  GiveDirectoriesBack();
   RepairAllRot();
   for (size_t m = 1; m <= cluster_->size(); ++m) {
     Host& host = cluster_->host(m);
@@ -76,6 +80,7 @@ void Nemesis::Heal() {
     host.disk().FailNextSyncs(0);
     GiveSpaceBack(&host);
     MendDisk(m);
+    cluster_->AnnounceVersion(m, config::kServerVersion);
     if (!host.running()) continue;
     host.loop()->SetDrift(0);
     if (host.loop()->paused()) host.loop()->Resume();
@@ -135,6 +140,14 @@ void Nemesis::Act(FaultClass c) {
       return membership_->Begin(prng(c).Next());
     case FaultClass::kRolling:
       return RestartAll();
+    case FaultClass::kBandwidth:
+      return LimitBandwidth();
+    case FaultClass::kUpkeep:
+      return caretaker_->Begin(prng(c).Next(), Lasts(c));
+    case FaultClass::kWrongDirectory:
+      return MisplaceDirectories();
+    case FaultClass::kVersions:
+      return AnnounceVersion();
     default:
       UNREACHABLE("every class acts");
   }
@@ -179,6 +192,7 @@ void Nemesis::SetWeather(bool storm) {
       network_->SetLink(cluster_->host_id(m), client, Weather(false, true));
     }
   }
+  ApplyLimits();
   const FaultPlan& corruption = plan(FaultClass::kCorruption);
   if (corruption.on) cluster_->SetCorruption(corruption.ppm * (storm ? kStormFactor : 1));
 }
@@ -196,6 +210,7 @@ void Nemesis::Storm(FaultClass c) {
         network_->SetLink(cluster_->host_id(a), cluster_->host_id(b), Weather(true, false));
       }
     }
+    ApplyLimits();
   }
   UndoLater(c, [this, storm] {
     if (storm == storms_) SetWeather(false);
@@ -230,13 +245,13 @@ void Nemesis::CutFor(FaultClass c, Edges edges, bool both) {
 }
 
 // Shapes: one alone; two halves; a bridge (two halves with one member that sees both);
-// a star (everybody sees one member only). Clients sometimes share the fate of those
-// whom the first side holds.
+// a star (everybody sees one member only); a chain (each sees its neighbours only); three parts.
+// Clients sometimes share the fate of those whom the first side holds.
 void Nemesis::Partition() {
   Prng& draw = prng(FaultClass::kPartition);
   const size_t n = cluster_->size();
   const size_t victim = Victim(FaultClass::kPartition);
-  const uint64_t shape = draw.Below(4);
+  const uint64_t shape = draw.Below(6);
   std::vector<bool> left(n + 1, false);
   left[victim] = true;
   if (shape == 1 || shape == 2) {
@@ -246,11 +261,21 @@ void Nemesis::Partition() {
   }
   const auto hub = static_cast<size_t>(draw.Below(n)) + 1;
   const bool clients_too = draw.Chance(1, 3);
+  // Where each stands in the chain, or in which part.
+  std::vector<size_t> place(n + 1, 0);
+  for (size_t m = 1; m <= n; ++m) {
+    place[m] = shape == 5 ? draw.Below(3) : m;
+    if (shape == 4) std::swap(place[m], place[1 + draw.Below(m)]);
+  }
   Edges edges;
   for (size_t a = 1; a <= n; ++a) {
     for (size_t b = a + 1; b <= n; ++b) {
       const bool at_hub = a == hub || b == hub;
-      const bool apart = shape == 3 ? !at_hub : left[a] != left[b] && !(shape == 2 && at_hub);
+      const size_t distance = place[a] < place[b] ? place[b] - place[a] : place[a] - place[b];
+      const bool apart = shape == 3   ? !at_hub
+                         : shape == 4 ? distance > 1
+                         : shape == 5 ? distance > 0
+                                      : left[a] != left[b] && !(shape == 2 && at_hub);
       if (apart) edges.emplace_back(cluster_->host_id(a), cluster_->host_id(b));
     }
   }
@@ -322,7 +347,10 @@ void Nemesis::SkewClock(size_t victim) {
   const bool fastest = draw.Chance(1, 3);
   const int64_t between = draw.Between(-most, most);
   const int64_t drift = slowest ? -most : fastest ? most : between;
-  const Duration jump = draw.Between(Seconds(-3600), Seconds(3600));
+  // By milliseconds, an hour, a year at most.
+  static constexpr int64_t kFarthest[] = {1, 3'600'000, 366 * 86'400'000LL};
+  const Duration farthest = Milliseconds(kFarthest[draw.Below(3)]);
+  const Duration jump = draw.Between(Duration() - farthest, farthest);
   if (!cluster_->running(victim)) return;
   Host& host = cluster_->host(victim);
   if (draw.Chance(1, 2)) {
@@ -431,6 +459,19 @@ void Nemesis::DropTypes() {
 void Nemesis::Transfer() {
   Prng& draw = prng(FaultClass::kTransfer);
   cluster_->TransferLeadership(cluster_->PickActive(&draw));
+}
+
+// A member that is being upgraded, or rolled back: the cluster's version is the lowest announced,
+// so this decides it until everybody announces the same.
+void Nemesis::AnnounceVersion() {
+  static constexpr const char* kVersions[] = {"3.5.21", "3.6.5", "3.7.0", "3.8.0"};
+  Prng& draw = prng(FaultClass::kVersions);
+  const size_t member = Victim(FaultClass::kVersions);
+  const uint64_t at = draw.Below(std::size(kVersions));
+  context_.Inject(Fault::kVersionAnnounced, cluster_->host_id(member), at);
+  cluster_->AnnounceVersion(member, kVersions[at]);
+  UndoLater(FaultClass::kVersions,
+            [this, member] { cluster_->AnnounceVersion(member, config::kServerVersion); });
 }
 
 void Nemesis::RestartAll() {

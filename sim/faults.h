@@ -12,6 +12,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -19,6 +21,7 @@
 
 #include "base/prng.h"
 #include "base/time.h"
+#include "sim/caretaker.h"
 #include "sim/cluster.h"
 #include "sim/fault.h"
 #include "sim/network.h"
@@ -32,7 +35,7 @@ class Nemesis {
   // All borrowed. Clients' links are `clients` x members; they share the members'
   // weather but nothing on them is duplicated or corrupted.
   Nemesis(const Context& context, Cluster* cluster, Network* network, Operator* membership,
-          const Options& options, std::vector<HostId> clients);
+          Caretaker* caretaker, const Options& options, std::vector<HostId> clients);
   Nemesis(const Nemesis&) = delete;
   Nemesis& operator=(const Nemesis&) = delete;
   ~Nemesis();
@@ -114,6 +117,15 @@ class Nemesis {
   void Mute(bool on);
   void CutOffLeader(uint64_t hops, Edges before);
   void AwaitSuccessor(size_t leader, uint64_t hops, Edges cut, VirtualTime deadline);
+  // slow_links.cc.
+  void LimitBandwidth();
+  void ApplyLimits();
+  // wrong_directories.cc.
+  std::vector<size_t> FoundersThatRun() const;
+  void MisplaceDirectories();
+  void TakeAway(size_t member);
+  void GiveDirectoriesBack();
+  void AnnounceVersion();
   void RestartAll();
   void RestartNext(std::vector<size_t> rest, size_t last);
 
@@ -121,6 +133,7 @@ class Nemesis {
   Cluster* const cluster_;
   Network* const network_;
   Operator* const membership_;
+  Caretaker* const caretaker_;
   const Options options_;
   const std::vector<HostId> clients_;
   std::vector<Prng> prngs_;
@@ -134,6 +147,9 @@ class Nemesis {
   uint64_t storms_ = 0;
   std::optional<Rot> rot_;  // the bit that is wrong now
   std::vector<Rot> unrepaired_;
+  std::map<std::pair<HostId, HostId>, uint64_t> limits_;  // bytes a second of edges; 0: none
+  // Whose directories are elsewhere, and what was in them.
+  std::vector<std::pair<size_t, std::unique_ptr<Disk>>> displaced_;
   bool usurping_ = false;
   bool muted_ = false;
   Prng usurper_prng_{0};

@@ -9,6 +9,15 @@ namespace {
 constexpr size_t kKeysShown = 6;
 
 void AppendResult(const OperationResult& result, std::string* out) {
+  if (!result.operations.empty()) {
+    out->append(result.succeeded ? "succeeded" : "not succeeded");
+    for (const OperationResult& operation : result.operations) {
+      out->append(" [");
+      AppendResult(operation, out);
+      out->append("]");
+    }
+    return;
+  }
   absl::StrAppend(out, "count ", result.count);
   for (size_t i = 0; i < result.kvs.size() && i < kKeysShown; ++i) {
     const KeyValue& kv = result.kvs[i];

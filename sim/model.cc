@@ -1,6 +1,7 @@
 #include "sim/model.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -32,6 +33,14 @@ void AppendRange(const Operation& operation, std::string* out) {
   }
 }
 
+void AppendFilter(const char* name, int64_t from, int64_t to, std::string* out) {
+  if (from != 0) absl::StrAppend(out, " ", name, " from ", from);
+  if (to != 0) absl::StrAppend(out, " ", name, " to ", to);
+}
+
+void AppendTxn(const std::vector<Comparison>& compare, const std::vector<Operation>& success,
+               const std::vector<Operation>& failure, std::string* out);
+
 void AppendOperation(const Operation& operation, std::string* out) {
   switch (operation.kind) {
     case Operation::Kind::kRange:
@@ -41,6 +50,13 @@ void AppendOperation(const Operation& operation, std::string* out) {
       if (operation.revision != 0) absl::StrAppend(out, " at ", operation.revision);
       if (operation.keys_only) absl::StrAppend(out, " keys-only");
       if (operation.count_only) absl::StrAppend(out, " count-only");
+      AppendFilter("mod", operation.min_mod_revision, operation.max_mod_revision, out);
+      AppendFilter("create", operation.min_create_revision, operation.max_create_revision, out);
+      if (operation.order != Operation::Order::kNone) {
+        static constexpr const char* kSorts[] = {"key", "version", "create", "mod", "value"};
+        absl::StrAppend(out, operation.order == Operation::Order::kAscend ? " up" : " down", " by ",
+                        kSorts[static_cast<int>(operation.sort_by)]);
+      }
       break;
     case Operation::Kind::kPut:
       absl::StrAppend(out, "put ");
@@ -52,6 +68,9 @@ void AppendOperation(const Operation& operation, std::string* out) {
     case Operation::Kind::kDelete:
       absl::StrAppend(out, "delete ");
       AppendRange(operation, out);
+      break;
+    case Operation::Kind::kTxn:
+      AppendTxn(operation.compare, operation.success, operation.failure, out);
       break;
   }
   if (operation.prev_kv) absl::StrAppend(out, " prev-kv");
@@ -65,16 +84,61 @@ void AppendOperations(const std::vector<Operation>& operations, std::string* out
 }
 
 void AppendComparison(const Comparison& comparison, std::string* out) {
-  static constexpr const char* kTargets[] = {"version", "create", "mod", "value"};
+  static constexpr const char* kTargets[] = {"version", "create", "mod", "value", "lease"};
   static constexpr const char* kRelations[] = {"=", ">", "<", "!="};
-  absl::StrAppend(out, kTargets[static_cast<int>(comparison.target)], "('",
-                  absl::CEscape(comparison.key), "') ",
-                  kRelations[static_cast<int>(comparison.relation)], " ");
+  absl::StrAppend(
+      out, kTargets[static_cast<int>(comparison.target)], "('", absl::CEscape(comparison.key),
+      comparison.range_end.empty() ? "" : absl::StrCat("'..'", absl::CEscape(comparison.range_end)),
+      "') ", kRelations[static_cast<int>(comparison.relation)], " ");
   if (comparison.target == Comparison::Target::kValue) {
     absl::StrAppend(out, "'", absl::CEscape(comparison.value), "'");
   } else {
     absl::StrAppend(out, comparison.number);
   }
+}
+
+void AppendTxn(const std::vector<Comparison>& compare, const std::vector<Operation>& success,
+               const std::vector<Operation>& failure, std::string* out) {
+  out->append("txn if ");
+  for (size_t i = 0; i < compare.size(); ++i) {
+    if (i > 0) out->append(" and ");
+    AppendComparison(compare[i], out);
+  }
+  out->append(" then {");
+  AppendOperations(success, out);
+  out->append("} else {");
+  AppendOperations(failure, out);
+  out->append("}");
+}
+
+bool Reads(const Operation& operation) {
+  if (operation.kind != Operation::Kind::kTxn) return operation.kind == Operation::Kind::kRange;
+  return std::all_of(operation.success.begin(), operation.success.end(), Reads) &&
+         std::all_of(operation.failure.begin(), operation.failure.end(), Reads);
+}
+
+// What is left out by a range's filters.
+bool Passes(const Operation& o, const KeyValue& kv) {
+  if (o.min_mod_revision != 0 && kv.mod_revision < o.min_mod_revision) return false;
+  if (o.max_mod_revision != 0 && kv.mod_revision > o.max_mod_revision) return false;
+  if (o.min_create_revision != 0 && kv.create_revision < o.min_create_revision) return false;
+  return o.max_create_revision == 0 || kv.create_revision <= o.max_create_revision;
+}
+
+bool Before(Operation::SortBy by, const KeyValue& a, const KeyValue& b) {
+  switch (by) {
+    case Operation::SortBy::kKey:
+      return a.key < b.key;
+    case Operation::SortBy::kVersion:
+      return a.version < b.version;
+    case Operation::SortBy::kCreateRevision:
+      return a.create_revision < b.create_revision;
+    case Operation::SortBy::kModRevision:
+      return a.mod_revision < b.mod_revision;
+    case Operation::SortBy::kValue:
+      return a.value < b.value;
+  }
+  UNREACHABLE("there is nothing else to sort by");
 }
 
 }  // namespace
@@ -88,9 +152,8 @@ bool InRange(absl::string_view key, absl::string_view from, absl::string_view ra
 
 bool Request::ReadOnly() const {
   if (shape == Shape::kCompact || shape == Shape::kRevoke) return false;
-  const auto reads = [](const Operation& o) { return o.kind == Operation::Kind::kRange; };
-  return std::all_of(success.begin(), success.end(), reads) &&
-         std::all_of(failure.begin(), failure.end(), reads);
+  return std::all_of(success.begin(), success.end(), Reads) &&
+         std::all_of(failure.begin(), failure.end(), Reads);
 }
 
 std::string Request::Fingerprint() const {
@@ -114,20 +177,15 @@ std::string Request::Fingerprint() const {
     AppendOperations(success, &out);
     return out;
   }
-  out.append("txn if ");
-  for (size_t i = 0; i < compare.size(); ++i) {
-    if (i > 0) out.append(" and ");
-    AppendComparison(compare[i], &out);
-  }
-  out.append(" then {");
-  AppendOperations(success, &out);
-  out.append("} else {");
-  AppendOperations(failure, &out);
-  out.append("}");
+  AppendTxn(compare, success, failure, &out);
   return out;
 }
 
 const Model::Version* Model::Find(const History& history, int64_t revision) const {
+  // Mostly it is the present that counts.
+  if (!history.empty() && history.back().revision <= revision) {
+    return history.back().version == 0 ? nullptr : &history.back();
+  }
   auto after = std::upper_bound(
       history.begin(), history.end(), revision,
       [](int64_t wanted, const Version& version) { return wanted < version.revision; });
@@ -144,6 +202,12 @@ KeyValue Model::Show(const std::string& key, const Version& version) const {
 
 void Model::ForEach(const Operation& operation, int64_t revision,
                     const std::function<void(const std::string&, const Version&)>& visit) const {
+  if (operation.range_end.empty()) {
+    const auto it = keys_.find(operation.key);
+    const Version* version = it == keys_.end() ? nullptr : Find(it->second, revision);
+    if (version != nullptr) visit(it->first, *version);
+    return;
+  }
   for (auto it = keys_.lower_bound(operation.key); it != keys_.end(); ++it) {
     if (!InRange(it->first, operation.key, operation.range_end)) break;
     const Version* version = Find(it->second, revision);
@@ -153,26 +217,37 @@ void Model::ForEach(const Operation& operation, int64_t revision,
 
 bool Model::Holds(const Comparison& comparison, int64_t revision) const {
   static const Version kMissing;
-  const auto it = keys_.find(comparison.key);
-  const Version* found = it == keys_.end() ? nullptr : Find(it->second, revision);
+  const auto holds = [&comparison](const Version& version) {
+    switch (comparison.target) {
+      case Comparison::Target::kVersion:
+        return Stands(version.version, comparison.relation, comparison.number);
+      case Comparison::Target::kCreateRevision:
+        return Stands(version.create_revision, comparison.relation, comparison.number);
+      case Comparison::Target::kModRevision:
+        return Stands(version.revision, comparison.relation, comparison.number);
+      case Comparison::Target::kValue:
+        return Stands(version.value, comparison.relation, comparison.value);
+      case Comparison::Target::kLease:
+        return Stands(version.lease, comparison.relation, comparison.number);
+    }
+    UNREACHABLE("every target is handled");
+  };
+  Operation range;
+  range.key = comparison.key;
+  range.range_end = comparison.range_end;
+  bool any = false;
+  bool all = true;
+  ForEach(range, revision, [&](const std::string&, const Version& version) {
+    any = true;
+    all = all && holds(version);
+  });
+  if (any) return all;
   // The value of a key that is not there stands in no relation to anything.
-  if (found == nullptr && comparison.target == Comparison::Target::kValue) return false;
-  const Version& version = found == nullptr ? kMissing : *found;
-  switch (comparison.target) {
-    case Comparison::Target::kVersion:
-      return Stands(version.version, comparison.relation, comparison.number);
-    case Comparison::Target::kCreateRevision:
-      return Stands(version.create_revision, comparison.relation, comparison.number);
-    case Comparison::Target::kModRevision:
-      return Stands(version.revision, comparison.relation, comparison.number);
-    case Comparison::Target::kValue:
-      return Stands(version.value, comparison.relation, comparison.value);
-  }
-  UNREACHABLE("every target is handled");
+  return comparison.target != Comparison::Target::kValue && holds(kMissing);
 }
 
-bool Model::AllHold(const Request& request, int64_t revision) const {
-  return std::all_of(request.compare.begin(), request.compare.end(),
+bool Model::AllHold(const std::vector<Comparison>& comparisons, int64_t revision) const {
+  return std::all_of(comparisons.begin(), comparisons.end(),
                      [&](const Comparison& c) { return Holds(c, revision); });
 }
 
@@ -182,29 +257,36 @@ OperationResult Model::Range(const Operation& operation, int64_t revision) const
           [&](const std::string& key, const Version& version) {
             ++result.count;
             if (operation.count_only) return;
-            if (operation.limit > 0 && result.count > operation.limit) {
-              result.more = true;
-              return;
-            }
-            result.kvs.push_back(Show(key, version));
-            if (!operation.keys_only) return;
-            result.kvs.back().value.clear();
-            result.kvs.back().lease = 0;
+            KeyValue kv = Show(key, version);
+            if (Passes(operation, kv)) result.kvs.push_back(std::move(kv));
           });
+  const bool down = operation.order == Operation::Order::kDescend;
+  if (operation.order != Operation::Order::kNone) {
+    std::stable_sort(
+        result.kvs.begin(), result.kvs.end(), [&](const KeyValue& a, const KeyValue& b) {
+          return down ? Before(operation.sort_by, b, a) : Before(operation.sort_by, a, b);
+        });
+  }
+  const auto limit = static_cast<size_t>(operation.limit);
+  if (operation.limit > 0 && result.kvs.size() > limit) {
+    result.more = true;
+    result.kvs.resize(limit);
+  }
+  if (!operation.keys_only) return result;
+  // Sorted by value, etcd leaves leases in.
+  const bool leases = operation.sort_by == Operation::SortBy::kValue;
+  for (KeyValue& kv : result.kvs) {
+    kv.value.clear();
+    if (!leases) kv.lease = 0;
+  }
   return result;
 }
 
 void Model::Record(const std::string& key, Version version) {
-  Change change;
-  change.deleted = version.version == 0;
-  change.kv = Show(key, version);
-  if (!changed_) changes_.emplace_back();
+  if (!changed_) changed_keys_.emplace_back();
   changed_ = true;
-  changes_.back().push_back(std::move(change));
+  changed_keys_.back().push_back(key);
   History& history = keys_[key];
-  if (const Version* const before = Find(history, version.revision - 1)) {
-    changes_.back().back().prev = Show(key, *before);
-  }
   // The key leaves the lease that it was attached to, for another one or for none.
   if (!history.empty() && history.back().lease != 0) {
     leases_[history.back().lease].keys.erase(key);
@@ -263,38 +345,49 @@ Result Model::ApplyLease(const Request& request) {
 
 bool Model::Refused(const std::vector<Operation>& operations, int64_t revision) const {
   return std::any_of(operations.begin(), operations.end(), [&](const Operation& o) {
+    if (o.kind == Operation::Kind::kTxn) {
+      return Refused(AllHold(o.compare, revision) ? o.success : o.failure, revision);
+    }
     if (o.kind == Operation::Kind::kPut) {
+      if (o.lease != 0 && leases_.count(o.lease) == 0) return true;
+      if (!o.ignore_lease) return false;
       const auto it = keys_.find(o.key);
-      const bool present = it != keys_.end() && Find(it->second, revision) != nullptr;
-      return (o.lease != 0 && leases_.count(o.lease) == 0) || (o.ignore_lease && !present);
+      return it == keys_.end() || Find(it->second, revision) == nullptr;
     }
     if (o.kind != Operation::Kind::kRange || o.revision <= 0) return false;
     return o.revision > revision || o.revision < compacted_;
   });
 }
 
+OperationResult Model::Perform(const Operation& operation) {
+  OperationResult result;
+  switch (operation.kind) {
+    case Operation::Kind::kRange:
+      return Range(operation, writing_);
+    case Operation::Kind::kPut:
+      return Put(operation);
+    case Operation::Kind::kDelete:
+      return Delete(operation);
+    case Operation::Kind::kTxn:
+      result.succeeded = AllHold(operation.compare, revision_);
+      for (const Operation& o : result.succeeded ? operation.success : operation.failure) {
+        result.operations.push_back(Perform(o));
+      }
+      return result;
+  }
+  UNREACHABLE("every kind is handled");
+}
+
 Result Model::Perform(const Request& request) {
   Result result;
-  result.succeeded = request.shape == Request::Shape::kTxn && AllHold(request, revision_);
+  result.succeeded = request.shape == Request::Shape::kTxn && AllHold(request.compare, revision_);
   const bool first = request.shape != Request::Shape::kTxn || result.succeeded;
   const std::vector<Operation>& operations = first ? request.success : request.failure;
   if (Refused(operations, revision_)) {
     result.refused = true;
     return result;
   }
-  for (const Operation& operation : operations) {
-    switch (operation.kind) {
-      case Operation::Kind::kRange:
-        result.operations.push_back(Range(operation, writing_));
-        break;
-      case Operation::Kind::kPut:
-        result.operations.push_back(Put(operation));
-        break;
-      case Operation::Kind::kDelete:
-        result.operations.push_back(Delete(operation));
-        break;
-    }
-  }
+  for (const Operation& operation : operations) result.operations.push_back(Perform(operation));
   return result;
 }
 
@@ -315,34 +408,56 @@ Result Model::Apply(const Request& request) {
   return result;
 }
 
+OperationResult Model::ReadAt(const Operation& operation, int64_t revision, bool* refused) const {
+  OperationResult result;
+  if (operation.kind == Operation::Kind::kRange) {
+    *refused = *refused || operation.revision > revision;
+    return Range(operation, revision);
+  }
+  if (operation.kind == Operation::Kind::kTxn) {
+    result.succeeded = AllHold(operation.compare, revision);
+    for (const Operation& o : result.succeeded ? operation.success : operation.failure) {
+      result.operations.push_back(ReadAt(o, revision, refused));
+    }
+    return result;
+  }
+  // A deletion of nothing is the only write that changes nothing.
+  ForEach(operation, revision, [&](const std::string& key, const Version& version) {
+    ++result.count;
+    if (operation.prev_kv) result.kvs.push_back(Show(key, version));
+  });
+  return result;
+}
+
 Result Model::ReadAt(const Request& request, int64_t revision) const {
   CHECK(revision <= revision_);
   Result result;
   result.revision = revision;
-  result.succeeded = request.shape == Request::Shape::kTxn && AllHold(request, revision);
+  result.succeeded = request.shape == Request::Shape::kTxn && AllHold(request.compare, revision);
   const bool first = request.shape != Request::Shape::kTxn || result.succeeded;
-  const std::vector<Operation>& operations = first ? request.success : request.failure;
-  for (const Operation& operation : operations) {
-    if (operation.kind == Operation::Kind::kRange) {
-      result.refused = result.refused || operation.revision > revision;
-      result.operations.push_back(Range(operation, revision));
-    } else {
-      // A deletion of nothing is the only write that changes nothing.
-      OperationResult nothing;
-      ForEach(operation, revision, [&](const std::string& key, const Version& version) {
-        ++nothing.count;
-        if (operation.prev_kv) nothing.kvs.push_back(Show(key, version));
-      });
-      result.operations.push_back(std::move(nothing));
-    }
+  for (const Operation& operation : first ? request.success : request.failure) {
+    result.operations.push_back(ReadAt(operation, revision, &result.refused));
   }
   return result;
 }
 
-const std::vector<Change>& Model::ChangesAt(int64_t revision) const {
-  static const std::vector<Change> kNone;
-  if (revision < 2 || revision > revision_) return kNone;
-  return changes_[static_cast<size_t>(revision - 2)];
+std::vector<Change> Model::ChangesAt(int64_t revision) const {
+  std::vector<Change> changes;
+  if (revision < 2 || revision > revision_) return changes;
+  for (const std::string& key : changed_keys_[static_cast<size_t>(revision - 2)]) {
+    const History& history = keys_.find(key)->second;
+    const auto at = std::lower_bound(
+        history.begin(), history.end(), revision,
+        [](const Version& version, int64_t wanted) { return version.revision < wanted; });
+    CHECK(at != history.end() && at->revision == revision);
+    Change change;
+    change.deleted = at->version == 0;
+    change.kv = Show(key, *at);
+    if (at != history.begin() && std::prev(at)->version != 0)
+      change.prev = Show(key, *std::prev(at));
+    changes.push_back(std::move(change));
+  }
+  return changes;
 }
 
 }  // namespace quorate::sim

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "absl/strings/string_view.h"
 
 namespace quorate::sim {
@@ -32,9 +33,26 @@ struct KeyValue {
   friend bool operator==(const KeyValue&, const KeyValue&) = default;
 };
 
+// "key stands in this relation to the given number or value"; with a range, all keys in it do, or,
+// if there are none, a missing key does.
+struct Comparison {
+  enum class Target : uint8_t { kVersion, kCreateRevision, kModRevision, kValue, kLease };
+  enum class Relation : uint8_t { kEqual, kGreater, kLess, kNotEqual };
+  Target target = Target::kVersion;
+  Relation relation = Relation::kEqual;
+  std::string key;
+  std::string range_end;  // as of an Operation
+  int64_t number = 0;
+  std::string value;
+
+  friend bool operator==(const Comparison&, const Comparison&) = default;
+};
+
 // One operation of a request.
 struct Operation {
-  enum class Kind : uint8_t { kRange, kPut, kDelete };
+  enum class Kind : uint8_t { kRange, kPut, kDelete, kTxn };
+  enum class Order : uint8_t { kNone, kAscend, kDescend };
+  enum class SortBy : uint8_t { kKey, kVersion, kCreateRevision, kModRevision, kValue };
   Kind kind = Kind::kRange;
   std::string key;
   // Empty: the one key. "\0" (one zero byte): every key from `key` on. Else exclusive.
@@ -47,23 +65,28 @@ struct Operation {
   int64_t revision = 0;
   bool keys_only = false;
   bool count_only = false;
+  // kRange: only keys whose revisions are so; 0 = any. Limits count what passes.
+  int64_t min_mod_revision = 0;
+  int64_t max_mod_revision = 0;
+  int64_t min_create_revision = 0;
+  int64_t max_create_revision = 0;
+  // Equal ones stay in ascending order of their keys. By other things than the key always in
+  // some order: with a limit, kNone would mean something else (etcd cuts first).
+  Order order = Order::kNone;
+  SortBy sort_by = SortBy::kKey;
   // kPut, kDelete: tell what was there.
   bool prev_kv = false;
+  // kTxn: as of a Request. Comparisons are about the store before the whole request.
+  std::vector<Comparison> compare;
+  std::vector<Operation> success;
+  std::vector<Operation> failure;
+
+  bool filters() const {
+    return min_mod_revision != 0 || max_mod_revision != 0 || min_create_revision != 0 ||
+           max_create_revision != 0;
+  }
 
   friend bool operator==(const Operation&, const Operation&) = default;
-};
-
-// "key stands in this relation to the given number or value".
-struct Comparison {
-  enum class Target : uint8_t { kVersion, kCreateRevision, kModRevision, kValue };
-  enum class Relation : uint8_t { kEqual, kGreater, kLess, kNotEqual };
-  Target target = Target::kVersion;
-  Relation relation = Relation::kEqual;
-  std::string key;
-  int64_t number = 0;
-  std::string value;
-
-  friend bool operator==(const Comparison&, const Comparison&) = default;
 };
 
 // What a client asks for. A plain range, put or delete is one operation in `success`;
@@ -107,6 +130,9 @@ struct OperationResult {
   // kRange: keys in the range whatever the limit; kDelete: keys deleted.
   int64_t count = 0;
   bool more = false;
+  // kTxn: the comparisons held, and what was performed then.
+  bool succeeded = false;
+  std::vector<OperationResult> operations;
 
   friend bool operator==(const OperationResult&, const OperationResult&) = default;
 };
@@ -160,7 +186,7 @@ class Model {
   };
   const std::map<int64_t, Lease>& leases() const { return leases_; }
   // Changes of one revision, in the order in which they were made.
-  const std::vector<Change>& ChangesAt(int64_t revision) const;
+  std::vector<Change> ChangesAt(int64_t revision) const;
 
  private:
   struct Version {
@@ -177,9 +203,11 @@ class Model {
   void ForEach(const Operation& operation, int64_t revision,
                const std::function<void(const std::string&, const Version&)>& visit) const;
   bool Holds(const Comparison& comparison, int64_t revision) const;
-  bool AllHold(const Request& request, int64_t revision) const;
+  bool AllHold(const std::vector<Comparison>& comparisons, int64_t revision) const;
   OperationResult Range(const Operation& operation, int64_t revision) const;
   bool Refused(const std::vector<Operation>& operations, int64_t revision) const;
+  OperationResult Perform(const Operation& operation);
+  OperationResult ReadAt(const Operation& operation, int64_t revision, bool* refused) const;
   OperationResult Put(const Operation& operation);
   OperationResult Delete(const Operation& operation);
   void Record(const std::string& key, Version version);
@@ -191,9 +219,9 @@ class Model {
   // While a request is performed: revision_ + 1, or 0 outside.
   int64_t writing_ = 0;
   bool changed_ = false;
-  std::map<std::string, History> keys_;
+  absl::btree_map<std::string, History> keys_;
   std::map<int64_t, Lease> leases_;
-  std::vector<std::vector<Change>> changes_;  // [revision - 2]
+  std::vector<std::vector<std::string>> changed_keys_;  // [revision - 2], in order
 };
 
 }  // namespace quorate::sim

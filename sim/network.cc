@@ -12,6 +12,8 @@ namespace quorate::sim {
 namespace {
 
 constexpr uint32_t kPpm = 1'000'000;
+// What a slow link keeps of datagrams.
+constexpr Duration kLineQueueMax = Seconds(1);
 constexpr TraceKind kBlock("block", "from", "to");
 constexpr TraceKind kUnblock("unblock", "from", "to");
 
@@ -212,6 +214,10 @@ Network::Fate Network::DrawFate(HostId from, HostId to, DatagramType type, size_
   Prng& prng = edge.datagram_prng;
   if (link.loss_ppm > 0 && prng.Chance(link.loss_ppm, kPpm)) {
     context.Inject(Fault::kDatagramLoss, from, to.value());
+    return fate;
+  }
+  if (link.bytes_per_second > 0 && edge.line_free > context.now() + kLineQueueMax) {
+    context.Inject(Fault::kLinkOverflow, from, to.value());
     return fate;
   }
   fate.copies = 1;

@@ -48,7 +48,8 @@ struct LinkOptions {
   // With this chance, up to tail_max more (uniform).
   uint32_t tail_ppm = 0;
   Duration tail_max;
-  // 0 = unlimited. Bytes of one edge leave one after another.
+  // 0 = unlimited. Bytes of one edge leave one after another; a datagram that would wait for
+  // more than a second is lost.
   uint64_t bytes_per_second = 0;
 
   // Datagrams: lost, delivered twice. Streams: a lost segment is sent again after a

@@ -56,6 +56,7 @@ class Tally {
     bool must_move;  // zero fails a campaign
   };
   std::vector<Total> Totals() const;
+  bool ClientsCount() const;
 
   const std::string profile_;
   uint64_t seeds_ = 0;

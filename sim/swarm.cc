@@ -154,8 +154,9 @@ std::vector<Profile> MakeProfiles() {
 
 // What "default" mixes, with weights.
 constexpr std::pair<const char*, uint32_t> kDefaultMix[] = {
-    {"swarm", 60}, {"uniform", 8},   {"leader-kill", 10}, {"partitions", 6}, {"stale-messages", 6},
-    {"disk", 6},   {"usurpers", 10}, {"quiet", 4},        {"membership", 5}, {"clocks", 13},
+    {"swarm", 60},         {"uniform", 8}, {"leader-kill", 10},    {"partitions", 6},
+    {"stale-messages", 6}, {"disk", 6},    {"usurpers", 10},       {"quiet", 4},
+    {"membership", 5},     {"clocks", 13}, {"garbled-clients", 3},
 };
 
 // Draws of one seed, each by name.
@@ -216,6 +217,10 @@ void DrawCluster(const Draw& draw, const Profile& profile, Options* out) {
   out->lease_reads = draw.Percent("lease-reads", profile.lease_reads_percent);
   // The least ones take any command, read and image apart.
   out->max_turn_work = draw.OneOf("turn-work", std::vector<uint64_t>{32, 300, 2000});
+  // Ten hashes of everything a second, in the least turns, would leave nothing for anybody else.
+  if (out->max_turn_work == 32 && out->corrupt_check_interval > Duration()) {
+    out->corrupt_check_interval = Seconds(2);
+  }
   if (draw.Percent("busy", 50)) {
     out->turns.busy_min = Microseconds(2);
     out->turns.busy_max = Microseconds(draw.OneOf("busy-max", std::vector<int64_t>{20, 200, 2000}));
@@ -271,7 +276,12 @@ FaultPlan UsualPlan(FaultClass fault_class, const Draw& draw) {
     case FaultClass::kSyncFailure:
     case FaultClass::kFullDisk:
     case FaultClass::kDiskError:
+    case FaultClass::kWrongDirectory:
       plan.interval = plan.interval * 2;
+      break;
+    case FaultClass::kBandwidth:
+      plan.bytes_per_second =
+          draw.OneOf("bandwidth", std::vector<uint64_t>{64'000, 256'000, 1'000'000, 16'000'000});
       break;
     default:
       break;
@@ -323,6 +333,19 @@ void DrawFaults(const Draw& draw, const Profile& profile, Options* out) {
         break;
       case FaultClass::kRolling:
         plan.interval = plan.interval * 2;
+        break;
+      case FaultClass::kWrongDirectory:
+        if (out->members < 2) plan.on = false;
+        break;
+      case FaultClass::kBandwidth:
+        plan.ppm = profile.leader_percent * (kMillion / 100);
+        // A window of each connection waits when the faults end.
+        if (out->streams)
+          plan.bytes_per_second = std::max<uint64_t>(plan.bytes_per_second, 256'000);
+        break;
+      case FaultClass::kVersions:
+        // Over streams a member says its own, in every request.
+        if (out->streams) plan.on = false;
         break;
       case FaultClass::kDuplicate:
         // TCP delivers once, and its checksum is all that etcd's protocols rely on.
@@ -411,97 +434,6 @@ const char* DefaultProfileOf(const Draw& draw) {
 
 }  // namespace
 
-absl::string_view FaultClassName(FaultClass fault_class) {
-  static constexpr const char* kNames[] = {
-      "loss",  "duplicate",  "delay",   "corruption", "partition", "one-way",      "stream-reset",
-      "kill",  "power-loss", "pause",   "clock",      "slow-disk", "sync-failure", "transfer",
-      "usurp", "type-drop",  "bit-rot", "membership", "rolling",   "full-disk",    "disk-error"};
-  static_assert(std::size(kNames) == kFaultClasses);
-  return kNames[static_cast<size_t>(fault_class)];
-}
-
-std::vector<Fault> FaultsOf(FaultClass fault_class, bool streams, bool datagrams) {
-  std::vector<Fault> out;
-  const auto add = [&out](bool wanted, std::initializer_list<Fault> faults) {
-    if (wanted) out.insert(out.end(), faults);
-  };
-  switch (fault_class) {
-    case FaultClass::kLoss:
-      add(streams, {Fault::kStreamLoss});
-      add(datagrams, {Fault::kDatagramLoss});
-      break;
-    case FaultClass::kDuplicate:
-      add(datagrams, {Fault::kDatagramDuplicate});
-      break;
-    case FaultClass::kDelay:
-      add(datagrams, {Fault::kDatagramTail, Fault::kDatagramReorder});
-      break;
-    case FaultClass::kCorruption:
-      add(streams, {Fault::kStreamCorrupt});
-      add(datagrams, {Fault::kDatagramCorrupt});
-      break;
-    case FaultClass::kPartition:
-      add(true, {Fault::kPartition});
-      add(streams, {Fault::kStreamStall, Fault::kStreamTimeout});
-      add(datagrams, {Fault::kDatagramBlocked});
-      break;
-    case FaultClass::kOneWay:
-      add(true, {Fault::kOneWayPartition});
-      break;
-    case FaultClass::kStreamReset:
-      add(streams, {Fault::kStreamReset});
-      break;
-    case FaultClass::kKill:
-      add(true, {Fault::kProcessKill, Fault::kRestart});
-      add(datagrams, {Fault::kDatagramNobody});
-      add(streams, {Fault::kConnectRefused});
-      break;
-    case FaultClass::kPowerLoss:
-      add(true, {Fault::kPowerLoss, Fault::kRestart, Fault::kDiskLostSector, Fault::kDiskTornWrite,
-                 Fault::kDiskLostName, Fault::kDiskLostSize, Fault::kDiskCutOperation});
-      add(streams, {Fault::kStreamHalfOpen});
-      break;
-    case FaultClass::kPause:
-      add(true, {Fault::kProcessPause});
-      break;
-    case FaultClass::kClock:
-      add(true, {Fault::kClockDrift, Fault::kClockWallJump});
-      break;
-    case FaultClass::kSlowDisk:
-      add(true, {Fault::kDiskStall, Fault::kDiskSlow});
-      break;
-    case FaultClass::kSyncFailure:
-      add(true, {Fault::kDiskSyncError, Fault::kDiskSyncLie});
-      break;
-    case FaultClass::kFullDisk:
-      add(true, {Fault::kDiskFull});
-      break;
-    case FaultClass::kDiskError:
-      add(true, {Fault::kDiskWriteError, Fault::kDiskReadError});
-      break;
-    case FaultClass::kTransfer:
-      add(true, {Fault::kLeaderTransfer});
-      break;
-    case FaultClass::kUsurp:
-      add(true, {Fault::kLeaderUsurped});
-      break;
-    case FaultClass::kTypeDrop:
-      add(datagrams, {Fault::kDatagramTypeDrop});
-      break;
-    case FaultClass::kBitRot:
-      add(true, {Fault::kDiskBitRot, Fault::kDiskLostWrite, Fault::kDiskMisdirectedWrite});
-      break;
-    case FaultClass::kMembership:
-      add(true, {Fault::kMemberAdd, Fault::kLearnerAdd, Fault::kMemberPromote, Fault::kMemberRemove,
-                 Fault::kMemberReplace});
-      break;
-    case FaultClass::kRolling:
-      add(true, {Fault::kRollingRestart});
-      break;
-  }
-  return out;
-}
-
 std::vector<ProfileInfo> Profiles() {
   std::vector<ProfileInfo> out = {
       {"default", "a mixture of the others, drawn by the seed; mostly swarm"}};
@@ -534,9 +466,10 @@ std::string Describe(const Options& options) {
   for (size_t i = 0; i < kFaultClasses; ++i) {
     const FaultPlan& plan = options.faults[i];
     if (!plan.on) continue;
-    faults.push_back(absl::StrCat(FaultClassName(static_cast<FaultClass>(i)), " ", plan.ppm, "ppm/",
-                                  plan.interval.millis(), "ms/", plan.duration_mean.millis(),
-                                  "ms"));
+    faults.push_back(absl::StrCat(
+        FaultClassName(static_cast<FaultClass>(i)), " ", plan.ppm, "ppm/", plan.interval.millis(),
+        "ms/", plan.duration_mean.millis(), "ms",
+        plan.bytes_per_second == 0 ? "" : absl::StrCat("/", plan.bytes_per_second, "B/s")));
   }
   const WorkloadOptions& w = options.workload;
   std::vector<std::string> kinds;

@@ -50,8 +50,12 @@ enum class FaultClass : uint8_t {
   kRolling,      // an operator restarts all members in order, one after another
   kFullDisk,     // no space left for a while; writes are refused, nothing is lost
   kDiskError,    // writes fail for a while, or a sector cannot be read; the member must stop
+  kBandwidth,    // a member's links carry few bytes a second
+  kUpkeep,       // an operator raises alarms and puts them out, defragments, compares hashes, ...
+  kWrongDirectory,  // members started with the directory of another one; they must refuse
+  kVersions,        // members announce other versions, and say what the others do not know
 };
-inline constexpr size_t kFaultClasses = static_cast<size_t>(FaultClass::kDiskError) + 1;
+inline constexpr size_t kFaultClasses = static_cast<size_t>(FaultClass::kVersions) + 1;
 
 // "power-loss"; stable.
 absl::string_view FaultClassName(FaultClass fault_class);
@@ -69,6 +73,8 @@ struct FaultPlan {
   Duration duration_mean;
   // Strength, in parts per million: of messages, or of actions that hit the leader.
   uint32_t ppm = 0;
+  // kBandwidth.
+  uint64_t bytes_per_second = 0;
 };
 
 struct WorkloadOptions {

@@ -9,6 +9,7 @@
 #include "api/raft_internal.pb.h"
 #include "api/rpc.pb.h"
 #include "base/check.h"
+#include "base/status.h"
 
 namespace quorate::sim {
 namespace {
@@ -33,6 +34,12 @@ pb::RangeRequest ToRange(const Operation& operation, bool serializable) {
   out.set_keys_only(operation.keys_only);
   out.set_count_only(operation.count_only);
   out.set_serializable(serializable);
+  out.set_min_mod_revision(operation.min_mod_revision);
+  out.set_max_mod_revision(operation.max_mod_revision);
+  out.set_min_create_revision(operation.min_create_revision);
+  out.set_max_create_revision(operation.max_create_revision);
+  out.set_sort_order(static_cast<pb::RangeRequest::SortOrder>(operation.order));
+  out.set_sort_target(static_cast<pb::RangeRequest::SortTarget>(operation.sort_by));
   return out;
 }
 
@@ -54,6 +61,9 @@ pb::DeleteRangeRequest ToDelete(const Operation& operation) {
   return out;
 }
 
+void ToTxn(const std::vector<Comparison>& compare, const std::vector<Operation>& success,
+           const std::vector<Operation>& failure, pb::TxnRequest* out);
+
 void ToOp(const Operation& operation, pb::RequestOp* out) {
   switch (operation.kind) {
     case Operation::Kind::kRange:
@@ -65,11 +75,15 @@ void ToOp(const Operation& operation, pb::RequestOp* out) {
     case Operation::Kind::kDelete:
       *out->mutable_request_delete_range() = ToDelete(operation);
       return;
+    case Operation::Kind::kTxn:
+      return ToTxn(operation.compare, operation.success, operation.failure,
+                   out->mutable_request_txn());
   }
 }
 
 void ToCompare(const Comparison& comparison, pb::Compare* out) {
   out->set_key(comparison.key);
+  out->set_range_end(comparison.range_end);
   out->set_result(static_cast<pb::Compare::CompareResult>(comparison.relation));
   out->set_target(static_cast<pb::Compare::CompareTarget>(comparison.target));
   switch (comparison.target) {
@@ -81,15 +95,16 @@ void ToCompare(const Comparison& comparison, pb::Compare* out) {
       return out->set_mod_revision(comparison.number);
     case Comparison::Target::kValue:
       return out->set_value(comparison.value);
+    case Comparison::Target::kLease:
+      return out->set_lease(comparison.number);
   }
 }
 
-pb::TxnRequest ToTxn(const Request& request) {
-  pb::TxnRequest out;
-  for (const Comparison& comparison : request.compare) ToCompare(comparison, out.add_compare());
-  for (const Operation& operation : request.success) ToOp(operation, out.add_success());
-  for (const Operation& operation : request.failure) ToOp(operation, out.add_failure());
-  return out;
+void ToTxn(const std::vector<Comparison>& compare, const std::vector<Operation>& success,
+           const std::vector<Operation>& failure, pb::TxnRequest* out) {
+  for (const Comparison& comparison : compare) ToCompare(comparison, out->add_compare());
+  for (const Operation& operation : success) ToOp(operation, out->add_success());
+  for (const Operation& operation : failure) ToOp(operation, out->add_failure());
 }
 
 Operation FromRange(const pb::RangeRequest& in) {
@@ -101,6 +116,12 @@ Operation FromRange(const pb::RangeRequest& in) {
   out.revision = in.revision();
   out.keys_only = in.keys_only();
   out.count_only = in.count_only();
+  out.min_mod_revision = in.min_mod_revision();
+  out.max_mod_revision = in.max_mod_revision();
+  out.min_create_revision = in.min_create_revision();
+  out.max_create_revision = in.max_create_revision();
+  out.order = static_cast<Operation::Order>(in.sort_order());
+  out.sort_by = static_cast<Operation::SortBy>(in.sort_target());
   return out;
 }
 
@@ -124,36 +145,45 @@ Operation FromDelete(const pb::DeleteRangeRequest& in) {
   return out;
 }
 
+// Of a Request or an Operation.
+template <typename T>
+absl::Status FromTxn(const pb::TxnRequest& in, T* out);
+
 absl::StatusOr<Operation> FromOp(const pb::RequestOp& in) {
   if (in.has_request_range()) return FromRange(in.request_range());
   if (in.has_request_put()) return FromPut(in.request_put());
   if (in.has_request_delete_range()) return FromDelete(in.request_delete_range());
+  if (in.has_request_txn()) {
+    Operation out;
+    out.kind = Operation::Kind::kTxn;
+    RETURN_IF_ERROR(FromTxn(in.request_txn(), &out));
+    return out;
+  }
   return absl::DataLossError("an operation of a transaction that no client sent");
 }
 
-absl::StatusOr<Request> FromTxn(const pb::TxnRequest& in) {
-  Request out;
-  out.shape = Request::Shape::kTxn;
+template <typename T>
+absl::Status FromTxn(const pb::TxnRequest& in, T* out) {
   for (const pb::Compare& compare : in.compare()) {
     Comparison comparison;
     comparison.key = compare.key();
+    comparison.range_end = compare.range_end();
     comparison.target = static_cast<Comparison::Target>(compare.target());
     comparison.relation = static_cast<Comparison::Relation>(compare.result());
     comparison.value = compare.value();
-    comparison.number = compare.version() + compare.create_revision() + compare.mod_revision();
-    out.compare.push_back(std::move(comparison));
+    comparison.number =
+        compare.version() + compare.create_revision() + compare.mod_revision() + compare.lease();
+    out->compare.push_back(std::move(comparison));
   }
   for (const pb::RequestOp& op : in.success()) {
-    absl::StatusOr<Operation> operation = FromOp(op);
-    if (!operation.ok()) return operation.status();
-    out.success.push_back(*std::move(operation));
+    ASSIGN_OR_RETURN(Operation operation, FromOp(op));
+    out->success.push_back(std::move(operation));
   }
   for (const pb::RequestOp& op : in.failure()) {
-    absl::StatusOr<Operation> operation = FromOp(op);
-    if (!operation.ok()) return operation.status();
-    out.failure.push_back(*std::move(operation));
+    ASSIGN_OR_RETURN(Operation operation, FromOp(op));
+    out->failure.push_back(std::move(operation));
   }
-  return out;
+  return absl::OkStatus();
 }
 
 Request Single(Request::Shape shape, Operation operation) {
@@ -190,6 +220,14 @@ OperationResult FromDeleteResponse(const pb::DeleteRangeResponse& in) {
 }
 
 OperationResult FromResponseOp(const pb::ResponseOp& in) {
+  if (in.has_response_txn()) {
+    OperationResult out;
+    out.succeeded = in.response_txn().succeeded();
+    for (const pb::ResponseOp& op : in.response_txn().responses()) {
+      out.operations.push_back(FromResponseOp(op));
+    }
+    return out;
+  }
   if (in.has_response_put()) return FromPutResponse(in.response_put());
   if (in.has_response_delete_range()) return FromDeleteResponse(in.response_delete_range());
   return FromRangeResponse(in.response_range());
@@ -293,8 +331,11 @@ Bytes EncodeRequest(const Request& request) {
       return SerializeMessage(ToPut(request.success[0]));
     case Request::Shape::kDelete:
       return SerializeMessage(ToDelete(request.success[0]));
-    case Request::Shape::kTxn:
-      return SerializeMessage(ToTxn(request));
+    case Request::Shape::kTxn: {
+      pb::TxnRequest out;
+      ToTxn(request.compare, request.success, request.failure, &out);
+      return SerializeMessage(out);
+    }
     case Request::Shape::kCompact: {
       pb::CompactionRequest out;
       out.set_revision(request.compact_revision);
@@ -387,28 +428,47 @@ absl::StatusOr<std::optional<Request>> DecodeCommand(absl::string_view data) {
     return out;
   }
   if (in->has_txn()) {
-    absl::StatusOr<Request> txn = FromTxn(in->txn());
-    if (!txn.ok()) return txn.status();
-    return *std::move(txn);
+    Request out;
+    out.shape = Request::Shape::kTxn;
+    RETURN_IF_ERROR(FromTxn(in->txn(), &out));
+    return out;
   }
   return std::optional<Request>();
 }
 
-bool NoSpaceAlarms::Refuses(absl::string_view data) {
+namespace {
+
+bool Puts(const pb::TxnRequest& txn);
+
+bool PutsOp(const pb::RequestOp& op) {
+  return op.has_request_put() || (op.has_request_txn() && Puts(op.request_txn()));
+}
+
+// In some branch.
+bool Puts(const pb::TxnRequest& txn) {
+  return std::any_of(txn.success().begin(), txn.success().end(), PutsOp) ||
+         std::any_of(txn.failure().begin(), txn.failure().end(), PutsOp);
+}
+
+}  // namespace
+
+bool StandingAlarms::Refuses(absl::string_view data) {
   const absl::StatusOr<pb::InternalRaftRequest> in = Decode<pb::InternalRaftRequest>(data);
   if (!in.ok()) return false;
-  if (in->has_alarm() && in->alarm().alarm() == pb::NOSPACE) {
-    if (in->alarm().action() == pb::AlarmRequest::ACTIVATE) members_.insert(in->alarm().memberid());
+  if (in->has_alarm() && in->alarm().alarm() != pb::NONE) {
+    absl::btree_set<uint64_t>& members = in->alarm().alarm() == pb::CORRUPT ? corrupt_ : no_space_;
+    if (in->alarm().action() == pb::AlarmRequest::ACTIVATE) members.insert(in->alarm().memberid());
     if (in->alarm().action() == pb::AlarmRequest::DEACTIVATE) {
-      members_.erase(in->alarm().memberid());
+      members.erase(in->alarm().memberid());
     }
   }
-  if (members_.empty()) return false;
+  if (!corrupt_.empty()) {
+    return in->has_put() || in->has_delete_range() || in->has_txn() || in->has_compaction() ||
+           in->has_lease_grant() || in->has_lease_revoke();
+  }
+  if (no_space_.empty()) return false;
   if (in->has_put() || in->has_lease_grant()) return true;
-  const auto puts = [](const pb::RequestOp& op) { return op.has_request_put(); };
-  return in->has_txn() &&
-         (std::any_of(in->txn().success().begin(), in->txn().success().end(), puts) ||
-          std::any_of(in->txn().failure().begin(), in->txn().failure().end(), puts));
+  return in->has_txn() && Puts(in->txn());
 }
 
 Bytes EncodeWatchCreate(const WatchSpec& spec, int64_t start_revision, bool notify) {

@@ -37,15 +37,17 @@ absl::StatusOr<Answer> DecodeResponse(const Request& request, absl::string_view 
 // attributes, cluster version, checkpoints of leases). DataLoss if it cannot be decoded.
 absl::StatusOr<std::optional<Request>> DecodeCommand(absl::string_view data);
 
-// Which members' NOSPACE alarms stand, from the committed commands in their order. While any
-// does, what may add to the store is refused and has no effect.
-class NoSpaceAlarms {
+// Which members' alarms stand, from the committed commands in their order. While any NOSPACE
+// does, what may add to the store is refused and has no effect; while any CORRUPT does, every
+// change of keys and leases, and every compaction.
+class StandingAlarms {
  public:
   // Takes the next command; true if it is refused.
   bool Refuses(absl::string_view data);
 
  private:
-  absl::btree_set<uint64_t> members_;
+  absl::btree_set<uint64_t> no_space_;
+  absl::btree_set<uint64_t> corrupt_;
 };
 
 // What a watcher wants to be told.

@@ -174,8 +174,9 @@ void World::MakeClients() {
   }
   MakeAdministrators(&ids);
   operator_ = std::make_unique<Operator>(context_, cluster_.get());
+  caretaker_ = std::make_unique<Caretaker>(context_, cluster_.get(), &judge_);
   nemesis_ = std::make_unique<Nemesis>(context_, cluster_.get(), network_.get(), operator_.get(),
-                                       options_, std::move(ids));
+                                       caretaker_.get(), options_, std::move(ids));
 }
 
 void World::MakeAdministrators(std::vector<HostId>* ids) {
@@ -318,6 +319,8 @@ void World::LivenessPhase() {
          [this] { return HasLeader(); });
   Expect(kOperatorPatience + slack, "a change of the membership was not made",
          [this] { return operator_->idle(); });
+  Expect(kOperatorPatience + slack, "an alarm stands that the operator puts out",
+         [this] { return caretaker_->all_out(); });
   Expect(timeout * kLeaderTimeouts + slack, "no leader was followed by all members",
          [this] { return HasLeader(); });
   if (access_ != nullptr) access_->Stop();

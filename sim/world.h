@@ -20,6 +20,7 @@
 
 #include "absl/strings/string_view.h"
 #include "base/time.h"
+#include "sim/caretaker.h"
 #include "sim/cluster.h"
 #include "sim/env.h"
 #include "sim/fault.h"
@@ -143,7 +144,7 @@ class World {
   Judge judge_;
   History history_;
   std::unique_ptr<KvOracle> kv_;
-  NoSpaceAlarms alarms_;
+  StandingAlarms alarms_;
   std::unique_ptr<LeaseOracle> leases_;
   std::unique_ptr<AuthOracle> auth_;  // null where nobody must say who he is
   std::unique_ptr<Network> network_;
@@ -155,6 +156,7 @@ class World {
   std::unique_ptr<Administrator> administrator_;  // may be null
   std::unique_ptr<AccessAdministrator> access_;   // may be null
   std::unique_ptr<Operator> operator_;
+  std::unique_ptr<Caretaker> caretaker_;
   std::unique_ptr<Nemesis> nemesis_;
   bool bound_reached_ = false;
   VirtualTime healed_;

@@ -6,7 +6,7 @@ set -euo pipefail
 build=(bazel-bootstrap bazel-rules-java bazel-rules-proto bazel-skylib bazel-platforms
   g++ git libabsl-dev libprotobuf-dev protobuf-compiler libuv1-dev libnghttp2-dev
   libssl-dev libcrypt-dev libisal-dev libboost-dev libcli11-dev nlohmann-json3-dev libfmt-dev libyaml-cpp-dev zlib1g-dev
-  librapidcheck-dev libgtest-dev libgmock-dev libbenchmark-dev libraft-dev)
+  librapidcheck-dev libgtest-dev libgmock-dev libbenchmark-dev libraft-dev libtcmalloc-minimal4)
 run=(etcd-client curl python3)
 test=(clang-format-14 shellcheck binutils chromium openssl)
 full=(clang-14 clang-tidy-14 libclang-rt-14-dev llvm-14

@@ -39,6 +39,57 @@ bool TouchesLeases(Request::Shape shape) {
 
 }  // namespace
 
+namespace {
+
+// Who asks for what, with all that decides on it.
+struct Asker {
+  const AuthModel& auth;
+  const std::string& user;
+  uint64_t revision;
+  const std::function<std::set<std::string>(int64_t lease)>& attached;
+
+  std::string Check(bool write, const std::string& key, const std::string& end) const {
+    return auth.Check(user, revision, write, key, end);
+  }
+};
+
+std::string RefusalOf(const Asker& asker, const std::vector<Comparison>& compare,
+                      const std::vector<Operation>& success, const std::vector<Operation>& failure);
+
+std::string RefusalOf(const Asker& asker, const Operation& o) {
+  if (o.kind == Operation::Kind::kTxn) return RefusalOf(asker, o.compare, o.success, o.failure);
+  const bool reads = o.kind == Operation::Kind::kRange;
+  const bool put = o.kind == Operation::Kind::kPut;
+  const std::string end = put ? std::string() : o.range_end;
+  std::string refusal = asker.Check(/*write=*/!reads, o.key, end);
+  if (refusal.empty() && put && o.lease != 0) {
+    refusal = LeaseRefusal(asker.auth, asker.user, asker.revision, asker.attached(o.lease));
+  }
+  if (refusal.empty() && !reads && o.prev_kv) {
+    refusal = asker.Check(/*write=*/false, o.key, end);
+  }
+  return refusal;
+}
+
+// Of both branches, whichever is taken.
+std::string RefusalOf(const Asker& asker, const std::vector<Comparison>& compare,
+                      const std::vector<Operation>& success,
+                      const std::vector<Operation>& failure) {
+  for (const Comparison& comparison : compare) {
+    std::string refusal = asker.Check(/*write=*/false, comparison.key, comparison.range_end);
+    if (!refusal.empty()) return refusal;
+  }
+  for (const auto* operations : {&success, &failure}) {
+    for (const Operation& operation : *operations) {
+      std::string refusal = RefusalOf(asker, operation);
+      if (!refusal.empty()) return refusal;
+    }
+  }
+  return "";
+}
+
+}  // namespace
+
 std::string RefusalOf(const AuthModel& auth, const std::string& user, uint64_t revision,
                       const Request& request,
                       const std::function<std::set<std::string>(int64_t lease)>& attached) {
@@ -46,26 +97,8 @@ std::string RefusalOf(const AuthModel& auth, const std::string& user, uint64_t r
   if (request.shape == Request::Shape::kRevoke) {
     return LeaseRefusal(auth, user, revision, attached(request.lease));
   }
-  for (const Comparison& comparison : request.compare) {
-    std::string refusal = auth.Check(user, revision, /*write=*/false, comparison.key, "");
-    if (!refusal.empty()) return refusal;
-  }
-  for (const auto* operations : {&request.success, &request.failure}) {
-    for (const Operation& o : *operations) {
-      const bool reads = o.kind == Operation::Kind::kRange;
-      const bool put = o.kind == Operation::Kind::kPut;
-      const std::string& end = put ? std::string() : o.range_end;
-      std::string refusal = auth.Check(user, revision, /*write=*/!reads, o.key, end);
-      if (refusal.empty() && put && o.lease != 0) {
-        refusal = LeaseRefusal(auth, user, revision, attached(o.lease));
-      }
-      if (refusal.empty() && !reads && o.prev_kv) {
-        refusal = auth.Check(user, revision, /*write=*/false, o.key, end);
-      }
-      if (!refusal.empty()) return refusal;
-    }
-  }
-  return "";
+  const Asker asker{auth, user, revision, attached};
+  return RefusalOf(asker, request.compare, request.success, request.failure);
 }
 
 AuthOracle::AuthOracle(Judge* judge, const History* history, const Model* model,

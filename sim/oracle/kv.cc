@@ -8,37 +8,50 @@
 
 namespace quorate::sim {
 
-bool Changed(const Request& request, const Result& result) {
-  if (request.shape == Request::Shape::kCompact || request.AboutLease()) return false;
-  const bool first = request.shape != Request::Shape::kTxn || result.succeeded;
-  const std::vector<Operation>& operations = first ? request.success : request.failure;
+namespace {
+
+// `results` may be fewer: of an answer that is wrong.
+bool AnyChanged(const std::vector<Operation>& operations,
+                const std::vector<OperationResult>& results) {
   for (size_t i = 0; i < operations.size(); ++i) {
-    if (operations[i].kind == Operation::Kind::kPut) return true;
-    if (operations[i].kind == Operation::Kind::kDelete && i < result.operations.size() &&
-        result.operations[i].count > 0) {
+    const Operation& operation = operations[i];
+    if (operation.kind == Operation::Kind::kPut) return true;
+    if (i >= results.size()) continue;
+    const OperationResult& result = results[i];
+    if (operation.kind == Operation::Kind::kDelete && result.count > 0) return true;
+    if (operation.kind == Operation::Kind::kTxn &&
+        AnyChanged(result.succeeded ? operation.success : operation.failure, result.operations)) {
       return true;
     }
   }
   return false;
 }
 
+}  // namespace
+
+bool Changed(const Request& request, const Result& result) {
+  if (request.shape == Request::Shape::kCompact || request.AboutLease()) return false;
+  const bool first = request.shape != Request::Shape::kTxn || result.succeeded;
+  return AnyChanged(first ? request.success : request.failure, result.operations);
+}
+
 void KvOracle::OnCommit(VirtualTime when, const raft::Entry& entry) {
   if (entry.type != raft::EntryType::kNormal || entry.data.empty()) return;
-  const absl::StatusOr<std::optional<Request>> command = DecodeCommand(entry.data);
+  absl::StatusOr<std::optional<Request>> command = DecodeCommand(entry.data);
   if (!command.ok()) {
     judge_->Report(Rule::kLinearizability, when,
                    absl::StrCat("the committed entry at index ", entry.index.value(),
                                 " cannot be decoded: ", command.status().message()));
     return;
   }
-  if (command->has_value()) OnCommand(when, entry.index, **command);
+  if (command->has_value()) OnCommand(when, entry.index, **std::move(command));
 }
 
-void KvOracle::OnCommand(VirtualTime when, LogIndex index, const Request& request) {
+void KvOracle::OnCommand(VirtualTime when, LogIndex index, Request request) {
   const int64_t before = model_.revision();
   Result result = model_.Apply(request);
   if (result.revision == before) return;
-  steps_.push_back(Step{index, request, std::move(result), when, std::nullopt});
+  steps_.push_back(Step{index, std::move(request), std::move(result), when, std::nullopt});
 }
 
 void KvOracle::OnInvoke(History::Id id) {

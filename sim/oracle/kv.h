@@ -44,7 +44,7 @@ class KvOracle {
   // An entry is committed; in order of index.
   void OnCommit(VirtualTime when, const raft::Entry& entry);
   // The same for a command that is already plain.
-  void OnCommand(VirtualTime when, LogIndex index, const Request& request);
+  void OnCommand(VirtualTime when, LogIndex index, Request request);
 
   // An attempt was just added to / ended in the history.
   void OnInvoke(History::Id id);

@@ -89,7 +89,10 @@ void RaftOracle::OnSend(VirtualTime when, size_t member, const raft::Message& me
     case raft::MessageType::kAppResp:
       if (message.reject) break;
       m.promised_term = std::max(m.promised_term, message.term);
-      m.acknowledged_term = std::max(m.acknowledged_term, message.term);
+      // What tells the leader of an earlier term of a later one names no entry.
+      if (message.index > LogIndex(0)) {
+        m.acknowledged_term = std::max(m.acknowledged_term, message.term);
+      }
       Acknowledge(when, member, message.term, message.index);
       break;
     case raft::MessageType::kVoteResp:

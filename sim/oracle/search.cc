@@ -142,6 +142,8 @@ bool Perform(const Call& call, State* state) {
       case Operation::Kind::kDelete:
         same = PerformDelete(state, operations[i], result);
         break;
+      case Operation::Kind::kTxn:
+        UNREACHABLE("not searchable");
     }
     if (!same) return false;
   }
@@ -275,8 +277,17 @@ bool Searchable(const Request& request) {
   const auto leased = [](const Operation& operation) {
     return operation.lease != 0 || operation.ignore_lease;
   };
+  const auto intricate = [](const Operation& operation) {
+    return operation.kind == Operation::Kind::kTxn || operation.filters() ||
+           operation.order != Operation::Order::kNone;
+  };
+  if (std::any_of(request.success.begin(), request.success.end(), intricate)) return false;
+  if (std::any_of(request.failure.begin(), request.failure.end(), intricate)) return false;
   if (std::any_of(request.success.begin(), request.success.end(), leased)) return false;
   for (const Comparison& comparison : request.compare) {
+    if (!comparison.range_end.empty() || comparison.target == Comparison::Target::kLease) {
+      return false;
+    }
     const bool of_revision = comparison.target == Comparison::Target::kCreateRevision ||
                              comparison.target == Comparison::Target::kModRevision;
     if (of_revision && comparison.number != 0) return false;

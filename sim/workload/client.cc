@@ -141,8 +141,17 @@ void Client::Ask(Request request) {
               });
 }
 
+// A bit that flips in the length of a frame makes its reader take what follows for the rest of it,
+// up to 16 KiB: a connection that says nothing more and does not end. One that flips in a header
+// field stays in HPACK's table, and every later request that names the field is refused. Neither
+// ends by itself.
+void Client::DistrustConnection() {
+  if (garbled_) port_->Reconnect(history_->call(*open_).member);
+}
+
 void Client::OnReply(Reply reply) {
   if (!reply.status.ok()) {
+    DistrustConnection();
     const bool none = PromisesNoEffect(reply);
     context_.Record(host_, none ? kRefused : kUnknown, *open_,
                     static_cast<uint64_t>(reply.status.code()));
@@ -167,6 +176,7 @@ void Client::OnReply(Reply reply) {
 void Client::OnTimeout() {
   if (!open_.has_value()) return;
   port_->GiveUp();
+  DistrustConnection();
   context_.Record(host_, kUnknown, *open_,
                   static_cast<uint64_t>(absl::StatusCode::kDeadlineExceeded));
   End(Outcome::kUnknown, Result(), "no answer in time");
@@ -189,8 +199,10 @@ void Client::End(Outcome outcome, Result result, std::string error) {
     if (probing_) unproven_.erase(call.member);
   } else {
     if (session_ != nullptr) session_->OnRefused(call.error);
+    // Garbled answers are all of unknown outcome: repetitions would leave no time for probes.
+    const bool settling = garbled_ && !unproven_.empty();
     const bool again = outcome == Outcome::kUnknown && !probing_ && !call.request.serializable &&
-                       prng_.Chance(options_.retry_percent, 100);
+                       prng_.Chance(options_.retry_percent, 100) && !settling;
     if (again) retry_ = call.request;
     if (outcome == Outcome::kUnknown) ++unknown_;
     member_ = cluster_->PickActive(&prng_);

@@ -64,6 +64,7 @@ class Client {
   void Ask(Request request);
   void OnReply(Reply reply);
   void OnTimeout();
+  void DistrustConnection();
   void End(Outcome outcome, Result result, std::string error);
   void PlanNext();
 

@@ -58,8 +58,33 @@ Operation Generator::GetOperation(uint64_t group) {
     operation.keys_only = prng_.Chance(1, 8);
     operation.count_only = prng_.Chance(1, 8);
     if (prng_.Chance(1, 6)) operation.limit = prng_.Between(1, 3);
+    if (group % 2 == 1) SortAndFilter(&operation);
   }
   return operation;
+}
+
+void Generator::SortAndFilter(Operation* operation) {
+  if (prng_.Chance(1, 3)) {
+    operation->order = prng_.Chance(1, 2) ? Operation::Order::kAscend : Operation::Order::kDescend;
+    operation->sort_by = static_cast<Operation::SortBy>(prng_.Below(5));
+  }
+  const int64_t revision = std::max<int64_t>(1, revision_ - prng_.Between(0, 30));
+  switch (prng_.Below(12)) {
+    case 0:
+      operation->min_mod_revision = revision;
+      break;
+    case 1:
+      operation->max_mod_revision = revision;
+      break;
+    case 2:
+      operation->min_create_revision = revision;
+      break;
+    case 3:
+      operation->max_create_revision = revision;
+      break;
+    default:
+      break;
+  }
 }
 
 Request Generator::Put(uint64_t group) {
@@ -103,11 +128,21 @@ Request Generator::Remove(uint64_t group) {
 }
 
 // Compares with what was seen of the key, in one of the ways that clients do. Groups
-// with an even number leave revisions alone, so that a checker that knows none can
-// judge them.
+// with an even number leave revisions, leases, ranges and sorting alone, so that a checker that
+// knows none can judge them.
 Comparison Generator::Compare(uint64_t group, const std::string& key) {
   Comparison comparison;
   comparison.key = key;
+  if (group % 2 == 1 && prng_.Chance(1, 12)) {
+    // Of all keys of the group: that there are some, and none newer than what is known.
+    comparison.key = GroupPrefix(group);
+    comparison.range_end = PrefixEnd(comparison.key);
+    const bool present = prng_.Chance(1, 2);
+    comparison.target = present ? Comparison::Target::kVersion : Comparison::Target::kModRevision;
+    comparison.relation = present ? Comparison::Relation::kGreater : Comparison::Relation::kLess;
+    comparison.number = present ? 0 : revision_ + 1;
+    return comparison;
+  }
   const auto seen = seen_.find(key);
   if (seen == seen_.end()) {
     comparison.target =
@@ -115,7 +150,7 @@ Comparison Generator::Compare(uint64_t group, const std::string& key) {
     return comparison;
   }
   const KeyValue& kv = seen->second;
-  switch (prng_.Below(group % 2 == 0 ? 2 : 4)) {
+  switch (prng_.Below(group % 2 == 0 ? 2 : 5)) {
     case 0:
       comparison.target = Comparison::Target::kValue;
       comparison.value = kv.value;
@@ -128,6 +163,10 @@ Comparison Generator::Compare(uint64_t group, const std::string& key) {
       comparison.target = Comparison::Target::kModRevision;
       comparison.number = kv.mod_revision;
       break;
+    case 3:
+      comparison.target = Comparison::Target::kLease;
+      comparison.number = kv.lease;
+      break;
     default:
       comparison.target = Comparison::Target::kCreateRevision;
       comparison.relation = Comparison::Relation::kLess;
@@ -136,6 +175,31 @@ Comparison Generator::Compare(uint64_t group, const std::string& key) {
   }
   if (prng_.Chance(1, 10)) comparison.relation = Comparison::Relation::kNotEqual;
   return comparison;
+}
+
+Operation Generator::Nested(uint64_t group, const std::set<std::string>& written) {
+  Operation txn;
+  txn.kind = Operation::Kind::kTxn;
+  const std::string key = Key(group);
+  txn.compare.push_back(Compare(group, key));
+  if (written.count(key) == 0) {
+    txn.success.push_back(PutOperation(key));
+    if (prng_.Chance(1, 3)) {
+      Operation removal;
+      removal.kind = Operation::Kind::kDelete;
+      removal.key = key;
+      txn.failure.push_back(std::move(removal));
+    }
+  }
+  txn.success.push_back(GetOperation(group));
+  if (prng_.Chance(1, 4)) {
+    Operation deeper;
+    deeper.kind = Operation::Kind::kTxn;
+    deeper.compare.push_back(Compare(group, Key(group)));
+    deeper.success.push_back(GetOperation(group));
+    txn.failure.push_back(std::move(deeper));
+  }
+  return txn;
 }
 
 Request Generator::Txn(uint64_t group) {
@@ -152,6 +216,9 @@ Request Generator::Txn(uint64_t group) {
     second.key = other;
     if (prng_.Chance(3, 4)) second = PutOperation(other);
     request.success.push_back(std::move(second));
+  }
+  if (group % 2 == 1 && prng_.Chance(1, 4)) {
+    request.success.push_back(Nested(group, {key, other}));
   }
   // Reads what it wrote, with what else is there.
   if (prng_.Chance(1, 3)) request.success.push_back(GetOperation(group));

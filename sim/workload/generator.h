@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 
 #include "base/prng.h"
@@ -43,6 +44,9 @@ class Generator {
   Request Lease(uint64_t group);
   int64_t LeaseId();
   Comparison Compare(uint64_t group, const std::string& key);
+  void SortAndFilter(Operation* operation);
+  // A transaction within one that writes `written`: a key is put once at most.
+  Operation Nested(uint64_t group, const std::set<std::string>& written);
   Operation PutOperation(const std::string& key);
   Operation GetOperation(uint64_t group);
 

@@ -57,6 +57,8 @@ class ClientPort {
   virtual void Call(size_t member, const Request& request, Duration timeout,
                     std::function<void(Reply)> done) = 0;
   virtual void GiveUp() = 0;
+  // What is asked of this member from now on goes over a connection of its own.
+  virtual void Reconnect(size_t member) = 0;
 
   // Opens a watch stream with its first request. A stream that is still open is closed.
   virtual void OpenWatch(size_t member, Bytes create, WatchListener* listener) = 0;

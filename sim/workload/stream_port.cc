@@ -57,6 +57,11 @@ class StreamPort final : public ClientPort, private grpc::ClientStreamHandler {
     if (called_ != nullptr) std::exchange(called_, nullptr)->Cancel(call_);
   }
 
+  void Reconnect(size_t member) override {
+    GiveUp();
+    channels_.erase(member);
+  }
+
   void OpenWatch(size_t member, Bytes create, WatchListener* listener) override {
     CloseWatch();
     listener_ = listener;

@@ -74,6 +74,7 @@ class TypedPort final : public ClientPort {
     done_ = nullptr;
     ++call_;
   }
+  void Reconnect(size_t) override {}  // there are no connections
 
   void OpenWatch(size_t member, Bytes create, WatchListener* listener) override {
     CloseWatch();

@@ -205,5 +205,122 @@ TEST(Wire, RequestsKeepTheirMeaning) {
   EXPECT_FALSE(DecodeCommand("\x32\xff").ok());
 }
 
+// A transaction with a transaction inside: {put a; txn if a is not there {put b} else {get a}}.
+Request NestedTxn() {
+  Request txn;
+  txn.shape = Request::Shape::kTxn;
+  Operation put = Put("a", "1").success[0];
+  Operation inner;
+  inner.kind = Operation::Kind::kTxn;
+  Comparison absent;
+  absent.key = "a";
+  inner.compare.push_back(absent);
+  inner.success.push_back(Put("b", "2").success[0]);
+  inner.failure.push_back(Get("a").success[0]);
+  txn.success = {put, inner};
+  return txn;
+}
+
+TEST(Model, ANestedTransactionComparesWithTheStateBeforeTheWholeOne) {
+  Model model;
+  const Result first = model.Apply(NestedTxn());
+  EXPECT_EQ(first.revision, 2) << "one revision for all of it";
+  ASSERT_EQ(first.operations.size(), 2u);
+  EXPECT_TRUE(first.operations[1].succeeded) << "a was not there when it began";
+  EXPECT_EQ(model.Apply(Get("b")).operations[0].kvs[0], (KeyValue{"b", "2", 2, 2, 1}));
+  const Result second = model.Apply(NestedTxn());
+  EXPECT_FALSE(second.operations[1].succeeded);
+  ASSERT_EQ(second.operations[1].operations.size(), 1u);
+  EXPECT_EQ(second.operations[1].operations[0].kvs[0], (KeyValue{"a", "1", 2, 3, 2}))
+      << "but it reads what was written before it";
+}
+
+TEST(Model, APutInsideANestedTransactionIsRefusedWithTheWholeOne) {
+  Model model;
+  Request txn = NestedTxn();
+  txn.success[1].success[0].lease = 7;
+  EXPECT_TRUE(model.Apply(txn).refused);
+  EXPECT_EQ(model.Apply(Get("a")).operations[0].count, 0);
+}
+
+TEST(Model, ComparesLeasesAndRanges) {
+  Model model;
+  model.Apply(Grant(7));
+  model.Apply(PutWithLease("a1", 7));
+  Request txn;
+  txn.shape = Request::Shape::kTxn;
+  txn.compare.resize(1);
+  txn.compare[0].key = "a";
+  txn.compare[0].range_end = "b";
+  txn.compare[0].target = Comparison::Target::kLease;
+  txn.compare[0].number = 7;
+  EXPECT_TRUE(model.Apply(txn).succeeded);
+  model.Apply(Put("a2", "y"));
+  EXPECT_FALSE(model.Apply(txn).succeeded) << "one of them has no lease";
+  txn.compare[0].key = "c";
+  txn.compare[0].range_end = "d";
+  txn.compare[0].number = 0;
+  EXPECT_TRUE(model.Apply(txn).succeeded) << "no key is as one without a lease";
+  txn.compare[0].target = Comparison::Target::kValue;
+  EXPECT_FALSE(model.Apply(txn).succeeded);
+}
+
+TEST(Model, SortsAndFiltersBeforeItCutsAndCountsAll) {
+  Model model;
+  model.Apply(Put("a", "2"));  // 2
+  model.Apply(Put("b", "1"));  // 3
+  model.Apply(Put("c", "1"));  // 4
+  model.Apply(Put("b", "1"));  // 5
+  Request get = Get("a", "z");
+  Operation& range = get.success[0];
+  const auto keys = [&] {
+    std::string out;
+    const Result result = model.Apply(get);
+    for (const KeyValue& kv : result.operations[0].kvs) out += kv.key;
+    return out;
+  };
+  range.order = Operation::Order::kDescend;
+  EXPECT_EQ(keys(), "cba");
+  range.sort_by = Operation::SortBy::kValue;
+  EXPECT_EQ(keys(), "abc") << "equal ones by their keys, ascending";
+  range.order = Operation::Order::kAscend;
+  EXPECT_EQ(keys(), "bca");
+  range.sort_by = Operation::SortBy::kModRevision;
+  EXPECT_EQ(keys(), "acb");
+  range.limit = 2;
+  EXPECT_EQ(keys(), "ac");
+  EXPECT_TRUE(model.Apply(get).operations[0].more);
+  range.min_mod_revision = 4;
+  EXPECT_EQ(keys(), "cb");
+  EXPECT_FALSE(model.Apply(get).operations[0].more);
+  range.max_create_revision = 3;
+  EXPECT_EQ(keys(), "b");
+  EXPECT_EQ(model.Apply(get).operations[0].count, 3) << "whatever is filtered";
+}
+
+TEST(Wire, NestedTransactionsComparisonsAndSortsComeBackFromTheLog) {
+  Request txn = NestedTxn();
+  txn.success[1].compare[0].target = Comparison::Target::kLease;
+  txn.success[1].compare[0].number = 9;
+  txn.success[1].compare[0].range_end = "b";
+  Operation& range = txn.success[1].failure[0];
+  range.order = Operation::Order::kDescend;
+  range.sort_by = Operation::SortBy::kCreateRevision;
+  range.min_mod_revision = 2;
+  range.max_mod_revision = 3;
+  range.min_create_revision = 4;
+  range.max_create_revision = 5;
+  const Bytes body = EncodeRequest(txn);
+  ASSERT_LT(body.size(), 128u);
+  std::string command = "\x32";
+  command.push_back(static_cast<char>(body.size()));
+  command.append(body.data(), body.size());
+  const auto decoded = DecodeCommand(command);
+  ASSERT_TRUE(decoded.ok()) << decoded.status();
+  ASSERT_TRUE(decoded->has_value());
+  EXPECT_EQ(**decoded, txn);
+  EXPECT_EQ((*decoded)->Fingerprint(), txn.Fingerprint());
+}
+
 }  // namespace
 }  // namespace quorate::sim

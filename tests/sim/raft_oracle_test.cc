@@ -418,6 +418,17 @@ TEST_F(RaftOracleTest, ARepairedMemberComesBackInNoEarlierTermThanItAcknowledged
   EXPECT_EQ(Verdict(), Rule::kVoteDurability);
 }
 
+// Seed 132: a candidate had told a leader that there is a later term, its own, and lost its disk.
+TEST_F(RaftOracleTest, WhoOnlyTellsALeaderOfItsTermAcknowledgesNothingInIt) {
+  raft::Message later;
+  later.type = raft::MessageType::kAppResp;
+  later.term = Term(2);
+  later.to = MemberId(1);
+  oracle_.OnSend(now_, 2, later);
+  Repair(2, 1);
+  EXPECT_EQ(Verdict(), std::nullopt);
+}
+
 TEST_F(RaftOracleTest, ARepairedMemberHasNoVoteInItsTerm) {
   Vote(2, 2, 1);
   members_[2].state.vote = MemberId(2);
