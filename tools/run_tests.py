@@ -291,12 +291,14 @@ def real_clients(report, *arguments):
                detail + (f"; {skipped} SKIPPED in all" if skipped else ""))
 
 
-def crashes_at_length(report):
-    """A crash, an error, a flipped bit at every place: within far higher bounds than in the suites."""
-    names = ["crash_test", "fault_test"]
-    run(["bazel", "build", "--config=opt", *(f"//tests/crash:{name}" for name in names)])
+def at_length(report):
+    """What the suites do with a bound, within far higher ones: a crash, an error, a flipped bit at
+    every place, and sequences of commands."""
+    names = ["tests/crash/crash_test", "tests/crash/fault_test",
+             "tests/engine/replica/model_property_test"]
+    run(["bazel", "build", "--config=opt", *(f"//{':'.join(n.rsplit('/', 1))}" for n in names)])
     for name in names:
-        check(report, f"{name} with QUORATE_LONG=1", [f"bazel-bin/tests/crash/{name}"],
+        check(report, f"{os.path.basename(name)} with QUORATE_LONG=1", [f"bazel-bin/{name}"],
               env={**os.environ, "QUORATE_LONG": "1"})
 
 
@@ -308,7 +310,7 @@ def full(report):
     check(report, "planted bugs", [sys.executable, "tests/mutants/run"])
     run(["bazel", "build", "--config=opt", "//sim:quorate-sim"])
     simulate(report, FULL_SEEDS)
-    crashes_at_length(report)
+    at_length(report)
     notebook(report)
     differential(report)
     real_clients(report)

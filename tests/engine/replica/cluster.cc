@@ -125,7 +125,9 @@ bool Cluster::WorkOnce(int member) {
   if (node.checkpoint.has_value() && !node.checkpoints_held) {
     const LogIndex index = node.checkpoint->index;
     const bool ok = !node.checkpoints_fail;
-    if (ok) Keep(&node, *node.checkpoint);
+    // Storage writes them in order: a leader's state that came since has taken its place.
+    const std::optional<StateImage>& kept = node.disk.checkpoint;
+    if (ok && (!kept.has_value() || kept->index < index)) Keep(&node, *node.checkpoint);
     node.checkpoint.reset();
     Step(member, Checkpointed{index, ok});
     return true;
