@@ -1,6 +1,5 @@
-// etcdserverpb.Maintenance/Downgrade: takes a cluster one minor version down, as etcd's does. The
-// server only says and keeps that it is under way; the leader (server/publisher) lowers the
-// cluster's version, the operator replaces the members.
+// etcdserverpb.Maintenance/Downgrade: takes a cluster one minor version down, as etcd's does. Here it
+// is checked and put into the log; the leader (server/publisher) lowers the cluster's version.
 #ifndef QUORATE_SERVER_SERVICES_DOWNGRADE_H_
 #define QUORATE_SERVER_SERVICES_DOWNGRADE_H_
 
