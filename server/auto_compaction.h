@@ -1,5 +1,5 @@
-// Compaction by the clock: --auto-compaction-mode and --auto-compaction-retention
-// (etcd-operations, section 2).
+// Compaction by the clock: --auto-compaction-mode and --auto-compaction-retention,
+// as etcd's.
 //
 //   periodic   keeps the history of the last period: once a period has passed, and then
 //              every period (every hour, if that is shorter), compacts at the revision that

@@ -91,6 +91,7 @@ void ClientPort::AddHttp(const io::Env& env, const config::Config& config,
   services::AddV2Explanation(http_.get());
   probes_->AddProbes(http_.get());
   probes_->AddVersion(http_.get());
+  probes_->AddDebug(http_.get());
   probes_->AddProbes(metrics_http_.get());
   if (!config.enable_grpc_gateway) return;
   gateway::Options options;

@@ -6,12 +6,14 @@
 // (143, 130); as process 1, which its own signals do not end, it exits with 0. SIGUSR1 switches
 // the log to debug and back.
 #include <dirent.h>
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstddef>
 #include <cstdio>
@@ -147,11 +149,34 @@ absl::Status Discover(config::Config* config) {
   return members.status();
 }
 
+// The descriptors of --log-outputs, which stay open as long as the process lives.
+absl::StatusOr<std::vector<int>> OpenLogs(const std::vector<std::string>& outputs) {
+  std::vector<int> descriptors;
+  for (const std::string& output : outputs) {
+    int descriptor = STDERR_FILENO;
+    if (output == "stdout") {
+      descriptor = STDOUT_FILENO;
+    } else if (output != "default" && output != "stderr" && output != "systemd/journal") {
+      descriptor = open(output.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+      if (descriptor < 0) {
+        return absl::FailedPreconditionError(
+            absl::StrCat("--log-outputs: open sink \"", output, "\": ", std::strerror(errno)));
+      }
+    }
+    if (std::find(descriptors.begin(), descriptors.end(), descriptor) == descriptors.end()) {
+      descriptors.push_back(descriptor);
+    }
+  }
+  return descriptors;
+}
+
 // Runs until the server has stopped or failed; the signal that asked for it, or 0.
-int Serve(const config::Config& config, bool* failed) {
+int Serve(const config::Config& config, std::vector<int> log_fds, bool* failed) {
   int received = 0;
   const auto start_time = static_cast<double>(std::time(nullptr));
-  io::uv::World world;
+  io::uv::WorldOptions world_options;
+  world_options.log_fds = std::move(log_fds);
+  io::uv::World world(world_options);
   server::Options options;
   options.on_failure = [&](const absl::Status&) {  // logged already
     *failed = true;
@@ -245,9 +270,14 @@ int Main(int argc, char** argv) {
     std::fprintf(stderr, "quorate: %s\n", std::string(discovered.message()).c_str());
     return config::kExitBadSetting;
   }
+  absl::StatusOr<std::vector<int>> log_fds = OpenLogs(config.log_outputs);
+  if (!log_fds.ok()) {
+    std::fprintf(stderr, "quorate: %s\n", std::string(log_fds.status().message()).c_str());
+    return config::kExitBadSetting;
+  }
   ShareOutDescriptors(&config);
   bool failed = false;
-  const int signal_number = Serve(config, &failed);
+  const int signal_number = Serve(config, *std::move(log_fds), &failed);
   if (failed) return 1;
   if (signal_number != 0 && getpid() != 1) {
     std::signal(signal_number, SIG_DFL);

@@ -71,7 +71,16 @@ void VersionMonitor::Check() {
   if (call_ != node::CallId(0)) return;
   const config::MajorMinor allowed = Allowed();
   const std::optional<config::MajorMinor> current = config::ParseVersion(node_->cluster_version());
-  if (!current.has_value() || *current < allowed) Propose(allowed);
+  const std::optional<config::MajorMinor> target = config::ParseVersion(node_->downgrade_target());
+  if (!current.has_value()) {
+    Propose(allowed);
+  } else if (target.has_value()) {
+    // One step down, and only what all members still are above.
+    const config::MajorMinor below{current->major, current->minor - 1};
+    if (*target == below && *target < allowed) Propose(*target);
+  } else if (*current < allowed) {
+    Propose(allowed);
+  }
 }
 
 config::MajorMinor VersionMonitor::Allowed() const {

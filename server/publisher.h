@@ -44,8 +44,10 @@ class AttributesPublisher {
 };
 
 // While this member leads: proposes the smallest server version among the members (3.0.0
-// as long as somebody has not told his) as the cluster's version, raises it when all have
-// moved on, and never lowers it.
+// as long as somebody has not told his) as the cluster's version and raises it when all have
+// moved on. Lowers it only to the target of a downgrade (services/downgrade.h), and then leaves it
+// there until that is cancelled: by the operator, or by a leader of the target's version that finds
+// all members to have it.
 class VersionMonitor {
  public:
   VersionMonitor(io::Loop* loop, log::Logger* log, node::Node* node,

@@ -53,6 +53,7 @@ void Repair::OpenPort() {
   peer::Information nothing;
   nothing.members = [] { return std::vector<engine::MemberInfo>(); };
   nothing.cluster_version = [] { return std::string(); };
+  nothing.downgrading = [] { return false; };
   port_ = std::make_unique<PeerPort>(env_, options_.log, options_.secure_ports, *options_.config,
                                      options_.self, std::move(nothing));
   port_->transport()->set_on_removed([this](const absl::Status& status) { Finish(status); });

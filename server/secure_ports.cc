@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/tls/context.h"
 #include "server/tls/self_signed.h"
 
 namespace quorate::server {
@@ -80,7 +81,7 @@ void SecurePorts::Prepare(std::function<void(const absl::Status&)> done) {
           [this] { MakeCertificate(OwnDirectory(config_, "client"), config_.listen_client_urls); });
     }
   }
-  Next(absl::OkStatus());
+  Next(tls::CheckCipherSuites(config_.client_tls.cipher_suites));
 }
 
 void SecurePorts::Next(const absl::Status& status) {

@@ -29,10 +29,8 @@ class SecurePorts {
   SecurePorts& operator=(const SecurePorts&) = delete;
   ~SecurePorts();
 
-  // False if there is nothing to prepare.
-  bool needed() const { return client_ || peers_; }
-  // Makes the certificates of --auto-tls, then loads what the flags name. `done` comes once,
-  // later; the error names flag and file.
+  // Makes the certificates of --auto-tls, then loads what the flags name. `done` comes once, and
+  // before the return if there is nothing to load; the error names flag and file.
   void Prepare(std::function<void(const absl::Status&)> done);
 
   // For connections to https URLs.

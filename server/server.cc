@@ -1,6 +1,7 @@
 #include "server/server.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -178,7 +179,6 @@ void Server::Impl::Start() {
   LogStart(config_, &log_);
   const absl::Status ports = TakePorts();
   if (!ports.ok()) return Fail(ports);
-  if (!secure_ports_.needed()) return OpenDirectory(std::nullopt);
   secure_ports_.Prepare([this](const absl::Status& status) {
     if (state_ != State::kRecovering) return;  // stopped meanwhile
     status.ok() ? OpenDirectory(std::nullopt) : Fail(status);
@@ -256,6 +256,7 @@ void Server::Impl::StartPeers() {
       env_, &log_, &secure_ports_, config_, storage::Identity{cluster_id_, member_id_},
       peer::Information{[this] { return node_->members(); },
                         [this] { return node_->cluster_version(); },
+                        [this] { return !node_->downgrade_target().empty(); },
                         [this](MemberId id) { return node_->replica().IsRemoved(id); }});
   rafthttp()->set_on_removed([this](const absl::Status&) { OnRemoved(Duration()); });
   transport_ = rafthttp();
@@ -528,18 +529,20 @@ bool Server::Impl::IsInReach(MemberId peer) const {
   return found->second->sending() && found->second->receiving();
 }
 
-// True if there is a leadership to hand over and somebody to take it.
+// True if there is a leadership to hand over and somebody to take it: whoever has most of our log
+// has to wait least before it can lead.
 bool Server::Impl::TransferLeadership() {
   if (node_->status().role != engine::Role::kLeader) return false;
+  std::optional<MemberId> heir;
   for (const engine::MemberInfo& member : node_->members()) {
-    if (member.id == member_id_ || member.is_learner) continue;
-    if (!IsInReach(member.id)) continue;
-    LOG_INFO(&log_, "leadership transfer starting", {"local-member-id", config::HexId(member_id_)},
-             {"transferee-member-id", config::HexId(member.id)});
-    node_->TransferLeadership(member.id);
-    return true;
+    if (member.id == member_id_ || member.is_learner || !IsInReach(member.id)) continue;
+    if (!heir.has_value() || node_->MatchOf(member.id) > node_->MatchOf(*heir)) heir = member.id;
   }
-  return false;
+  if (!heir.has_value()) return false;
+  LOG_INFO(&log_, "leadership transfer starting", {"local-member-id", config::HexId(member_id_)},
+           {"transferee-member-id", config::HexId(*heir)});
+  node_->TransferLeadership(*heir);
+  return true;
 }
 
 void Server::Impl::OnStopTimer() {

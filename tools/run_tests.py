@@ -249,13 +249,15 @@ def digest_comparison(report):
 
 
 def differential(report):
-    """A long comparison with the newest etcd; the short one is among the suites."""
+    """Long comparisons with the newest etcd; a short one is among the suites."""
     if not shutil.which("go"):
         print("--- beside etcd 3.7: SKIPPED, Go is not on this machine")
         return
     check(report, f"beside etcd 3.7, seeds {DIFFERENTIAL_SEEDS}",
           ["bazel", "run", "--config=opt", "//tests/clients:differential", "--",
            "--etcd", "module", "--requests", "100000", "--seed", DIFFERENTIAL_SEEDS])
+    check(report, "metrics beside etcd 3.7's",
+          ["bazel", "run", "--config=opt", "//tests/clients:metrics", "--", "--etcd", "module"])
 
 
 def notebook(report):

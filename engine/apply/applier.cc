@@ -89,6 +89,8 @@ absl::Status Applier::Check(const Command& command) {
     }
     case Operation::kClusterMemberAttrSet:
       return CheckProto<membershippb::ClusterMemberAttrSetRequest>(command.body);
+    case Operation::kDowngradeInfoSet:
+      return CheckProto<membershippb::DowngradeInfoSetRequest>(command.body);
     case Operation::kRange:
     case Operation::kAuthStatus:
     case Operation::kAuthUserGet:
@@ -189,6 +191,8 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
       return ApplyClusterVersion(command.body);
     case Operation::kClusterMemberAttrSet:
       return ApplyMemberAttributes(command.body);
+    case Operation::kDowngradeInfoSet:
+      return ApplyDowngrade(command.body);
     default:
       if (!IsAuthCommand(command.operation)) return Check(command);
       return ApplyAuthCommand(command, &auth_, store_.revision(), identity, respond, outcome);
@@ -311,6 +315,13 @@ absl::Status Applier::ApplyClusterVersion(absl::string_view body) {
   membershippb::ClusterVersionSetRequest request;
   RETURN_IF_ERROR(ParseProto(body, &request));
   return membership_.SetClusterVersion(request.ver());
+}
+
+absl::Status Applier::ApplyDowngrade(absl::string_view body) {
+  membershippb::DowngradeInfoSetRequest request;
+  RETURN_IF_ERROR(ParseProto(body, &request));
+  membership_.SetDowngrade(request.enabled() ? request.ver() : "");
+  return absl::OkStatus();
 }
 
 absl::Status Applier::ApplyMemberAttributes(absl::string_view body) {

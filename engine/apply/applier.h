@@ -159,6 +159,7 @@ class Applier : private LeaseKeys {
   absl::Status ApplyAlarm(absl::string_view body, const mvcc::Identity& identity, bool respond,
                           Outcome* outcome);
   absl::Status ApplyClusterVersion(absl::string_view body);
+  absl::Status ApplyDowngrade(absl::string_view body);
   absl::Status ApplyMemberAttributes(absl::string_view body);
 
   lease::Leases leases_;

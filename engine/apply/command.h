@@ -47,6 +47,7 @@ enum class Operation : uint32_t {
   kAuthRoleRevokePermission = 1204,
   kClusterVersionSet = 1300,
   kClusterMemberAttrSet = 1301,
+  kDowngradeInfoSet = 1302,
 };
 
 struct Command {

@@ -134,6 +134,8 @@ void Membership::Encode(BytesBuilder* out) const {
   engine::PutU64(out, removed_.size());
   for (const MemberId id : removed_) engine::PutU64(out, id.value());
   engine::PutString(out, cluster_version_);
+  // Releases without downgrades know nothing behind the version.
+  if (!downgrade_target_.empty()) engine::PutString(out, downgrade_target_);
 }
 
 absl::Status Membership::Decode(absl::string_view section) {
@@ -150,6 +152,7 @@ absl::Status Membership::Decode(absl::string_view section) {
   }
   for (uint64_t n = in.Count(/*min_bytes=*/8); n > 0; --n) removed_.insert(MemberId(in.U64()));
   cluster_version_ = std::string(in.String());
+  if (in.ok() && !in.complete()) downgrade_target_ = std::string(in.String());
   if (in.complete()) return absl::OkStatus();
   return absl::DataLossError("membership: the section is malformed");
 }
@@ -179,7 +182,8 @@ uint64_t Membership::Digest(uint64_t digest) const {
   }
   digest = Fold(digest, removed_.size());
   for (const MemberId id : removed_) digest = Fold(digest, id.value());
-  return Fold(digest, cluster_version_);
+  digest = Fold(digest, cluster_version_);
+  return downgrade_target_.empty() ? digest : Fold(digest, downgrade_target_);
 }
 
 }  // namespace quorate::membership

@@ -50,6 +50,9 @@ class Membership {
   absl::Status SetClusterVersion(absl::string_view version);
   // Empty while undecided.
   const std::string& cluster_version() const { return cluster_version_; }
+  // The version to which the cluster is being downgraded; empty: none.
+  void SetDowngrade(absl::string_view target) { downgrade_target_ = std::string(target); }
+  const std::string& downgrade_target() const { return downgrade_target_; }
 
   // In ascending id.
   const absl::btree_map<MemberId, Member>& members() const { return members_; }
@@ -69,6 +72,7 @@ class Membership {
   absl::btree_map<MemberId, Member> members_;
   absl::btree_set<MemberId> removed_;  // ids are never used again
   std::string cluster_version_;
+  std::string downgrade_target_;
 };
 
 }  // namespace quorate::membership

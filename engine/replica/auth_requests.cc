@@ -35,6 +35,7 @@ Need NeedOf(RequestKind kind) {
   switch (kind) {
     case RequestKind::kMemberAttributes:
     case RequestKind::kClusterVersion:
+    case RequestKind::kDowngradeInfo:
     case RequestKind::kAuthPassword:
     case RequestKind::kAuthenticate:
     case RequestKind::kPeerLeaseKeepAlive:
@@ -54,6 +55,7 @@ Need NeedOf(RequestKind kind) {
     case RequestKind::kCompact:
     case RequestKind::kHashKv:
     case RequestKind::kAdminStatus:
+    case RequestKind::kClusterStatus:
     case RequestKind::kMemberAdd:
     case RequestKind::kMemberRemove:
     case RequestKind::kMemberUpdate:

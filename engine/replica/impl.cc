@@ -297,6 +297,12 @@ Statistics Replica::Impl::statistics() const {
   return s;
 }
 
+LogIndex Replica::Impl::MatchOf(MemberId id) const {
+  const raft::Progress* const progress =
+      role() == Role::kLeader ? raft_.tracker().Find(id) : nullptr;
+  return progress == nullptr ? LogIndex(0) : progress->match;
+}
+
 std::vector<alarm::Alarm> Replica::Impl::alarms() const {
   const auto& all = applier_.alarms().all();
   return std::vector<alarm::Alarm>(all.begin(), all.end());

@@ -73,11 +73,13 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   std::vector<MemberInfo> members() const;
   uint64_t members_version() const { return members_version_; }
   bool IsRemoved(MemberId id) const { return applier_.membership().IsRemoved(id); }
+  LogIndex MatchOf(MemberId id) const;
   std::vector<alarm::Alarm> alarms() const;
   const LeaseTtls& lease_ttls() const { return lease_ttls_; }
   Statistics statistics() const;
   const DoneCounts& done() const { return done_; }
   const std::string& cluster_version() const { return applier_.membership().cluster_version(); }
+  const std::string& downgrade_target() const { return applier_.membership().downgrade_target(); }
   absl::StatusOr<HashKvResult> HashKv(Revision revision) const;
 
   LogIndex first_index() const override { return raft_.log().first_index(); }

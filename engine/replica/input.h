@@ -68,6 +68,10 @@ enum class RequestKind : uint8_t {
   // Internal, proposed by the server itself; responses have no body.
   kMemberAttributes,  // membershippb.ClusterMemberAttrSetRequest
   kClusterVersion,    // membershippb.ClusterVersionSetRequest
+  // The two internal steps of Downgrade: first what the cluster has agreed on, for an
+  // administrator only, then what follows from it.
+  kClusterStatus,  // StatusRequest -> StatusResponse (linearizable)
+  kDowngradeInfo,  // membershippb.DowngradeInfoSetRequest, no body in the response
   // The Auth service; requests and responses are named like their kinds. Passwords come
   // hashed, as they are to be replicated.
   kAuthEnable,
@@ -223,7 +227,7 @@ struct Checkpointed {
 
 // All Persist units up to and including this ticket are durable. Tickets complete
 // in order. There is no failure form: a member whose log could not be written or
-// synced stops (DESIGN.md, section 3).
+// synced stops, since nobody knows what of it is on the disk.
 struct Persisted {
   PersistTicket ticket;
 };

@@ -209,7 +209,11 @@ absl::StatusOr<membership::Change> Replica::Impl::PlanMemberChange(
       member.peer_urls.assign(asked.peerurls().begin(), asked.peerurls().end());
       member.is_learner = asked.islearner();
       RETURN_IF_ERROR(MayAdd(asked.islearner()));
-      if (asked.islearner() && CountLearners() >= config_.max_learners) return TooManyLearners();
+      if (asked.islearner() && CountLearners() >= config_.max_learners) {
+        // Whoever asks a second time for the same hears that first.
+        RETURN_IF_ERROR(applier_.membership().Check(change));
+        return TooManyLearners();
+      }
       break;
     }
     case RequestKind::kMemberRemove: {

@@ -1,7 +1,7 @@
 // The quota: a bound on what the store holds in use, and the space that the disk has left. It
 // decides nothing by itself, since members' memories differ: it acts before a request is proposed,
-// and by the NOSPACE alarm, which every member obeys when it applies (etcd-operations, section 6,
-// line 2).
+// and by the NOSPACE alarm, which every member obeys when it applies. Members that each refused by
+// themselves what is in the log already would come to hold different data.
 #include <utility>
 
 #include "api/rpc.pb.h"

@@ -45,11 +45,13 @@ ReplicaStatus Replica::status() const { return impl_->status(); }
 std::vector<MemberInfo> Replica::members() const { return impl_->members(); }
 uint64_t Replica::members_version() const { return impl_->members_version(); }
 bool Replica::IsRemoved(MemberId id) const { return impl_->IsRemoved(id); }
+LogIndex Replica::MatchOf(MemberId id) const { return impl_->MatchOf(id); }
 std::vector<alarm::Alarm> Replica::alarms() const { return impl_->alarms(); }
 const LeaseTtls& Replica::lease_ttls() const { return impl_->lease_ttls(); }
 Statistics Replica::statistics() const { return impl_->statistics(); }
 const DoneCounts& Replica::done() const { return impl_->done(); }
 std::string Replica::cluster_version() const { return impl_->cluster_version(); }
+std::string Replica::downgrade_target() const { return impl_->downgrade_target(); }
 uint64_t Replica::StateDigest() const { return impl_->StateDigest(); }
 
 absl::StatusOr<Replica::HashKvResult> Replica::HashKv(Revision revision) const {

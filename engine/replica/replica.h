@@ -210,6 +210,9 @@ class Replica {
   uint64_t members_version() const;
   // Whether the member was one once and is not any more; for ever.
   bool IsRemoved(MemberId id) const;
+  // How far a member's log is known to agree with ours; 0 if that is not known, as it is to nobody
+  // but a leader.
+  LogIndex MatchOf(MemberId id) const;
   // Alarms that stand, by type and member.
   std::vector<alarm::Alarm> alarms() const;
   const LeaseTtls& lease_ttls() const;
@@ -217,6 +220,8 @@ class Replica {
   const DoneCounts& done() const;
   // "3.7.0", or empty while undecided.
   std::string cluster_version() const;
+  // To which version the cluster is being downgraded; empty: none.
+  std::string downgrade_target() const;
 
   // For oracles: a digest of everything that the applied entries decided (state,
   // not caches), equal on all members at equal applied index; O(size), tests only.

@@ -160,7 +160,10 @@ absl::StatusOr<Replica::Impl::Plan> Replica::Impl::MakePlan(const ClientRequest&
     case RequestKind::kMoveLeader:
       return Plan{Plan::Kind::kMembership};
     case RequestKind::kAuthPassword:
+    case RequestKind::kClusterStatus:
       return Plan{Plan::Kind::kRead, true, Operation::kNone};
+    case RequestKind::kDowngradeInfo:
+      return propose(Operation::kDowngradeInfoSet);
     default:
       break;
   }
@@ -186,7 +189,7 @@ void Replica::Impl::Propose(const ClientRequest& request, const Plan& plan) {
   }
   // Checked here, since nobody validated them before.
   if (operation == Operation::kClusterMemberAttrSet || operation == Operation::kClusterVersionSet ||
-      apply::IsAuthCommand(operation)) {
+      operation == Operation::kDowngradeInfoSet || apply::IsAuthCommand(operation)) {
     const absl::Status status = apply::Applier::Check({id, operation, request.body});
     if (!status.ok()) return Answer(request.token, status);
   }
@@ -209,6 +212,7 @@ absl::StatusOr<Bytes> Replica::Impl::Read(const ClientRequest& request,
       return MemberList();
     case RequestKind::kStatus:
     case RequestKind::kAdminStatus:
+    case RequestKind::kClusterStatus:
       return Status();
     case RequestKind::kAlarm: {
       ASSIGN_OR_RETURN(const auto alarm, Parse<etcdserverpb::AlarmRequest>(request.body));
@@ -236,7 +240,9 @@ absl::StatusOr<Bytes> Replica::Impl::Status() const {
   response.set_raftappliedindex(s.applied.value());
   response.set_islearner(s.is_learner);
   response.set_storageversion(cluster_version());
-  response.mutable_downgradeinfo();
+  const std::string& target = applier_.membership().downgrade_target();
+  response.mutable_downgradeinfo()->set_enabled(!target.empty());
+  response.mutable_downgradeinfo()->set_targetversion(target);
   response.set_dbsizequota(config_.quota_bytes);
   if (s.leader == MemberId(0)) response.add_errors("etcdserver: no leader");
   for (const alarm::Alarm& alarm : applier_.alarms().all()) {

@@ -51,6 +51,7 @@ inline constexpr CommandName kCommandNames[] = {
     {10, "Alarm"},
     {1301, "ClusterMemberAttrSet"},
     {1300, "ClusterVersionSet"},
+    {1302, "DowngradeInfoSet"},
     {1012, "Authenticate"},
     {1000, "AuthEnable"},
     {1011, "AuthDisable"},

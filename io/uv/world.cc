@@ -64,15 +64,20 @@ class Compute final : public io::Compute {
 
 class FdLogSink final : public LogSink {
  public:
-  explicit FdLogSink(int fd) : fd_(fd) {}
+  explicit FdLogSink(std::vector<int> fds) : fds_(std::move(fds)) {}
+  void WriteLine(absl::string_view line) override {
+    for (const int fd : fds_) WriteLine(fd, line);
+  }
+
+ private:
   // One system call a line, so that lines of several processes do not mix. A line
   // that cannot be written is lost: there is nowhere to say so.
-  void WriteLine(absl::string_view line) override {
+  static void WriteLine(int fd, absl::string_view line) {
     char newline = '\n';
     iovec vectors[2] = {{const_cast<char*>(line.data()), line.size()}, {&newline, 1}};
     iovec* first = vectors;
     while (first != vectors + 2) {
-      const ssize_t n = writev(fd_, first, static_cast<int>(vectors + 2 - first));
+      const ssize_t n = writev(fd, first, static_cast<int>(vectors + 2 - first));
       if (n < 0) {
         if (errno == EINTR) continue;
         return;
@@ -85,8 +90,7 @@ class FdLogSink final : public LogSink {
     }
   }
 
- private:
-  const int fd_;
+  const std::vector<int> fds_;
 };
 
 struct SignalWatch {
@@ -102,7 +106,7 @@ struct World::Impl {
       : network(&loop),
         disk(&loop, options.disk_threads),
         compute(&loop, options.compute_threads),
-        log(options.log_fd) {}
+        log(options.log_fds) {}
   ~Impl() {
     // A callback that never comes may own streams and files: it goes while all is there.
     compute.Stop();

@@ -14,14 +14,15 @@
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "io/env.h"
 
 namespace quorate::io::uv {
 
 struct WorldOptions {
-  // Where log lines go (standard error); not closed.
-  int log_fd = 2;
+  // Where log lines go, each to all of them (standard error); not closed.
+  std::vector<int> log_fds = {2};
   // Threads for files that have no dedicated one, and for io::Compute. Started when
   // first needed.
   int disk_threads = 4;

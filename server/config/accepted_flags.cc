@@ -96,18 +96,19 @@ std::vector<Flag> MonitoringRows() {
   const absl::string_view monitoring = "Profiling and Monitoring";
   const absl::string_view logging = "Logging";
   const absl::string_view tracing = "Distributed tracing";
+  constexpr absl::string_view kNoRotation =
+      "files are appended to; let logrotate copy and truncate them";
   constexpr absl::string_view kNoTracing = "there is no distributed tracing yet";
   return {
       Ignored(monitoring, "enable-pprof", "false", "Serve profiles of the Go runtime.",
               "there is no Go runtime", true),
       {logging, "logger", "zap", "Kind of logger; the lines have zap's shape.",
        Only({"zap"}, "must be zap"), false, false, "there is one kind"},
-      Ignored(logging, "log-outputs", "default", "Where the log goes.", "it goes to stderr"),
-      Ignored(logging, "log-format", "json", "Shape of the log: json or console.", "it is JSON"),
-      Ignored(logging, "enable-log-rotation", "false", "Rotate log files.",
-              "the log goes to stderr", true),
-      Ignored(logging, "log-rotation-config-json", "", "How log files are rotated.",
-              "the log goes to stderr"),
+      {logging, "log-format", "json", "Shape of the log: json or console.",
+       Only({"json", "console"}, "unknown log format, supported values json, console"), false,
+       false, "it is JSON"},
+      Ignored(logging, "enable-log-rotation", "false", "Rotate log files.", kNoRotation, true),
+      Ignored(logging, "log-rotation-config-json", "", "How log files are rotated.", kNoRotation),
       Ignored(tracing, "enable-distributed-tracing", "false", "Send traces.", kNoTracing, true),
       Ignored(tracing, "distributed-tracing-address", "localhost:4317", "Where traces go.",
               kNoTracing),
@@ -130,7 +131,7 @@ std::vector<Flag> FeatureRows() {
       Ignored(group, "bootstrap-defrag-threshold-megabytes", "0", "Defragment at the start.",
               "there is nothing to defragment"),
       Ignored(group, "downgrade-check-time", "5s", "Duration between checks of a downgrade.",
-              "there are no downgrades"),
+              "the cluster's version is checked every 4 s"),
       {"Unsafe feature", "force-new-cluster", "false",
        "Force to create a new one-member cluster from this member's data: for when the majority is "
        "lost for good.",

@@ -161,7 +161,8 @@ absl::Status UseFile(const std::string& path, const FileReader& read, Builder* b
 absl::StatusOr<std::string> ConfigFileOf(absl::Span<const absl::string_view> arguments,
                                          absl::Span<const absl::string_view> environment) {
   for (size_t i = 0; i < arguments.size(); ++i) {
-    if (arguments[i].size() < 2 || arguments[i].front() != '-') continue;
+    // What is no flag ends them.
+    if (arguments[i].size() < 2 || arguments[i].front() != '-' || arguments[i] == "--") continue;
     ASSIGN_OR_RETURN(const Argument argument, SplitArgument(arguments[i]));
     if (argument.name != "config-file") continue;
     if (argument.has_value) return std::string(argument.value);
@@ -204,6 +205,10 @@ bool TakeAction(absl::string_view name, CommandLine* line) {
   return true;
 }
 
+absl::Status NotAFlag(absl::string_view word) {
+  return absl::FailedPreconditionError(absl::StrCat("\"", word, "\" is not a valid flag"));
+}
+
 absl::Status UseArguments(absl::Span<const absl::string_view> arguments, bool set, Builder* builder,
                           CommandLine* line) {
   for (size_t i = 0; i < arguments.size(); ++i) {
@@ -212,9 +217,11 @@ absl::Status UseArguments(absl::Span<const absl::string_view> arguments, bool se
       return absl::InvalidArgumentError(
           absl::StrCat("'", text, "' is not there: this server is no proxy"));
     }
-    if (text.size() < 2 || text.front() != '-') {
-      return absl::InvalidArgumentError(absl::StrCat("'", text, "' is not a valid flag"));
+    if (text == "--") {  // flags end here, and nothing else is expected
+      if (i + 1 == arguments.size()) break;
+      return NotAFlag(arguments[i + 1]);
     }
+    if (text.size() < 2 || text.front() != '-') return NotAFlag(text);
     ASSIGN_OR_RETURN(Argument argument, SplitArgument(text));
     if (TakeAction(argument.name, line)) {
       if (line->ends_parsing()) return absl::OkStatus();

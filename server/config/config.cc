@@ -172,6 +172,11 @@ absl::Status Config::Validate() const {
   }
   if (max_txn_ops == 0) return absl::FailedPreconditionError("--max-txn-ops must be >0");
   RETURN_IF_ERROR(CheckAuthToken(auth_token));
+  if (log_outputs.size() > 1 &&
+      std::find(log_outputs.begin(), log_outputs.end(), "default") != log_outputs.end()) {
+    return absl::FailedPreconditionError(
+        "--log-outputs: multi logoutput for \"default\" is not supported yet");
+  }
   return ParsedAutoCompaction().status();
 }
 

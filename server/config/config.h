@@ -142,6 +142,8 @@ struct Config {
   bool extensive_metrics = false;
   // debug, info, warn, error, panic, fatal.
   std::string log_level = "info";
+  // "default", "stderr", "stdout", "systemd/journal", or paths of files.
+  std::vector<std::string> log_outputs = {"default"};
   // What the environment gave: settings used, and names that mean nothing here.
   std::vector<std::string> environment_used;
   std::vector<std::string> environment_unknown;

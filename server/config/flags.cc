@@ -388,10 +388,20 @@ std::vector<Flag> CommonTlsFlags() {
   };
 }
 
+absl::Status SetLogOutputs(absl::string_view value, Config* config) {
+  config->log_outputs = absl::StrSplit(value, ',');
+  return absl::OkStatus();
+}
+
 std::vector<Flag> LoggingFlags() {
   return {
       {"Logging", "log-level", "info", "Log level: debug, info, warn, error, panic or fatal.",
        SetLogLevel},
+      {"Logging", "log-outputs", "default",
+       "Comma-separated list of where the log goes: default, stderr, stdout, or paths of files, "
+       "which "
+       "are appended to (systemd/journal: stderr, which systemd passes on).",
+       SetLogOutputs},
   };
 }
 
@@ -503,7 +513,6 @@ std::string FlagsPage() {
 std::string ConfigText(const CommandLine& line) {
   std::string text;
   for (const Flag& flag : AllFlags()) {
-    if (!flag.no_effect.empty()) continue;
     const auto set = line.settings.find(std::string(flag.name));
     const bool is_set = set != line.settings.end();
     // What nobody set is a comment, so that the whole is a configuration file again.
@@ -511,7 +520,8 @@ std::string ConfigText(const CommandLine& line) {
         &text, is_set ? "" : "# ", flag.name, ": \"",
         absl::StrReplaceAll(is_set ? absl::string_view(set->second.value) : flag.fallback,
                             {{"\\", "\\\\"}, {"\"", "\\\""}}),
-        "\"  # ", is_set ? set->second.origin : "default", "\n");
+        "\"  # ", is_set ? set->second.origin : "default",
+        flag.no_effect.empty() ? "" : absl::StrCat("; no effect: ", flag.no_effect), "\n");
   }
   return text;
 }

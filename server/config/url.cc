@@ -17,6 +17,14 @@ absl::Status Malformed(absl::string_view what, absl::string_view text) {
   return absl::InvalidArgumentError(absl::StrCat(what, ": ", text));
 }
 
+// What Go's URLs, and so etcd, take in a host: letters, digits and some punctuation, and whatever
+// is beyond ASCII.
+bool IsHostCharacter(char c) {
+  return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+         absl::string_view("-_.~!$&'()*+,;=:[]<>\"").find(c) != absl::string_view::npos ||
+         static_cast<unsigned char>(c) >= 0x80;
+}
+
 // "host:port" or "[v6]:port" apart; false if it has not that form.
 bool SplitHostPort(absl::string_view authority, Url* url) {
   const size_t colon = authority.rfind(':');
@@ -29,6 +37,7 @@ bool SplitHostPort(absl::string_view authority, Url* url) {
   } else if (host.find(':') != absl::string_view::npos) {
     return false;
   }
+  if (!std::all_of(host.begin(), host.end(), IsHostCharacter)) return false;
   uint32_t number = 0;
   const bool digits = !port.empty() && std::all_of(port.begin(), port.end(), absl::ascii_isdigit);
   if (!digits || !absl::SimpleAtoi(port, &number) || number > 65535) return false;

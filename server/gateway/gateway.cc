@@ -35,6 +35,7 @@ Gateway::Gateway(io::Loop* loop, http1::Server* http, io::Network::AcceptCallbac
 
 void Gateway::AddRoute(http1::Server* http, const Route& route) {
   http1::RouteOptions route_options;
+  route_options.web_socket = true;
   const auto wrong_method = [](const http1::ExchangePtr& exchange) {
     if (exchange->request().method == "POST") return false;
     RespondError(exchange, absl::UnimplementedError("Method Not Allowed"));

@@ -90,7 +90,8 @@ std::optional<T> Narrow(const Integer& number) {
   return static_cast<T>(-static_cast<int64_t>(number.magnitude - 1) - 1);
 }
 
-// Either alphabet, but not both; with or without padding.
+// Either alphabet, but not both. As Go's: a text of a multiple of four characters has padding, any
+// other has none; line breaks count among them, and mean nothing else.
 std::optional<std::string> DecodeBase64(absl::string_view text) {
   std::string compact = absl::StrReplaceAll(text, {{"\r", ""}, {"\n", ""}});
   size_t padding = 0;
@@ -98,7 +99,10 @@ std::optional<std::string> DecodeBase64(absl::string_view text) {
     compact.pop_back();
     ++padding;
   }
-  if (padding > 2 || (padding > 0 && (compact.size() + padding) % 4 != 0)) return std::nullopt;
+  const bool padded = text.size() % 4 == 0;
+  if (padding > 2 || (padded ? (compact.size() + padding) % 4 != 0 : padding > 0)) {
+    return std::nullopt;
+  }
   const bool web = compact.find_first_of("-_") != std::string::npos;
   if (web && compact.find_first_of("+/") != std::string::npos) return std::nullopt;
   std::string bytes;

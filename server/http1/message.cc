@@ -2,6 +2,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 
 namespace quorate::http1 {
@@ -31,6 +33,16 @@ std::optional<absl::string_view> Fields::Find(absl::string_view name) const {
   return std::nullopt;
 }
 
+absl::string_view Request::raw_path() const {
+  absl::string_view path = target;
+  const size_t scheme = path.find("://");
+  if (scheme != absl::string_view::npos && path[0] != '/') {
+    const size_t slash = path.find('/', scheme + 3);
+    path = slash == absl::string_view::npos ? "/" : path.substr(slash);
+  }
+  return path.substr(0, path.find('?'));
+}
+
 std::vector<std::string> Request::QueryValues(absl::string_view name) const {
   std::vector<std::string> values;
   for (const absl::string_view pair : absl::StrSplit(query, '&', absl::SkipEmpty())) {
@@ -51,7 +63,22 @@ std::optional<std::string> Request::QueryValue(absl::string_view name) const {
 }
 
 Response Response::Text(int status, absl::string_view text) {
-  return Whole(status, "text/plain; charset=utf-8", text);
+  Response response = Whole(status, "text/plain; charset=utf-8", text);
+  if (status >= 400) response.fields.Add("X-Content-Type-Options", "nosniff");
+  return response;
+}
+
+Response Response::Redirect(absl::string_view method, absl::string_view location) {
+  Response response;
+  response.status = 307;
+  if (method == "GET" || method == "HEAD") {
+    const std::string shown = absl::StrReplaceAll(
+        location, {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&#34;"}, {"'", "&#39;"}});
+    response = Whole(307, "text/html; charset=utf-8",
+                     absl::StrCat("<a href=\"", shown, "\">Temporary Redirect</a>.\n\n"));
+  }
+  response.fields.Add("Location", std::string(location));
+  return response;
 }
 
 Response Response::Json(int status, absl::string_view json) {
@@ -66,6 +93,8 @@ absl::string_view ReasonPhrase(int status) {
       return "OK";
     case 204:
       return "No Content";
+    case 307:
+      return "Temporary Redirect";
     case 400:
       return "Bad Request";
     case 401:
@@ -109,6 +138,21 @@ absl::string_view ReasonPhrase(int status) {
     default:
       return "";
   }
+}
+
+std::string CleanPath(absl::string_view path) {
+  std::vector<absl::string_view> kept;
+  for (const absl::string_view element : absl::StrSplit(path, '/')) {
+    if (element.empty() || element == ".") continue;
+    if (element != "..") {
+      kept.push_back(element);
+    } else if (!kept.empty()) {
+      kept.pop_back();
+    }
+  }
+  std::string clean = absl::StrCat("/", absl::StrJoin(kept, "/"));
+  if (!kept.empty() && absl::EndsWith(path, "/")) clean.push_back('/');
+  return clean;
 }
 
 bool PercentDecode(absl::string_view text, bool plus_is_space, std::string* out) {

@@ -48,6 +48,8 @@ struct Request {
   std::string peer;  // the client's address
   bool keep_alive = true;
 
+  // The path as received, without scheme, host and query.
+  absl::string_view raw_path() const;
   // Percent-decoded values of a query parameter, in order.
   std::vector<std::string> QueryValues(absl::string_view name) const;
   // The first of them.
@@ -60,8 +62,11 @@ struct Response {
   Fields fields;            // content-length is added
   std::vector<Bytes> body;  // pieces that follow each other
 
-  static Response Text(int status, absl::string_view text);  // text/plain; charset=utf-8
+  // text/plain; charset=utf-8. Browsers are told to take an error for nothing else.
+  static Response Text(int status, absl::string_view text);
   static Response Json(int status, absl::string_view json);  // application/json
+  // 307 to a path of the same server, the answer to a request with that method.
+  static Response Redirect(absl::string_view method, absl::string_view location);
 };
 
 // The status line and header fields of a response, as a client sees them.
@@ -72,6 +77,10 @@ struct ResponseHead {
 
 // The standard reason phrase ("Not Found"); empty for codes without one.
 absl::string_view ReasonPhrase(int status);
+
+// An absolute path without empty, "." and ".." elements; "/" is above everything. A '/' at its end
+// stays.
+std::string CleanPath(absl::string_view path);
 
 // Undoes %XX (and, in a query, '+' for a space). False if malformed.
 bool PercentDecode(absl::string_view text, bool plus_is_space, std::string* out);

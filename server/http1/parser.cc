@@ -4,6 +4,7 @@
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,6 +19,25 @@ absl::string_view View(beast::string_view text) {
   return absl::string_view(text.data(), text.size());
 }
 std::string String(beast::string_view text) { return std::string(text.data(), text.size()); }
+
+// The same with "\r\n" for each bare "\n" up to the end of the head (or of what is there of it):
+// some clients end lines so, and Go's servers take it. nullopt if there is none.
+std::optional<std::string> WithWholeLineEnds(absl::string_view input) {
+  std::string out;
+  size_t copied = 0;
+  size_t line = 0;
+  for (size_t end; (end = input.find('\n', line)) != absl::string_view::npos; line = end + 1) {
+    const bool whole = end > line && input[end - 1] == '\r';
+    if (!whole) {
+      absl::StrAppend(&out, input.substr(copied, end - copied), "\r\n");
+      copied = end + 1;
+    }
+    if (end - line == (whole ? 1u : 0u)) break;  // the empty line
+  }
+  if (copied == 0) return std::nullopt;
+  absl::StrAppend(&out, input.substr(copied));
+  return out;
+}
 
 }  // namespace
 
@@ -93,7 +113,7 @@ class Parser::BeastParser final : public Parser::Impl,
 };
 
 Parser::Parser(Kind kind, size_t max_header_bytes, Sink* sink)
-    : max_header_bytes_(max_header_bytes) {
+    : is_request_(kind == Kind::kRequest), max_header_bytes_(max_header_bytes) {
   if (kind == Kind::kRequest) {
     impl_ = std::make_unique<BeastParser<true>>(max_header_bytes, sink);
   } else {
@@ -117,6 +137,12 @@ absl::Status Parser::Put(absl::string_view* data) {
     input = joined;
   }
   bool had_head = impl_->head_done();
+  if (!had_head && is_request_) {
+    if (std::optional<std::string> mended = WithWholeLineEnds(input)) {
+      joined = *std::move(mended);
+      input = joined;
+    }
+  }
   while (!input.empty() && !impl_->done()) {
     BeastError error;
     const size_t taken = impl_->Put(input, error);

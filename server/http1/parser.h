@@ -71,6 +71,7 @@ class Parser {
   template <bool is_request>
   class BeastParser;
 
+  const bool is_request_;
   const size_t max_header_bytes_;
   std::unique_ptr<Impl> impl_;
   std::string kept_;  // input that the parser wants to see again with more

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/check.h"
@@ -67,7 +68,7 @@ bool Server::RouteEntry::Allows(absl::string_view method) const {
   const auto has = [this](absl::string_view wanted) {
     return std::find(methods.begin(), methods.end(), wanted) != methods.end();
   };
-  return methods.empty() || has(method) || (method == "HEAD" && has("GET"));
+  return methods.empty() || has(method);
 }
 
 std::string Server::RouteEntry::AllowHeader() const { return absl::StrJoin(methods, ", "); }
@@ -106,6 +107,20 @@ const Server::RouteEntry* Server::FindRoute(absl::string_view path) const {
     if (absl::StartsWith(path, it->first)) return &it->second;
   }
   return nullptr;
+}
+
+// Not of CONNECT, whose target is no path.
+std::optional<std::string> Server::RedirectOf(const Request& request) const {
+  if (request.method == "CONNECT") return std::nullopt;
+  const absl::string_view raw = request.raw_path();
+  std::string clean = CleanPath(raw);
+  if (clean == raw) {
+    const std::string below = absl::StrCat(request.path, "/");
+    if (exact_.contains(request.path) || !prefixes_.contains(below)) return std::nullopt;
+    clean.push_back('/');
+  }
+  if (!request.query.empty()) absl::StrAppend(&clean, "?", request.query);
+  return clean;
 }
 
 void Server::Accept(std::unique_ptr<io::Stream> stream) {

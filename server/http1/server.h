@@ -11,10 +11,11 @@
 //     exchange->Write(frame);                                        // one chunk, at once
 //   });
 //
-// What the server answers by itself: 400 (malformed), 404 (no route), 405 with Allow
-// (no such method on the route), 413 (body over the limit), 417 (unknown expectation),
-// 431 (header over the limit), 408 (headers or body that do not come), and it closes
-// the connection after each of them but 404 and 405.
+// What the server answers by itself: 307 (to the clean form of a path with "//", "/./" or "/../",
+// as Go's servers do), 400 (malformed), 404 (no route), 405 with Allow (no such method on the
+// route), 413 (body over the limit), 417 (unknown expectation), 431 (header over the limit), 408
+// (headers or body that do not come), and it closes the connection after each of them but 404 and
+// 405.
 #ifndef QUORATE_SERVER_HTTP1_SERVER_H_
 #define QUORATE_SERVER_HTTP1_SERVER_H_
 
@@ -22,6 +23,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -148,6 +150,10 @@ struct RouteOptions {
   // A client that has sent its last byte counts as gone, although it might still read: for
   // answers that cost much.
   bool leaves_at_end = false;
+  // The connection may become a WebSocket (RFC 6455): the handler sees a POST whose body has a line
+  // for each of the client's messages (its first message, unless the body is streamed), and each
+  // line of the answer becomes a message; the end of the answer closes.
+  bool web_socket = false;
   // An answer that is streamed has an end, and goes on if the client sends its last byte
   // meanwhile. (Without, such a client counts as gone.)
   bool answers_after_end = false;
@@ -164,14 +170,15 @@ class Server {
   // handler or callback.
   ~Server();
 
-  // An exact path. `methods` empty = all of them; HEAD is served where GET is.
+  // An exact path. `methods` empty = all of them.
   void Route(std::vector<std::string> methods, std::string path, Handler handler) {
     Route(std::move(methods), std::move(path), RouteOptions{}, std::move(handler));
   }
   void Route(std::vector<std::string> methods, std::string path, RouteOptions options,
              Handler handler);
   // Every path that begins with `prefix`; the longest matching prefix wins, and an
-  // exact route before any prefix.
+  // exact route before any prefix. Who asks for a prefix that ends with '/' without that is
+  // redirected.
   void RoutePrefix(std::vector<std::string> methods, std::string prefix, Handler handler) {
     RoutePrefix(std::move(methods), std::move(prefix), RouteOptions{}, std::move(handler));
   }
@@ -203,6 +210,7 @@ class Server {
     std::string AllowHeader() const;
   };
   const RouteEntry* FindRoute(absl::string_view path) const;
+  std::optional<std::string> RedirectOf(const Request& request) const;
   bool MakeRoom(size_t bytes);
   // "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, section 5.6.7).
   const std::string& HttpDate();

@@ -1,6 +1,7 @@
 #include "server/http1/server_connection.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -105,6 +106,7 @@ void ServerConnection::ProcessLater() {
 }
 
 bool ServerConnection::ParseSome(absl::string_view* input) {
+  if (web_socket_.has_value()) return ReadWebSocket(input);
   const bool had_started = parser_->started();
   parser_->set_stop_after_head(true);
   const absl::Status status = parser_->Put(input);
@@ -159,7 +161,8 @@ void ServerConnection::OnHead(Head head) {
   route_ = server_->FindRoute(exchange->request_.path);
   const RouteOptions options = route_ != nullptr ? route_->options : RouteOptions{};
   const bool allowed = route_ != nullptr && route_->Allows(head_.method);
-  stream_body_ = options.stream_body && allowed;
+  const bool becomes_socket = options.web_socket && WantsWebSocket(exchange->request_);
+  stream_body_ = options.stream_body && allowed && !becomes_socket;
   max_body_ = options.max_body_bytes != 0 ? options.max_body_bytes
               : stream_body_              ? ~size_t{0}
                                           : server_->options_.max_body_bytes;
@@ -195,18 +198,12 @@ bool ServerConnection::TakeTarget() {
   request.method = head_.method;
   request.target = std::move(head_.target);
   request.fields = std::move(head_.fields);
-  absl::string_view target = request.target;
-  const size_t scheme = target.find("://");
-  if (scheme != absl::string_view::npos && target[0] != '/') {
-    const size_t slash = target.find('/', scheme + 3);
-    target = slash == absl::string_view::npos ? "/" : target.substr(slash);
-  }
-  const size_t question = target.find('?');
-  if (question != absl::string_view::npos) {
-    request.query = std::string(target.substr(question + 1));
-    target = target.substr(0, question);
-  }
-  return PercentDecode(target, false, &request.path);
+  const absl::string_view path = request.raw_path();
+  const bool absolute = absl::StartsWith(path, "/") || request.method == "CONNECT";
+  if (!absolute && (path != "*" || request.method != "OPTIONS")) return false;
+  const size_t question = request.target.find('?');
+  if (question != std::string::npos) request.query = request.target.substr(question + 1);
+  return PercentDecode(path, false, &request.path);
 }
 
 void ServerConnection::OnBody(absl::string_view piece) {
@@ -246,7 +243,15 @@ void ServerConnection::RequestComplete() {
 
 void ServerConnection::Dispatch() {
   const ExchangePtr exchange = exchange_;  // outlives the handler
+  if (web_socket_.has_value()) return route_->handler(exchange);
   if (server_->filter_ && !server_->filter_(exchange)) return;
+  if (exchange->request_.path == "*") return exchange->Respond(Response());  // OPTIONS of no path
+  if (const std::optional<std::string> elsewhere = server_->RedirectOf(exchange->request_)) {
+    return exchange->Respond(Response::Redirect(exchange->request_.method, *elsewhere));
+  }
+  if (route_ != nullptr && route_->options.web_socket && WantsWebSocket(exchange->request())) {
+    return BeginWebSocket();
+  }
   if (route_ != nullptr && route_->Allows(head_.method)) return route_->handler(exchange);
   if (route_ != nullptr) {
     Response response = Response::Text(405, "Method Not Allowed\n");
@@ -289,6 +294,10 @@ void ServerConnection::AppendHead(int status, const Fields& fields, std::string*
 }
 
 void ServerConnection::Respond(Response response) {
+  if (web_socket_.has_value()) {
+    WriteWebSocket(std::move(response.body), /*last=*/true);
+    return EndWebSocket(kNormalClosure);
+  }
   if (!body_complete_) keep_alive_ = false;  // the rest of the body is not read
   const size_t size = TotalSize(response.body);
   std::string head;
@@ -309,6 +318,7 @@ void ServerConnection::Respond(Response response) {
 }
 
 void ServerConnection::StartStream(int status, const Fields& fields) {
+  if (web_socket_.has_value()) return;  // the answer has begun with the handshake
   chunked_ = head_.http11 && !StatusHasNoBody(status) && !head_only();
   if (!chunked_ || !body_complete_) keep_alive_ = false;
   std::string head;
@@ -320,7 +330,9 @@ void ServerConnection::StartStream(int status, const Fields& fields) {
 
 void ServerConnection::Write(std::vector<Bytes> pieces) {
   const size_t queued = queued_bytes();
-  if (chunked_) {
+  if (web_socket_.has_value()) {
+    WriteWebSocket(std::move(pieces), /*last=*/false);
+  } else if (chunked_) {
     WriteChunk(std::move(pieces), stream_.get());
   } else if (!head_only()) {
     for (Bytes& piece : pieces) {
@@ -331,6 +343,7 @@ void ServerConnection::Write(std::vector<Bytes> pieces) {
 }
 
 void ServerConnection::EndStream() {
+  if (web_socket_.has_value()) return EndWebSocket(kNormalClosure);
   if (chunked_) stream_->Write(Bytes::Static(kLastChunk));
   FinishExchange();
 }

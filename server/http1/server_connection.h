@@ -14,6 +14,7 @@
 #include "base/time.h"
 #include "server/http1/parser.h"
 #include "server/http1/server.h"
+#include "server/http1/websocket.h"
 
 namespace quorate::http1 {
 
@@ -66,6 +67,11 @@ class ServerConnection final : private io::Stream::Handler, private Parser::Sink
   void Dispatch();
   void DispatchBody(absl::string_view piece, bool last);
   void RequestComplete();
+  // Once a WebSocket was asked for (server/http1/websocket.h), in websocket_connection.cc.
+  void BeginWebSocket();
+  bool ReadWebSocket(absl::string_view* input);
+  void WriteWebSocket(std::vector<Bytes> pieces, bool last);
+  void EndWebSocket(uint16_t code);
   void Fail(int status, absl::string_view text);
   void FailWith(Response response);
   void AppendHead(int status, const Fields& fields, std::string* out) const;
@@ -108,6 +114,8 @@ class ServerConnection final : private io::Stream::Handler, private Parser::Sink
   absl::string_view refusal_text_;
   ExchangePtr exchange_;
   bool chunked_ = false;
+  std::optional<FrameReader> web_socket_;
+  bool in_message_ = false;  // of ours, of which some was written
   bool keep_alive_ = true;
 
   struct Watched {

@@ -1,8 +1,11 @@
 #include "server/log/throttle.h"
 
-#include <algorithm>
+#include <string>
+#include <utility>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "io/address.h"
 
 namespace quorate::log {
 namespace {
@@ -10,11 +13,6 @@ namespace {
 constexpr char kOthers[] = "(others)";
 // Causes may quote what a stranger sent.
 constexpr size_t kMaxCauseBytes = 200;
-
-// "10.0.0.1" of "10.0.0.1:2380"; what is no such address stays whole.
-absl::string_view HostOf(absl::string_view remote) {
-  return remote.substr(0, std::min(remote.rfind(':'), remote.size()));
-}
 
 }  // namespace
 
@@ -27,7 +25,10 @@ Throttle::Throttle(io::Loop* loop, Logger* log, std::string message, Duration in
 
 bool Throttle::Admits(absl::string_view remote, absl::string_view cause) {
   if (suppressed_.empty()) timer_->Set(loop_->Now() + interval_);
-  Line line(HostOf(remote), cause.substr(0, kMaxCauseBytes));
+  absl::StatusOr<io::HostPort> address = io::ParseHostPort(remote);
+  // What is no address stays whole.
+  Line line(address.ok() ? std::move(address->host) : std::string(remote),
+            cause.substr(0, kMaxCauseBytes));
   if (suppressed_.size() >= kMaxLines && !suppressed_.contains(line)) line = {kOthers, kOthers};
   const auto [at, fresh] = suppressed_.emplace(std::move(line), 0);
   if (!fresh) ++at->second;

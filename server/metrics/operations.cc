@@ -28,6 +28,7 @@ constexpr RequestName kRequestNames[] = {
     {RequestKind::kAlarm, "Alarm"},
     {RequestKind::kMemberAttributes, "ClusterMemberAttrSet"},
     {RequestKind::kClusterVersion, "ClusterVersionSet"},
+    {RequestKind::kDowngradeInfo, "DowngradeInfoSet"},
     {RequestKind::kAuthEnable, "AuthEnable"},
     {RequestKind::kAuthDisable, "AuthDisable"},
     {RequestKind::kAuthStatus, "AuthStatus"},

@@ -1,5 +1,5 @@
-// A server's metrics under etcd's names, types, labels and buckets (etcd-operations,
-// section 5.3), all present from the first scrape. Nearly all of them are read from
+// A server's metrics under the names, types, labels and buckets that dashboards and alert rules for
+// etcd ask for, all present from the first scrape. Nearly all of them are read from
 // counters that the other rooms keep anyway, when somebody scrapes.
 #ifndef QUORATE_SERVER_METRICS_SERVER_METRICS_H_
 #define QUORATE_SERVER_METRICS_SERVER_METRICS_H_

@@ -173,10 +173,13 @@ class Node final : public PeerSink {
 
   engine::ReplicaStatus status() const { return replica_.status(); }
   std::vector<engine::MemberInfo> members() const { return replica_.members(); }
+  // See Replica::MatchOf.
+  LogIndex MatchOf(MemberId member) const { return replica_.MatchOf(member); }
   // Whether this member is one of the cluster's no longer.
   bool removed() const { return replica_.IsRemoved(member_id()); }
   std::vector<alarm::Alarm> alarms() const { return replica_.alarms(); }
   std::string cluster_version() const { return replica_.cluster_version(); }
+  std::string downgrade_target() const { return replica_.downgrade_target(); }
   // OK while the node runs; else why it does not.
   const absl::Status& halted() const { return halted_; }
   const NodeCounters& counters() const { return counters_; }

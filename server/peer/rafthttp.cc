@@ -156,7 +156,8 @@ void RaftHttp::AddRoutes(http1::Server* server, Information information) {
   });
   // etcd's members ask before they agree on the cluster's version.
   server->Route({"GET"}, "/downgrade/enabled", [this](const http1::ExchangePtr& e) {
-    e->Respond(WithFields(http1::Response::Text(200, "false"), ResponseFields(context_.self)));
+    const char* const answer = information_.downgrading() ? "true" : "false";
+    e->Respond(WithFields(http1::Response::Text(200, answer), ResponseFields(context_.self)));
   });
   server->Route({"GET"}, "/members", [this](const http1::ExchangePtr& e) { AnswerMembers(e); });
   http1::RouteOptions hash;

@@ -34,6 +34,7 @@ namespace quorate::peer {
 struct Information {
   std::function<std::vector<engine::MemberInfo>()> members;
   std::function<std::string()> cluster_version;
+  std::function<bool()> downgrading;
   // Whether somebody was a member once and is none any more.
   std::function<bool(MemberId)> is_removed;
 };

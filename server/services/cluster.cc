@@ -9,6 +9,7 @@
 #include "api/rpc.pb.h"
 #include "server/config/ids.h"
 #include "server/config/url.h"
+#include "server/credentials/call_credentials.h"
 #include "server/services/forward.h"
 
 namespace quorate::services {
@@ -54,6 +55,25 @@ void MemberAdd(grpc::Server* server, node::Node* node, io::Loop* loop, grpc::Cal
   Forward(server, node, call, RequestKind::kMemberAdd, SerializeMessage(member));
 }
 
+// Ends the call of a change that is wrong in itself, but of a member that nobody knows is so first.
+void RefuseChange(grpc::Server* server, node::Node* node, grpc::Call* call, MemberId member,
+                  const absl::Status& why) {
+  const uint64_t id = call->id();
+  const node::CallId pending = node->Call(
+      RequestKind::kClusterStatus, Bytes(), node->request_timeout(),
+      [server, node, id, member, why](const absl::Status& status, const Bytes&) {
+        grpc::Call* const waiting = server->Find(id);
+        if (waiting == nullptr) return;
+        if (!status.ok()) return waiting->Finish(status);
+        const std::vector<engine::MemberInfo> members = node->members();
+        const bool known = std::any_of(members.begin(), members.end(),
+                                       [member](const auto& info) { return info.id == member; });
+        waiting->Finish(known ? why : absl::NotFoundError("etcdserver: member not found"));
+      },
+      credentials::CredentialsOf(*call));
+  call->set_on_cancel([node, pending](const absl::Status&) { node->Abandon(pending); });
+}
+
 // etcd takes any text for a URL here and is brought down by it.
 void MemberUpdate(grpc::Server* server, node::Node* node, grpc::Call* call, Bytes body) {
   etcdserverpb::MemberUpdateRequest request;
@@ -61,7 +81,7 @@ void MemberUpdate(grpc::Server* server, node::Node* node, grpc::Call* call, Byte
     return call->Finish(Malformed());
   }
   const absl::StatusOr<std::vector<config::Url>> urls = ParsePeerUrls(request.peerurls());
-  if (!urls.ok()) return call->Finish(urls.status());
+  if (!urls.ok()) return RefuseChange(server, node, call, MemberId(request.id()), urls.status());
   Forward(server, node, call, RequestKind::kMemberUpdate, std::move(body));
 }
 

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "absl/strings/ascii.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+#include "io/address.h"
 
 namespace quorate::services {
 namespace {
@@ -28,16 +31,18 @@ bool Contains(const std::vector<std::string>& list, absl::string_view wanted) {
   });
 }
 
-// "example.com" of "example.com:2379", "::1" of "[::1]:2379".
-absl::string_view HostOf(absl::string_view field) {
-  if (absl::StartsWith(field, "[")) return field.substr(1, field.find(']') - 1);
-  return field.substr(0, field.find(':'));
+// Of a Host field, in which the port may be missing: "example.com" of "example.com:2379", "::1" of
+// "[::1]".
+std::string NamedHost(absl::string_view field) {
+  absl::StatusOr<io::HostPort> address = io::ParseHostPort(field);
+  if (address.ok()) return std::move(address->host);
+  if (absl::ConsumePrefix(&field, "[")) absl::ConsumeSuffix(&field, "]");
+  return std::string(field);
 }
 
 bool ServesHost(const config::Config& config, const http1::Request& request) {
   if (AllowsAll(config.host_whitelist)) return true;
-  const absl::string_view host = HostOf(request.fields.Get("host"));
-  return Contains(config.host_whitelist, host);
+  return Contains(config.host_whitelist, NamedHost(request.fields.Get("host")));
 }
 
 void AddCorsFields(const config::Config& config, http1::Exchange* exchange) {
@@ -58,7 +63,7 @@ void AddHttpRules(http1::Server* server, const config::Config* config, bool chec
   server->set_filter([config, check_hosts](const http1::ExchangePtr& exchange) {
     if (check_hosts && !ServesHost(*config, exchange->request())) {
       exchange->Respond(http1::Response::Text(
-          421, absl::StrCat("host ", HostOf(exchange->request().fields.Get("host")),
+          421, absl::StrCat("host ", NamedHost(exchange->request().fields.Get("host")),
                             " is not on the --host-whitelist of this server\n")));
       return false;
     }
@@ -70,13 +75,20 @@ void AddHttpRules(http1::Server* server, const config::Config* config, bool chec
 }
 
 void AddV2Explanation(http1::Server* server) {
-  const auto explain = [](const http1::ExchangePtr& exchange) {
-    http1::Response response = http1::Response::Json(404, kV2Error);
-    response.fields.Add("X-Etcd-Index", "0");
-    exchange->Respond(std::move(response));
+  const auto explain = [](int status) {
+    return [status](const http1::ExchangePtr& exchange) {
+      http1::Response response = http1::Response::Json(status, kV2Error);
+      response.fields.Add("X-Etcd-Index", "0");
+      exchange->Respond(std::move(response));
+    };
   };
-  server->RoutePrefix({}, "/v2/", explain);
-  server->Route({}, "/v2", explain);
+  server->RoutePrefix({}, "/v2/", explain(404));
+  server->Route({}, "/v2", explain(404));
+  // Of these the v2 client prints no text, only the name of a status of the 500s ("returns server
+  // error [Not Implemented]") or any other's bare number.
+  for (const char* path : {"/v2/members", "/v2/auth/roles"}) {
+    server->RoutePrefix({}, path, explain(501));
+  }
 }
 
 }  // namespace quorate::services

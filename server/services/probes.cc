@@ -7,6 +7,7 @@
 #include "absl/strings/string_view.h"
 #include "api/messages.h"
 #include "api/rpc.pb.h"
+#include "server/config/ids.h"
 #include "server/config/version.h"
 #include "server/log/logger.h"
 
@@ -20,6 +21,36 @@ Bytes ReadRequest(bool serializable) {
   request.set_keys_only(true);
   request.set_serializable(serializable);
   return SerializeMessage(request);
+}
+
+absl::string_view RoleText(engine::Role role) {
+  switch (role) {
+    case engine::Role::kFollower:
+      return "StateFollower";
+    case engine::Role::kPreCandidate:
+      return "StatePreCandidate";
+    case engine::Role::kCandidate:
+      return "StateCandidate";
+    case engine::Role::kLeader:
+      return "StateLeader";
+  }
+  return "";
+}
+
+// As etcd's raft prints its status; of the members' progress, how far their logs agree.
+std::string RaftJson(const node::Node& node) {
+  const engine::ReplicaStatus status = node.status();
+  std::string progress;
+  for (const engine::MemberInfo& member : node.members()) {
+    if (status.role != engine::Role::kLeader) break;
+    absl::StrAppend(&progress, progress.empty() ? "" : ",", "\"", config::HexId(member.id),
+                    "\":{\"match\":", node.MatchOf(member.id).value(), "}");
+  }
+  return absl::StrCat("{\"id\":\"", config::HexId(node.member_id()),
+                      "\",\"term\":", status.term.value(), ",\"commit\":", status.commit.value(),
+                      ",\"lead\":\"", config::HexId(status.leader), "\",\"raftState\":\"",
+                      RoleText(status.role), "\",\"applied\":", status.applied.value(),
+                      ",\"progress\":{", progress, "}}");
 }
 
 }  // namespace
@@ -100,7 +131,8 @@ void Probes::AddProbes(http1::Server* server) {
              {"serializable_read", Check::kSerializableRead, "readyz"},
              {"linearizable_read", Check::kLinearizableRead, "readyz"},
              {"non_learner", Check::kNonLearner, "readyz"}});
-  server->Route({"GET"}, "/metrics",
+  // Of whichever method, as etcd's.
+  server->Route({}, "/metrics",
                 [this](const http1::ExchangePtr& exchange) { AnswerMetrics(exchange); });
 }
 
@@ -115,6 +147,14 @@ void Probes::AnswerMetrics(const http1::ExchangePtr& exchange) {
 void Probes::AddVersion(http1::Server* server) {
   server->Route({"GET"}, "/version", [node = node_](const http1::ExchangePtr& exchange) {
     exchange->Respond(http1::Response::Json(200, config::VersionJson(node->cluster_version())));
+  });
+}
+
+void Probes::AddDebug(http1::Server* server) {
+  server->Route({"GET"}, "/debug/vars", [node = node_](const http1::ExchangePtr& exchange) {
+    http1::Response response =
+        http1::Response::Json(200, absl::StrCat("{\n\"raft.status\": ", RaftJson(*node), "\n}\n"));
+    exchange->Respond(std::move(response));
   });
 }
 
@@ -193,7 +233,7 @@ void Probes::NextCheck(const std::shared_ptr<Run>& run) {
   http1::Response response = http1::Response::Text(
       run->failed ? 503 : 200,
       run->failed ? run->lines : absl::StrCat(verbose ? run->lines : "", "ok\n"));
-  response.fields.Add("X-Content-Type-Options", "nosniff");
+  if (!run->failed) response.fields.Add("X-Content-Type-Options", "nosniff");
   run->exchange->Respond(std::move(response));
 }
 

@@ -1,5 +1,5 @@
-// The HTTP/1.1 side of the client port: /health, /livez, /readyz, /version, /metrics
-// (etcd-operations, section 1).
+// The HTTP/1.1 side of the client port: /health, /livez, /readyz, /version, /metrics, with etcd's
+// parameters, statuses and bodies.
 #ifndef QUORATE_SERVER_SERVICES_PROBES_H_
 #define QUORATE_SERVER_SERVICES_PROBES_H_
 
@@ -26,6 +26,8 @@ class Probes {
   // Adds /health, /livez, /readyz and /metrics.
   void AddProbes(http1::Server* server);
   void AddVersion(http1::Server* server);
+  // Adds /debug/vars: of what etcd tells there, the state of raft.
+  void AddDebug(http1::Server* server);
 
  private:
   // One named condition of /livez or /readyz.

@@ -26,11 +26,13 @@ void Recipe::Stop() {
   keep_alive_timer_.reset();
 }
 
+// In etcd these services are clients of the others, and a client's error has a text, but no code
+// that they could pass on.
 void Recipe::Fail(const absl::Status& status) {
   const std::shared_ptr<Recipe> self = shared_from_this();
   if (stopped_) return;
   Stop();
-  OnFailure(status);
+  OnFailure(absl::UnknownError(status.message()));
 }
 
 void Recipe::Call(RequestKind kind, Bytes body, std::function<void(Bytes)> then) {

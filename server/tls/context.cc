@@ -140,8 +140,8 @@ std::string LibraryName(const std::string& suite) {
   return name == nullptr || absl::string_view(name) == "(NONE)" ? "" : name;
 }
 
-absl::Status SetCipherSuites(const std::vector<std::string>& suites, SSL_CTX* ctx) {
-  if (suites.empty()) return absl::OkStatus();
+// As the library wants them.
+absl::StatusOr<std::string> CipherList(const std::vector<std::string>& suites) {
   std::string list;
   for (const std::string& suite : suites) {
     const std::string name = LibraryName(suite);
@@ -152,6 +152,11 @@ absl::Status SetCipherSuites(const std::vector<std::string>& suites, SSL_CTX* ct
     // Those of TLS 1.3 cannot be chosen, as in Go.
     if (name.substr(0, 4) != "TLS_") absl::StrAppend(&list, list.empty() ? "" : ":", name);
   }
+  return list;
+}
+
+absl::Status SetCipherSuites(const std::vector<std::string>& suites, SSL_CTX* ctx) {
+  ASSIGN_OR_RETURN(const std::string list, CipherList(suites));
   if (list.empty() || SSL_CTX_set_cipher_list(ctx, list.c_str()) == 1) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("--cipher-suites: ", LastSslError()));
 }
@@ -200,6 +205,10 @@ Files FilesOf(Role role, const config::TlsSettings& settings) {
     files.key = settings.client_key_file;
   }
   return files;
+}
+
+absl::Status CheckCipherSuites(const std::vector<std::string>& suites) {
+  return CipherList(suites).status();
 }
 
 absl::StatusOr<std::shared_ptr<const Context>> Context::New(Role role,

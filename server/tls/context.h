@@ -56,6 +56,9 @@ struct Files {
 };
 Files FilesOf(Role role, const config::TlsSettings& settings);
 
+// InvalidArgument if one of --cipher-suites is unknown: a mistake even where nothing uses TLS.
+absl::Status CheckCipherSuites(const std::vector<std::string>& suites);
+
 class Context {
  public:
   // `alpn`: protocols in order of preference. Errors name flag and file.

@@ -362,7 +362,9 @@ class Hostile(unittest.TestCase):
         outcomes = [connection.outcome(1) for connection in asked]
         for blocks in outcomes:
             if blocks:
-                self.assertIn(b"\x018", blocks)  # grpc-status 8, ResourceExhausted
+                # grpc-status 8, ResourceExhausted; or 14 where the machine is so slow that a long read
+                # has waited for its turn for longer than a request may.
+                self.assertTrue(b"\x018" in blocks or b"\x0214" in blocks, blocks)
         self.assertGreater(sum(1 for blocks in outcomes if blocks != b""), 0)
         for connection in asked:
             connection.close()
@@ -381,6 +383,64 @@ class Hostile(unittest.TestCase):
         local.wait_until(served, 60, "a client that reads is served")
         self.assertEqual(self.http("POST", "/v3/kv/deleterange", json.dumps(
             {"key": b64("big/"), "range_end": b64("big0")}))[0], 200)
+
+    def test_readers_of_json_that_do_not_read(self):
+        """40 clients ask the gateway for 16 MiB each as JSON, by HTTP/1.1, and read nothing."""
+        filler = b64("x" * (1 << 20))
+        for i in range(16):
+            status, _ = self.http("POST", "/v3/kv/put",
+                                  json.dumps({"key": b64(f"big/{i:02}"), "value": filler}))
+            self.assertEqual(status, 200)
+        self.before = self.member.resident_kib()
+        want = json.dumps({"key": b64("big/"), "range_end": b64("big0")}).encode()
+        request = (b"POST /v3/kv/range HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
+                   % len(want)) + want
+        for _ in range(40):
+            reader = socket.create_connection(tuple(self.endpoint.split(":")), timeout=60)
+            self.open.append(reader)
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            reader.sendall(request * 3)  # pipelined: the second waits for the first
+        self.attack(lambda: None, at_least=50)
+        self.assert_grew_by_less(900)
+        status, text = self.http("POST", "/v3/kv/range", want)
+        self.assertEqual((status, len(json.loads(text)["kvs"])), (200, 16))
+        self.assertEqual(self.http("POST", "/v3/kv/deleterange", want)[0], 200)
+
+    def test_web_sockets_that_flood(self):
+        """Pings that nobody reads the answers of, frames that never end, frames of no client."""
+        upgrade = (b"GET /v3/watch HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                   b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+
+        def socket_for(frames):
+            s = socket.create_connection(tuple(self.endpoint.split(":")), timeout=60)
+            s.sendall(upgrade)
+            sent = 0
+            try:
+                while sent < 32 << 20:
+                    s.sendall(frames)
+                    sent += len(frames)
+            except OSError:
+                pass  # the server has had enough
+            s.close()
+            return sent
+        ping = b"\x89\xfd" + bytes(4) + b"p" * 125
+        unmasked = b"\x81\x02hi"
+        endless = b"\x01\xff" + struct.pack(">Q", 1 << 40) + bytes(4) + b"{" * (8 << 20)
+
+        def answer_to(frames):
+            with socket.create_connection(tuple(self.endpoint.split(":")), timeout=60) as s:
+                s.sendall(upgrade + frames)
+                reply = b""
+                while piece := s.recv(4096):
+                    reply += piece
+                return reply
+
+        def once():
+            self.assertLess(socket_for(ping * 8000), 32 << 20, "it would have answered for ever")
+            self.assertIn(b"is too large", answer_to(endless))
+            self.assertTrue(answer_to(unmasked * 1000).endswith(b"\x88\x02\x03\xea"))  # 1002
+        self.attack(once)
+        self.assert_grew_by_less(96)
 
     def test_writers_that_do_not_finish(self):
         block = request_headers(b"/etcdserverpb.KV/Put")

@@ -90,6 +90,33 @@ class Settings(unittest.TestCase):
                     "--max-wals=9", "--unsafe-no-fsync")
         self.assertEqual(shown.returncode, 0, shown.stderr)
         self.assertIn('watch-progress-notify-interval: "5s"  # flag', shown.stdout)
+        self.assertIn('wal-dir: "/w"  # flag; no effect: ', shown.stdout)
+
+    def test_a_word_that_is_no_flag(self):
+        refused = run("start", "--name=m1")
+        self.assertEqual((refused.returncode, refused.stdout), (1, ""))
+        self.assertIn('"start" is not a valid flag', refused.stderr)
+
+    def test_a_log_that_cannot_be_opened(self):
+        refused = run("--log-outputs", os.path.join(WORK, "no", "such", "file"))
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("No such file or directory", refused.stderr)
+        both = run("--log-outputs", "default,stdout")
+        self.assertEqual(both.returncode, 1)
+        self.assertIn('multi logoutput for "default" is not supported yet', both.stderr)
+
+    def test_a_cipher_suite_that_nobody_knows(self):
+        peer, client = (f"unix://{WORK}/ciphers-{port}.sock" for port in ("peer", "client"))
+        refused = run("--data-dir", os.path.join(WORK, "ciphers"), "--cipher-suites", "TLS_GREAT",
+                      "--log-outputs", os.path.join(WORK, "ciphers.log") + ",stdout",
+                      "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
+                      "--initial-cluster", "default=" + peer,
+                      "--listen-client-urls", client, "--advertise-client-urls", client)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn('unexpected TLS cipher suite', refused.stdout)
+        self.assertEqual(refused.stderr, "")
+        with open(os.path.join(WORK, "ciphers.log"), encoding="utf-8") as log:
+            self.assertEqual(log.read(), refused.stdout)
 
 
 class MyEtcd(unittest.TestCase):
@@ -191,6 +218,12 @@ class MyEtcd(unittest.TestCase):
                 skip_loudly("this etcdctl knows no v2")
             self.assertNotEqual(done.returncode, 0)
             self.assertIn("ETCDCTL_API=3", done.stdout)
+        # Its client shows no server's words for these, only the status.
+        for command in (["member", "list"], ["cluster-health"], ["role", "list"]):
+            done = subprocess.run(["etcdctl", *command], env=old, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, timeout=20, check=False)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn("Not Implemented", done.stdout)
 
     def test_locks_and_elections_of_the_server(self):
         status, held = self.post("/v3/lock/lock", {"name": b64("l")})

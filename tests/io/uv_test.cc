@@ -43,20 +43,24 @@ TEST(UvWorldTest, SignalsBecomeEvents) {
   EXPECT_EQ(terminated, 1);
 }
 
-TEST(UvWorldTest, LogLinesGoToTheDescriptor) {
+TEST(UvWorldTest, LogLinesGoToAllDescriptors) {
   int ends[2];
+  int second[2];
   ASSERT_EQ(pipe(ends), 0);
+  ASSERT_EQ(pipe(second), 0);
   {
-    io::uv::World world({.log_fd = ends[1]});
+    io::uv::World world({.log_fds = {ends[1], second[1]}});
     world.env().log->WriteLine("{\"level\":\"info\"}");
     world.env().log->WriteLine("");
     world.env().log->WriteLine("last");
   }
-  close(ends[1]);
-  std::string text(100, '\0');
-  text.resize(static_cast<size_t>(std::max<ssize_t>(0, read(ends[0], text.data(), text.size()))));
-  close(ends[0]);
-  EXPECT_EQ(text, "{\"level\":\"info\"}\n\nlast\n");
+  for (const int* pair : {ends, second}) {
+    close(pair[1]);
+    std::string text(100, '\0');
+    text.resize(static_cast<size_t>(std::max<ssize_t>(0, read(pair[0], text.data(), text.size()))));
+    close(pair[0]);
+    EXPECT_EQ(text, "{\"level\":\"info\"}\n\nlast\n");
+  }
 }
 
 TEST(UvWorldTest, ComputationsRunOnOtherThreads) {

@@ -81,6 +81,12 @@ class Commands {
         return {Operation::kAlarm, r.SerializeAsString()};
       }
       case 5: {
+        if (prng_.Chance(1, 2)) {
+          membershippb::DowngradeInfoSetRequest r;
+          r.set_enabled(prng_.Chance(1, 2));
+          r.set_ver("3.6.0");
+          return {Operation::kDowngradeInfoSet, r.SerializeAsString()};
+        }
         membershippb::ClusterVersionSetRequest r;
         r.set_ver("3." + std::to_string(prng_.Below(8)) + ".0");
         return {Operation::kClusterVersionSet, r.SerializeAsString()};

@@ -187,6 +187,9 @@ TEST(ReplicaMembership, WhatIsImpossibleIsRefusedWithEtcdsTexts) {
   EXPECT_EQ(text(RequestKind::kMemberPromote, Id(leader)),
             "etcdserver: can only promote a learner member");
   EXPECT_EQ(text(RequestKind::kMemberAdd, Add(4, true)), "");
+  EXPECT_EQ(text(RequestKind::kMemberAdd, Add(4, true)), "etcdserver: member ID already exist");
+  EXPECT_EQ(text(RequestKind::kMemberAdd, Add(5, true, Url(1))),
+            "etcdserver: Peer URLs already exists");
   EXPECT_EQ(text(RequestKind::kMemberAdd, Add(5, true)),
             "etcdserver: too many learner members in cluster");
   EXPECT_EQ(text(RequestKind::kMemberPromote, Id(4)),

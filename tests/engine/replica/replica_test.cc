@@ -399,6 +399,24 @@ TEST(Replica, MembersAnnounceThemselvesAndTheClusterVersion) {
       absl::StatusCode::kInvalidArgument);
 }
 
+// Who hands over its leadership asks this.
+TEST(Replica, ALeaderKnowsHowFarTheOthersAre) {
+  Cluster cluster(3);
+  const int leader = cluster.Elect();
+  const int near = leader % 3 + 1;
+  const int far = near % 3 + 1;
+  const auto match = [&](int of) { return cluster[leader].MatchOf(MemberId(of)); };
+  cluster.Call(leader, RequestKind::kPut, Put("a", "1"));
+  const LogIndex before = match(far);
+  EXPECT_EQ(before, match(near));
+  cluster.Isolate(far, true);
+  cluster.Call(leader, RequestKind::kPut, Put("a", "2"));
+  EXPECT_EQ(match(far), before);
+  EXPECT_GT(match(near), before);
+  EXPECT_EQ(cluster[near].MatchOf(MemberId(far)), LogIndex(0)) << "no leader, so it cannot know";
+  EXPECT_EQ(match(9), LogIndex(0)) << "nobody";
+}
+
 TEST(Replica, StatusAndHashKvAreLocal) {
   Cluster cluster(3);
   cluster.Elect();

@@ -49,7 +49,8 @@ TEST(UrlTest, ErrorsNameTheText) {
   EXPECT_EQ(UrlError("http://a"), "URL address does not have the form \"host:port\": http://a");
   EXPECT_EQ(UrlError("http://a:1/x"), "URL must not contain a path: http://a:1/x");
   for (const char* bad : {"http://a:65536", "http://a:-1", "http://a:", "http://:x", "http://a:1x",
-                          "http://::1:2379", "http://[::1:2379", "http://a:99999999999999999999"}) {
+                          "http://::1:2379", "http://[::1:2379", "http://a:99999999999999999999",
+                          "http://a b:1", "http:// 127.0.0.1:1", "http://%zz:1", "http://a\\b:1"}) {
     EXPECT_THAT(UrlError(bad), HasSubstr("host:port")) << bad;
   }
   EXPECT_EQ(UrlError("unix://"), "URL of a socket must have a path: unix://");
@@ -169,7 +170,13 @@ TEST(FlagsTest, TheLastOfSeveralWins) {
 
 TEST(FlagsTest, ErrorsNameFlagAndValue) {
   EXPECT_EQ(ErrorOf({"--no-such-flag"}), "flag provided but not defined: --no-such-flag");
-  EXPECT_EQ(ErrorOf({"serve"}), "'serve' is not a valid flag");
+  // Flags end at the first word that is none, as in Go; that is no malformed flag (status 1).
+  for (const std::vector<absl::string_view>& words : std::vector<std::vector<absl::string_view>>{
+           {"serve"}, {"serve", "--nonsense"}, {"--name", "a", "serve"}, {"--", "serve"}}) {
+    EXPECT_EQ(ParseCommandLine(words).status(),
+              absl::FailedPreconditionError("\"serve\" is not a valid flag"));
+  }
+  EXPECT_TRUE(ParseCommandLine({"--name", "a", "--"}).ok());
   EXPECT_EQ(ErrorOf({"gateway", "start"}), "'gateway' is not there: this server is no proxy");
   EXPECT_EQ(ErrorOf({"--name"}), "flag needs an argument: --name");
   EXPECT_EQ(ErrorOf({"--election-timeout=soon"}),

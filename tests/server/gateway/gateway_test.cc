@@ -323,10 +323,31 @@ TEST_F(GatewayTest, AnyOriginMayAsk) {
             "accept, content-type, authorization");
 }
 
+// As etcd's gateway lets browsers watch.
+TEST_F(GatewayTest, AWatchOverAWebSocket) {
+  const auto frame = [](absl::string_view text) {  // masked with zeros, which change nothing
+    std::string bytes = "\x81";
+    bytes.push_back(static_cast<char>(0x80 | text.size()));
+    return absl::StrCat(bytes, std::string(4, '\0'), text);
+  };
+  RawConnection socket(&cluster_, 1);
+  socket.Send(
+      "GET /v3/watch HTTP/1.1\r\nHost: m1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+  socket.Send(frame(R"({"create_request":{"key":"Zm9v"}})"));
+  ASSERT_TRUE(socket.WaitFor(R"("created":true)"));
+  EXPECT_THAT(socket.received(), HasSubstr("101 Switching Protocols"));
+  EXPECT_EQ(Post("/v3/kv/put", R"({"key":"Zm9v","value":"YmFy"})").status, 200);
+  ASSERT_TRUE(socket.WaitFor(R"("value":"YmFy")"));
+  socket.Send(frame("nonsense"));
+  ASSERT_TRUE(socket.WaitForClose());
+  EXPECT_THAT(socket.received(), HasSubstr(R"("code":3)"));
+}
+
 TEST_F(GatewayTest, TheSecondApiIsExplained) {
   for (const char* path : {"/v2/keys/?recursive=true", "/v2/keys/a", "/v2/members", "/v2"}) {
     const Answer answer = Request("GET", path, "");
-    EXPECT_EQ(answer.status, 404);
+    EXPECT_EQ(answer.status, absl::string_view(path) == "/v2/members" ? 501 : 404);
     EXPECT_THAT(std::string(answer.body()["message"]), HasSubstr("ETCDCTL_API=3"));
     EXPECT_TRUE(answer.body()["errorCode"].is_number());
     EXPECT_EQ(answer.fields.Get("X-Etcd-Index"), "0");

@@ -73,7 +73,10 @@ TEST(JsonToWireTest, OneofsByTheNameOfTheirMember) {
 TEST(JsonToWireTest, RefusesWhatDoesNotFit) {
   for (const char* bad :
        {"{bad", "[1]", "null", "5", "\"x\"", R"({"key":5})", R"({"limit":"x"})",
-        R"({"limit":99999999999999999999})", R"({"key":"*"})", "{\"key\":\"Zm9v\""}) {
+        R"({"limit":99999999999999999999})", R"({"key":"*"})", "{\"key\":\"Zm9v\"",
+        // Padding where the characters, line breaks included, are no multiple of four; and none
+        // where they are.
+        R"({"key":"YQ==\n"})", R"({"key":"YQ\n\n"})", R"({"key":"YQ==="})"}) {
     EXPECT_TRUE(Refused(bad)) << bad;
   }
 }

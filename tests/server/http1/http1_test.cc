@@ -207,7 +207,8 @@ TEST(Server, ExpectContinueIsAnsweredBeforeTheBody) {
 }
 
 TEST(Server, HeadHasTheLengthAndNoBody) {
-  const std::string answer = Ask("HEAD /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+  const std::string answer = Ask("HEAD /query HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_TRUE(absl::StartsWith(answer, "HTTP/1.1 200 OK\r\n"));
   EXPECT_TRUE(absl::StrContains(answer, "Content-Length: 6\r\n"));
   EXPECT_TRUE(absl::EndsWith(answer, "\r\n\r\n"));
 }

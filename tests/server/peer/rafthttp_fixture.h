@@ -124,6 +124,7 @@ class Endpoint final : public node::PeerSink {
   std::vector<raft::Message> received;
   std::set<uint64_t> connected;
   std::set<uint64_t> removed;  // members that this one knows to be gone
+  bool downgrading = false;
   std::vector<MemberId> unreachable;
   std::vector<absl::Status> removals;
   std::vector<std::pair<engine::RequestKind, std::string>> forwarded;
@@ -145,7 +146,7 @@ class Endpoint final : public node::PeerSink {
     transport_->set_on_removed([this](const absl::Status& why) { removals.push_back(why); });
     transport_->AddRoutes(http_.get(),
                           {[] { return std::vector<engine::MemberInfo>{Self()}; },
-                           [] { return std::string("3.7.0"); },
+                           [] { return std::string("3.7.0"); }, [this] { return downgrading; },
                            [this](MemberId id) { return removed.contains(id.value()); }});
     transport_->Start(this);
     auto listener = env_.network->Listen(

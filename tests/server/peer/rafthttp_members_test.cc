@@ -162,13 +162,17 @@ TEST_F(HashQuestionsTest, MoreThanAFewMayNotWait) {
   EXPECT_TRUE(world_.RunUntil([&] { return askers_[many - 1]->status == 200; }));
 }
 
-TEST_F(RaftHttpTest, NoDowngradeIsUnderWay) {
+TEST_F(RaftHttpTest, MembersAskWhetherADowngradeIsUnderWay) {
   a_ = Make(1, {});
-  http1::ClientRequest request;
-  request.target = "/downgrade/enabled";
-  const auto answer = Fetch(std::move(request));
-  EXPECT_EQ(answer.head.status, 200);
-  EXPECT_EQ(answer.body, "false");
+  const auto ask = [this] {
+    http1::ClientRequest request;
+    request.target = "/downgrade/enabled";
+    return Fetch(std::move(request));
+  };
+  EXPECT_EQ(ask().head.status, 200);
+  EXPECT_EQ(ask().body, "false");
+  a_->downgrading = true;
+  EXPECT_EQ(ask().body, "true");
 }
 
 TEST_F(RaftHttpTest, WhoIsConnectedIsTold) {

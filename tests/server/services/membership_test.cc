@@ -159,11 +159,19 @@ TEST_F(ServerMembershipTest, UrlsOfMembersMustBeUrls) {
   EXPECT_EQ(Add({}).status, refusal);
   EXPECT_EQ(Add({"m2:2380"}).status, refusal);
   EXPECT_EQ(Add({PeerUrl(2), "ftp://m2:1"}).status, refusal);
+  EXPECT_EQ(Add({"http://m 2:2380"}).status, refusal);
+  EXPECT_EQ(Add({"http://%zz:2380"}).status, refusal);
   etcdserverpb::MemberUpdateRequest request;
   request.set_id(cluster_.server(1)->member_id().value());
   request.add_peerurls("nonsense");
   const std::string path = "/etcdserverpb.Cluster/MemberUpdate";
   EXPECT_EQ(cluster_.Call(1, path, request.SerializeAsString()).status, refusal);
+  // Of a member that nobody knows that comes first, as in etcd.
+  request.set_id(5);
+  const absl::Status unknown = absl::NotFoundError("etcdserver: member not found");
+  EXPECT_EQ(cluster_.Call(1, path, request.SerializeAsString()).status, unknown);
+  request.clear_peerurls();
+  EXPECT_EQ(cluster_.Call(1, path, request.SerializeAsString()).status, unknown);
 }
 
 TEST(FindSelfTest, MembersAreMatchedByAllOfTheirUrls) {

@@ -50,6 +50,17 @@ TEST_F(ProbesTest, VersionOfServerAndCluster) {
             R"({"etcdserver":"3.7.1","etcdcluster":"3.7.0","storage":"3.7.0"})");
 }
 
+// What etcd's expvar page says of raft, for those who look there.
+TEST_F(ProbesTest, RaftIsOnTheDebugPage) {
+  const auto [status, text] = Get("/debug/vars");
+  EXPECT_EQ(status, 200);
+  EXPECT_THAT(text, HasSubstr("\"raft.status\": {\"id\":\""));
+  const bool leads = cluster_.node(1)->status().role == engine::Role::kLeader;
+  EXPECT_THAT(
+      text, HasSubstr(leads ? "\"raftState\":\"StateLeader\"" : "\"raftState\":\"StateFollower\""));
+  EXPECT_EQ(text.find("\"match\":") != std::string::npos, leads);
+}
+
 TEST_F(ProbesTest, WithoutALeader) {
   cluster_.Crash(2);
   cluster_.Crash(3);

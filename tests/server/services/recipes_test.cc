@@ -201,7 +201,7 @@ TEST_F(RecipesTest, AWaitersLeaseIsKeptAlive) {
 
 TEST_F(RecipesTest, ALockNeedsALivingLease) {
   const grpc::Result gone = cluster_.Call(1, kLock, LockRequest("my", 4711));
-  EXPECT_EQ(gone.status, absl::NotFoundError("etcdserver: requested lease not found"));
+  EXPECT_EQ(gone.status, absl::UnknownError("etcdserver: requested lease not found"));
 }
 
 TEST_F(RecipesTest, AnElectionFromCampaignToResignation) {
@@ -364,26 +364,73 @@ TEST_F(RecipesTest, SmallCallsOfMaintenance) {
         .hash();
   };
   EXPECT_EQ(hash(1), hash(3));
+}
+
+class DowngradeTest : public RecipesTest {
+ protected:
   using Request = etcdserverpb::DowngradeRequest;
-  const auto downgrade = [&](Request::DowngradeAction action, const std::string& version) {
+
+  absl::StatusOr<std::string> Ask(int member, Request::DowngradeAction action,
+                                  const std::string& version) {
     Request request;
     request.set_action(action);
     request.set_version(version);
-    return cluster_.Call(1, service + "Downgrade", request.SerializeAsString());
-  };
-  const grpc::Result valid = downgrade(Request::VALIDATE, "3.6");
-  ASSERT_TRUE(valid.status.ok()) << valid.status;
-  EXPECT_EQ(Parse<etcdserverpb::DowngradeResponse>(valid.message).version(), "3.7");
-  EXPECT_EQ(downgrade(Request::VALIDATE, "3.5").status,
-            absl::InvalidArgumentError("etcdserver: invalid downgrade target version"));
-  EXPECT_TRUE(downgrade(Request::VALIDATE, "3.6.0-rc.1").status.ok());
-  for (const char* bad : {"soon", "3", "3.6.0.0", "3.6.x", "3.6.", "3.6-rc.1", "3..6"}) {
-    EXPECT_EQ(downgrade(Request::VALIDATE, bad).status,
-              absl::InvalidArgumentError("etcdserver: wrong downgrade target version format"))
-        << bad;
+    const grpc::Result result =
+        cluster_.Call(member, "/etcdserverpb.Maintenance/Downgrade", request.SerializeAsString());
+    if (!result.status.ok()) return result.status;
+    return Parse<etcdserverpb::DowngradeResponse>(result.message).version();
   }
-  EXPECT_TRUE(downgrade(Request::CANCEL, "").status.ok()) << "as etcd, which has none either";
-  EXPECT_EQ(downgrade(Request::ENABLE, "3.6").status.code(), absl::StatusCode::kUnimplemented);
+  etcdserverpb::StatusResponse Status(int member) {
+    return Parse<etcdserverpb::StatusResponse>(
+        cluster_.Call(member, "/etcdserverpb.Maintenance/Status", "").message);
+  }
+  bool AllSay(bool enabled, const std::string& cluster_version) {
+    return cluster_.world().RunUntil([&] {
+      for (const int member : {1, 2, 3}) {
+        if (cluster_.node(member)->cluster_version() != cluster_version) return false;
+        if (cluster_.node(member)->downgrade_target().empty() == enabled) return false;
+      }
+      return true;
+    });
+  }
+};
+
+TEST_F(DowngradeTest, OnlyOneMinorVersionDownIsATarget) {
+  EXPECT_EQ(*Ask(1, Request::VALIDATE, "3.6"), "3.7");
+  EXPECT_EQ(*Ask(2, Request::VALIDATE, "3.6.0-rc.1"), "3.7");
+  for (const auto action : {Request::VALIDATE, Request::ENABLE}) {
+    for (const char* bad : {"soon", "3", "3.6.0.0", "3.6.x", "3.6.", "3.6-rc.1", "3..6", ""}) {
+      EXPECT_EQ(Ask(1, action, bad).status(),
+                absl::InvalidArgumentError("etcdserver: wrong downgrade target version format"))
+          << bad;
+    }
+    for (const char* other : {"3.5", "3.7.0", "3.8", "2.6"}) {
+      EXPECT_EQ(Ask(1, action, other).status(),
+                absl::InvalidArgumentError("etcdserver: invalid downgrade target version"))
+          << other;
+    }
+  }
+  EXPECT_EQ(Ask(1, static_cast<Request::DowngradeAction>(7), "3.6").status(),
+            absl::UnknownError("etcdserver: unknown method"));
+  EXPECT_FALSE(Status(1).downgradeinfo().enabled());
+}
+
+TEST_F(DowngradeTest, TheClusterGoesDownAndComesBackWhenThatIsCancelled) {
+  EXPECT_EQ(*Ask(1, Request::CANCEL, ""), "3.7") << "as etcd, where there is none to cancel";
+  EXPECT_EQ(*Ask(2, Request::ENABLE, "3.6"), "3.7");
+  const absl::Status under_way =
+      absl::FailedPreconditionError("etcdserver: cluster has a downgrade job in progress");
+  EXPECT_EQ(Ask(1, Request::ENABLE, "3.6.0").status(), under_way);
+  ASSERT_TRUE(AllSay(true, "3.6.0"));
+  EXPECT_EQ(Status(3).downgradeinfo().targetversion(), "3.6.0");
+  EXPECT_EQ(Status(3).storageversion(), "3.6.0");
+  EXPECT_EQ(Status(3).version(), "3.7.1");
+  EXPECT_EQ(Ask(3, Request::VALIDATE, "3.5").status(), under_way);
+  EXPECT_EQ(Ask(3, Request::ENABLE, "3.6").status(),
+            absl::InvalidArgumentError("etcdserver: invalid downgrade target version"));
+  EXPECT_EQ(*Ask(3, Request::CANCEL, ""), "3.6");
+  ASSERT_TRUE(AllSay(false, "3.7.0")) << "members of 3.7 alone make it one of 3.7 again";
+  EXPECT_EQ(Status(1).downgradeinfo().targetversion(), "");
 }
 
 }  // namespace
