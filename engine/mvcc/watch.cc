@@ -1,6 +1,7 @@
 #include "engine/mvcc/watch.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 #include <variant>
 
@@ -12,6 +13,9 @@ namespace {
 
 // Watchers of a stream that goes, in a piece.
 constexpr size_t kRemovedAtOnce = 256;
+// Of a stream's watchers so many are looked at in a piece.
+constexpr size_t kVisitedAtOnce = 256;
+constexpr int64_t kFirstId = std::numeric_limits<int64_t>::min();
 constexpr int64_t kNoWatch = -1;
 constexpr absl::string_view kDuplicateId = "mvcc: duplicate watch ID provided on the WatchStream";
 constexpr absl::string_view kEmptyRange = "mvcc: watcher range is empty";
@@ -62,15 +66,66 @@ void WatchHub::SetWritable(uint64_t token, bool writable) {
   const auto it = streams_.find(token);
   if (it == streams_.end() || it->second->writable == writable) return;
   Stream* stream = it->second.get();
-  for (const auto& [id, watcher] : stream->watchers) {
-    if (!writable && !watcher->synced) Dequeue(watcher.get());
-  }
   stream->writable = writable;
-  if (!writable) return;
-  FlushControl(stream);
-  for (const auto& [id, watcher] : stream->watchers) {
-    if (!watcher->synced) Enqueue(watcher.get());
+  if (writable) FlushControl(stream);
+  const bool waits = stream->requeue_from.has_value();
+  stream->requeue_from = kFirstId;
+  if (!RequeueSome(stream, kVisitedAtOnce) && !waits) requeueing_.push_back(token);
+}
+
+// Puts watchers that are behind where those of a writable stream are, or takes them away from
+// there; true once that is done for all. Whoever is still there although his stream is not
+// writable is taken away when he is to be served.
+bool WatchHub::RequeueSome(Stream* stream, size_t max) {
+  if (!stream->requeue_from.has_value()) return true;
+  auto it = stream->watchers.lower_bound(*stream->requeue_from);
+  for (; max > 0 && it != stream->watchers.end(); ++it, --max) {
+    Watcher* const watcher = it->second.get();
+    if (!watcher->synced) stream->writable ? Enqueue(watcher) : Dequeue(watcher);
   }
+  const bool done = it == stream->watchers.end();
+  if (done) {
+    stream->requeue_from.reset();
+  } else {
+    stream->requeue_from = it->first;
+  }
+  return done;
+}
+
+// Sends notes to those who have been idle; true once all were asked.
+bool WatchHub::NoteSome(Stream* stream, size_t max) {
+  if (!stream->note_from.has_value()) return true;
+  auto it = stream->watchers.lower_bound(*stream->note_from);
+  for (; stream->writable && max > 0 && it != stream->watchers.end(); ++it, --max) {
+    Watcher* const watcher = it->second.get();
+    if (!watcher->notify) continue;
+    if (watcher->idle && watcher->synced && HasBegun(*watcher)) {
+      WatchHead head;
+      head.revision = live_ - 1;
+      head.watch_id = it->first;
+      SendControl(stream, head);
+    }
+    watcher->idle = true;
+  }
+  const bool done = !stream->writable || it == stream->watchers.end();
+  if (done) {
+    stream->note_from.reset();
+  } else {
+    stream->note_from = it->first;
+  }
+  return done;
+}
+
+// What SetWritable and Tick have left, a piece of each.
+void WatchHub::VisitSome(Work* work) {
+  const auto visit = [&](std::deque<uint64_t>* waiting, auto some) {
+    if (waiting->empty()) return;
+    work->Spend(2 * kVisitedAtOnce);
+    const auto it = streams_.find(waiting->front());
+    if (it == streams_.end() || some(it->second.get())) waiting->pop_front();
+  };
+  visit(&requeueing_, [this](Stream* stream) { return RequeueSome(stream, kVisitedAtOnce); });
+  visit(&noting_, [this](Stream* stream) { return NoteSome(stream, kVisitedAtOnce); });
 }
 
 void WatchHub::Request(uint64_t token, const Bytes& body, Instant now) {
@@ -256,16 +311,9 @@ void WatchHub::Tick(Instant now) {
     const Duration late = now - stream->next_note;
     SetNextNote(stream, stream->next_note + late + options_.progress_interval);
     if (!stream->writable) continue;
-    for (const auto& [id, watcher] : stream->watchers) {
-      if (!watcher->notify) continue;
-      if (watcher->idle && watcher->synced && HasBegun(*watcher)) {
-        WatchHead head;
-        head.revision = live_ - 1;
-        head.watch_id = id;
-        SendControl(stream, head);
-      }
-      watcher->idle = true;
-    }
+    const bool waits = stream->note_from.has_value();
+    stream->note_from = kFirstId;
+    if (!NoteSome(stream, kVisitedAtOnce) && !waits) noting_.push_back(stream->token);
   }
 }
 

@@ -119,7 +119,8 @@ class WatchHub {
            (preparation_.begun_anew || preparation_.changes.size() > kManyChanges);
   }
 
-  // Sends progress notes that have fallen due; when the next ones will be.
+  // Sends progress notes that have fallen due, with the next calls of Pump() if they are many; when
+  // the next ones will be.
   void Tick(Instant now);
   Instant next_tick() const;
 
@@ -188,10 +189,14 @@ class WatchHub {
     size_t notified = 0;  // watchers with `notify`
     Instant next_note;
     std::deque<Bytes> control;
-    bool closed = false;  // it waits for its watchers to be removed
+    bool closed = false;  // it waits for its watchers to be removed; not writable then
+    // Walks over all watchers that are under way, by the next watch id.
+    std::optional<int64_t> requeue_from;  // since the stream became writable, or no longer is
+    std::optional<int64_t> note_from;     // for progress notes
   };
 
-  // Watchers of one group at one position, on writable streams, that are to catch up.
+  // Watchers of one group at one position that are to catch up, on streams that are writable, or
+  // were a short while ago.
   struct CohortKey {
     Revision next;
     uint64_t group = 0;
@@ -296,6 +301,9 @@ class WatchHub {
   void Remove(Watcher* watcher);
   bool RemoveSome(Stream* stream, size_t max);
   void RemoveClosed(Work* work);
+  bool RequeueSome(Stream* stream, size_t max);
+  bool NoteSome(Stream* stream, size_t max);
+  void VisitSome(Work* work);
   std::shared_ptr<Group> GroupFor(const WatchCreateRequest& request, const KeyRange& range);
   void SendControl(Stream* stream, const WatchHead& head);
   void FlushControl(Stream* stream);
@@ -361,6 +369,9 @@ class WatchHub {
   absl::btree_map<uint64_t, std::unique_ptr<Stream>> streams_;
   // Closed ones with very many watchers, which are removed in pieces.
   std::deque<std::unique_ptr<Stream>> closed_;
+  // Streams with walks under way.
+  std::deque<uint64_t> requeueing_;
+  std::deque<uint64_t> noting_;
   Groups single_groups_;  // watchers of one key
   Groups range_groups_;
   IntervalTree<std::shared_ptr<Group>> ranges_;  // of range_groups_

@@ -55,7 +55,7 @@ void WatchHub::Dequeue(Watcher* watcher) {
 
 bool WatchHub::HasWork() const {
   return delivering_ || live_ <= store_->revision() || !cohorts_.empty() || !sweepers_.empty() ||
-         !progress_asked_.empty() || !closed_.empty();
+         !progress_asked_.empty() || !closed_.empty() || !requeueing_.empty() || !noting_.empty();
 }
 
 void WatchHub::Pump(size_t max_bytes, Work* work) {
@@ -66,6 +66,7 @@ void WatchHub::Pump(size_t max_bytes, Work* work) {
   Distribute(&live, &budget);
   budget = std::max(budget, max_bytes / 4);
   Work behind(half);
+  VisitSome(&behind);
   while (CatchUpOne(&behind, &budget)) {
   }
   RemoveClosed(&behind);
@@ -242,7 +243,7 @@ void WatchHub::SendBatch(Cohorts* cohorts, const CohortKey& key, Revision next,
   Watchers* const cohort = &cohorts->at(key);
   for (const auto& [number, watcher] : *cohort) {
     if (served.size() == kServedAtOnce) break;
-    if (!batch.ends.empty() && !watcher->stream->closed) {
+    if (!batch.ends.empty() && watcher->stream->writable) {
       if (*bytes == 0) break;
       const size_t sent =
           Send(watcher, watcher->was_live ? moment.last : moment.present, batch) + kSendCost;
@@ -260,7 +261,7 @@ void WatchHub::SendBatch(Cohorts* cohorts, const CohortKey& key, Revision next,
     cohort->erase(served.back()->number);
   }
   for (Watcher* const watcher : served) {
-    if (watcher->stream->closed) continue;
+    if (!watcher->stream->writable) continue;  // he stays where he is, and is in no cohort
     watcher->next = next;
     if (IsDelivered(next)) {
       Sync(watcher);

@@ -57,8 +57,11 @@ class RangeStreamCall final : public grpc::StreamHandler {
     const absl::Status refusal = Check(request_);
     if (!refusal.ok()) return server_->Find(call_id_)->Finish(refusal);
     limit_ = request_.limit();
-    // A target without an order is none here.
-    if (request_.sort_order() == RangeRequest::NONE) request_.set_sort_target(RangeRequest::KEY);
+    // A target without an order is none here, if it is one at all.
+    if (request_.sort_order() == RangeRequest::NONE &&
+        RangeRequest::SortTarget_IsValid(request_.sort_target())) {
+      request_.set_sort_target(RangeRequest::KEY);
+    }
     paged_ = !request_.range_end().empty() && !request_.count_only();
     Ask();
   }

@@ -57,6 +57,34 @@ int Depth(const etcdserverpb::TxnRequest& txn) {
   return depth + 1;
 }
 
+mvccpb::Event Change(const std::string& key, int64_t revision, bool deleted) {
+  mvccpb::Event event;
+  event.set_type(deleted ? mvccpb::Event::DELETE : mvccpb::Event::PUT);
+  event.mutable_kv()->set_key(key);
+  event.mutable_kv()->set_mod_revision(revision);
+  return event;
+}
+
+// An etcd member dies of it.
+TEST(Generator, CompactsAtNoRevisionThatDeletedAKeyAndPutItAgain) {
+  Generator generator(3, Types("Compact"), Release());
+  std::set<int64_t> revisions;
+  for (int64_t revision = 2; revision <= 20; ++revision) {
+    generator.Observe(Change("a", revision, /*deleted=*/true));
+    generator.Observe(Change(revision == 7 || revision == 20 ? "a" : "b", revision, false));
+  }
+  for (int i = 0; i < 5000; ++i) {
+    revisions.insert(generator.Next().As<etcdserverpb::CompactionRequest>().revision());
+  }
+  EXPECT_FALSE(revisions.contains(7));
+  EXPECT_FALSE(revisions.contains(20));
+  for (int64_t revision = 2; revision <= 19; ++revision) {
+    if (revision != 7) {
+      EXPECT_TRUE(revisions.contains(revision)) << revision;
+    }
+  }
+}
+
 TEST(Generator, AsksOddThings) {
   Generator generator(1, Types("kv,watch,LeaseGrant"), Release());
   std::map<std::string, int> odd;

@@ -17,6 +17,8 @@ uint64_t Weight(Type type) {
       return 220;
     case Type::kTxn:
       return 180;
+    case Type::kRangeStream:
+      return 40;
     case Type::kDeleteRange:
       return 70;
     case Type::kCompact:
@@ -80,6 +82,8 @@ Step Generator::Make(Type type) {
   switch (type) {
     case Type::kRange:
       return StepOf(type, kv_.Range());
+    case Type::kRangeStream:
+      return StepOf(type, kv_.RangeStream());
     case Type::kPut:
       return StepOf(type, kv_.Put());
     case Type::kDeleteRange:

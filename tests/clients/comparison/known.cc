@@ -11,7 +11,15 @@ void Known::Observe(const mvccpb::Event& event) {
   const std::string& key = event.kv().key();
   if (event.type() == mvccpb::Event::DELETE) {
     keys_.erase(key);
+    if (!deleted_.empty() && deleted_.begin()->second != event.kv().mod_revision()) {
+      deleted_.clear();
+    }
+    deleted_[key] = event.kv().mod_revision();
   } else {
+    const auto deleted = deleted_.find(key);
+    if (deleted != deleted_.end() && deleted->second == event.kv().mod_revision()) {
+      reborn_.insert(deleted->second);
+    }
     keys_[key] = event.kv();
   }
   revision_ = std::max(revision_, event.kv().mod_revision());

@@ -38,6 +38,9 @@ class Known {
 
   int64_t revision() const { return revision_; }
   int64_t compacted() const { return compacted_; }
+  // Revisions in which a key was deleted and put again, which one transaction may do where etcd
+  // does not notice that the two overlap.
+  const std::set<int64_t>& reborn() const { return reborn_; }
   const std::map<std::string, mvccpb::KeyValue>& keys() const { return keys_; }
   const std::set<int64_t>& leases() const { return leases_; }
   bool auth_enabled() const { return auth_enabled_; }
@@ -56,6 +59,8 @@ class Known {
 
   int64_t revision_ = 1;
   int64_t compacted_ = 0;
+  std::map<std::string, int64_t> deleted_;  // in the newest revision with a deletion
+  std::set<int64_t> reborn_;
   std::map<std::string, mvccpb::KeyValue> keys_;
   std::set<int64_t> leases_;
   bool auth_enabled_ = false;

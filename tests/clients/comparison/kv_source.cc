@@ -146,6 +146,24 @@ RangeRequest KvSource::Range() {
   return request;
 }
 
+RangeRequest KvSource::RangeStream() {
+  RangeRequest request = Range();
+  if (draw_.Percent(85)) {
+    if (draw_.Percent(95)) request.set_sort_order(RangeRequest::NONE);
+    request.clear_min_mod_revision();
+    request.clear_max_mod_revision();
+    request.clear_min_create_revision();
+    request.clear_max_create_revision();
+  }
+  // By a target without an order etcd sorts each piece by itself, and goes on behind the key that
+  // comes last then: keys are missing, or come twice.
+  if (request.sort_order() == RangeRequest::NONE &&
+      RangeRequest::SortTarget_IsValid(request.sort_target())) {
+    request.clear_sort_target();
+  }
+  return request;
+}
+
 etcdserverpb::PutRequest KvSource::Put() {
   etcdserverpb::PutRequest request;
   request.set_key(Key());
@@ -191,6 +209,8 @@ etcdserverpb::CompactionRequest KvSource::Compact() {
     request.set_revision(
         draw_.Of<int64_t>({0, -1, now + 1, kMinInt64, kMaxInt64, known_.compacted()}));
   }
+  // At such a revision every etcd member loses keys, and dies of the next range that finds them.
+  while (known_.reborn().contains(request.revision())) request.set_revision(request.revision() - 1);
   request.set_physical(draw_.Percent(50));
   return request;
 }

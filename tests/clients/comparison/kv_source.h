@@ -24,6 +24,8 @@ class KvSource {
         rare_keys_(draw->Of<uint64_t>({10, 40, 300, 2000})) {}
 
   etcdserverpb::RangeRequest Range();
+  // Mostly without what cannot be had in pieces.
+  etcdserverpb::RangeRequest RangeStream();
   etcdserverpb::PutRequest Put();
   etcdserverpb::DeleteRangeRequest DeleteRange();
   etcdserverpb::TxnRequest Txn();

@@ -42,6 +42,7 @@ int Main(int argc, char** argv) {
   options.types = *wanted;
   options.release = *known;
   if (known->has_early_auth) options.types.erase(Type::kAuthStatus);
+  if (known->has_no_range_stream) options.types.erase(Type::kRangeStream);
   Runner runner(options);
   const absl::Status status = runner.Run();
   std::fputs(runner.report().Text(refusals).c_str(), stdout);

@@ -31,11 +31,13 @@ struct Release {
   // Unknown sort orders and targets are not refused; not to be asked, since a transaction
   // that 3.7 refuses would change the store.
   bool takes_any_sort_option = false;
+  // There is no RangeStream; not to be asked (until 3.6).
+  bool has_no_range_stream = false;
 
   // By "major.minor", as in "3.4" or "3.7"; nullopt if that is not known.
   static std::optional<Release> Of(absl::string_view version) {
     if (version == "3.7") return Release();
-    if (version == "3.6") return Release{.keys_only_has_lease = true};
+    if (version == "3.6") return Release{.keys_only_has_lease = true, .has_no_range_stream = true};
     if (version == "3.4") {
       return Release{.keys_only_has_lease = true,
                      .hash_is_not_stored = true,
@@ -44,7 +46,8 @@ struct Release {
                      .checks_puts_first = true,
                      .takes_negative_start = true,
                      .has_early_auth = true,
-                     .takes_any_sort_option = true};
+                     .takes_any_sort_option = true,
+                     .has_no_range_stream = true};
     }
     return std::nullopt;
   }

@@ -53,7 +53,7 @@ class Runner {
   absl::Status Create(const Step& step);
   absl::Status Cancel(const Step& step);
   absl::Status Progress(const Step& step);
-  absl::Status AwaitExpiry(int64_t lease, const std::string& user);
+  absl::Status AwaitExpiry(int64_t lease);
   absl::Status CompareHash(int64_t revision);
   absl::Status Settle();
   void OpenWatch(int stream, const std::string& user);

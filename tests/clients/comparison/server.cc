@@ -42,18 +42,24 @@ class Server::WatchStream final : private grpc::ClientStreamHandler {
   std::unique_ptr<grpc::ClientStream> stream_;
 };
 
-// A streaming call that sends one message and wants one.
+// A streaming call that sends one message and wants one; or, of a RangeStream, all of them, which
+// one behind the other are the encoding of what they add up to.
 class Server::OneShot final : private grpc::ClientStreamHandler {
  public:
   OneShot(Server* server, Step step, Bytes request, Done done)
       : server_(server), step_(std::move(step)), done_(std::move(done)) {
     stream_ = server->channel_.Stream(Info(step_.type).path, server->Options(step_.user), this);
     stream_->Send(std::move(request));
+    if (WantsAll()) stream_->HalfClose();
   }
 
  private:
   void OnMessage(Bytes message) override {
     if (answered_) return;
+    if (WantsAll()) {
+      all_.append(message.data(), message.size());
+      return;
+    }
     answered_ = true;
     server_->Finish(step_, absl::OkStatus(), message, done_);
     stream_->HalfClose();
@@ -63,14 +69,18 @@ class Server::OneShot final : private grpc::ClientStreamHandler {
     server_->shots_.erase(this);
     if (answered_) return;
     answered_ = true;
+    if (WantsAll()) return server_->Finish(step_, status, all_, done_);
     const absl::Status why =
         status.ok() ? absl::InternalError("the stream ended without a message") : status;
     server_->Finish(step_, why, "", done_);
   }
 
+  bool WantsAll() const { return step_.type == Type::kRangeStream; }
+
   Server* const server_;
   const Step step_;
   const Done done_;
+  std::string all_;
   bool answered_ = false;
   std::unique_ptr<grpc::ClientStream> stream_;
 };
@@ -101,7 +111,7 @@ void Server::Call(const Step& step, Done done) {
   const std::unique_ptr<google::protobuf::Message> request(step.request->New());
   request->CopyFrom(*step.request);
   leases_.ToServer(request.get());
-  if (step.type == Type::kLeaseKeepAlive) {
+  if (step.type == Type::kLeaseKeepAlive || step.type == Type::kRangeStream) {
     auto shot = std::make_unique<OneShot>(this, step, Serialize(*request), std::move(done));
     const OneShot* key = shot.get();
     shots_.emplace(key, std::move(shot));
@@ -122,6 +132,10 @@ void Server::Finish(const Step& step, const absl::Status& status, absl::string_v
     if (!answer.response->ParseFromArray(message.data(), static_cast<int>(message.size()))) {
       answer.status = absl::InternalError("the answer cannot be parsed");
     }
+  }
+  if (answer.status.ok() && step.type == Type::kRangeStream) {
+    answer.response = std::make_unique<etcdserverpb::RangeResponse>(
+        answer.As<etcdserverpb::RangeStreamResponse>().range_response());
   }
   if (answer.status.ok() && step.names_lease.has_value()) {
     leases_.Add(*step.names_lease, answer.As<etcdserverpb::LeaseGrantResponse>().id());

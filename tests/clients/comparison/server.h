@@ -1,4 +1,4 @@
-// One of the two servers: unary calls, one-shot streams, watch streams.
+// One of the two servers: unary calls, streams of one request, watch streams.
 #ifndef QUORATE_TESTS_CLIENTS_COMPARISON_SERVER_H_
 #define QUORATE_TESTS_CLIENTS_COMPARISON_SERVER_H_
 

@@ -21,6 +21,7 @@ struct Row {
 
 constexpr Row kRows[] = {
     {Type::kRange, "Range", "kv", "etcdserverpb.KV.Range"},
+    {Type::kRangeStream, "RangeStream", "kv", "etcdserverpb.KV.RangeStream"},
     {Type::kPut, "Put", "kv", "etcdserverpb.KV.Put"},
     {Type::kDeleteRange, "DeleteRange", "kv", "etcdserverpb.KV.DeleteRange"},
     {Type::kTxn, "Txn", "kv", "etcdserverpb.KV.Txn"},

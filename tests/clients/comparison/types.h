@@ -17,6 +17,7 @@ namespace quorate::differential {
 
 enum class Type : uint8_t {
   kRange,
+  kRangeStream,
   kPut,
   kDeleteRange,
   kTxn,

@@ -1,7 +1,10 @@
 // Very many watchers, and streams that end.
+#include <algorithm>
+#include <map>
 #include <string>
 #include <vector>
 
+#include "base/prng.h"
 #include "tests/engine/mvcc/watch_fixture.h"
 
 namespace quorate::mvcc {
@@ -47,6 +50,84 @@ TEST_F(WatchTest, ManySmallRangesCatchUpEachWithItsOwnEvents) {
     events += expected[static_cast<size_t>(i)].size();
   }
   EXPECT_EQ(Events(Take(1000)).size(), events);
+}
+
+// What a stream's watchers are told goes in pieces if they are many.
+TEST_F(WatchTest, ManyWatchersGetTheirProgressNotesInPieces) {
+  constexpr size_t kWatchers = 3000;
+  hub_->Open(1);
+  for (size_t i = 0; i < kWatchers; ++i) {
+    etcdserverpb::WatchCreateRequest create = Range("k" + std::to_string(i));
+    create.set_progress_notify(true);
+    Create(1, create);
+  }
+  PumpAll();
+  Take(1);
+  hub_->Tick(hub_->next_tick());
+  size_t most = Take(1).size();
+  size_t notes = most;
+  while (hub_->HasWork()) {
+    hub_->Pump(kPlenty);
+    const std::vector<WatchResponse> taken = Take(1);
+    for (const WatchResponse& response : taken) {
+      EXPECT_EQ(response.events_size(), 0);
+      EXPECT_EQ(response.header().revision(), store_.revision().value());
+    }
+    most = std::max(most, taken.size());
+    notes += taken.size();
+  }
+  EXPECT_EQ(notes, kWatchers);
+  EXPECT_LT(most, size_t{600});
+  // Who stops taking responses is told no more.
+  hub_->Tick(hub_->next_tick());
+  hub_->SetWritable(1, false);
+  Take(1);
+  PumpAll();
+  EXPECT_TRUE(Take(1).empty());
+  hub_->SetWritable(1, true);
+  PumpAll();
+  EXPECT_LT(Take(1).size(), size_t{600});
+}
+
+// A client stops reading and goes on, in the midst of whatever is done with his watchers.
+TEST_F(WatchTest, ManyWatchersOfAStreamThatStopsAndGoesOnMissNothing) {
+  constexpr int kWatchers = 2000;
+  Prng prng(4);
+  for (int i = 0; i < 20; ++i) Put("k" + std::to_string(i), "old");
+  hub_->Open(1);
+  for (int i = 0; i < kWatchers; ++i) {
+    // Some of ranges, some of keys, some from the beginning.
+    const std::string key = "k" + std::to_string(i % 20);
+    Create(1, Range(key, i % 3 == 0 ? key + "0" : "", i % 2 == 0 ? 2 : 0));
+  }
+  bool writable = true;
+  for (int i = 0; i < 400; ++i) {
+    if (prng.Chance(1, 2)) {
+      writable = !writable;
+      hub_->SetWritable(1, writable);
+    }
+    if (i % 20 == 0) Put("k" + std::to_string(i / 20), "new");
+    const size_t before = received_[1].size();
+    if (prng.Chance(2, 3)) hub_->Pump(size_t{1} << 16);
+    if (!writable) {
+      ASSERT_EQ(received_[1].size(), before);
+    }
+  }
+  hub_->SetWritable(1, true);
+  PumpAll();
+  std::map<int64_t, Strings> seen;
+  for (const WatchResponse& response : Take(1)) {
+    for (const std::string& event : Events({response})) seen[response.watch_id()].push_back(event);
+  }
+  for (int i = 0; i < kWatchers; ++i) {
+    const int key = i % 20;
+    const std::string name = "k" + std::to_string(key);
+    Strings expected;
+    if (i % 2 == 0) expected.push_back("put " + name + " old@" + std::to_string(2 + key));
+    expected.push_back("put " + name + " new@" + std::to_string(22 + key));
+    ASSERT_EQ(seen[i], expected) << i;
+  }
+  EXPECT_EQ(hub_->slow_watchers(), 0u);
 }
 
 // However many ranges there are, the history is gone through about once.

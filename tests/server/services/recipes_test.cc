@@ -349,6 +349,13 @@ TEST_F(RecipesTest, ARangeInPiecesIsNeitherSortedNorFiltered) {
   request.set_max_create_revision(5);
   EXPECT_EQ(refusal(request),
             absl::UnimplementedError("RangeStream does not support revision filters"));
+  // No target at all, whether there is an order or not.
+  const absl::Status unknown = absl::InvalidArgumentError("etcdserver: invalid sort option");
+  request.Clear();
+  request.set_sort_target(static_cast<etcdserverpb::RangeRequest::SortTarget>(5));
+  EXPECT_EQ(refusal(request), unknown);
+  request.set_sort_order(etcdserverpb::RangeRequest::DESCEND);
+  EXPECT_EQ(refusal(request), unknown);
 }
 
 TEST_F(RecipesTest, SmallCallsOfMaintenance) {
