@@ -1,5 +1,5 @@
-// etcdserverpb.Maintenance/Downgrade: takes a cluster one minor version down, as etcd's does. Here it
-// is checked and put into the log; the leader (server/publisher) lowers the cluster's version.
+// etcdserverpb.Maintenance/Downgrade: takes a cluster one minor version down, as etcd's does. Here
+// it is checked and put into the log; the leader (server/publisher) lowers the cluster's version.
 #ifndef QUORATE_SERVER_SERVICES_DOWNGRADE_H_
 #define QUORATE_SERVER_SERVICES_DOWNGRADE_H_
 
