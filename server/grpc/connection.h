@@ -5,11 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
-#include "base/time.h"
+#include "server/flow/reader_watch.h"
 #include "server/grpc/server.h"
 #include "server/http2/session.h"
 
@@ -32,10 +31,8 @@ class Connection final : public http2::Session::Owner {
   // Bytes of answers that wait for the client to read them.
   size_t response_bytes() const { return response_bytes_; }
   void SetResponseBytes(size_t bytes);
-  // To be asked when answers no longer fit. True if this connection's were waiting when it was
-  // asked ServerOptions::stalled_reader_timeout ago or earlier, never all left since, and did so
-  // at less than min_reader_rate. (What left before it was first asked shows how much the client's
-  // windows take, not that it reads.)
+  // To be asked when answers no longer fit: whether the client takes too little of what waits for
+  // it (flow::ReaderWatch).
   bool Stalled();
 
   // Request bytes of this connection's calls in memory.
@@ -50,9 +47,7 @@ class Connection final : public http2::Session::Owner {
   const std::string peer_name_;
   std::unique_ptr<http2::Session> session_;
   size_t response_bytes_ = 0;
-  // Since when the client is watched, while answers wait, and the bytes that had left by then.
-  std::optional<Instant> watched_since_;
-  uint64_t sent_before_ = 0;
+  flow::ReaderWatch reader_;
   const std::string peer_address_;
 };
 

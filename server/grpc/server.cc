@@ -33,19 +33,13 @@ Connection::~Connection() { http2::Session::Dispose(std::move(session_)); }
 
 void Connection::SetResponseBytes(size_t bytes) {
   response_bytes_ = bytes;
-  if (bytes == 0) watched_since_.reset();
+  if (bytes == 0) reader_.Rest();
 }
 
 bool Connection::Stalled() {
   if (response_bytes_ == 0) return false;
-  const Instant now = server_->loop_->Now();
-  const bool watched = watched_since_.has_value();
-  const Duration time = watched ? now - *watched_since_ : Duration();
-  if (watched && time < server_->options_.stalled_reader_timeout) return false;
-  watched_since_ = now;
-  const uint64_t before = std::exchange(sent_before_, session_->body_bytes_framed());
-  const auto seconds = static_cast<uint64_t>(time.nanos() / Seconds(1).nanos());
-  return watched && sent_before_ - before < server_->options_.min_reader_rate * seconds;
+  return reader_.Stalls(server_->options_.readers, server_->loop_->Now(),
+                        static_cast<int64_t>(session_->body_bytes_framed()));
 }
 
 http2::Stream* Connection::OnRequest(http2::Session* session) {

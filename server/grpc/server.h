@@ -33,6 +33,7 @@
 #include "io/compute.h"
 #include "io/loop.h"
 #include "io/network.h"
+#include "server/flow/reader_watch.h"
 #include "server/grpc/call.h"
 #include "server/http2/flush_queue.h"
 #include "server/http2/options.h"
@@ -86,10 +87,8 @@ struct ServerOptions {
   // take as much again of the second.
   size_t max_connection_response_bytes = 256 * limits::kMiB;
   size_t max_total_response_bytes = 1024 * limits::kMiB;
-  // When answers no longer fit, connections whose answers go on waiting for so long are closed if
-  // they read fewer bytes a second.
-  Duration stalled_reader_timeout = Seconds(10);
-  uint64_t min_reader_rate = 64 * limits::kKiB;
+  // When answers no longer fit, connections whose clients do not read are closed.
+  flow::ReaderRule readers;
   // Connections at once; above it the newest is closed.
   size_t max_connections = 20000;
   // Requests in progress on all connections; above it the newest is refused

@@ -154,13 +154,13 @@ const std::string& Server::HttpDate() {
 
 bool Server::MakeRoom(size_t bytes) {
   size_t held = reserved_bytes_;
+  std::vector<ServerConnection*> stalled;
   for (const auto& [id, connection] : connections_) {
-    connection->WatchQueue();
+    if (connection->Stalls()) stalled.push_back(connection.get());
     held += connection->queued_bytes();
   }
   if (held + bytes <= options_.max_total_answer_bytes) return true;
-  for (const auto& [id, connection] : connections_) {
-    if (!connection->Stalls()) continue;
+  for (ServerConnection* const connection : stalled) {
     held -= std::min(held, connection->queued_bytes());
     connection->Abort();
   }

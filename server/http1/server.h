@@ -33,6 +33,7 @@
 #include "base/time.h"
 #include "io/loop.h"
 #include "io/network.h"
+#include "server/flow/reader_watch.h"
 #include "server/http1/message.h"
 
 namespace quorate::http1 {
@@ -127,11 +128,9 @@ struct ServerOptions {
   // Bodies of requests that are being received, all connections together; above it 503.
   size_t max_total_body_bytes = 256 * 1024 * 1024;
   // Bytes of answers that Exchange::MakeRoom allows, all connections together; where more are
-  // wanted, connections that took less than `min_reader_rate` bytes a second of what waits for
-  // them, for so long, are closed.
+  // wanted, connections whose clients do not read are closed.
   size_t max_total_answer_bytes = 1024 * 1024 * 1024;
-  Duration stalled_reader_timeout = Seconds(10);
-  int64_t min_reader_rate = 64 * 1024;
+  flow::ReaderRule readers;
   // How long a connection that we close may take to accept our last bytes.
   Duration close_timeout = Seconds(5);
   // Connections at once; above it the newest is closed.

@@ -359,29 +359,14 @@ void ServerConnection::Unreserve(Exchange* exchange) {
   server_->reserved_bytes_ -= std::exchange(exchange->reserved_, 0);
 }
 
-void ServerConnection::WatchQueue() {
+bool ServerConnection::Stalls() {
   const size_t queued = queued_bytes();
   if (queued < kWatchedBytes) {
-    watched_.reset();
-  } else if (!watched_.has_value() || !Slow(queued)) {
-    watched_ = Watched{server_->loop_->Now(), queued, written_};
+    reader_.Rest();
+    return false;
   }
-}
-
-// Whether less has left since than had to.
-bool ServerConnection::Slow(size_t queued) const {
-  const int64_t millis = (server_->loop_->Now() - watched_->since).millis();
-  const int64_t wanted = server_->options_.min_reader_rate * millis / 1000;
-  const auto came = static_cast<int64_t>(written_ - watched_->written);
-  const int64_t taken =
-      static_cast<int64_t>(watched_->queued) + came - static_cast<int64_t>(queued);
-  return millis == 0 || taken < wanted;
-}
-
-bool ServerConnection::Stalls() const {
-  if (!watched_.has_value()) return false;
-  const Duration time = server_->loop_->Now() - watched_->since;
-  return time >= server_->options_.stalled_reader_timeout && Slow(queued_bytes());
+  const int64_t left = static_cast<int64_t>(written_) - static_cast<int64_t>(queued);
+  return reader_.Stalls(server_->options_.readers, server_->loop_->Now(), left);
 }
 
 // The response is complete: on to the next request, or the end.

@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "base/bytes.h"
 #include "base/time.h"
+#include "server/flow/reader_watch.h"
 #include "server/http1/parser.h"
 #include "server/http1/server.h"
 #include "server/http1/websocket.h"
@@ -40,10 +41,8 @@ class ServerConnection final : private io::Stream::Handler, private Parser::Sink
   void PauseBody();
   void ResumeBody();
 
-  // Notes how much waits for the client, if anything does.
-  void WatchQueue();
-  // Whether the client has taken too little of it since then.
-  bool Stalls() const;
+  // Whether the client takes too little of what waits for it (flow::ReaderWatch).
+  bool Stalls();
 
  private:
   // io::Stream::Handler
@@ -77,7 +76,6 @@ class ServerConnection final : private io::Stream::Handler, private Parser::Sink
   void AppendHead(int status, const Fields& fields, std::string* out) const;
   void FinishExchange();
   void Unreserve(Exchange* exchange);
-  bool Slow(size_t queued) const;
   void CloseAfterFlush();
   // The connection is over: tells the exchange, lets go of the stream.
   void Die();
@@ -118,13 +116,8 @@ class ServerConnection final : private io::Stream::Handler, private Parser::Sink
   bool in_message_ = false;  // of ours, of which some was written
   bool keep_alive_ = true;
 
-  struct Watched {
-    Instant since;
-    size_t queued = 0;
-    uint64_t written = 0;
-  };
   uint64_t written_ = 0;  // bytes of streamed answers
-  std::optional<Watched> watched_;
+  flow::ReaderWatch reader_;
 };
 
 }  // namespace quorate::http1
