@@ -2,7 +2,7 @@
 """The second half of ./test: lints, builds, runs every suite, counts cases.
 
 One configuration (opt) by default. --full adds the sanitizers, clang, the digest
-comparison over builds, all planted bugs and long simulations, and writes
+comparison over builds, fuzzers, all planted bugs and long simulations, and writes
 docs/TEST_RESULTS.md.
 """
 import argparse
@@ -30,6 +30,8 @@ FRESH_SEEDS = 120
 DIGEST_SEEDS = "1..24"
 # Requests that both Quorate and etcd are sent in the full run: 100,000 a seed.
 DIFFERENTIAL_SEEDS = "1,2"
+# For how long each fuzzer looks for inputs that are not in its corpus.
+FUZZ_SECONDS = 60
 SIM = "bazel-bin/sim/quorate-sim"
 
 
@@ -304,15 +306,40 @@ def at_length(report):
               env={**os.environ, "QUORATE_LONG": "1"})
 
 
+def kills_at_length(report):
+    """A real member killed at 200 random moments under load."""
+    run(["bazel", "build", "--config=opt", "//server:quorate"])
+    check(report, "kill_test with QUORATE_LONG=1",
+          [sys.executable, "tests/e2e/kill_test.py", "bazel-bin/server/quorate"],
+          env={**os.environ, "QUORATE_LONG": "1"})
+
+
+def fuzzers(report):
+    """libFuzzer on every decoder of bytes from outside, beginning with what its corpus holds."""
+    names = [os.path.basename(source).removesuffix("_fuzz.cc")
+             for source in tracked("tests/fuzz/*_fuzz.cc")]
+    targets = [f"//tests/fuzz:{name}_fuzz" for name in names]
+    if not check(report, "fuzzers build", ["bazel", "build", "--config=fuzz", *targets]):
+        return
+    for name in names:
+        with tempfile.TemporaryDirectory(prefix="quorate-fuzz-") as found:
+            check(report, f"fuzzer {name}, {FUZZ_SECONDS} s",
+                  [f"bazel-bin/tests/fuzz/{name}_fuzz", f"-max_total_time={FUZZ_SECONDS}",
+                   "-timeout=20", f"-artifact_prefix=/tmp/quorate-fuzz-{name}-", found,
+                   f"tests/fuzz/{name}"])
+
+
 def full(report):
     bazel_tests(report, "asan", ["//tests/..."])
     bazel_tests(report, "tsan", ["//tests/io/...", "//tests/base/..."])
     bazel_tests(report, "clang")
     digest_comparison(report)
+    fuzzers(report)
     check(report, "planted bugs", [sys.executable, "tests/mutants/run"])
     run(["bazel", "build", "--config=opt", "//sim:quorate-sim"])
     simulate(report, FULL_SEEDS)
     at_length(report)
+    kills_at_length(report)
     notebook(report)
     differential(report)
     real_clients(report)
@@ -341,7 +368,8 @@ def main():
     parser = argparse.ArgumentParser(prog="test", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true",
-                        help="also sanitizers, clang, digests over builds, planted bugs, long runs")
+                        help="also sanitizers, clang, digests over builds, fuzzers, planted bugs, "
+                             "long runs")
     parser.add_argument("--lint", action="store_true", help="only the lints")
     options = parser.parse_args()
     report = Report()
