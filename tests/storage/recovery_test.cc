@@ -203,8 +203,8 @@ TEST_F(RecoveryTest, RefusesATruncatedSegment) {
   EXPECT_TRUE(machine_.Open().ok());
 }
 
-// The checkpoint says that its entries are committed, the log had not said so yet. The header of the
-// next segment tells what the log says, and not what its owner knows.
+// The checkpoint says that its entries are committed, the log had not said so yet. The header of
+// the next segment tells what the log says, and not what its owner knows.
 TEST_F(RecoveryTest, TheLogGoesOnInAnotherSegmentThoughTheCheckpointKnewMore) {
   MakeDirectory();
   ASSERT_TRUE(machine_.Open().ok());
