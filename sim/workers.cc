@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -88,9 +89,13 @@ void Workers::Spawn(Child* child) {
   CHECK(pipe(orders) == 0);
   CHECK(pipe(reports) == 0);
   std::fflush(nullptr);  // or the child would write it again
+  const pid_t parent = getpid();
   const pid_t pid = fork();
   CHECK(pid >= 0);
   if (pid == 0) {
+    // A seed that goes on for ever must not outlive a campaign that was killed.
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(1);
     for (const Child& other : children_) {
       if (other.orders >= 0) close(other.orders);
       if (other.reports >= 0) close(other.reports);
