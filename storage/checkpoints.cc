@@ -13,9 +13,9 @@ namespace {
 // so that no sync of the log waits long behind them.
 constexpr uint64_t kWriteBytes = 1 * limits::kMiB;
 constexpr uint64_t kSyncBytes = 4 * limits::kMiB;
-// Packs are given up while more than a third of their bytes is dead, or there are more
+// Packs are given up while more than a tenth of their bytes is dead, or there are more
 // than this many beyond what full ones would be.
-constexpr uint64_t kDeadShare = 3;
+constexpr uint64_t kDeadShare = 10;
 constexpr size_t kSpareSmallPacks = 32;
 // Live bytes of given-up packs that one checkpoint writes again, about.
 constexpr uint64_t kMovedBytes = 64 * limits::kMiB;

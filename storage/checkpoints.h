@@ -74,7 +74,7 @@ class Checkpoints {
     std::optional<Manifest> newest;
     std::optional<Manifest> previous;
     absl::btree_set<PackNumber> packs;
-    uint64_t pack_bytes = 64 * limits::kMiB;
+    uint64_t pack_bytes = 16 * limits::kMiB;
   };
   explicit Checkpoints(Start start);
   Checkpoints(const Checkpoints&) = delete;

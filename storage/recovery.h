@@ -95,7 +95,7 @@ struct OpenOptions {
   // disk without space for it, it is as small as it can be.
   uint64_t first_segment_bytes = 4 * limits::kMiB;
   // Size from which on checkpoints go on in another file.
-  uint64_t pack_bytes = 64 * limits::kMiB;
+  uint64_t pack_bytes = 16 * limits::kMiB;
   // Of the entries that the checkpoint holds, so many are kept for followers that are behind.
   uint64_t catchup_entries = 5'000;
   // Most bytes that gather into one write; a single larger unit still goes alone.

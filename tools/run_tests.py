@@ -306,6 +306,13 @@ def at_length(report):
               env={**os.environ, "QUORATE_LONG": "1"})
 
 
+def space_at_length(report):
+    """What an hour of overwriting a million keys leaves on the disk."""
+    run(["bazel", "build", "--config=opt", "//tests/server/node:space_test"])
+    check(report, "space_test with QUORATE_LONG=1", ["bazel-bin/tests/server/node/space_test"],
+          env={**os.environ, "QUORATE_LONG": "1"})
+
+
 def kills_at_length(report):
     """A real member killed at 200 random moments under load."""
     run(["bazel", "build", "--config=opt", "//server:quorate"])
@@ -340,6 +347,7 @@ def full(report):
     simulate(report, FULL_SEEDS)
     at_length(report)
     kills_at_length(report)
+    space_at_length(report)
     notebook(report)
     differential(report)
     real_clients(report)

@@ -83,7 +83,7 @@ struct Config {
   // which on checkpoints go on in another file.
   uint64_t checkpoint_log_bytes = 64 * limits::kMiB;
   Duration checkpoint_interval = Seconds(600);
-  uint64_t checkpoint_pack_bytes = 64 * limits::kMiB;
+  uint64_t checkpoint_pack_bytes = 16 * limits::kMiB;
   size_t store_segment_bytes = 256 * limits::kKiB;
   // Not flags; the simulator draws them, so that rare sizes come up. Log segments in bytes
   // (storage/recovery.h; the first is what a start waits for), entries' bytes in one append

@@ -108,9 +108,12 @@ class Choices {
       return walked_ < most_;
     }
     for (; !taken_.empty(); taken_.pop_back()) {
-      if (++taken_.back().first < taken_.back().second) return true;
+      if (++taken_.back().first < taken_.back().second) break;
     }
-    return false;
+    if (taken_.empty()) return false;
+    // Other outcomes may bring more choices than the first ones did.
+    drawing_ = walked_ >= most_;
+    return !drawing_;
   }
   bool complete() const { return !drawing_; }
   // Sequences before the present one.
