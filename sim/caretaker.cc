@@ -14,6 +14,8 @@ using engine::RequestKind;
 
 constexpr Duration kTimeout = Seconds(2);
 constexpr Duration kLookEvery = Milliseconds(200);
+// Whose alarms these are: no member's, so that none is put out here that a member has raised.
+constexpr MemberId kNobody{0xca7e};
 
 }  // namespace
 
@@ -59,8 +61,7 @@ size_t Caretaker::Drawn() {
 
 void Caretaker::Raise(Duration lasts) {
   const bool corrupt = prng_.Chance(1, 3);
-  const MemberId member = cluster_->id(cluster_->PickActive(&prng_));
-  const Alarm alarm{corrupt ? etcdserverpb::CORRUPT : etcdserverpb::NOSPACE, member};
+  const Alarm alarm = corrupt ? etcdserverpb::CORRUPT : etcdserverpb::NOSPACE;
   raised_[alarm] = context_.now() + lasts;
   Ask(alarm, /*raise=*/true);
   if (!context_.scheduler->pending(look_)) Look();
@@ -74,26 +75,26 @@ void Caretaker::Look() {
   look_ = context_.scheduler->After(kLookEvery, [this] { Look(); });
 }
 
-bool Caretaker::Stands(const Alarm& alarm) const {
+bool Caretaker::Stands(Alarm alarm) const {
   const std::vector<size_t>& active = cluster_->active();
   return std::any_of(active.begin(), active.end(), [&](size_t m) {
     node::Node* const node = cluster_->node(m);
     if (node == nullptr) return false;
     const std::vector<alarm::Alarm> all = node->alarms();
-    return std::any_of(all.begin(), all.end(), [&alarm](const alarm::Alarm& a) {
-      return a.type == alarm.first && a.member == alarm.second;
+    return std::any_of(all.begin(), all.end(), [alarm](const alarm::Alarm& a) {
+      return a.type == alarm && a.member == kNobody;
     });
   });
 }
 
-void Caretaker::Ask(const Alarm& alarm, bool raise) {
+void Caretaker::Ask(Alarm alarm, bool raise) {
   const size_t member = Drawn();
   if (member == 0) return;
   etcdserverpb::AlarmRequest request;
   request.set_action(raise ? etcdserverpb::AlarmRequest::ACTIVATE
                            : etcdserverpb::AlarmRequest::DEACTIVATE);
-  request.set_memberid(alarm.second.value());
-  request.set_alarm(static_cast<etcdserverpb::AlarmType>(alarm.first));
+  request.set_memberid(kNobody.value());
+  request.set_alarm(alarm);
   const Fault fault = raise ? Fault::kAlarmRaise : Fault::kAlarmDisarm;
   cluster_->host(member).Run([this, member, fault, body = SerializeMessage(request)] {
     node::Node* const node = cluster_->node(member);

@@ -9,8 +9,8 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <utility>
 
+#include "api/rpc.pb.h"
 #include "base/bytes.h"
 #include "base/prng.h"
 #include "base/strong_int.h"
@@ -36,15 +36,15 @@ class Caretaker {
   bool all_out() const;
 
  private:
-  using Alarm = std::pair<int, MemberId>;  // etcdserverpb.AlarmType, and whose
+  using Alarm = etcdserverpb::AlarmType;
   struct Hashes;
 
   void Raise(Duration lasts);
   // Looks at the alarms now and again, and puts out those whose time is over.
   void Look();
-  bool Stands(const Alarm& alarm) const;
+  bool Stands(Alarm alarm) const;
   // Has a member change an alarm; counted once it says that it has.
-  void Ask(const Alarm& alarm, bool raise);
+  void Ask(Alarm alarm, bool raise);
   void Defragment();
   void CompareHashes();
   void OnHash(Hashes* hashes, size_t member, const Bytes& body);
