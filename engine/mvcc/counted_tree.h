@@ -165,8 +165,10 @@ class CountedTree {
   // did; else a look at each key of the leaves of which that is not true.
   bool WeightAt(int64_t at, std::string* from, const absl::string_view* end,
                 absl::FunctionRef<bool(uint64_t word)> weighed, Work* work, uint64_t* sum) const;
-  // The first key from `key` on, or the last one before it, in a leaf of which it is not certain
-  // that nothing in it weighed anything at `at`; invalid if there is none. O(log n).
+  // A key from `key` on, or one before it, with none between the two that weighed anything at `at`:
+  // the first, or last, one of a leaf of which it is not certain that nothing in it did; or of an
+  // earlier one than that, if the way there is long. Invalid if there is none. It is another leaf
+  // than that of `key` if nothing in that one did. O(log n).
   Cursor SkipWeightless(absl::string_view key, int64_t at) const;
   Cursor SkipWeightlessBefore(absl::string_view key, int64_t at) const;
 

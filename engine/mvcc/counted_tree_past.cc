@@ -10,6 +10,8 @@ namespace {
 
 // Of a walk over the notes of an inner page, in units of work.
 constexpr uint64_t kInnerPageCost = 4;
+// Inner pages of which a skip passes over what weighed nothing.
+constexpr int kPagesSkipped = 16;
 
 // Whether all below a child certainly weighed nothing at `at`.
 bool Weightless(const Page* page, int slot, int64_t at) {
@@ -58,7 +60,8 @@ bool CountedTree::TallyPage(const Page* page, bool begins_before, const absl::st
   tally->work->Spend(kInnerPageCost);
   const int first = begins_before ? ChildSlot(page, *tally->from) : 0;
   for (int slot = first; slot < page->count; ++slot) {
-    const bool cut = begins_before && slot == first;
+    const bool cut =
+        begins_before && slot == first && (slot == 0 || KeyAt(page, slot) != *tally->from);
     if (!cut && slot > 0 && tally->end != nullptr && KeyAt(page, slot) >= *tally->end) return true;
     const absl::string_view next =
         slot + 1 < page->count ? KeyAt(page, slot + 1) : absl::string_view();
@@ -72,6 +75,12 @@ bool CountedTree::TallyPage(const Page* page, bool begins_before, const absl::st
       }
     }
     const Page* const child = ChildOf(page, slot);
+    // All may be known below each of very many pages of which it is not.
+    if (!child->leaf && !cut && slot > 0 && tally->moved && tally->work->spent()) {
+      const absl::string_view key = KeyAt(page, slot);
+      tally->from->assign(key.data(), key.size());
+      return false;
+    }
     const bool settled = child->leaf && SummaryOf(page, slot).newest <= tally->at;
     if (!(child->leaf ? TallyLeaf(child, cut, settled, tally)
                       : TallyPage(child, cut, bound, tally))) {
@@ -106,11 +115,14 @@ CountedTree::Cursor CountedTree::SkipWeightless(absl::string_view key, int64_t a
       (level == 0 || !Weightless(path.page[level - 1], path.slot[level - 1], at))) {
     return Cursor(leaf, path.slot[level]);
   }
-  // Up, until something on the right is left; then down to its first leaf.
+  // Up, until something on the right is left; then down to its first leaf. Or, once that takes
+  // long, to the leaf that is next.
+  int pages = 0;
   for (--level; level >= 0;) {
     Page* const page = path.page[level];
+    const bool skips = ++pages <= kPagesSkipped;
     int slot = path.slot[level] + 1;
-    while (slot < page->count && Weightless(page, slot, at)) ++slot;
+    while (skips && slot < page->count && Weightless(page, slot, at)) ++slot;
     if (slot == page->count) {
       --level;
       continue;
@@ -132,10 +144,12 @@ CountedTree::Cursor CountedTree::SkipWeightlessBefore(absl::string_view key, int
       (level == 0 || !Weightless(path.page[level - 1], path.slot[level - 1], at))) {
     return Cursor(leaf, path.slot[level] - 1);
   }
+  int pages = 0;
   for (--level; level >= 0;) {
     Page* const page = path.page[level];
+    const bool skips = ++pages <= kPagesSkipped;
     int slot = path.slot[level] - 1;
-    while (slot >= 0 && Weightless(page, slot, at)) --slot;
+    while (skips && slot >= 0 && Weightless(page, slot, at)) --slot;
     if (slot < 0) {
       --level;
       continue;

@@ -13,8 +13,9 @@ namespace {
 
 // Watchers of a stream that goes, in a piece.
 constexpr size_t kRemovedAtOnce = 256;
-// Of a stream's watchers so many are looked at in a piece.
+// Of a stream's watchers so many are looked at in a piece at most, each for so many units of work.
 constexpr size_t kVisitedAtOnce = 256;
+constexpr uint64_t kVisitCost = 2;
 constexpr int64_t kFirstId = std::numeric_limits<int64_t>::min();
 constexpr int64_t kNoWatch = -1;
 constexpr absl::string_view kDuplicateId = "mvcc: duplicate watch ID provided on the WatchStream";
@@ -57,8 +58,10 @@ bool WatchHub::RemoveSome(Stream* stream, size_t max) {
 
 void WatchHub::RemoveClosed(Work* work) {
   while (!closed_.empty() && !work->spent()) {
-    work->Spend(kRemovedAtOnce * 2);
-    if (RemoveSome(closed_.front().get(), kRemovedAtOnce)) closed_.pop_front();
+    const auto max = static_cast<size_t>(work->left() / kVisitCost + 1);
+    const size_t some = std::min(max, kRemovedAtOnce);
+    work->Spend(kVisitCost * some);
+    if (RemoveSome(closed_.front().get(), some)) closed_.pop_front();
   }
 }
 
@@ -67,36 +70,54 @@ void WatchHub::SetWritable(uint64_t token, bool writable) {
   if (it == streams_.end() || it->second->writable == writable) return;
   Stream* stream = it->second.get();
   stream->writable = writable;
-  if (writable) FlushControl(stream);
-  const bool waits = stream->requeue_from.has_value();
-  stream->requeue_from = kFirstId;
-  if (!RequeueSome(stream, kVisitedAtOnce) && !waits) requeueing_.push_back(token);
+  if (!writable) {
+    // If they are many each leaves his cohort when he is to be served.
+    if (stream->watchers.size() > kVisitedAtOnce) return;
+    for (const auto& [id, watcher] : stream->watchers) {
+      if (!watcher->synced) Dequeue(watcher.get());
+    }
+    return;
+  }
+  FlushControl(stream);
+  stream->requeue_until = stream->requeue_from;
+  stream->requeue_wrapped = false;
+  size_t max = kVisitedAtOnce;
+  if (RequeueSome(stream, &max) || stream->requeueing) return;
+  stream->requeueing = true;
+  requeueing_.push_back(token);
 }
 
-// Puts watchers that are behind where those of a writable stream are, or takes them away from
-// there; true once that is done for all. Whoever is still there although his stream is not
-// writable is taken away when he is to be served.
-bool WatchHub::RequeueSome(Stream* stream, size_t max) {
-  if (!stream->requeue_from.has_value()) return true;
-  auto it = stream->watchers.lower_bound(*stream->requeue_from);
-  for (; max > 0 && it != stream->watchers.end(); ++it, --max) {
-    Watcher* const watcher = it->second.get();
-    if (!watcher->synced) stream->writable ? Enqueue(watcher) : Dequeue(watcher);
+// Puts watchers that are behind where those of a writable stream are; true once that is done for
+// all of them, or has to wait until the stream is writable again. Each walk goes on where the last
+// one stopped, and once around: the first watchers of a stream that stops again and again must not
+// be the only ones that are served.
+bool WatchHub::RequeueSome(Stream* stream, size_t* max) {
+  if (!stream->writable) stream->requeue_until.reset();
+  auto it = stream->watchers.lower_bound(stream->requeue_from);
+  const auto end = stream->watchers.end();
+  while (stream->requeue_until.has_value()) {
+    if (it == end && !stream->requeue_wrapped) {
+      stream->requeue_wrapped = true;
+      it = stream->watchers.begin();
+    }
+    if (it == end || (stream->requeue_wrapped && it->first >= *stream->requeue_until)) {
+      stream->requeue_until.reset();
+      break;
+    }
+    if (*max == 0) break;
+    --*max;
+    if (!it->second->synced) Enqueue(it->second.get());
+    ++it;
   }
-  const bool done = it == stream->watchers.end();
-  if (done) {
-    stream->requeue_from.reset();
-  } else {
-    stream->requeue_from = it->first;
-  }
-  return done;
+  stream->requeue_from = it == end ? kFirstId : it->first;
+  return !stream->requeue_until.has_value();
 }
 
 // Sends notes to those who have been idle; true once all were asked.
-bool WatchHub::NoteSome(Stream* stream, size_t max) {
+bool WatchHub::NoteSome(Stream* stream, size_t* max) {
   if (!stream->note_from.has_value()) return true;
   auto it = stream->watchers.lower_bound(*stream->note_from);
-  for (; stream->writable && max > 0 && it != stream->watchers.end(); ++it, --max) {
+  for (; stream->writable && *max > 0 && it != stream->watchers.end(); ++it, --*max) {
     Watcher* const watcher = it->second.get();
     if (!watcher->notify) continue;
     if (watcher->idle && watcher->synced && HasBegun(*watcher)) {
@@ -116,16 +137,31 @@ bool WatchHub::NoteSome(Stream* stream, size_t max) {
   return done;
 }
 
-// What SetWritable and Tick have left, a piece of each.
+// What SetWritable, Tick and Close have left, a piece of each. Streams take turns: a walk that is
+// begun anew all the time keeps nobody else waiting.
 void WatchHub::VisitSome(Work* work) {
+  const uint64_t kinds =
+      uint64_t{!requeueing_.empty()} + uint64_t{!noting_.empty()} + uint64_t{!closed_.empty()};
+  if (kinds == 0 || work->spent()) return;
+  const uint64_t share = work->left() / kinds + 1;
+  const size_t most = std::min(static_cast<size_t>(share / kVisitCost + 1), kVisitedAtOnce);
   const auto visit = [&](std::deque<uint64_t>* waiting, auto some) {
     if (waiting->empty()) return;
-    work->Spend(2 * kVisitedAtOnce);
-    const auto it = streams_.find(waiting->front());
-    if (it == streams_.end() || some(it->second.get())) waiting->pop_front();
+    const uint64_t token = waiting->front();
+    waiting->pop_front();
+    size_t left = most;
+    const auto it = streams_.find(token);
+    if (it != streams_.end() && !some(it->second.get(), &left)) waiting->push_back(token);
+    work->Spend(1 + kVisitCost * (most - left));
   };
-  visit(&requeueing_, [this](Stream* stream) { return RequeueSome(stream, kVisitedAtOnce); });
-  visit(&noting_, [this](Stream* stream) { return NoteSome(stream, kVisitedAtOnce); });
+  visit(&requeueing_, [this](Stream* stream, size_t* left) {
+    stream->requeueing = !RequeueSome(stream, left);
+    return !stream->requeueing;
+  });
+  visit(&noting_, [this](Stream* stream, size_t* left) { return NoteSome(stream, left); });
+  Work removing(share);
+  RemoveClosed(&removing);
+  work->Spend(share - removing.left());
 }
 
 void WatchHub::Request(uint64_t token, const Bytes& body, Instant now) {
@@ -313,7 +349,8 @@ void WatchHub::Tick(Instant now) {
     if (!stream->writable) continue;
     const bool waits = stream->note_from.has_value();
     stream->note_from = kFirstId;
-    if (!NoteSome(stream, kVisitedAtOnce) && !waits) noting_.push_back(stream->token);
+    size_t max = kVisitedAtOnce;
+    if (!NoteSome(stream, &max) && !waits) noting_.push_back(stream->token);
   }
 }
 

@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -191,8 +192,12 @@ class WatchHub {
     std::deque<Bytes> control;
     bool closed = false;  // it waits for its watchers to be removed; not writable then
     // Walks over all watchers that are under way, by the next watch id.
-    std::optional<int64_t> requeue_from;  // since the stream became writable, or no longer is
-    std::optional<int64_t> note_from;     // for progress notes
+    std::optional<int64_t> note_from;  // for progress notes
+    // Since the stream became writable, once around: from where the last one stopped until there.
+    int64_t requeue_from = std::numeric_limits<int64_t>::min();
+    std::optional<int64_t> requeue_until;
+    bool requeue_wrapped = false;
+    bool requeueing = false;  // it waits for that among others
   };
 
   // Watchers of one group at one position that are to catch up, on streams that are writable, or
@@ -301,8 +306,8 @@ class WatchHub {
   void Remove(Watcher* watcher);
   bool RemoveSome(Stream* stream, size_t max);
   void RemoveClosed(Work* work);
-  bool RequeueSome(Stream* stream, size_t max);
-  bool NoteSome(Stream* stream, size_t max);
+  bool RequeueSome(Stream* stream, size_t* max);
+  bool NoteSome(Stream* stream, size_t* max);
   void VisitSome(Work* work);
   std::shared_ptr<Group> GroupFor(const WatchCreateRequest& request, const KeyRange& range);
   void SendControl(Stream* stream, const WatchHead& head);

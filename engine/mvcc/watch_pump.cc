@@ -59,17 +59,20 @@ bool WatchHub::HasWork() const {
 }
 
 void WatchHub::Pump(size_t max_bytes, Work* work) {
-  // Those behind get their share even while the live ones use all that they are allowed.
+  // Those behind get their share even while the live ones use all that they are allowed, or while
+  // very many watchers are gone through.
   const uint64_t half = work->left() / 2 + 1;
   size_t budget = max_bytes;
   Work live(half);
   Distribute(&live, &budget);
   budget = std::max(budget, max_bytes / 4);
-  Work behind(half);
-  VisitSome(&behind);
+  const uint64_t quarter = half / 2 + 1;
+  Work visiting(quarter);
+  VisitSome(&visiting);
+  Work behind(std::max<uint64_t>(half - (quarter - visiting.left()), 1));
   while (CatchUpOne(&behind, &budget)) {
   }
-  RemoveClosed(&behind);
+  VisitSome(&behind);
   work->Spend(2 * half - live.left() - behind.left());
   AnswerProgress();
 }
@@ -219,6 +222,17 @@ bool WatchHub::LookUpOne(Work* work, size_t* bytes) {
     return true;
   }
   if (began) {
+    // Those whose streams take nothing need no batch.
+    Watchers& cohort = it->second;
+    while (!cohort.empty() && !cohort.begin()->second->stream->writable) {
+      if (work->spent()) return false;
+      work->SpendLook();
+      cohort.erase(cohort.begin());
+    }
+    if (cohort.empty()) {
+      cohorts_.erase(it);
+      return true;
+    }
     BeginGathering(key, it->second.begin()->second->group);
     GatherKey(work);
     gathering_->present = store_->revision();

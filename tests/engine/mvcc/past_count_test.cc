@@ -6,6 +6,7 @@
 #include <iterator>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "api/rpc.pb.h"
@@ -14,6 +15,7 @@
 #include "engine/mvcc/counted_tree.h"
 #include "engine/mvcc/range.h"
 #include "engine/mvcc/store.h"
+#include "engine/mvcc/store_loader.h"
 
 namespace quorate::mvcc {
 namespace {
@@ -133,6 +135,80 @@ TEST(CountedTreePast, WeightsAtAnyMomentAreThoseOfAnOrderedMap) {
   }
 }
 
+// Pages of few entries. Of each inner one above the leaves several entries have changed since
+// moment 1, at different moments, but of no leaf more than one: then all is known of the leaves,
+// and nothing of the pages above them.
+class ManyChanges {
+ public:
+  static constexpr int kKeys = 30'000;
+
+  explicit ManyChanges(bool lived) {
+    for (int i = 0; i < kKeys; ++i) {
+      CountedTree::Path path = tree_.Descend(Key(i));
+      tree_.Insert(path, Key(i), lived ? 1 : 0, /*when=*/1);
+    }
+    int64_t when = 1;
+    for (int i = 0; i < kKeys; i += 16) {
+      tree_.Assign(tree_.Descend(Key(i)), lived ? 0 : 1, ++when);
+    }
+  }
+  static std::string Key(int i) { return std::to_string(100'000 + i) + std::string(490, 'k'); }
+  static int Number(absl::string_view key) {
+    return std::stoi(std::string(key.substr(0, 6))) - 100'000;
+  }
+  const CountedTree& tree() const { return tree_; }
+
+ private:
+  CountedTree tree_;
+};
+
+TEST(CountedTreePast, ACountOfManyPagesGoesInPieces) {
+  const ManyChanges many(/*lived=*/true);
+  constexpr uint64_t kWork = 20;
+  int pieces = 0;
+  std::string from;
+  uint64_t sum = 0;
+  uint64_t looks = 0;
+  for (bool done = false; !done; ++pieces) {
+    const std::string before = from;
+    Work work(kWork);
+    done = many.tree().WeightAt(
+        1, &from, nullptr, [&looks](uint64_t) { return ++looks > 0; }, &work, &sum);
+    if (!done) {
+      ASSERT_LT(before, from);
+    }
+  }
+  EXPECT_EQ(sum, uint64_t{ManyChanges::kKeys});
+  EXPECT_LE(looks, 8u) << "all is known of the leaves but the first, where it began";
+  EXPECT_GT(pieces, 50);
+}
+
+TEST(CountedTreePast, ASkipOverManyPagesGoesInPieces) {
+  const ManyChanges many(/*lived=*/false);
+  // Leaves and the pages above them have 8 entries at most.
+  constexpr int kMost = 8 * 8 * 16;
+  int steps = 0;
+  int at = 0;
+  for (auto c = many.tree().SkipWeightless(ManyChanges::Key(0), 1); c.valid(); ++steps) {
+    const int to = ManyChanges::Number(c.key());
+    ASSERT_GT(to, at);
+    ASSERT_LE(to - at, kMost);
+    at = to;
+    c = many.tree().SkipWeightless(c.key(), 1);
+  }
+  EXPECT_GE(at, ManyChanges::kKeys - kMost);
+  EXPECT_GE(steps, ManyChanges::kKeys / kMost);
+  at = ManyChanges::kKeys;
+  for (auto c = many.tree().SkipWeightlessBefore("2", 1); c.valid();) {
+    const int to = ManyChanges::Number(c.key());
+    ASSERT_LT(to, at);
+    ASSERT_LE(at - to, kMost);
+    at = to;
+    c = many.tree().SkipWeightlessBefore(c.key(), 1);
+  }
+  EXPECT_LE(at, kMost);
+}
+
 // ---- the store ----
 
 constexpr int kKeys = 40'000;
@@ -178,6 +254,26 @@ class PastCount : public testing::Test {
     request.count_only = limit == 0;
     if (descending) request.sort_order = RangeRequest::kDescend;
     return Read(request);
+  }
+
+  // As a restart does, with a compaction under way.
+  void Reload(Compactor* compactor) {
+    BytesBuilder section;
+    EncodeStore(store_, &section);
+    const Bytes encoded = std::move(section).Finish();
+    Store loaded;
+    Compactor resumed(&loaded);
+    StoreLoader loader(&loaded, &resumed);
+    ASSERT_TRUE(loader.Begin(encoded.view()).ok());
+    for (const engine::LogSegment& segment : store_.log().Share()) {
+      size_t records = 0;
+      ASSERT_TRUE(loader.Add(segment, &records).ok());
+    }
+    while (!loader.Index(1000)) {
+    }
+    ASSERT_TRUE(loader.status().ok());
+    store_.Swap(&loaded);
+    compactor->Replace(&resumed);
   }
 
   Store store_;
@@ -281,6 +377,55 @@ TEST_F(PastCount, DeadKeysAreSkipped) {
   EXPECT_LE(spent_, kPageBound);
   // At the revision at which they lived they are there.
   EXPECT_EQ(Page("k", first, 3).kvs(2).key(), KeyOf(2));
+}
+
+// What a store that was loaded knows of the past, alone and with what has changed since.
+TEST_F(PastCount, AReloadedStoreCountsWhatLivedBefore) {
+  constexpr int kSome = 6000;
+  Prng prng(23);
+  Compactor compactor(&store_);
+  // Of each key, from which revisions on it lived or not.
+  std::vector<std::map<Revision, bool>> histories(kSome);
+  const auto change = [&](int i, bool lives) {
+    lives ? Put(i) : Delete(i, i + 1);
+    histories[static_cast<size_t>(i)][store_.revision()] = lives;
+  };
+  const auto lived = [&](int i, Revision at) {
+    const std::map<Revision, bool>& history = histories[static_cast<size_t>(i)];
+    const auto after = history.upper_bound(at);
+    return after != history.begin() && std::prev(after)->second;
+  };
+  for (int i = 0; i < kSome; ++i) change(i * 7 % kSome, true);
+  for (int round = 0; round < 1500; ++round) {
+    if (round % 250 == 100) {
+      ASSERT_NO_FATAL_FAILURE(Reload(&compactor));
+    }
+    if (round == 800) {
+      ASSERT_TRUE(compactor.Start(store_.revision() - 200).ok());
+    }
+    if (round > 800) compactor.Step(20);
+    const int i = static_cast<int>(prng.Below(kSome));
+    if (prng.Chance(1, 3)) change(i, !lived(i, store_.revision()));
+    const int64_t oldest = std::max<int64_t>(2, store_.compact_revision().value());
+    const int64_t newest = store_.revision().value();
+    // Often of late.
+    const int64_t least = prng.Chance(1, 2) ? std::max(oldest, newest - 30) : oldest;
+    const Revision at(prng.Between(least, newest));
+    const int begin = prng.Chance(1, 3) ? 0 : static_cast<int>(prng.Below(kSome));
+    int count = 0;
+    std::vector<std::string> first;
+    for (int k = begin; k < kSome; ++k) {
+      if (!lived(k, at)) continue;
+      ++count;
+      if (first.size() < 3) first.push_back(KeyOf(k));
+    }
+    const auto page = Page(KeyOf(begin), at, 3);
+    ASSERT_EQ(page.count(), count) << "from " << begin << " at " << at.value();
+    ASSERT_EQ(static_cast<size_t>(page.kvs_size()), first.size());
+    for (size_t k = 0; k < first.size(); ++k) {
+      ASSERT_EQ(page.kvs(static_cast<int>(k)).key(), first[k]);
+    }
+  }
 }
 
 // Any change at all, read at any revision, forwards and backwards, before and after compactions.

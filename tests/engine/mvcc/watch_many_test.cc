@@ -130,6 +130,69 @@ TEST_F(WatchTest, ManyWatchersOfAStreamThatStopsAndGoesOnMissNothing) {
   EXPECT_EQ(hub_->slow_watchers(), 0u);
 }
 
+// A stream whose very many watchers are gone through all the time, as it stops and goes on between
+// any two pieces, with allowances as small as the replica's turns give.
+TEST_F(WatchTest, AStreamThatStopsAndGoesOnKeepsNobodyFromCatchingUp) {
+  constexpr int kWatchers = 10'000;
+  constexpr uint64_t kWork = 502;
+  for (int i = 0; i < 300; ++i) Put("k" + std::to_string(i), "old");
+  hub_->Open(1);
+  for (int i = 0; i < kWatchers; ++i) Create(1, Range("k" + std::to_string(i % 300), "", i % 2));
+  // One that ends, with what is left of its watchers to be removed.
+  hub_->Open(2);
+  for (int i = 0; i < 600; ++i) Create(2, Range("z"));
+  hub_->Close(2);
+  // One that went on once, and has more watchers than are put back at once.
+  hub_->Open(3);
+  for (int i = 0; i < 300; ++i) Create(3, Range("k" + std::to_string(i), "", 2));
+  hub_->SetWritable(3, false);
+  for (int i = 0; i < 300; ++i) {
+    Work work(kWork);
+    hub_->Pump(kPlenty, &work);
+  }
+  hub_->Open(4);
+  Create(4, Range("k7", "", 2));
+  Create(4, Range("k", "l", 2));
+  Take(3);
+  Take(4);
+  const auto flap = [&](int times) {
+    for (int i = 0; i < times; ++i) {
+      hub_->SetWritable(1, i % 2 != 0);
+      Work work(kWork);
+      hub_->Pump(kPlenty, &work);
+    }
+  };
+  hub_->SetWritable(1, false);
+  hub_->SetWritable(1, true);
+  hub_->SetWritable(3, true);
+  flap(60);
+  EXPECT_EQ(Events(Take(4)).size(), 301u);
+  EXPECT_EQ(hub_->watchers(), uint64_t{kWatchers} + 300 + 2);
+  flap(400);
+  EXPECT_EQ(Events(Take(3)).size(), 300u);
+}
+
+// Its first watchers are behind again whenever it goes on: all others have their turn too.
+TEST_F(WatchTest, EveryWatcherOfAStreamThatStopsAndGoesOnIsServed) {
+  constexpr int kWatchers = 5000;
+  for (int i = 0; i < 100; ++i) Put("k" + std::to_string(i), "old");
+  hub_->Open(1);
+  hub_->SetWritable(1, false);
+  for (int i = 0; i < kWatchers; ++i) Create(1, Range("k" + std::to_string(i % 100), "", 2));
+  constexpr int kRounds = kWatchers / 256 + 5;
+  for (int round = 0; round < kRounds; ++round) {
+    Put("k0", std::to_string(round));
+    hub_->SetWritable(1, true);
+    hub_->Pump(kPlenty);
+    hub_->SetWritable(1, false);
+  }
+  std::map<int64_t, size_t> seen;
+  for (const WatchResponse& response : Take(1)) {
+    if (response.events_size() > 0) ++seen[response.watch_id()];
+  }
+  EXPECT_EQ(seen.size(), size_t{kWatchers});
+}
+
 // However many ranges there are, the history is gone through about once.
 TEST_F(WatchTest, ManyLargeRangesCatchUpInOnePass) {
   constexpr int kRecords = 20'000;
