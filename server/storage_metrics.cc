@@ -89,7 +89,7 @@ void AddScrubbing(Registry* registry, const storage::Checkpoints* checkpoints,
   AddCounter(registry, "quorate_scrub_log_damaged_total", "Segments of the log found damaged.",
              [scrubber] { return scrubber->stats().log_damaged; });
   AddCounter(registry, "quorate_scrub_log_repaired_total",
-             "Of those, the ones on which nothing depends any more: a checkpoint holds it.",
+             "Of those, the ones of which the newest checkpoint holds everything.",
              [scrubber] { return scrubber->stats().log_repaired; });
 }
 

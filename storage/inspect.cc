@@ -4,7 +4,6 @@
 #include <optional>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "storage/checkpoint_reader.h"
@@ -45,13 +44,6 @@ SegmentReport ReportOn(const LogFile& file) {
 // The file that io::Disk locks a directory by.
 constexpr char kLockName[] = "LOCK";
 
-// A directory that may not be written cannot be locked, either, and has the same code.
-bool IsHeldByAnother(const absl::Status& status) {
-  return absl::IsFailedPrecondition(status) &&
-         absl::StrContains(absl::string_view(status.message().data(), status.message().size()),
-                           "another process");
-}
-
 class Inspection final : public PendingOpen {
  public:
   using Callback = std::function<void(absl::StatusOr<StorageReport>)>;
@@ -73,18 +65,16 @@ class Inspection final : public PendingOpen {
   void LookForLock() {
     disk_->Open(absl::StrCat(paths_.member, "/", kLockName), {.write = false},
                 lifetime_.Guard([this](const absl::StatusOr<std::unique_ptr<io::File>>& file) {
-                  if (file.ok()) return Lock();
-                  Measure();
+                  if (absl::IsNotFound(file.status())) return Measure();
+                  Lock();
                 }));
   }
+  // Whoever cannot have the lock does not know whether a server has it.
   void Lock() {
     disk_->LockDir(paths_.member,
                    lifetime_.Guard([this](absl::StatusOr<std::unique_ptr<io::DirectoryLock>> lock) {
-                     if (!lock.ok() && IsHeldByAnother(lock.status())) {
-                       return Finish(absl::FailedPreconditionError(absl::StrCat(
-                           lock.status().message(), ". It can be looked at once that has ended")));
-                     }
-                     if (lock.ok()) lock_ = *std::move(lock);
+                     if (!lock.ok()) return Finish(lock.status());
+                     lock_ = *std::move(lock);
                      Measure();
                    }));
   }

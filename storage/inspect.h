@@ -4,8 +4,8 @@
 //     std::cout << storage::DescribeReport(*report);
 //   });
 //
-// Holds the directory against a server meanwhile, if it has a lock file already and may be
-// written: nothing is made for that. One that a running process holds is not looked at.
+// Holds the directory against a server meanwhile, if it has a lock file: none is made for that. One
+// that a running process holds is not looked at, nor one whose lock file cannot be locked.
 #ifndef QUORATE_STORAGE_INSPECT_H_
 #define QUORATE_STORAGE_INSPECT_H_
 
@@ -63,8 +63,8 @@ struct StorageReport {
 // Bytes read, and those that there are to read; some of them need not be.
 using InspectProgress = std::function<void(uint64_t done, uint64_t total)>;
 
-// Errors are those of PeekIdentity, and FailedPrecondition for a directory in use; a damaged log is
-// a verdict.
+// Errors are those of PeekIdentity, and of io::Disk::LockDir: FailedPrecondition for a directory in
+// use; a damaged log is a verdict.
 [[nodiscard]] std::unique_ptr<PendingOpen> InspectStorage(
     const io::Env& env, const std::string& data_dir,
     std::function<void(absl::StatusOr<StorageReport>)> callback,

@@ -67,6 +67,7 @@ std::string Scrubber::PathOf(const Piece& piece) const {
 
 void Scrubber::Next() {
   NoteLogRepairs();
+  if (next_ == 0 && failures_ == 0) AskAgain();  // a pass begins
   while (next_ < pieces_.size() && !Wanted(present())) ++next_;
   if (next_ < pieces_.size()) return OpenFile();
   if (!pieces_.empty()) ++stats_.passes;
@@ -151,7 +152,7 @@ void Scrubber::Damaged(const Flaw& flaw) {
     } else {
       ++stats_.log_damaged;
       damage.segment = piece.cold.segment;
-      damaged_log_[piece.cold.segment] = piece.cold.last_index;
+      damaged_log_[piece.cold.segment] = {piece.cold.last_index, damage.what};
     }
     on_damage_(damage);
   }
@@ -160,14 +161,24 @@ void Scrubber::Damaged(const Flaw& flaw) {
 
 // One that is cut, or replaced by a state from a peer, holds nothing that the checkpoint has not.
 void Scrubber::NoteLogRepairs() {
-  for (auto it = damaged_log_.begin(); it != damaged_log_.end(); ++it) {
-    if (it->second == LogIndex(0) || checkpoints_->index() < it->second) continue;
+  for (auto& [segment, damaged] : damaged_log_) {
+    // Without an entry, too, it is what the log begins with until there is a checkpoint.
+    const LogIndex needed = std::max(damaged.last_index, LogIndex(1));
+    const bool depended_on = checkpoints_->index() < needed && wal_->HoldsCold(segment);
+    if (damaged.repaired || depended_on) continue;
     ++stats_.log_repaired;
-    it->second = LogIndex(0);
+    damaged.repaired = true;
   }
   absl::erase_if(damaged_log_, [this](const auto& damaged) {
-    return damaged.second == LogIndex(0) && !wal_->HoldsCold(damaged.first);
+    return damaged.second.repaired && !wal_->HoldsCold(damaged.first);
   });
+}
+
+// The checkpoint that was taken upon the damage may end before the segment does.
+void Scrubber::AskAgain() {
+  for (const auto& [segment, damaged] : damaged_log_) {
+    if (!damaged.repaired) on_damage_({.pack = 0, .segment = segment, .what = damaged.what});
+  }
 }
 
 void Scrubber::Wait(uint64_t bytes) {

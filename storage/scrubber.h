@@ -5,8 +5,11 @@
 // The disk is asked, and not the system's cache, which may be right about what the disk has lost.
 // Damage is what does not fit its check, is missing, or cannot be read three times in a row. It is
 // repaired by a checkpoint: that writes everything of a damaged file of the one before anew
-// (Checkpoints::GiveUp), and once it holds what a damaged segment of the log holds nothing
-// depends on that one. Any other error says nothing about the bytes: they are tried again.
+// (Checkpoints::GiveUp), and once it holds what a damaged segment of the log holds no start depends
+// on that one, but for a start that finds this checkpoint damaged, too, and goes on from the one
+// before: the next checkpoint ends that as well. One taken while the segment holds entries that are
+// not applied yet does not reach its end: another is asked for at the beginning of each pass.
+// Any other error says nothing about the bytes: they are tried again.
 #ifndef QUORATE_STORAGE_SCRUBBER_H_
 #define QUORATE_STORAGE_SCRUBBER_H_
 
@@ -58,7 +61,7 @@ struct ScrubDamage {
 
 class Scrubber {
  public:
-  // Called from the loop.
+  // Called from the loop; for the same damage again at each pass, until a checkpoint repairs it.
   using DamageCallback = std::function<void(const ScrubDamage&)>;
 
   // `checkpoints` and `wal` are borrowed.
@@ -78,6 +81,11 @@ class Scrubber {
     std::optional<PlacedSegment> placed;  // of the checkpoint, or
     ColdSegment cold;                     // of the log
   };
+  struct DamagedSegment {
+    LogIndex last_index;  // up to where a checkpoint must go that repairs it
+    absl::Status what;
+    bool repaired = false;
+  };
   // A part of the file that is not as it was written.
   struct Flaw {
     uint64_t offset = 0;
@@ -92,6 +100,7 @@ class Scrubber {
   void Failed(const absl::Status& error);
   void Damaged(const Flaw& flaw);
   void NoteLogRepairs();
+  void AskAgain();
   void Wait(uint64_t bytes);
   bool Wanted(const Piece& piece) const;
   std::string PathOf(const Piece& piece) const;
@@ -111,9 +120,8 @@ class Scrubber {
   size_t next_ = 0;
   std::unique_ptr<io::File> file_;
   int failures_ = 0;  // of the present piece, in a row
-  // Segments of the log that are damaged: up to which entry a checkpoint must go that repairs it,
-  // and 0 once it does.
-  absl::btree_map<SegmentNumber, LogIndex> damaged_log_;
+  // Segments of the log that are damaged, until they are cut.
+  absl::btree_map<SegmentNumber, DamagedSegment> damaged_log_;
   ScrubStats stats_;
   std::unique_ptr<io::Timer> timer_;
   Lifetime lifetime_;

@@ -123,9 +123,18 @@ class LockedDirectory final : public DirectoryLock {
   const Descriptor descriptor_;
 };
 
+// A lock file that may only be read is locked all the same: the kernel asks for no more. (A network
+// file system may: then that fails.)
+absl::StatusOr<Descriptor> OpenLock(const std::string& path) {
+  const std::string lock = absl::StrCat(path, "/", kLockName);
+  absl::StatusOr<Descriptor> writable = OpenDescriptor(lock, O_RDWR | O_CREAT, Access::kWrite);
+  if (writable.ok()) return writable;
+  absl::StatusOr<Descriptor> readable = OpenDescriptor(lock, O_RDONLY, Access::kRead);
+  return readable.ok() ? std::move(readable) : std::move(writable);
+}
+
 absl::StatusOr<std::unique_ptr<DirectoryLock>> LockDirectory(const std::string& path) {
-  absl::StatusOr<Descriptor> descriptor =
-      OpenDescriptor(absl::StrCat(path, "/", kLockName), O_RDWR | O_CREAT, Access::kWrite);
+  absl::StatusOr<Descriptor> descriptor = OpenLock(path);
   if (!descriptor.ok()) return descriptor.status();
   int result;
   do {

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The real quorate-inspect on the data directory of a real server, and on damaged copies of it."""
+import ctypes
 import hashlib
 import json
 import os
@@ -25,9 +26,16 @@ WHOLE, DAMAGED, WRONG_USAGE, UNREADABLE, REPAIRABLE = range(5)
 KEYS = 120
 
 
+def obey_modes():
+    """The program that is run next may write what files' modes allow and no more, even as root."""
+    pr_capbset_drop, cap_dac_override = 24, 1
+    ctypes.CDLL(None).prctl(pr_capbset_drop, cap_dac_override, 0, 0, 0)
+
+
 def inspect(*arguments):
     return subprocess.run([INSPECT, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+                          stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+                          preexec_fn=obey_modes)
 
 
 def digests(directory):
@@ -277,6 +285,10 @@ class Inspect(unittest.TestCase):
         original, self.member.data_dir = self.member.data_dir, directory
         try:
             self.start()
+            report = self.report(directory, UNREADABLE)
+            self.assertIn("another process is using this directory", report["error"])
+            # Nor by somebody who may only read it.
+            os.chmod(os.path.join(directory, "member", "LOCK"), 0o400)
             report = self.report(directory, UNREADABLE)
             self.assertIn("another process is using this directory", report["error"])
         finally:

@@ -52,6 +52,28 @@ TEST(InspectTest, DamageIsAVerdict) {
   EXPECT_EQ(machine.Open().message(), report->verdict.message());
 }
 
+// Nobody knows then whether a server has it.
+TEST(InspectTest, ADirectoryWhoseLockCannotBeHadIsNotLookedAt) {
+  Machine machine(1);
+  Fill(&machine);
+  const absl::Status denied = absl::PermissionDeniedError("lock: permission denied");
+  machine.disk().SetOperationFault([&](uint64_t, sim::DiskOperation kind) -> absl::Status {
+    return kind == sim::DiskOperation::kLockDir ? denied : absl::OkStatus();
+  });
+  EXPECT_EQ(machine.Inspect().status(), denied);
+  machine.disk().SetOperationFault(nullptr);
+  EXPECT_TRUE(machine.Inspect().ok());
+}
+
+TEST(InspectTest, ADirectoryThatAProcessHoldsIsNotLookedAt) {
+  Machine machine(1);
+  Fill(&machine);
+  ASSERT_TRUE(machine.Open().ok());
+  EXPECT_EQ(machine.Inspect().status().code(), absl::StatusCode::kFailedPrecondition);
+  machine.Restart();
+  EXPECT_TRUE(machine.Inspect().ok());
+}
+
 TEST(InspectTest, NothingThere) {
   Machine machine(1);
   EXPECT_EQ(machine.Inspect().status().code(), absl::StatusCode::kNotFound);

@@ -25,6 +25,11 @@ class ScrubberTest : public ::testing::Test {
           {id, Revision(static_cast<int64_t>(id)), Bytes::Copy(std::string(1000, 'a')), {}});
     }
     WriteCheckpoint();
+    StartScrubbing();
+  }
+  void TearDown() override { scrubber_.reset(); }
+
+  void StartScrubbing() {
     machine_.Run([this] {
       scrubber_ = std::make_unique<Scrubber>(
           machine_.env().loop, machine_.env().disk, ScrubOptions{.data_dir = kDataDir},
@@ -39,7 +44,6 @@ class ScrubberTest : public ::testing::Test {
           });
     });
   }
-  void TearDown() override { scrubber_.reset(); }
 
   void WriteCheckpoint() {
     absl::Status status = absl::UnknownError("no answer");
@@ -179,7 +183,8 @@ TEST_F(LogScrubberTest, DamageIsFoundWhileTheMemberStillHasWhatTheSegmentHeld) {
   }
   ASSERT_TRUE(machine_.disk().FlipBit(cold_.path, 700, 5).ok());
   machine_.Settle();
-  ASSERT_EQ(segments_, std::vector<SegmentNumber>{cold_.segment});
+  ASSERT_FALSE(segments_.empty());
+  EXPECT_EQ(segments_.front(), cold_.segment);
   EXPECT_TRUE(absl::StrContains(damage_.ToString(), cold_.path + ": damaged at offset 512"))
       << damage_;
   EXPECT_EQ(scrubber_->stats().log_damaged, 1u);
@@ -197,10 +202,63 @@ TEST_F(LogScrubberTest, DamageIsFoundWhileTheMemberStillHasWhatTheSegmentHeld) {
   EXPECT_EQ(machine_.state().checkpoint->index, last_);
 }
 
+// As when the segment's last entries are not committed yet: the checkpoint can not have them.
+TEST_F(LogScrubberTest, ACheckpointThatEndsBeforeTheDamagedSegmentHasAnotherOneAskedFor) {
+  const auto passes = [this](uint64_t more) {
+    const uint64_t before = scrubber_->stats().passes;
+    while (scrubber_->stats().passes < before + more) machine_.Settle();
+  };
+  ASSERT_TRUE(machine_.disk().FlipBit(cold_.path, 700, 5).ok());
+  while (segments_.empty()) passes(1);
+  image_.index = LogIndex(cold_.last_index.value() - 1);
+  WriteCheckpoint();
+  segments_.clear();
+  damage_ = absl::OkStatus();
+  passes(2);
+  ASSERT_FALSE(segments_.empty()) << "nothing would ever stand for it";
+  EXPECT_EQ(segments_.front(), cold_.segment);
+  EXPECT_TRUE(absl::StrContains(damage_.ToString(), cold_.path + ": damaged at offset 512"))
+      << damage_;
+  EXPECT_EQ(scrubber_->stats().log_damaged, 1u) << "counted once";
+  EXPECT_EQ(scrubber_->stats().log_repaired, 0u);
+  CheckpointAll();
+  passes(1);
+  EXPECT_EQ(scrubber_->stats().log_repaired, 1u);
+  segments_.clear();
+  passes(2);
+  EXPECT_TRUE(segments_.empty()) << "no more once it is repaired";
+  EXPECT_EQ(scrubber_->stats().log_repaired, 1u);
+}
+
+// That of a member which voted many times before it got its first entry.
+TEST_F(ScrubberTest, ADamagedSegmentOfTheLogWithoutEntriesIsRepairedByTheFirstCheckpoint) {
+  scrubber_.reset();
+  machine_.CopyDiskFrom(Machine(2));
+  ASSERT_TRUE(machine_.Open().ok());
+  for (uint64_t term = 1; machine_.wal()->ColdSegments().empty(); ++term) {
+    ASSERT_LT(term, 100u);
+    const raft::HardState voted{Term(term), MemberId(3), LogIndex(0)};
+    ASSERT_TRUE(machine_.AppendAndWait({}, voted).ok());
+  }
+  ASSERT_TRUE(machine_.AppendAndWait({NewEntry(1, 100, "entry")}).ok());
+  const ColdSegment cold = machine_.wal()->ColdSegments()[0];
+  ASSERT_EQ(cold.last_index, LogIndex(0));
+  StartScrubbing();
+  ASSERT_TRUE(machine_.disk().FlipBit(cold.path, 700, 5).ok());
+  while (segments_.empty()) machine_.Settle();
+  EXPECT_EQ(scrubber_->stats().log_repaired, 0u);
+  WriteCheckpoint();
+  machine_.Settle();
+  EXPECT_EQ(scrubber_->stats().log_damaged, 1u);
+  EXPECT_EQ(scrubber_->stats().log_repaired, 1u);
+}
+
 TEST_F(LogScrubberTest, ASectorOfTheLogThatCannotBeReadIsDamage) {
   ASSERT_TRUE(machine_.disk().BreakSector(cold_.path, 2048).ok());
   machine_.Settle();
-  EXPECT_EQ(segments_, std::vector<SegmentNumber>{cold_.segment});
+  ASSERT_FALSE(segments_.empty());
+  EXPECT_EQ(segments_.front(), cold_.segment);
+  EXPECT_EQ(scrubber_->stats().log_damaged, 1u);
   EXPECT_EQ(scrubber_->stats().errors, 3u);
 }
 
