@@ -61,28 +61,44 @@ void ServerConnection::Drain() {
 
 void ServerConnection::OnData(absl::string_view data) {
   if (stream_ == nullptr || closing_) return;
+  // Not at each step: who sends a thousand requests at once would have the rest copied as often.
+  if (parsed_ > input_.size() / 2) input_.erase(0, std::exchange(parsed_, 0));
   input_.append(data.data(), data.size());
   Process();
+}
+
+// Whether the input has to wait.
+bool ServerConnection::InputWaits() const {
+  // A WebSocket is read even behind its only request: pings and the close come there.
+  if (web_socket_.has_value()) return body_paused_;
+  // Pipelined requests wait for the answer; a paused body for its handler.
+  if (exchange_ != nullptr) return body_complete_ || body_paused_;
+  // Whoever asks on and on has to read, too.
+  return queued_bytes() > io::Stream::kWriteHighWater;
 }
 
 void ServerConnection::Process() {
   if (processing_) return;
   processing_ = true;
-  while (stream_ != nullptr && !closing_ && !input_.empty()) {
-    // Pipelined requests wait for the answer; a paused body for its handler.
-    if (exchange_ != nullptr && (body_complete_ || body_paused_)) break;
-    // Whoever asks on and on has to read, too.
-    if (exchange_ == nullptr && queued_bytes() > io::Stream::kWriteHighWater) break;
+  while (stream_ != nullptr && !closing_ && parsed_ < input_.size() && !InputWaits()) {
     std::string input = std::exchange(input_, std::string());
     absl::string_view rest = input;
-    const bool go_on = ParseSome(&rest);
+    rest.remove_prefix(std::exchange(parsed_, 0));
+    bool go_on = true;
+    while (go_on && stream_ != nullptr && !closing_ && !rest.empty() && !InputWaits()) {
+      go_on = ParseSome(&rest);
+    }
     if (stream_ == nullptr || closing_) break;
-    input_.insert(0, rest.data(), rest.size());
+    if (!rest.empty()) {
+      parsed_ = input.size() - rest.size();
+      input.append(input_);  // of what came meanwhile
+      input_ = std::move(input);
+    }
     if (!go_on) break;
   }
   processing_ = false;
   if (stream_ == nullptr || closing_) return;
-  const bool pause = input_.size() > server_->options_.max_header_bytes;
+  const bool pause = input_.size() - parsed_ > server_->options_.max_header_bytes;
   if (pause != reading_paused_) {
     reading_paused_ = pause;
     pause ? stream_->PauseReading() : stream_->ResumeReading();
@@ -412,6 +428,7 @@ void ServerConnection::CloseAfterFlush() {
   if (stream_ == nullptr || closing_) return;
   closing_ = true;
   input_.clear();
+  parsed_ = 0;
   if (std::exchange(reading_paused_, false)) stream_->ResumeReading();
   SetDeadline(server_->options_.close_timeout);
   stream_->CloseAfterFlush();

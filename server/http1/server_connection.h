@@ -56,6 +56,7 @@ class ServerConnection final : private io::Stream::Handler, private Parser::Sink
   void OnBody(absl::string_view piece) override;
 
   void NewParser();
+  bool InputWaits() const;
   // Works through the input until it ends or a response has to come first.
   void Process();
   void ProcessLater();
@@ -90,7 +91,8 @@ class ServerConnection final : private io::Stream::Handler, private Parser::Sink
   Instant deadline_ = Instant::Infinite();
   Instant timer_at_ = Instant::Infinite();
 
-  std::string input_;  // not yet parsed: while a response is pending or the body paused
+  std::string input_;  // kept while a response is pending or the body paused
+  size_t parsed_ = 0;  // bytes at its front that are done with
   bool reading_paused_ = false;
   bool processing_ = false;
   bool process_scheduled_ = false;

@@ -173,6 +173,31 @@ TEST_F(WebSocketTest, WhatIsNoFrameOfAClientEndsTheConnection) {
   }
 }
 
+// Were what waits copied behind each message, this would take hours.
+TEST_F(WebSocketTest, ManySmallMessagesAtOnceAreReadInOneGo) {
+  constexpr int kMessages = 400'000;
+  world_.set_window(16 << 20);
+  int messages = 0;
+  RouteOptions lines;
+  lines.web_socket = true;
+  lines.stream_body = true;
+  server_.Route({"POST"}, "/count", lines, [&](const ExchangePtr& exchange) {
+    exchange->set_on_body(
+        [this, &messages, exchange = exchange.get()](absl::string_view piece, bool) {
+          // As a handler that is busy with each for a moment.
+          if (piece != "\n" || ++messages % 2 != 0) return;
+          exchange->PauseBody();
+          world_.Defer([exchange] { exchange->ResumeBody(); });
+        });
+    exchange->StartStream(200, {});
+    open_ = exchange;
+  });
+  std::string frames;
+  for (int i = 0; i < kMessages; ++i) frames += Frame(kText, "x");
+  EXPECT_EQ(Ask("/count", frames), "");
+  EXPECT_EQ(messages, kMessages);
+}
+
 TEST_F(WebSocketTest, AHandshakeThatDoesNotFitIsRefused) {
   const auto ask = [this](const std::string& request) {
     auto [client, accepted] = world_.Pair();
