@@ -435,6 +435,7 @@ void ServerConnection::CloseAfterFlush() {
 }
 
 void ServerConnection::OnWritable() {
+  if (!closing_) WritePongs();
   const ExchangePtr exchange = exchange_;
   if (exchange == nullptr) return ProcessLater();
   if (exchange->on_writable_) exchange->on_writable_();
@@ -492,6 +493,7 @@ void ServerConnection::OnTimer() {
   if (closing_ || !parser_->started()) return Die();
   if (body_paused_) return SetDeadline(server_->options_.body_timeout);  // it waits for us
   deadline_ = Instant::Infinite();
+  if (web_socket_.has_value()) return EndWebSocket(kPolicyViolation);
   Fail(408, "the request did not come in time");
 }
 

@@ -71,6 +71,7 @@ class ServerConnection final : private io::Stream::Handler, private Parser::Sink
   void BeginWebSocket();
   bool ReadWebSocket(absl::string_view* input);
   void WriteWebSocket(std::vector<Bytes> pieces, bool last);
+  void WritePongs();
   void EndWebSocket(uint16_t code);
   void Fail(int status, absl::string_view text);
   void FailWith(Response response);
@@ -115,6 +116,7 @@ class ServerConnection final : private io::Stream::Handler, private Parser::Sink
   ExchangePtr exchange_;
   bool chunked_ = false;
   std::optional<FrameReader> web_socket_;
+  std::string pongs_due_;    // until much has left of what waits for the client
   bool in_message_ = false;  // of ours, of which some was written
   bool keep_alive_ = true;
 

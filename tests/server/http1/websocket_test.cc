@@ -198,6 +198,74 @@ TEST_F(WebSocketTest, ManySmallMessagesAtOnceAreReadInOneGo) {
   EXPECT_EQ(messages, kMessages);
 }
 
+// What came of it counts against the limit of all that is being received.
+TEST_F(WebSocketTest, ACutFirstMessageIsNotWaitedForWithoutEnd) {
+  auto [client, accepted] = world_.Pair();
+  server_.Accept(std::move(accepted));
+  RawPeer peer(std::move(client));
+  peer.Send(Handshake("/whole") + Frame(kTextBegins, "a"));
+  world_.Advance(Seconds(40));
+  peer.Send(Frame(kGoesOn, "b"));
+  world_.Advance(Seconds(40));
+  EXPECT_FALSE(peer.closed()) << "it goes on";
+  peer.Send(Frame(kPings, ""));
+  world_.Advance(Seconds(40));
+  EXPECT_TRUE(peer.closed()) << "a ping is no part of it";
+  EXPECT_TRUE(absl::EndsWith(peer.received(), Answer(0x8a, "") + CloseFrame(kPolicyViolation)));
+  world_.Advance(Seconds(10));
+  EXPECT_EQ(server_.connections(), 0u);
+}
+
+TEST_F(WebSocketTest, WhoWaitsForALongAnswerIsHeard) {
+  int calls = 0;
+  RouteOptions whole;
+  whole.web_socket = true;
+  whole.answers_after_end = true;
+  server_.Route({"POST"}, "/lock", whole, [&](const ExchangePtr& exchange) {
+    ++calls;
+    exchange->set_on_close([this] { ++closed_; });
+    open_ = exchange;
+  });
+  auto [client, accepted] = world_.Pair();
+  server_.Accept(std::move(accepted));
+  RawPeer peer(std::move(client));
+  peer.Send(Handshake("/lock") + Frame(kText, "first"));
+  world_.Advance(Seconds(3600));
+  peer.ClearReceived();
+  peer.Send(Frame(kPings, "hello?") + Frame(kText, "second"));
+  world_.Run();
+  EXPECT_EQ(peer.received(), Answer(0x8a, "hello?"));
+  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(open_->request().body.view(), "first");
+  peer.ClearReceived();
+  peer.Send(Frame(kCloses, "\x03\xe8"));
+  world_.Run();
+  EXPECT_EQ(closed_, 1) << "its call is given up";
+  EXPECT_EQ(peer.received(), Closed());
+  EXPECT_TRUE(peer.closed());
+}
+
+TEST_F(WebSocketTest, APingOfASlowReaderIsAnsweredLater) {
+  auto [client, accepted] = world_.Pair();
+  server_.Accept(std::move(accepted));
+  RawPeer peer(std::move(client));
+  peer.Send(Handshake("/lines"));
+  world_.Run();
+  peer.ClearReceived();
+  peer.stream()->PauseReading();
+  open_->Write(Bytes::Copy(std::string(2'000'000, 'x') + "\n"));
+  for (const char* text : {"one", "two", "three"}) {
+    peer.Send(Frame(kPings, text));
+    world_.Run();
+  }
+  ASSERT_FALSE(open_->closed());
+  peer.stream()->ResumeReading();
+  world_.Run();
+  ASSERT_EQ(peer.received().size(), 10 + 2'000'000 + 2 + 5u);
+  EXPECT_TRUE(absl::EndsWith(peer.received(), Answer(0x8a, "three")));
+  EXPECT_FALSE(peer.closed());
+}
+
 TEST_F(WebSocketTest, AHandshakeThatDoesNotFitIsRefused) {
   const auto ask = [this](const std::string& request) {
     auto [client, accepted] = world_.Pair();
