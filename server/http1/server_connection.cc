@@ -192,7 +192,7 @@ void ServerConnection::OnHead(Head head) {
     return;
   }
   if (!expect.empty() && head_.http11 && head_.has_body()) {
-    stream_->Write(Bytes::Static(kContinue));
+    Send(Bytes::Static(kContinue));
   }
   if (stream_body_) Dispatch();
 }
@@ -261,7 +261,9 @@ void ServerConnection::Dispatch() {
   const ExchangePtr exchange = exchange_;  // outlives the handler
   if (web_socket_.has_value()) return route_->handler(exchange);
   if (server_->filter_ && !server_->filter_(exchange)) return;
-  if (exchange->request_.path == "*") return exchange->Respond(Response());  // OPTIONS of no path
+  if (exchange->request_.method == "OPTIONS" && exchange->request_.path == "*") {
+    return exchange->Respond(Response());
+  }
   if (const std::optional<std::string> elsewhere = server_->RedirectOf(exchange->request_)) {
     return exchange->Respond(Response::Redirect(exchange->request_.method, *elsewhere));
   }
@@ -323,11 +325,11 @@ void ServerConnection::Respond(Response response) {
   const bool has_body = !head_only() && !StatusHasNoBody(response.status);
   if (has_body && size <= 4096) {
     for (const Bytes& piece : response.body) head.append(piece.data(), piece.size());
-    stream_->Write(Bytes::Copy(head));
+    Send(Bytes::Copy(head));
   } else {
-    stream_->Write(Bytes::Copy(head));
+    Send(Bytes::Copy(head));
     for (Bytes& piece : response.body) {
-      if (has_body && !piece.empty()) stream_->Write(std::move(piece));
+      if (has_body && !piece.empty()) Send(std::move(piece));
     }
   }
   FinishExchange();
@@ -341,26 +343,39 @@ void ServerConnection::StartStream(int status, const Fields& fields) {
   AppendHead(status, fields, &head);
   if (chunked_) head.append("Transfer-Encoding: chunked\r\n");
   head.append("\r\n");
-  stream_->Write(Bytes::Copy(head));
+  Send(Bytes::Copy(head));
+}
+
+// Everything but chunks goes through here.
+void ServerConnection::Send(Bytes data) {
+  WatchWrite();
+  written_ += data.size();
+  stream_->Write(std::move(data));
+}
+
+// Who had taken nearly all is watched anew.
+void ServerConnection::WatchWrite() {
+  if (queued_bytes() < kWatchedBytes) reader_.Rest();
 }
 
 void ServerConnection::Write(std::vector<Bytes> pieces) {
-  const size_t queued = queued_bytes();
   if (web_socket_.has_value()) {
     WriteWebSocket(std::move(pieces), /*last=*/false);
   } else if (chunked_) {
+    WatchWrite();
+    const size_t queued = queued_bytes();
     WriteChunk(std::move(pieces), stream_.get());
+    written_ += queued_bytes() - queued;
   } else if (!head_only()) {
     for (Bytes& piece : pieces) {
-      if (!piece.empty()) stream_->Write(std::move(piece));
+      if (!piece.empty()) Send(std::move(piece));
     }
   }
-  written_ += queued_bytes() - queued;
 }
 
 void ServerConnection::EndStream() {
   if (web_socket_.has_value()) return EndWebSocket(kNormalClosure);
-  if (chunked_) stream_->Write(Bytes::Static(kLastChunk));
+  if (chunked_) Send(Bytes::Static(kLastChunk));
   FinishExchange();
 }
 

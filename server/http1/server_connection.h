@@ -76,6 +76,8 @@ class ServerConnection final : private io::Stream::Handler, private Parser::Sink
   void Fail(int status, absl::string_view text);
   void FailWith(Response response);
   void AppendHead(int status, const Fields& fields, std::string* out) const;
+  void Send(Bytes data);
+  void WatchWrite();
   void FinishExchange();
   void Unreserve(Exchange* exchange);
   void CloseAfterFlush();
@@ -120,7 +122,7 @@ class ServerConnection final : private io::Stream::Handler, private Parser::Sink
   bool in_message_ = false;  // of ours, of which some was written
   bool keep_alive_ = true;
 
-  uint64_t written_ = 0;  // bytes of streamed answers
+  uint64_t written_ = 0;  // bytes
   flow::ReaderWatch reader_;
 };
 

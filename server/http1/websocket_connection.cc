@@ -16,7 +16,7 @@ void ServerConnection::BeginWebSocket() {
     keep_alive_ = false;
     return Respond(Response::Text(400, absl::StrCat(head.status().message(), "\n")));
   }
-  stream_->Write(Bytes::Copy(*head));
+  Send(Bytes::Copy(*head));
   const std::string token = TokenOfProtocols(request);
   if (!token.empty() && !request.fields.Has("authorization")) {
     request.fields.Add("Authorization", token);
@@ -67,7 +67,7 @@ bool ServerConnection::ReadWebSocket(absl::string_view* input) {
 }
 
 void ServerConnection::WritePongs() {
-  if (!pongs_due_.empty()) stream_->Write(Bytes::Copy(std::exchange(pongs_due_, std::string())));
+  if (!pongs_due_.empty()) Send(Bytes::Copy(std::exchange(pongs_due_, std::string())));
 }
 
 // Each call writes a line or a part of one; the frames of a message follow each other.
@@ -82,15 +82,15 @@ void ServerConnection::WriteWebSocket(std::vector<Bytes> pieces, bool last) {
   std::string head;
   AppendFrameHead(in_message_ ? Opcode::kContinuation : Opcode::kText, last, size, &head);
   in_message_ = !last;
-  stream_->Write(Bytes::Copy(head));
+  Send(Bytes::Copy(head));
   for (Bytes& piece : pieces) {
-    if (!piece.empty()) stream_->Write(std::move(piece));
+    if (!piece.empty()) Send(std::move(piece));
   }
 }
 
 void ServerConnection::EndWebSocket(uint16_t code) {
   if (in_message_) WriteWebSocket({}, /*last=*/true);
-  stream_->Write(Bytes::Copy(CloseFrame(code)));
+  Send(Bytes::Copy(CloseFrame(code)));
   FinishExchange();
 }
 
