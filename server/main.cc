@@ -30,8 +30,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+#include "base/status.h"
 #include "google/protobuf/stubs/logging.h"
 #include "io/uv/allocator.h"
 #include "io/uv/resolver.h"
@@ -149,6 +152,16 @@ absl::Status Discover(config::Config* config) {
   return members.status();
 }
 
+// A path, or a file's URL as of RFC 8089.
+absl::StatusOr<std::string> PathOfLog(absl::string_view output) {
+  absl::string_view rest = output;
+  if (!absl::ConsumePrefix(&rest, "file://")) return std::string(output);
+  absl::ConsumePrefix(&rest, "localhost");
+  if (absl::StartsWith(rest, "/")) return std::string(rest);
+  return absl::FailedPreconditionError(
+      absl::StrCat("--log-outputs: \"", output, "\" is a file of another host"));
+}
+
 // The descriptors of --log-outputs, which stay open as long as the process lives.
 absl::StatusOr<std::vector<int>> OpenLogs(const std::vector<std::string>& outputs) {
   std::vector<int> descriptors;
@@ -157,7 +170,8 @@ absl::StatusOr<std::vector<int>> OpenLogs(const std::vector<std::string>& output
     if (output == "stdout") {
       descriptor = STDOUT_FILENO;
     } else if (output != "default" && output != "stderr" && output != "systemd/journal") {
-      descriptor = open(output.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+      ASSIGN_OR_RETURN(const std::string path, PathOfLog(output));
+      descriptor = open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
       if (descriptor < 0) {
         return absl::FailedPreconditionError(
             absl::StrCat("--log-outputs: open sink \"", output, "\": ", std::strerror(errno)));

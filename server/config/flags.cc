@@ -389,7 +389,12 @@ std::vector<Flag> CommonTlsFlags() {
 }
 
 absl::Status SetLogOutputs(absl::string_view value, Config* config) {
-  config->log_outputs = absl::StrSplit(value, ',');
+  config->log_outputs.clear();
+  for (const absl::string_view output : absl::StrSplit(value, ',')) {
+    std::vector<std::string>& known = config->log_outputs;
+    // Else each line would stand there twice.
+    if (std::find(known.begin(), known.end(), output) == known.end()) known.emplace_back(output);
+  }
   return absl::OkStatus();
 }
 
@@ -398,9 +403,8 @@ std::vector<Flag> LoggingFlags() {
       {"Logging", "log-level", "info", "Log level: debug, info, warn, error, panic or fatal.",
        SetLogLevel},
       {"Logging", "log-outputs", "default",
-       "Comma-separated list of where the log goes: default, stderr, stdout, or paths of files, "
-       "which "
-       "are appended to (systemd/journal: stderr, which systemd passes on).",
+       "Comma-separated list of where the log goes: default, stderr, stdout, or files (paths or "
+       "file:// URLs), which are appended to (systemd/journal: stderr, which systemd passes on).",
        SetLogOutputs},
   };
 }

@@ -35,12 +35,13 @@ std::optional<absl::string_view> Fields::Find(absl::string_view name) const {
 
 absl::string_view Request::raw_path() const {
   absl::string_view path = target;
+  path = path.substr(0, path.find('?'));
   const size_t scheme = path.find("://");
   if (scheme != absl::string_view::npos && path[0] != '/') {
     const size_t slash = path.find('/', scheme + 3);
     path = slash == absl::string_view::npos ? "/" : path.substr(slash);
   }
-  return path.substr(0, path.find('?'));
+  return path;
 }
 
 std::vector<std::string> Request::QueryValues(absl::string_view name) const {

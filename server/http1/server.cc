@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <ctime>
 #include <utility>
 
@@ -13,6 +14,21 @@
 #include "server/http1/server_connection.h"
 
 namespace quorate::http1 {
+namespace {
+
+// What may stand in a path as it is, RFC 3986 (section 3.3) says; of the rest come no controls and
+// no blanks here. Browsers read "/\" as "//", behind which stands a host.
+std::string EscapePath(absl::string_view path) {
+  std::string escaped;
+  for (const char c : path) {
+    const auto byte = static_cast<uint8_t>(c);
+    const bool as_it_is = byte < 0x80 && !absl::StrContains("\"<>\\^`{|}", c);
+    absl::StrAppend(&escaped, as_it_is ? std::string(1, c) : absl::StrFormat("%%%02X", byte));
+  }
+  return escaped;
+}
+
+}  // namespace
 
 void Exchange::Respond(Response response) {
   if (connection_ == nullptr) return;
@@ -119,6 +135,7 @@ std::optional<std::string> Server::RedirectOf(const Request& request) const {
     if (exact_.contains(request.path) || !prefixes_.contains(below)) return std::nullopt;
     clean.push_back('/');
   }
+  clean = EscapePath(clean);
   if (!request.query.empty()) absl::StrAppend(&clean, "?", request.query);
   return clean;
 }

@@ -14,8 +14,8 @@
 // What the server answers by itself: 307 (to the clean form of a path with "//", "/./" or "/../",
 // as Go's servers do), 400 (malformed), 404 (no route), 405 with Allow (no such method on the
 // route), 413 (body over the limit), 417 (unknown expectation), 431 (header over the limit), 408
-// (headers or body that do not come), and it closes the connection after each of them but 404 and
-// 405.
+// (headers or body that do not come), and it closes the connection after each of them but 307, 404
+// and 405.
 #ifndef QUORATE_SERVER_HTTP1_SERVER_H_
 #define QUORATE_SERVER_HTTP1_SERVER_H_
 

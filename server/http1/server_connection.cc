@@ -61,28 +61,44 @@ void ServerConnection::Drain() {
 
 void ServerConnection::OnData(absl::string_view data) {
   if (stream_ == nullptr || closing_) return;
+  // Not at each step: who sends a thousand requests at once would have the rest copied as often.
+  if (parsed_ > input_.size() / 2) input_.erase(0, std::exchange(parsed_, 0));
   input_.append(data.data(), data.size());
   Process();
+}
+
+// Whether the input has to wait.
+bool ServerConnection::InputWaits() const {
+  // A WebSocket is read even behind its only request: pings and the close come there.
+  if (web_socket_.has_value()) return body_paused_;
+  // Pipelined requests wait for the answer; a paused body for its handler.
+  if (exchange_ != nullptr) return body_complete_ || body_paused_;
+  // Whoever asks on and on has to read, too.
+  return queued_bytes() > io::Stream::kWriteHighWater;
 }
 
 void ServerConnection::Process() {
   if (processing_) return;
   processing_ = true;
-  while (stream_ != nullptr && !closing_ && !input_.empty()) {
-    // Pipelined requests wait for the answer; a paused body for its handler.
-    if (exchange_ != nullptr && (body_complete_ || body_paused_)) break;
-    // Whoever asks on and on has to read, too.
-    if (exchange_ == nullptr && queued_bytes() > io::Stream::kWriteHighWater) break;
+  while (stream_ != nullptr && !closing_ && parsed_ < input_.size() && !InputWaits()) {
     std::string input = std::exchange(input_, std::string());
     absl::string_view rest = input;
-    const bool go_on = ParseSome(&rest);
+    rest.remove_prefix(std::exchange(parsed_, 0));
+    bool go_on = true;
+    while (go_on && stream_ != nullptr && !closing_ && !rest.empty() && !InputWaits()) {
+      go_on = ParseSome(&rest);
+    }
     if (stream_ == nullptr || closing_) break;
-    input_.insert(0, rest.data(), rest.size());
+    if (!rest.empty()) {
+      parsed_ = input.size() - rest.size();
+      input.append(input_);  // of what came meanwhile
+      input_ = std::move(input);
+    }
     if (!go_on) break;
   }
   processing_ = false;
   if (stream_ == nullptr || closing_) return;
-  const bool pause = input_.size() > server_->options_.max_header_bytes;
+  const bool pause = input_.size() - parsed_ > server_->options_.max_header_bytes;
   if (pause != reading_paused_) {
     reading_paused_ = pause;
     pause ? stream_->PauseReading() : stream_->ResumeReading();
@@ -176,7 +192,7 @@ void ServerConnection::OnHead(Head head) {
     return;
   }
   if (!expect.empty() && head_.http11 && head_.has_body()) {
-    stream_->Write(Bytes::Static(kContinue));
+    Send(Bytes::Static(kContinue));
   }
   if (stream_body_) Dispatch();
 }
@@ -245,7 +261,9 @@ void ServerConnection::Dispatch() {
   const ExchangePtr exchange = exchange_;  // outlives the handler
   if (web_socket_.has_value()) return route_->handler(exchange);
   if (server_->filter_ && !server_->filter_(exchange)) return;
-  if (exchange->request_.path == "*") return exchange->Respond(Response());  // OPTIONS of no path
+  if (exchange->request_.method == "OPTIONS" && exchange->request_.path == "*") {
+    return exchange->Respond(Response());
+  }
   if (const std::optional<std::string> elsewhere = server_->RedirectOf(exchange->request_)) {
     return exchange->Respond(Response::Redirect(exchange->request_.method, *elsewhere));
   }
@@ -307,11 +325,11 @@ void ServerConnection::Respond(Response response) {
   const bool has_body = !head_only() && !StatusHasNoBody(response.status);
   if (has_body && size <= 4096) {
     for (const Bytes& piece : response.body) head.append(piece.data(), piece.size());
-    stream_->Write(Bytes::Copy(head));
+    Send(Bytes::Copy(head));
   } else {
-    stream_->Write(Bytes::Copy(head));
+    Send(Bytes::Copy(head));
     for (Bytes& piece : response.body) {
-      if (has_body && !piece.empty()) stream_->Write(std::move(piece));
+      if (has_body && !piece.empty()) Send(std::move(piece));
     }
   }
   FinishExchange();
@@ -325,26 +343,39 @@ void ServerConnection::StartStream(int status, const Fields& fields) {
   AppendHead(status, fields, &head);
   if (chunked_) head.append("Transfer-Encoding: chunked\r\n");
   head.append("\r\n");
-  stream_->Write(Bytes::Copy(head));
+  Send(Bytes::Copy(head));
+}
+
+// Everything but chunks goes through here.
+void ServerConnection::Send(Bytes data) {
+  WatchWrite();
+  written_ += data.size();
+  stream_->Write(std::move(data));
+}
+
+// Who had taken nearly all is watched anew.
+void ServerConnection::WatchWrite() {
+  if (queued_bytes() < kWatchedBytes) reader_.Rest();
 }
 
 void ServerConnection::Write(std::vector<Bytes> pieces) {
-  const size_t queued = queued_bytes();
   if (web_socket_.has_value()) {
     WriteWebSocket(std::move(pieces), /*last=*/false);
   } else if (chunked_) {
+    WatchWrite();
+    const size_t queued = queued_bytes();
     WriteChunk(std::move(pieces), stream_.get());
+    written_ += queued_bytes() - queued;
   } else if (!head_only()) {
     for (Bytes& piece : pieces) {
-      if (!piece.empty()) stream_->Write(std::move(piece));
+      if (!piece.empty()) Send(std::move(piece));
     }
   }
-  written_ += queued_bytes() - queued;
 }
 
 void ServerConnection::EndStream() {
   if (web_socket_.has_value()) return EndWebSocket(kNormalClosure);
-  if (chunked_) stream_->Write(Bytes::Static(kLastChunk));
+  if (chunked_) Send(Bytes::Static(kLastChunk));
   FinishExchange();
 }
 
@@ -412,12 +443,14 @@ void ServerConnection::CloseAfterFlush() {
   if (stream_ == nullptr || closing_) return;
   closing_ = true;
   input_.clear();
+  parsed_ = 0;
   if (std::exchange(reading_paused_, false)) stream_->ResumeReading();
   SetDeadline(server_->options_.close_timeout);
   stream_->CloseAfterFlush();
 }
 
 void ServerConnection::OnWritable() {
+  if (!closing_) WritePongs();
   const ExchangePtr exchange = exchange_;
   if (exchange == nullptr) return ProcessLater();
   if (exchange->on_writable_) exchange->on_writable_();
@@ -475,6 +508,7 @@ void ServerConnection::OnTimer() {
   if (closing_ || !parser_->started()) return Die();
   if (body_paused_) return SetDeadline(server_->options_.body_timeout);  // it waits for us
   deadline_ = Instant::Infinite();
+  if (web_socket_.has_value()) return EndWebSocket(kPolicyViolation);
   Fail(408, "the request did not come in time");
 }
 

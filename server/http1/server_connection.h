@@ -56,6 +56,7 @@ class ServerConnection final : private io::Stream::Handler, private Parser::Sink
   void OnBody(absl::string_view piece) override;
 
   void NewParser();
+  bool InputWaits() const;
   // Works through the input until it ends or a response has to come first.
   void Process();
   void ProcessLater();
@@ -70,10 +71,13 @@ class ServerConnection final : private io::Stream::Handler, private Parser::Sink
   void BeginWebSocket();
   bool ReadWebSocket(absl::string_view* input);
   void WriteWebSocket(std::vector<Bytes> pieces, bool last);
+  void WritePongs();
   void EndWebSocket(uint16_t code);
   void Fail(int status, absl::string_view text);
   void FailWith(Response response);
   void AppendHead(int status, const Fields& fields, std::string* out) const;
+  void Send(Bytes data);
+  void WatchWrite();
   void FinishExchange();
   void Unreserve(Exchange* exchange);
   void CloseAfterFlush();
@@ -90,7 +94,8 @@ class ServerConnection final : private io::Stream::Handler, private Parser::Sink
   Instant deadline_ = Instant::Infinite();
   Instant timer_at_ = Instant::Infinite();
 
-  std::string input_;  // not yet parsed: while a response is pending or the body paused
+  std::string input_;  // kept while a response is pending or the body paused
+  size_t parsed_ = 0;  // bytes at its front that are done with
   bool reading_paused_ = false;
   bool processing_ = false;
   bool process_scheduled_ = false;
@@ -113,10 +118,11 @@ class ServerConnection final : private io::Stream::Handler, private Parser::Sink
   ExchangePtr exchange_;
   bool chunked_ = false;
   std::optional<FrameReader> web_socket_;
+  std::string pongs_due_;    // until much has left of what waits for the client
   bool in_message_ = false;  // of ours, of which some was written
   bool keep_alive_ = true;
 
-  uint64_t written_ = 0;  // bytes of streamed answers
+  uint64_t written_ = 0;  // bytes
   flow::ReaderWatch reader_;
 };
 

@@ -37,6 +37,7 @@ enum class Opcode : uint8_t {
 // Close codes (section 7.4.1).
 inline constexpr uint16_t kNormalClosure = 1000;
 inline constexpr uint16_t kProtocolError = 1002;
+inline constexpr uint16_t kPolicyViolation = 1008;
 
 // The head of an unmasked frame with so many bytes of payload.
 void AppendFrameHead(Opcode opcode, bool last, size_t size, std::string* out);

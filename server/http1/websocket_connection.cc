@@ -16,7 +16,7 @@ void ServerConnection::BeginWebSocket() {
     keep_alive_ = false;
     return Respond(Response::Text(400, absl::StrCat(head.status().message(), "\n")));
   }
-  stream_->Write(Bytes::Copy(*head));
+  Send(Bytes::Copy(*head));
   const std::string token = TokenOfProtocols(request);
   if (!token.empty() && !request.fields.Has("authorization")) {
     request.fields.Add("Authorization", token);
@@ -26,7 +26,8 @@ void ServerConnection::BeginWebSocket() {
   body_complete_ = false;
   request.method = head_.method = "POST";
   stream_body_ = route_->options.stream_body;
-  if (!stream_body_) return;  // the first message comes first
+  // The first message comes first, and is held whole until it is.
+  if (!stream_body_) return SetDeadline(server_->options_.body_timeout);
   if (route_->options.max_body_bytes == 0) max_body_ = ~size_t{0};
   Dispatch();
 }
@@ -36,12 +37,17 @@ bool ServerConnection::ReadWebSocket(absl::string_view* input) {
   FrameReader::Result result;
   const absl::Status status = web_socket_->Put(input, &result);
   if (!result.replies.empty()) {
-    // Who pings on and on has to read, too.
-    if (queued_bytes() > io::Stream::kWriteHighWater) Die();
-    if (stream_ == nullptr) return false;
-    stream_->Write(Bytes::Copy(result.replies));
+    // Who pings on and on has to read, too. The last pings are all that need an answer (RFC 6455,
+    // section 5.5.3), and it can wait: who reads slowly is alive.
+    pongs_due_ = std::move(result.replies);
+    if (queued_bytes() <= io::Stream::kWriteHighWater) WritePongs();
   }
-  if (!result.payload.empty()) OnBody(result.payload);
+  // A route that takes one message has no use for more; what counts behind it are pings and Close.
+  const bool counts = stream_body_ || !body_complete_;
+  if (counts && !result.payload.empty()) {
+    OnBody(result.payload);
+    if (!stream_body_) SetDeadline(server_->options_.body_timeout);
+  }
   if (stream_ == nullptr || closing_) return false;
   if (!status.ok() || result.closed || refusal_ != 0) {
     const ExchangePtr exchange = exchange_;
@@ -60,6 +66,10 @@ bool ServerConnection::ReadWebSocket(absl::string_view* input) {
   return stream_ != nullptr && !closing_;
 }
 
+void ServerConnection::WritePongs() {
+  if (!pongs_due_.empty()) Send(Bytes::Copy(std::exchange(pongs_due_, std::string())));
+}
+
 // Each call writes a line or a part of one; the frames of a message follow each other.
 void ServerConnection::WriteWebSocket(std::vector<Bytes> pieces, bool last) {
   while (!pieces.empty() && pieces.back().empty()) pieces.pop_back();
@@ -72,15 +82,15 @@ void ServerConnection::WriteWebSocket(std::vector<Bytes> pieces, bool last) {
   std::string head;
   AppendFrameHead(in_message_ ? Opcode::kContinuation : Opcode::kText, last, size, &head);
   in_message_ = !last;
-  stream_->Write(Bytes::Copy(head));
+  Send(Bytes::Copy(head));
   for (Bytes& piece : pieces) {
-    if (!piece.empty()) stream_->Write(std::move(piece));
+    if (!piece.empty()) Send(std::move(piece));
   }
 }
 
 void ServerConnection::EndWebSocket(uint16_t code) {
   if (in_message_) WriteWebSocket({}, /*last=*/true);
-  stream_->Write(Bytes::Copy(CloseFrame(code)));
+  Send(Bytes::Copy(CloseFrame(code)));
   FinishExchange();
 }
 

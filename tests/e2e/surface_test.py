@@ -101,22 +101,27 @@ class Settings(unittest.TestCase):
         refused = run("--log-outputs", os.path.join(WORK, "no", "such", "file"))
         self.assertEqual(refused.returncode, 1)
         self.assertIn("No such file or directory", refused.stderr)
+        elsewhere = run("--log-outputs", "file://elsewhere/log")
+        self.assertEqual(elsewhere.returncode, 1)
+        self.assertIn('"file://elsewhere/log" is a file of another host', elsewhere.stderr)
         both = run("--log-outputs", "default,stdout")
         self.assertEqual(both.returncode, 1)
         self.assertIn('multi logoutput for "default" is not supported yet', both.stderr)
 
     def test_a_cipher_suite_that_nobody_knows(self):
         peer, client = (f"unix://{WORK}/ciphers-{port}.sock" for port in ("peer", "client"))
+        log = os.path.join(WORK, "ciphers.log")
         refused = run("--data-dir", os.path.join(WORK, "ciphers"), "--cipher-suites", "TLS_GREAT",
-                      "--log-outputs", os.path.join(WORK, "ciphers.log") + ",stdout",
+                      "--log-outputs", f"{log},stdout,{log},file://{log}-2",
                       "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
                       "--initial-cluster", "default=" + peer,
                       "--listen-client-urls", client, "--advertise-client-urls", client)
         self.assertEqual(refused.returncode, 1)
         self.assertIn('unexpected TLS cipher suite', refused.stdout)
         self.assertEqual(refused.stderr, "")
-        with open(os.path.join(WORK, "ciphers.log"), encoding="utf-8") as log:
-            self.assertEqual(log.read(), refused.stdout)
+        for path in (log, log + "-2"):
+            with open(path, encoding="utf-8") as lines:
+                self.assertEqual(lines.read(), refused.stdout)
 
 
 class MyEtcd(unittest.TestCase):

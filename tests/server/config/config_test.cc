@@ -168,6 +168,13 @@ TEST(FlagsTest, TheLastOfSeveralWins) {
   EXPECT_EQ(line->config.name, "b");
 }
 
+TEST(FlagsTest, ALogIsWrittenOnceHoweverOftenItIsNamed) {
+  const auto line = Parse({"--log-outputs=/b,stdout,/b,/a,stdout"});
+  ASSERT_TRUE(line.ok());
+  EXPECT_EQ(line->config.log_outputs, (std::vector<std::string>{"/b", "stdout", "/a"}));
+  EXPECT_TRUE(Parse({"--log-outputs=default,default"}).ok());
+}
+
 TEST(FlagsTest, ErrorsNameFlagAndValue) {
   EXPECT_EQ(ErrorOf({"--no-such-flag"}), "flag provided but not defined: --no-such-flag");
   // Flags end at the first word that is none, as in Go; that is no malformed flag (status 1).

@@ -1,6 +1,7 @@
 // Many clients that ask for much and read nothing must not fill the memory.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -78,6 +79,70 @@ TEST_F(AnswerBoundTest, WhoAsksOnAndOnWithoutReadingIsNotHeard) {
   world_.Run();
   EXPECT_EQ(asked, before + 100);
   EXPECT_GT(reader.received().size(), 5'000'000u);
+}
+
+// Reads so many bytes, and then no more until it is told.
+class PacedReader : private io::Stream::Handler {
+ public:
+  explicit PacedReader(std::unique_ptr<io::Stream> stream) : stream_(std::move(stream)) {
+    stream_->Start(this);
+    stream_->PauseReading();
+  }
+  void Send(absl::string_view bytes) { stream_->Write(Bytes::Copy(bytes)); }
+  void Read(size_t bytes) {
+    left_ = bytes;
+    stream_->ResumeReading();
+  }
+  bool closed() const { return closed_; }
+
+ private:
+  void OnData(absl::string_view data) override {
+    left_ -= std::min(left_, data.size());
+    if (left_ == 0) stream_->PauseReading();
+  }
+  void OnClose(const absl::Status&) override { closed_ = true; }
+
+  std::unique_ptr<io::Stream> stream_;
+  size_t left_ = 0;
+  bool closed_ = false;
+};
+
+// Whole answers count as what is streamed does.
+TEST_F(AnswerBoundTest, WhoReadsOneAnswerWhileTheNextIsWrittenDoesNotStall) {
+  PacedReader reader(Connect());
+  reader.Send(kRequest);
+  AskInVain();
+  EXPECT_EQ(Ask(), "HTTP/1.1 503") << "and both are watched";
+  server_.Route({"GET"}, "/more", [](const ExchangePtr& exchange) {
+    exchange->Respond(Response::Text(200, std::string(1'000'000, 'x')));
+  });
+  reader.Send("GET /more HTTP/1.1\r\nHost: x\r\n\r\n");
+  world_.Advance(Seconds(11));
+  reader.Read(900'000);
+  world_.Run();
+  EXPECT_EQ(Ask(), "HTTP/1.1 200") << "the other one goes";
+  world_.Run();
+  reader.Read(10'000'000);
+  world_.Run();
+  EXPECT_FALSE(reader.closed());
+}
+
+TEST_F(AnswerBoundTest, WhoTookAllOnceIsWatchedAnew) {
+  server_.Route({"GET"}, "/unasked", [](const ExchangePtr& exchange) {
+    exchange->Respond(Response::Text(200, std::string(1'000'000, 'x')));
+  });
+  PacedReader reader(Connect());
+  reader.Send("GET /unasked HTTP/1.1\r\nHost: x\r\n\r\n");
+  AskInVain();
+  EXPECT_EQ(Ask(), "HTTP/1.1 503") << "and both are watched";
+  reader.Read(1'000'000);
+  world_.Advance(Seconds(200));
+  reader.Send("GET /unasked HTTP/1.1\r\nHost: x\r\n\r\n");
+  world_.Run();
+  EXPECT_EQ(Ask(), "HTTP/1.1 200") << "the other one goes";
+  reader.Read(10'000'000);
+  world_.Run();
+  EXPECT_FALSE(reader.closed());
 }
 
 TEST_F(AnswerBoundTest, WhoReadsLeavesNothingBehind) {

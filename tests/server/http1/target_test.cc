@@ -55,17 +55,25 @@ TEST(Target, APathThatIsNotCleanIsRedirected) {
   EXPECT_EQ(location("GET /hello/"), "none");
   EXPECT_EQ(location("GET /%2e%2e/hello"), "none");
   EXPECT_EQ(location("CONNECT //hello"), "none");
-  const std::string page = Ask("GET //a<b HTTP/1.1\r\nHost: x\r\n\r\n");
-  EXPECT_TRUE(absl::EndsWith(page, "\r\n\r\n<a href=\"/a&lt;b\">Temporary Redirect</a>.\n\n"))
+  // Which browsers would read as "//h": another host.
+  EXPECT_EQ(location("GET /./\\h/"), "/%5Ch/");
+  EXPECT_EQ(location("GET //{\"<\xc3\xa9>%41^`|}?\\"), "/%7B%22%3C%C3%A9%3E%41%5E%60%7C%7D?\\");
+  const std::string page = Ask("GET //a?<b HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_TRUE(absl::EndsWith(page, "\r\n\r\n<a href=\"/a?&lt;b\">Temporary Redirect</a>.\n\n"))
       << page;
 }
 
 TEST(Target, ATargetThatIsNoPathIsRefused) {
-  for (const char* target : {"hello", "*", "?x", "h:1"}) {
+  for (const char* target : {"hello", "*", "?x", "h:1", "a?x=http://h/hello"}) {
     const std::string answer = Ask(absl::StrCat("GET ", target, " HTTP/1.1\r\nHost: x\r\n\r\n"));
     EXPECT_TRUE(absl::StartsWith(answer, "HTTP/1.1 400 Bad Request\r\n")) << target;
   }
   EXPECT_TRUE(absl::StartsWith(Ask("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n"), "HTTP/1.1 200 OK"));
+  EXPECT_TRUE(absl::StartsWith(Ask("CONNECT * HTTP/1.1\r\nHost: x\r\n\r\n"), "HTTP/1.1 404 "))
+      << "200 would promise a tunnel";
+  EXPECT_TRUE(
+      absl::StartsWith(Ask("GET http://h?/hello HTTP/1.1\r\nHost: h\r\n\r\n"), "HTTP/1.1 404 "))
+      << "its path is \"/\"";
 }
 
 // Clients by hand; Go's servers take them, too.

@@ -173,6 +173,99 @@ TEST_F(WebSocketTest, WhatIsNoFrameOfAClientEndsTheConnection) {
   }
 }
 
+// Were what waits copied behind each message, this would take hours.
+TEST_F(WebSocketTest, ManySmallMessagesAtOnceAreReadInOneGo) {
+  constexpr int kMessages = 400'000;
+  world_.set_window(16 << 20);
+  int messages = 0;
+  RouteOptions lines;
+  lines.web_socket = true;
+  lines.stream_body = true;
+  server_.Route({"POST"}, "/count", lines, [&](const ExchangePtr& exchange) {
+    exchange->set_on_body(
+        [this, &messages, exchange = exchange.get()](absl::string_view piece, bool) {
+          // As a handler that is busy with each for a moment.
+          if (piece != "\n" || ++messages % 2 != 0) return;
+          exchange->PauseBody();
+          world_.Defer([exchange] { exchange->ResumeBody(); });
+        });
+    exchange->StartStream(200, {});
+    open_ = exchange;
+  });
+  std::string frames;
+  for (int i = 0; i < kMessages; ++i) frames += Frame(kText, "x");
+  EXPECT_EQ(Ask("/count", frames), "");
+  EXPECT_EQ(messages, kMessages);
+}
+
+// What came of it counts against the limit of all that is being received.
+TEST_F(WebSocketTest, ACutFirstMessageIsNotWaitedForWithoutEnd) {
+  auto [client, accepted] = world_.Pair();
+  server_.Accept(std::move(accepted));
+  RawPeer peer(std::move(client));
+  peer.Send(Handshake("/whole") + Frame(kTextBegins, "a"));
+  world_.Advance(Seconds(40));
+  peer.Send(Frame(kGoesOn, "b"));
+  world_.Advance(Seconds(40));
+  EXPECT_FALSE(peer.closed()) << "it goes on";
+  peer.Send(Frame(kPings, ""));
+  world_.Advance(Seconds(40));
+  EXPECT_TRUE(peer.closed()) << "a ping is no part of it";
+  EXPECT_TRUE(absl::EndsWith(peer.received(), Answer(0x8a, "") + CloseFrame(kPolicyViolation)));
+  world_.Advance(Seconds(10));
+  EXPECT_EQ(server_.connections(), 0u);
+}
+
+TEST_F(WebSocketTest, WhoWaitsForALongAnswerIsHeard) {
+  int calls = 0;
+  RouteOptions whole;
+  whole.web_socket = true;
+  whole.answers_after_end = true;
+  server_.Route({"POST"}, "/lock", whole, [&](const ExchangePtr& exchange) {
+    ++calls;
+    exchange->set_on_close([this] { ++closed_; });
+    open_ = exchange;
+  });
+  auto [client, accepted] = world_.Pair();
+  server_.Accept(std::move(accepted));
+  RawPeer peer(std::move(client));
+  peer.Send(Handshake("/lock") + Frame(kText, "first"));
+  world_.Advance(Seconds(3600));
+  peer.ClearReceived();
+  peer.Send(Frame(kPings, "hello?") + Frame(kText, "second"));
+  world_.Run();
+  EXPECT_EQ(peer.received(), Answer(0x8a, "hello?"));
+  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(open_->request().body.view(), "first");
+  peer.ClearReceived();
+  peer.Send(Frame(kCloses, "\x03\xe8"));
+  world_.Run();
+  EXPECT_EQ(closed_, 1) << "its call is given up";
+  EXPECT_EQ(peer.received(), Closed());
+  EXPECT_TRUE(peer.closed());
+}
+
+TEST_F(WebSocketTest, APingOfASlowReaderIsAnsweredLater) {
+  auto [client, accepted] = world_.Pair();
+  server_.Accept(std::move(accepted));
+  RawPeer peer(std::move(client));
+  peer.Send(Handshake("/lines"));
+  world_.Run();
+  peer.ClearReceived();
+  peer.stream()->PauseReading();
+  open_->Write(Bytes::Copy(std::string(2'000'000, 'x') + "\n"));
+  for (const char* text : {"one", "two", "three"}) {
+    peer.Send(Frame(kPings, text));
+    world_.Run();
+  }
+  ASSERT_FALSE(open_->closed());
+  peer.stream()->ResumeReading();
+  world_.Run();
+  ASSERT_EQ(peer.received().size(), 10 + 2'000'000 + 2 + 5u);
+  EXPECT_TRUE(absl::EndsWith(peer.received(), Answer(0x8a, "three")));
+  EXPECT_FALSE(peer.closed());
+}
+
 TEST_F(WebSocketTest, AHandshakeThatDoesNotFitIsRefused) {
   const auto ask = [this](const std::string& request) {
     auto [client, accepted] = world_.Pair();
