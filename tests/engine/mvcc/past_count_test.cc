@@ -406,6 +406,15 @@ TEST_F(PastCount, AReloadedStoreCountsWhatLivedBefore) {
     if (round > 800) compactor.Step(20);
     const int i = static_cast<int>(prng.Below(kSome));
     if (prng.Chance(1, 3)) change(i, !lived(i, store_.revision()));
+    if (prng.Chance(1, 100)) {
+      // All keys of some pages at once.
+      const int end = std::min(i + 500, kSome);
+      const Revision before = store_.revision();
+      Delete(i, end);
+      for (int k = i; k < end; ++k) {
+        if (lived(k, before)) histories[static_cast<size_t>(k)][before + 1] = false;
+      }
+    }
     const int64_t oldest = std::max<int64_t>(2, store_.compact_revision().value());
     const int64_t newest = store_.revision().value();
     // Often of late.
