@@ -161,7 +161,7 @@ absl::Status UseFile(const std::string& path, const FileReader& read, Builder* b
 absl::StatusOr<std::string> ConfigFileOf(absl::Span<const absl::string_view> arguments,
                                          absl::Span<const absl::string_view> environment) {
   for (size_t i = 0; i < arguments.size(); ++i) {
-    // What is no flag ends them.
+    // What is no flag is refused later.
     if (arguments[i].size() < 2 || arguments[i].front() != '-' || arguments[i] == "--") continue;
     ASSIGN_OR_RETURN(const Argument argument, SplitArgument(arguments[i]));
     if (argument.name != "config-file") continue;
