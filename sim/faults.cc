@@ -142,8 +142,10 @@ void Nemesis::Act(FaultClass c) {
       return RestartAll();
     case FaultClass::kBandwidth:
       return LimitBandwidth();
-    case FaultClass::kUpkeep:
-      return caretaker_->Begin(prng(c).Next(), Lasts(c));
+    case FaultClass::kUpkeep: {
+      const Duration lasts = Lasts(c);  // apart: the order of arguments is the compiler's choice
+      return caretaker_->Begin(prng(c).Next(), lasts);
+    }
     case FaultClass::kWrongDirectory:
       return MisplaceDirectories();
     case FaultClass::kVersions:
