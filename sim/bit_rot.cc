@@ -149,8 +149,8 @@ void Nemesis::FailDisk() {
   if (path.empty() || !cluster_->running(victim) || SomebodyLacksData()) return;
   if (!displaced_.empty()) return;
   // It is read when the member starts again.
-  cluster_->Crash(victim, draw.Chance(1, 2) ? CrashKind::kKill : CrashKind::kPowerLoss,
-                  draw.Exponential(Milliseconds(500)));
+  const Duration downtime = draw.Exponential(Milliseconds(500));  // apart: two draws, two lines
+  cluster_->Crash(victim, draw.Chance(1, 2) ? CrashKind::kKill : CrashKind::kPowerLoss, downtime);
   const uint64_t used = UsedBytes(disk, path);
   if (used > 0) CHECK(disk.BreakSector(path, draw.Below(used)).ok());
 }
