@@ -495,9 +495,10 @@ void Cluster::Forward(size_t from, MemberId to_id, engine::RequestKind kind, con
   const size_t to = NumberOf(to_id);
   if (to == 0) return;
   const auto answer = [this, from, to, done = std::move(done)](absl::Status status, Bytes reply) {
+    // Before the reply is moved: a compiler may evaluate the last argument first.
+    const size_t size = reply.size() + kForwardOverheadBytes;
     network_->Send(
-        At(to).host->id(), At(from).host->id(), kForwardedType,
-        reply.size() + kForwardOverheadBytes,
+        At(to).host->id(), At(from).host->id(), kForwardedType, size,
         [done, status = std::move(status), reply = std::move(reply)] { done(status, reply); });
   };
   network_->Send(At(from).host->id(), At(to).host->id(), kForwardType,
