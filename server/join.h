@@ -1,5 +1,5 @@
 // A new member of a running cluster (--initial-cluster-state existing): it was added to the
-// cluster before it starts, and asks the others who it is (etcd-formats, section 8.5).
+// cluster before it starts, and asks the others who it is.
 #ifndef QUORATE_SERVER_JOIN_H_
 #define QUORATE_SERVER_JOIN_H_
 

@@ -1,4 +1,4 @@
-// The two things that a server itself proposes to its cluster (etcd-formats, section 8.6):
+// The two things that a server itself proposes to its cluster:
 // every member its own attributes, the leader the cluster's version.
 #ifndef QUORATE_SERVER_PUBLISHER_H_
 #define QUORATE_SERVER_PUBLISHER_H_

@@ -1,5 +1,5 @@
 // The alarms that members have raised and nobody has put out, as the committed entries
-// decide it (etcd-formats, section 1.5). While any member's alarm stands, commands are
+// decide it. While any member's alarm stands, commands are
 // refused when they are applied, by every member alike:
 //
 //   NOSPACE   whatever adds to the store: puts, transactions that put in either branch,

@@ -1,7 +1,7 @@
 // The Auth service's commands against the auth store, and its reads.
 //
 // Commands are etcdserverpb's requests as the proposer sends them on: passwords are
-// hashed (etcd-formats, section 1.7). Responses are etcdserverpb's too.
+// hashed. Responses are etcdserverpb's too.
 #ifndef QUORATE_ENGINE_APPLY_AUTH_COMMANDS_H_
 #define QUORATE_ENGINE_APPLY_AUTH_COMMANDS_H_
 

@@ -1,5 +1,5 @@
 // etcdserverpb.InternalRaftRequest: the data of a normal raft entry, one operation and
-// the id of the request (etcd-formats, section 1.7).
+// the id of the request.
 //
 // The operation's bytes are those that the client sent: they are embedded as they came
 // and copied once, into the entry.

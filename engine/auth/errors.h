@@ -1,5 +1,5 @@
 // Refusals of the auth store and of permission checks, with etcd's codes and texts
-// (clients compare them; etcd-formats, section 10).
+// (clients compare them).
 #ifndef QUORATE_ENGINE_AUTH_ERRORS_H_
 #define QUORATE_ENGINE_AUTH_ERRORS_H_
 

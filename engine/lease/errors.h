@@ -1,4 +1,4 @@
-// What is refused about leases, with etcd's codes and texts (etcd-formats, section 10).
+// What is refused about leases, with etcd's codes and texts.
 // That there is no such lease: mvcc::LeaseNotFoundError, since puts say so too.
 #ifndef QUORATE_ENGINE_LEASE_ERRORS_H_
 #define QUORATE_ENGINE_LEASE_ERRORS_H_

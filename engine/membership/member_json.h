@@ -1,8 +1,7 @@
 // The JSON in which etcd's configuration changes describe a member:
 //   {"id":N,"peerURLs":["..."],"isLearner":true,"name":"...","clientURLs":["..."]}
-// and for a promotion {"id":N,"peerURLs":null,"isPromote":true} (etcd-formats, sections
-// 3 and 8.5). Read and written here without a general library, since those reach for
-// the locale.
+// and for a promotion {"id":N,"peerURLs":null,"isPromote":true}. Read and written here
+// without a general library, since those reach for the locale.
 #ifndef QUORATE_ENGINE_MEMBERSHIP_MEMBER_JSON_H_
 #define QUORATE_ENGINE_MEMBERSHIP_MEMBER_JSON_H_
 

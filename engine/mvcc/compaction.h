@@ -7,7 +7,7 @@
 //           makes unreachable, and the log learns that those records are garbage;
 //   clean   segments with much garbage are rewritten without it.
 // Kept are all records after R, and of each key the newest one at or before R unless
-// it is a tombstone older than R (etcd-formats, section 6).
+// it is a tombstone older than R.
 #ifndef QUORATE_ENGINE_MVCC_COMPACTION_H_
 #define QUORATE_ENGINE_MVCC_COMPACTION_H_
 

@@ -1,5 +1,4 @@
-// The state machine's refusals, with etcd's codes and texts (clients compare them;
-// etcd-formats, section 10).
+// The state machine's refusals, with etcd's codes and texts (clients compare them).
 #ifndef QUORATE_ENGINE_MVCC_ERRORS_H_
 #define QUORATE_ENGINE_MVCC_ERRORS_H_
 

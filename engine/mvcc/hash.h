@@ -4,7 +4,7 @@
 // order of revisions, the record's key in etcd's backend and its encoded KeyValue.
 // Records at or before the compact revision count only if they are the newest of a key
 // that is live at the hashed revision. The result depends on the history and on the two
-// revisions alone, not on what cleaning has physically removed (etcd-formats, section 5).
+// revisions alone, not on what cleaning has physically removed.
 #ifndef QUORATE_ENGINE_MVCC_HASH_H_
 #define QUORATE_ENGINE_MVCC_HASH_H_
 

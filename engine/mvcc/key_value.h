@@ -1,5 +1,5 @@
 // mvccpb.KeyValue as stored: encoded canonically once (ascending fields, zeros left
-// out, minimal varints; etcd-formats, section 1.1) and from then on only copied.
+// out, minimal varints) and from then on only copied.
 #ifndef QUORATE_ENGINE_MVCC_KEY_VALUE_H_
 #define QUORATE_ENGINE_MVCC_KEY_VALUE_H_
 

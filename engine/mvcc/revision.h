@@ -26,7 +26,7 @@ struct SubRevision {
   friend constexpr auto operator<=>(const SubRevision&, const SubRevision&) = default;
 };
 
-// etcd's key of a record in its backend (etcd-formats, section 3): main and sub as
+// etcd's key of a record in its backend: main and sub as
 // big-endian 64 bits with '_' between, and a trailing 't' for a tombstone.
 class RevisionKey {
  public:

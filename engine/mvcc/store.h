@@ -7,7 +7,7 @@
 //   txn.DeleteRange(KeyRange::FromRequest("b", "c"));
 //   txn.Commit();                    // store.revision() has advanced by one
 //
-// Semantics are etcd's (etcd-formats, section 6): a fresh store is at revision 1, a
+// Semantics are etcd's: a fresh store is at revision 1, a
 // transaction that changed nothing leaves the revision alone.
 #ifndef QUORATE_ENGINE_MVCC_STORE_H_
 #define QUORATE_ENGINE_MVCC_STORE_H_

@@ -9,7 +9,7 @@
 // Watchers of one range with the same options form a group, and those of a group at one
 // position a cohort: what they see is looked for and encoded once, and shared.
 //
-// Behaviour is etcd's (etcd-formats, section 7). Nothing is sent but through the sink;
+// Behaviour is etcd's. Nothing is sent but through the sink;
 // event responses come only out of Pump().
 #ifndef QUORATE_ENGINE_MVCC_WATCH_H_
 #define QUORATE_ENGINE_MVCC_WATCH_H_

@@ -1,4 +1,4 @@
-// raftpb bytes <-> structs (etcd-formats, section 1.9).
+// raftpb bytes <-> structs.
 //
 // Written by hand, since every byte between members passes here: payloads of decoded
 // entries are slices of the input buffer, and an encoded append can refer to the

@@ -1,5 +1,5 @@
 // Who is in the cluster, as clients ask for it: changes of the membership with etcd's strict
-// checks (etcd-formats, section 8.5), the list of members, and the move of leadership.
+// checks, the list of members, and the move of leadership.
 //
 // A change is one entry of the log: raft's configuration and the list of members follow from
 // the same entry. Whether it is possible is decided where it is applied, alike on all

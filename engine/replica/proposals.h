@@ -1,8 +1,7 @@
 // This member's own proposals from their arrival until they are applied or given up.
 //
-// Request ids count up from a base that no other member and no earlier run uses
-// (etcd-formats, section 1.7): 16 bits of the member's id, 40 bits of the run's id, and
-// a counter that carries into them.
+// Request ids count up from a base that no other member and no earlier run uses: 16 bits
+// of the member's id, 40 bits of the run's id, and a counter that carries into them.
 #ifndef QUORATE_ENGINE_REPLICA_PROPOSALS_H_
 #define QUORATE_ENGINE_REPLICA_PROPOSALS_H_
 

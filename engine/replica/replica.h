@@ -188,7 +188,7 @@ struct MemberInfo {
 class Replica {
  public:
   // A new cluster's first log: one committed EntryConfChange per founding member,
-  // indexes 1..N, term 1, ascending id (etcd-formats, section 8.5); hard state
+  // indexes 1..N, term 1, ascending id; hard state
   // {term 1, vote 0, commit N}. Every founder writes the same and then starts from it.
   static Recovered Bootstrap(std::vector<BootstrapMember> members);
 

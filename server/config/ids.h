@@ -1,5 +1,5 @@
 // Identities of members and clusters: hashes, so that every founder computes the same
-// without asking anybody (etcd-formats, section 8.5).
+// without asking anybody.
 #ifndef QUORATE_SERVER_CONFIG_IDS_H_
 #define QUORATE_SERVER_CONFIG_IDS_H_
 

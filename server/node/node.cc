@@ -14,7 +14,7 @@ namespace {
 // Calls that time out in one go of the loop, at a few microseconds each.
 constexpr size_t kTimeoutsAtOnce = 256;
 
-// Texts that clients match on (etcd-formats, section 10).
+// Texts that clients match on.
 absl::Status ServerStopped() { return absl::UnavailableError("etcdserver: server stopped"); }
 absl::Status TimedOut() { return absl::UnavailableError("etcdserver: request timed out"); }
 

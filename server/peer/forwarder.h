@@ -1,4 +1,4 @@
-// Requests to a peer that leads, as etcd's members ask each other (etcd-formats, section 8):
+// Requests to a peer that leads, as etcd's members ask each other:
 // about leases by POST /leases and /leases/internal, promotions by POST /members/promote/ID.
 // And to any peer, for the hash of its data: GET /members/hashkv with a body of JSON; for its
 // state: POST /quorate/repair.

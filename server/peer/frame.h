@@ -1,5 +1,5 @@
 // Framing of a raft message stream: eight bytes of length, big endian, and a
-// raftpb.Message (etcd-formats, section 8.3).
+// raftpb.Message.
 #ifndef QUORATE_SERVER_PEER_FRAME_H_
 #define QUORATE_SERVER_PEER_FRAME_H_
 

@@ -1,5 +1,5 @@
-// The JSON in which members ask each other for the hash of their data, at /members/hashkv
-// (etcd-formats, section 8): numbers as numbers, zeros left out.
+// The JSON in which members ask each other for the hash of their data, at /members/hashkv:
+// numbers as numbers, zeros left out.
 #ifndef QUORATE_SERVER_PEER_HASH_JSON_H_
 #define QUORATE_SERVER_PEER_HASH_JSON_H_
 

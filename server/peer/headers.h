@@ -1,4 +1,4 @@
-// The header fields by which members recognise each other (etcd-formats, section 8.2), and
+// The header fields by which members recognise each other, and
 // the checks on them. Pure functions.
 #ifndef QUORATE_SERVER_PEER_HEADERS_H_
 #define QUORATE_SERVER_PEER_HEADERS_H_

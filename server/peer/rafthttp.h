@@ -1,4 +1,4 @@
-// etcd's peer protocol over HTTP/1.1 (etcd-formats, section 8): members dial each other's
+// etcd's peer protocol over HTTP/1.1: members dial each other's
 // message streams and receive on them.
 //
 //   peer::RaftHttp transport(env, log, identity, options);

@@ -1,5 +1,5 @@
 // The `hasleader: true` metadata: a client that asks for it would rather have an error
-// than wait at a member that knows no leader (etcd-formats, section 10).
+// than wait at a member that knows no leader.
 #ifndef QUORATE_SERVER_SERVICES_LEADER_MONITOR_H_
 #define QUORATE_SERVER_SERVICES_LEADER_MONITOR_H_
 

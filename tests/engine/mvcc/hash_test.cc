@@ -1,4 +1,4 @@
-// HashKV against the figures that a real etcd gave (etcd-formats, section 5.4).
+// HashKV against the figures that a real etcd gave.
 #include "engine/mvcc/hash.h"
 
 #include <string>
