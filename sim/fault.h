@@ -18,7 +18,7 @@ enum class Fault : uint8_t {
   // Network, datagrams.
   kDatagramLoss,
   kDatagramDuplicate,
-  kDatagramReorder,   // overtaken by a later one of the same edge
+  kDatagramReorder,   // overtaken by a later one of its type on the same edge
   kDatagramTail,      // held back by the heavy tail of the delay
   kDatagramBlocked,   // lost in a partition
   kDatagramTypeDrop,  // dropped by a per-type filter

@@ -210,6 +210,7 @@ TEST(World, SlowLinksHoldUpWhatTheyCannotCarryAndLoseTheRest) {
   for (uint64_t seed = 1; seed <= 6; ++seed) {
     Options options = Only(FaultClass::kBandwidth, seed);
     options.faults[static_cast<size_t>(FaultClass::kBandwidth)].bytes_per_second = 64'000;
+    options.link.line_queue_max = Milliseconds(50);
     options.workload.value_bytes_max = 1000;
     options.workload.rate = 400;
     options.workload.clients = 12;
