@@ -63,6 +63,7 @@ constexpr TraceKind kKinds[] = {
     TraceKind("hash-check", "detail"),
     TraceKind("directory-exchanged", "detail"),
     TraceKind("directory-copied", "detail"),
+    TraceKind("directory-of-cluster", "detail"),
     TraceKind("directory-refused", "detail"),
     TraceKind("version-announced", "detail"),
     TraceKind("unknown-field", "detail"),

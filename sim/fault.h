@@ -78,6 +78,7 @@ enum class Fault : uint8_t {
   kHashCheck,            // all members were asked for their hashes
   kDirectoryExchanged,   // two members were started with each other's directory
   kDirectoryCopied,      // a member was started with a copy of another one's
+  kDirectoryOfCluster,   // a member was started with flags that name another cluster
   kDirectoryRefused,     // and said so
   kVersionAnnounced,     // a member announces another version than its own
   kUnknownField,         // a message had a field that this version does not know

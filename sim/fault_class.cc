@@ -101,7 +101,8 @@ std::vector<Fault> FaultsOf(FaultClass fault_class, bool streams, bool datagrams
                  Fault::kCheckpointOutOfTurn, Fault::kHashCheck});
       break;
     case FaultClass::kWrongDirectory:
-      add(true, {Fault::kDirectoryExchanged, Fault::kDirectoryCopied, Fault::kDirectoryRefused});
+      add(true, {Fault::kDirectoryExchanged, Fault::kDirectoryCopied, Fault::kDirectoryOfCluster,
+                 Fault::kDirectoryRefused});
       break;
     case FaultClass::kVersions:
       add(datagrams, {Fault::kVersionAnnounced, Fault::kUnknownField});

@@ -230,14 +230,17 @@ TEST(World, AlarmsOfAnOperatorStandForAWhileAndUpkeepHarmsNothing) {
   EXPECT_GT(compared, 30u) << "hashes of members, while they work";
 }
 
-TEST(World, AMemberRefusesTheDirectoryOfAnotherOne) {
-  size_t named = 0;
+TEST(World, AMemberRefusesTheDirectoryOfAnotherOneOrOfAnotherCluster) {
+  size_t of_members = 0;
+  size_t of_clusters = 0;
   for (const SeedReport& report : RunOnly(FaultClass::kWrongDirectory)) {
     for (const std::string& failure : report.failures) {
-      named += failure.find("belongs to member") != std::string::npos ? 1 : 0;
+      of_members += failure.find(" of this cluster, but --name ") != std::string::npos ? 1 : 0;
+      of_clusters += failure.find("name cluster ") != std::string::npos ? 1 : 0;
     }
   }
-  EXPECT_GT(named, 0u);
+  EXPECT_GT(of_members, 0u);
+  EXPECT_GT(of_clusters, 0u);
 }
 
 TEST(World, MembersThatSayTheyAreOfOtherVersionsServeTogether) { RunOnly(FaultClass::kVersions); }
