@@ -92,10 +92,8 @@ class Cluster {
   // From its next start on the member must stop for want of its own directory and say so in these
   // words; it may not come to have a node. Empty: as usual.
   void ExpectRefusal(size_t member, std::string words) { At(member).refusal = std::move(words); }
-  // Which cluster its flags name from its next start on (--initial-cluster-token).
-  void SetClusterToken(size_t member, const std::string& token) {
-    At(member).config.initial_cluster_token = token;
-  }
+  // Its flags, from its next start on.
+  config::Config& flags(size_t member) { return At(member).config; }
   // Tells the leader, if there is one, to hand over to a member.
   void TransferLeadership(size_t to);
 

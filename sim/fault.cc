@@ -61,6 +61,7 @@ constexpr TraceKind kKinds[] = {
     TraceKind("defragment", "detail"),
     TraceKind("checkpoint-out-of-turn", "detail"),
     TraceKind("hash-check", "detail"),
+    TraceKind("settings-changed", "detail"),
     TraceKind("directory-exchanged", "detail"),
     TraceKind("directory-copied", "detail"),
     TraceKind("directory-of-cluster", "detail"),

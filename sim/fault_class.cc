@@ -9,7 +9,7 @@ absl::string_view FaultClassName(FaultClass fault_class) {
       "stream-reset", "kill",      "power-loss", "pause",      "clock",     "slow-disk",
       "sync-failure", "transfer",  "usurp",      "type-drop",  "bit-rot",   "membership",
       "rolling",      "full-disk", "disk-error", "bandwidth",  "upkeep",    "wrong-directory",
-      "versions",     "reorder"};
+      "versions",     "reorder",   "settings"};
   static_assert(std::size(kNames) == kFaultClasses);
   return kNames[static_cast<size_t>(fault_class)];
 }
@@ -109,6 +109,9 @@ std::vector<Fault> FaultsOf(FaultClass fault_class, bool streams, bool datagrams
       break;
     case FaultClass::kReorder:
       add(datagrams, {Fault::kDatagramReorder});
+      break;
+    case FaultClass::kSettings:
+      add(true, {Fault::kSettingsChanged});
       break;
   }
   return out;

@@ -151,6 +151,8 @@ void Nemesis::Act(FaultClass c) {
       return MisplaceDirectories();
     case FaultClass::kVersions:
       return AnnounceVersion();
+    case FaultClass::kSettings:
+      return ChangeSettings();
     default:
       UNREACHABLE("every class acts");
   }

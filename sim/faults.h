@@ -127,6 +127,8 @@ class Nemesis {
   void MistakeCluster(size_t member, CrashKind kind);
   void TakeAway(size_t member);
   void GiveDirectoriesBack();
+  // settings.cc.
+  void ChangeSettings();
   void AnnounceVersion();
   void RestartAll();
   void RestartNext(std::vector<size_t> rest, size_t last);

@@ -64,6 +64,7 @@ std::vector<Profile> MakeProfiles() {
                             {FaultClass::kDelay, 50},
                             {FaultClass::kReorder, 30},
                             {FaultClass::kOneWay, 50},
+                            {FaultClass::kSettings, 30},
                             {FaultClass::kSlowDisk, 30}})};
   leader_kill.sizes = {3, 3, 5};
   leader_kill.tempo_percent = 300;
@@ -126,6 +127,7 @@ std::vector<Profile> MakeProfiles() {
                            {FaultClass::kDelay, 40},
                            {FaultClass::kReorder, 30},
                            {FaultClass::kTransfer, 40},
+                           {FaultClass::kSettings, 30},
                            {FaultClass::kRolling, 30}})};
   membership.tempo_percent = 200;
   membership.sizes = {1, 2, 3, 3, 4, 5};
@@ -333,6 +335,7 @@ void DrawFaults(const Draw& draw, const Profile& profile, Options* out) {
             Milliseconds(draw.OneOf("health-window", std::vector<int64_t>{100, 1000, 5000}));
         break;
       case FaultClass::kRolling:
+      case FaultClass::kSettings:
         plan.interval = plan.interval * 2;
         break;
       case FaultClass::kWrongDirectory:

@@ -55,8 +55,9 @@ enum class FaultClass : uint8_t {
   kWrongDirectory,  // members started with the directory of another one; they must refuse
   kVersions,        // members announce other versions, and say what the others do not know
   kReorder,         // for a while each datagram finds a way of its own
+  kSettings,        // an operator starts members with other sizes, and with or without PreVote
 };
-inline constexpr size_t kFaultClasses = static_cast<size_t>(FaultClass::kReorder) + 1;
+inline constexpr size_t kFaultClasses = static_cast<size_t>(FaultClass::kSettings) + 1;
 
 // "power-loss"; stable.
 absl::string_view FaultClassName(FaultClass fault_class);

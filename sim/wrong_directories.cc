@@ -63,7 +63,7 @@ void Nemesis::MistakeCluster(size_t member, CrashKind kind) {
   cluster_->Crash(member, kind, Duration::Infinite());
   TakeAway(member);
   context_.Inject(Fault::kDirectoryOfCluster, cluster_->host_id(member));
-  cluster_->SetClusterToken(member, kOtherToken);
+  cluster_->flags(member).initial_cluster_token = kOtherToken;
   cluster_->ExpectRefusal(member, kOfAnotherCluster);
   cluster_->Start(member);
 }
@@ -80,7 +80,7 @@ void Nemesis::GiveDirectoriesBack() {
   for (const auto& [member, disk] : displaced_) {
     cluster_->Crash(member, CrashKind::kKill, Duration::Infinite());
     cluster_->host(member).disk().CloneFrom(*disk);
-    cluster_->SetClusterToken(member, kToken);
+    cluster_->flags(member).initial_cluster_token = kToken;
     cluster_->ExpectRefusal(member, "");
     if (cluster_->IsActive(member)) cluster_->Start(member);
   }

@@ -243,6 +243,14 @@ TEST(World, AMemberRefusesTheDirectoryOfAnotherOneOrOfAnotherCluster) {
   EXPECT_GT(of_clusters, 0u);
 }
 
+TEST(World, MembersWithDifferentSettingsServeTogether) {
+  uint64_t changed = 0;
+  for (const SeedReport& report : RunOnly(FaultClass::kSettings)) {
+    changed += report.faults[static_cast<size_t>(Fault::kSettingsChanged)];
+  }
+  EXPECT_GT(changed, 6u);
+}
+
 TEST(World, MembersThatSayTheyAreOfOtherVersionsServeTogether) { RunOnly(FaultClass::kVersions); }
 
 TEST(World, UsurpedLeadersHaveTailsThatNobodyElseHas) {
