@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/coding.h"
@@ -309,8 +310,14 @@ void Cluster::OnFailure(size_t number, const absl::Status& why) {
   Member& member = At(number);
   context_.Record(member.host->id(), kFailed, member.host->incarnation());
   failures_.push_back(absl::StrCat("member ", number, ": ", why.ToString()));
-  if (member.misplaced && absl::IsFailedPrecondition(why)) {
-    context_.Inject(Fault::kDirectoryRefused, member.host->id());
+  if (!member.refusal.empty() && absl::IsFailedPrecondition(why)) {
+    if (absl::StrContains(why.message(), member.refusal)) {
+      context_.Inject(Fault::kDirectoryRefused, member.host->id());
+    } else {
+      judge_->Report(Rule::kRecovery, context_.now(),
+                     absl::StrCat("member ", number, " stopped for another reason than that '",
+                                  member.refusal, "': ", why.message()));
+    }
   }
   const Duration downtime = restart_prng_.Between(Milliseconds(10), Seconds(2));
   context_.scheduler->After(Nanoseconds(0),
@@ -379,10 +386,10 @@ void Cluster::Observe() {
 void Cluster::ObserveNow(Member* member) {
   node::Node* const n = member->server->node();
   if (n == nullptr) return;
-  if (std::exchange(member->misplaced, false)) {
-    judge_->Report(
-        Rule::kRecovery, context_.now(),
-        absl::StrCat("member ", member->number, " runs with the data directory of another member"));
+  if (!member->refusal.empty()) {
+    judge_->Report(Rule::kRecovery, context_.now(),
+                   absl::StrCat("member ", member->number, " runs, though its data directory '",
+                                std::exchange(member->refusal, ""), "'"));
   }
   const uint64_t elections = oracle_->leaders_elected();
   member->incarnation_seen = member->host->incarnation();

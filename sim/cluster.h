@@ -89,8 +89,11 @@ class Cluster {
   // What the others learn of this member's version; of a later one than ours, half of the raft
   // messages have a field that the others do not know.
   void AnnounceVersion(size_t member, const std::string& version);
-  // Whether its directory is another one's now: then it may not come to have a node.
-  void MisplaceDirectory(size_t member, bool misplaced) { At(member).misplaced = misplaced; }
+  // From its next start on the member must stop for want of its own directory and say so in these
+  // words; it may not come to have a node. Empty: as usual.
+  void ExpectRefusal(size_t member, std::string words) { At(member).refusal = std::move(words); }
+  // Its flags, from its next start on.
+  config::Config& flags(size_t member) { return At(member).config; }
   // Tells the leader, if there is one, to hand over to a member.
   void TransferLeadership(size_t to);
 
@@ -137,7 +140,7 @@ class Cluster {
     uint64_t incarnation_seen = 0;
     EventId restart;
     bool retired = false;
-    bool misplaced = false;
+    std::string refusal;  // of its directory, that is expected
     std::string announced = config::kServerVersion;
     bool newer = false;  // than ours, as it says
     // Whom this process has heard of, as a connection would tell it.

@@ -18,7 +18,7 @@ enum class Fault : uint8_t {
   // Network, datagrams.
   kDatagramLoss,
   kDatagramDuplicate,
-  kDatagramReorder,   // overtaken by a later one of the same edge
+  kDatagramReorder,   // overtaken by a later one of its type on the same edge
   kDatagramTail,      // held back by the heavy tail of the delay
   kDatagramBlocked,   // lost in a partition
   kDatagramTypeDrop,  // dropped by a per-type filter
@@ -76,8 +76,10 @@ enum class Fault : uint8_t {
   kDefragment,
   kCheckpointOutOfTurn,  // a member was told to take one
   kHashCheck,            // all members were asked for their hashes
+  kSettingsChanged,      // a member was started with other flags than before
   kDirectoryExchanged,   // two members were started with each other's directory
   kDirectoryCopied,      // a member was started with a copy of another one's
+  kDirectoryOfCluster,   // a member was started with flags that name another cluster
   kDirectoryRefused,     // and said so
   kVersionAnnounced,     // a member announces another version than its own
   kUnknownField,         // a message had a field that this version does not know

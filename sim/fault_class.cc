@@ -5,11 +5,11 @@ namespace quorate::sim {
 
 absl::string_view FaultClassName(FaultClass fault_class) {
   static constexpr const char* kNames[] = {
-      "loss",       "duplicate",    "delay",        "corruption",      "partition",
-      "one-way",    "stream-reset", "kill",         "power-loss",      "pause",
-      "clock",      "slow-disk",    "sync-failure", "transfer",        "usurp",
-      "type-drop",  "bit-rot",      "membership",   "rolling",         "full-disk",
-      "disk-error", "bandwidth",    "upkeep",       "wrong-directory", "versions"};
+      "loss",         "duplicate", "delay",      "corruption", "partition", "one-way",
+      "stream-reset", "kill",      "power-loss", "pause",      "clock",     "slow-disk",
+      "sync-failure", "transfer",  "usurp",      "type-drop",  "bit-rot",   "membership",
+      "rolling",      "full-disk", "disk-error", "bandwidth",  "upkeep",    "wrong-directory",
+      "versions",     "reorder",   "settings"};
   static_assert(std::size(kNames) == kFaultClasses);
   return kNames[static_cast<size_t>(fault_class)];
 }
@@ -28,7 +28,7 @@ std::vector<Fault> FaultsOf(FaultClass fault_class, bool streams, bool datagrams
       add(datagrams, {Fault::kDatagramDuplicate});
       break;
     case FaultClass::kDelay:
-      add(datagrams, {Fault::kDatagramTail, Fault::kDatagramReorder});
+      add(datagrams, {Fault::kDatagramTail});
       break;
     case FaultClass::kCorruption:
       add(streams, {Fault::kStreamCorrupt});
@@ -94,16 +94,24 @@ std::vector<Fault> FaultsOf(FaultClass fault_class, bool streams, bool datagrams
       break;
     case FaultClass::kBandwidth:
       add(true, {Fault::kSlowLink});
+      add(datagrams, {Fault::kLinkOverflow});
       break;
     case FaultClass::kUpkeep:
       add(true, {Fault::kAlarmRaise, Fault::kAlarmDisarm, Fault::kDefragment,
                  Fault::kCheckpointOutOfTurn, Fault::kHashCheck});
       break;
     case FaultClass::kWrongDirectory:
-      add(true, {Fault::kDirectoryExchanged, Fault::kDirectoryCopied, Fault::kDirectoryRefused});
+      add(true, {Fault::kDirectoryExchanged, Fault::kDirectoryCopied, Fault::kDirectoryOfCluster,
+                 Fault::kDirectoryRefused});
       break;
     case FaultClass::kVersions:
       add(datagrams, {Fault::kVersionAnnounced, Fault::kUnknownField});
+      break;
+    case FaultClass::kReorder:
+      add(datagrams, {Fault::kDatagramReorder});
+      break;
+    case FaultClass::kSettings:
+      add(true, {Fault::kSettingsChanged});
       break;
   }
   return out;

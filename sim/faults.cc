@@ -16,7 +16,8 @@ constexpr uint32_t kMillion = 1'000'000;
 constexpr uint32_t kStormFactor = 8;
 constexpr uint32_t kStormPpmMax = 500'000;
 
-constexpr FaultClass kWeather[] = {FaultClass::kLoss, FaultClass::kDuplicate, FaultClass::kDelay,
+constexpr FaultClass kWeather[] = {FaultClass::kLoss,       FaultClass::kDuplicate,
+                                   FaultClass::kDelay,      FaultClass::kReorder,
                                    FaultClass::kCorruption, FaultClass::kStreamReset};
 
 // The longest that an operation on a slow disk usually takes.
@@ -150,6 +151,8 @@ void Nemesis::Act(FaultClass c) {
       return MisplaceDirectories();
     case FaultClass::kVersions:
       return AnnounceVersion();
+    case FaultClass::kSettings:
+      return ChangeSettings();
     default:
       UNREACHABLE("every class acts");
   }
@@ -179,6 +182,7 @@ LinkOptions Nemesis::Weather(bool storm, bool to_client) const {
   link.tail_ppm = ppm(FaultClass::kDelay);
   // Up to ten elections late.
   if (link.tail_ppm > 0) link.tail_max = options_.election_timeout * (storm ? 10 : 2);
+  if (storm && plan(FaultClass::kReorder).on) link.ordered = false;
   link.reset_ppm = ppm(FaultClass::kStreamReset);
   // Nothing but TCP's checksum guards bytes on streams: only what clients send is ever wrong
   // there, and only in worlds that do not believe what clients are told (World).

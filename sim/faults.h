@@ -123,8 +123,12 @@ class Nemesis {
   // wrong_directories.cc.
   std::vector<size_t> FoundersThatRun() const;
   void MisplaceDirectories();
+  void Exchange(size_t one, size_t other, CrashKind kind, bool copied);
+  void MistakeCluster(size_t member, CrashKind kind);
   void TakeAway(size_t member);
   void GiveDirectoriesBack();
+  // settings.cc.
+  void ChangeSettings();
   void AnnounceVersion();
   void RestartAll();
   void RestartNext(std::vector<size_t> rest, size_t last);

@@ -12,8 +12,6 @@ namespace quorate::sim {
 namespace {
 
 constexpr uint32_t kPpm = 1'000'000;
-// What a slow link keeps of datagrams.
-constexpr Duration kLineQueueMax = Seconds(1);
 constexpr TraceKind kBlock("block", "from", "to");
 constexpr TraceKind kUnblock("unblock", "from", "to");
 
@@ -198,7 +196,28 @@ size_t Network::StreamCount(HostId host) const {
   return count;
 }
 
+VirtualTime Network::Impl::DatagramArrival(HostId from, HostId to, DatagramType type, size_t bytes,
+                                           bool again) {
+  Edge& way = edge(from, to);
+  const LinkOptions& link = way.options;
+  VirtualTime arrival = LineTime(&way, bytes) + Latency(link, &way.datagram_prng);
+  const bool tail = link.tail_ppm > 0 && way.datagram_prng.Chance(link.tail_ppm, kPpm);
+  if (tail) {
+    context.Inject(Fault::kDatagramTail, from, to.value());
+    arrival = arrival + way.datagram_prng.Between(Duration(), link.tail_max);
+  } else if (link.ordered && !again) {
+    VirtualTime& last = way.last_in_order[type];
+    arrival = std::max(arrival, last + Nanoseconds(1));  // ties are drawn
+    last = arrival;
+  }
+  VirtualTime& latest = way.last_arrival[type];
+  if (arrival < latest) context.Inject(Fault::kDatagramReorder, from, to.value());
+  latest = std::max(latest, arrival);
+  return arrival;
+}
+
 Network::Fate Network::DrawFate(HostId from, HostId to, DatagramType type, size_t bytes) {
+  CHECK(type < kDatagramTypes);
   Edge& edge = impl_->edge(from, to);
   const Context& context = impl_->context;
   Fate fate;
@@ -206,7 +225,7 @@ Network::Fate Network::DrawFate(HostId from, HostId to, DatagramType type, size_
     context.Inject(Fault::kDatagramBlocked, from, to.value());
     return fate;
   }
-  if ((edge.dropped_types >> (type & 63) & 1) != 0) {
+  if ((edge.dropped_types >> type & 1) != 0) {
     context.Inject(Fault::kDatagramTypeDrop, from, to.value());
     return fate;
   }
@@ -216,7 +235,7 @@ Network::Fate Network::DrawFate(HostId from, HostId to, DatagramType type, size_
     context.Inject(Fault::kDatagramLoss, from, to.value());
     return fate;
   }
-  if (link.bytes_per_second > 0 && edge.line_free > context.now() + kLineQueueMax) {
+  if (link.bytes_per_second > 0 && edge.line_free > context.now() + link.line_queue_max) {
     context.Inject(Fault::kLinkOverflow, from, to.value());
     return fate;
   }
@@ -226,18 +245,7 @@ Network::Fate Network::DrawFate(HostId from, HostId to, DatagramType type, size_
     fate.copies = 2;
   }
   for (int i = 0; i < fate.copies; ++i) {
-    Duration delay = impl_->LineTime(&edge, bytes) - context.now();
-    delay = delay + impl_->Latency(link, &prng);
-    if (link.tail_ppm > 0 && prng.Chance(link.tail_ppm, kPpm)) {
-      context.Inject(Fault::kDatagramTail, from, to.value());
-      delay = delay + prng.Between(Duration(), link.tail_max);
-    }
-    const VirtualTime arrival = context.now() + delay;
-    if (arrival < edge.last_datagram_arrival) {
-      context.Inject(Fault::kDatagramReorder, from, to.value());
-    }
-    edge.last_datagram_arrival = std::max(edge.last_datagram_arrival, arrival);
-    fate.delay[i] = delay;
+    fate.delay[i] = impl_->DatagramArrival(from, to, type, bytes, i > 0) - context.now();
   }
   return fate;
 }

@@ -8,8 +8,8 @@
 //     while the other side notices nothing; a power loss leaves the peers
 //     half-open; a killed process resets them; a window bounds what is in flight,
 //     so that a reader that pauses stops its writer;
-//   - datagrams: typed messages handed over without bytes, each lost, repeated,
-//     delayed and overtaken on its own.
+//   - datagrams: typed messages handed over without bytes, each lost, repeated and
+//     delayed on its own; overtaken by later ones, unless the link keeps their order.
 //
 // Every directed edge between two hosts has its own options and its own
 // generators, keyed by (seed, edge, purpose): what happens on one edge does not
@@ -49,13 +49,17 @@ struct LinkOptions {
   uint32_t tail_ppm = 0;
   Duration tail_max;
   // 0 = unlimited. Bytes of one edge leave one after another; a datagram that would wait for
-  // more than a second is lost.
+  // more than line_queue_max is lost.
   uint64_t bytes_per_second = 0;
+  Duration line_queue_max = Seconds(1);
 
   // Datagrams: lost, delivered twice. Streams: a lost segment is sent again after a
   // retransmission timeout, and everything behind it waits.
   uint32_t loss_ppm = 0;
   uint32_t duplicate_ppm = 0;
+  // Datagrams of one type arrive in the order in which they were sent, as what peers say over
+  // one connection does. Left behind all the same: those with a tail, and second copies.
+  bool ordered = false;
 
   // Streams only.
   uint32_t split_ppm = 0;  // a write is cut into up to max_pieces segments
@@ -74,8 +78,9 @@ struct StreamOptions {
   Duration give_up_timeout = Seconds(15);
 };
 
-// What a datagram is, for per-type filters: 0 .. 63, the world's choice.
+// What a datagram is, for per-type filters and orders: below kDatagramTypes, the world's choice.
 using DatagramType = uint8_t;
+inline constexpr size_t kDatagramTypes = 64;
 
 class Network {
  public:

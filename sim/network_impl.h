@@ -2,6 +2,7 @@
 #ifndef QUORATE_SIM_NETWORK_IMPL_H_
 #define QUORATE_SIM_NETWORK_IMPL_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -93,7 +94,9 @@ struct Edge {
   Prng datagram_prng;
   Prng stream_prng;
   VirtualTime line_free;  // when the last byte has left (limited bandwidth)
-  VirtualTime last_datagram_arrival;
+  // Of datagrams of each type: the latest arrival, and the latest of those that keep their order.
+  std::array<VirtualTime, kDatagramTypes> last_arrival;
+  std::array<VirtualTime, kDatagramTypes> last_in_order;
 
   Edge(const LinkOptions& link, uint64_t datagram_seed, uint64_t stream_seed)
       : options(link), datagram_prng(datagram_seed), stream_prng(stream_seed) {}
@@ -117,6 +120,8 @@ struct Network::Impl {
   bool Block(HostId from, HostId to);  // false if it was
   bool blocked(HostId from, HostId to) { return edge(from, to).blocked; }
   Duration Latency(const LinkOptions& link, Prng* prng);
+  // When a copy of a datagram that is sent now arrives.
+  VirtualTime DatagramArrival(HostId from, HostId to, DatagramType type, size_t bytes, bool again);
   // When `bytes` that are sent now have left.
   VirtualTime LineTime(Edge* edge, size_t bytes);
   absl::StatusOr<HostId> Resolve(HostId self, const std::string& name) const;

@@ -1,4 +1,5 @@
-// `quorate-sim speed`: how fast three kinds of worlds run on one core, with their mix beside.
+// `quorate-sim speed`: how fast four kinds of worlds and a checker run on one core, each beside its
+// aim and with its mix.
 #ifndef QUORATE_SIM_SPEED_H_
 #define QUORATE_SIM_SPEED_H_
 
@@ -9,9 +10,9 @@
 
 namespace quorate::sim {
 
-// Prints a few lines for each; an ExitStatus. `seeds` worlds of each kind; `now` is monotonic
-// time.
-int MeasureSpeed(uint64_t seeds, const std::function<Duration()>& now);
+// Prints a few lines for each; an ExitStatus. `seeds` worlds of each kind; `cpu_time` is what this
+// process has used: a figure does not depend on what else the machine does.
+int MeasureSpeed(uint64_t seeds, const std::function<Duration()>& cpu_time);
 
 }  // namespace quorate::sim
 

@@ -62,7 +62,9 @@ std::vector<Profile> MakeProfiles() {
                       Only({{FaultClass::kKill, 50},
                             {FaultClass::kPowerLoss, 100},
                             {FaultClass::kDelay, 50},
+                            {FaultClass::kReorder, 30},
                             {FaultClass::kOneWay, 50},
+                            {FaultClass::kSettings, 30},
                             {FaultClass::kSlowDisk, 30}})};
   leader_kill.sizes = {3, 3, 5};
   leader_kill.tempo_percent = 300;
@@ -83,6 +85,7 @@ std::vector<Profile> MakeProfiles() {
                          {FaultClass::kKill, 30},
                          {FaultClass::kPowerLoss, 30},
                          {FaultClass::kDelay, 50},
+                         {FaultClass::kReorder, 30},
                          {FaultClass::kClock, 40},
                          {FaultClass::kPartition, 30}})};
   usurpers.lease_reads_percent = 50;
@@ -122,13 +125,16 @@ std::vector<Profile> MakeProfiles() {
                            {FaultClass::kKill, 40},
                            {FaultClass::kPowerLoss, 40},
                            {FaultClass::kDelay, 40},
+                           {FaultClass::kReorder, 30},
                            {FaultClass::kTransfer, 40},
+                           {FaultClass::kSettings, 30},
                            {FaultClass::kRolling, 30}})};
   membership.tempo_percent = 200;
   membership.sizes = {1, 2, 3, 3, 4, 5};
   out.push_back(membership);
   Profile stale{"stale-messages", "messages late by several elections, and twice",
                 Only({{FaultClass::kDelay, 100},
+                      {FaultClass::kReorder, 100},
                       {FaultClass::kDuplicate, 100},
                       {FaultClass::kLoss, 50},
                       {FaultClass::kPartition, 50},
@@ -231,6 +237,8 @@ void DrawCluster(const Draw& draw, const Profile& profile, Options* out) {
   out->link.latency_min = Microseconds(draw.OneOf("latency-min", latencies));
   out->link.latency_mean = Microseconds(draw.OneOf("latency-mean", latencies));
   out->link.split_ppm = draw.Percent("split", 50) ? 100'000 : 5'000;
+  // Members talk over one connection each for appends and for the rest.
+  out->link.ordered = true;
   const std::vector<int64_t> syncs = {50, 200, 1000, 5000};
   out->disk.sync_min = Microseconds(draw.OneOf("sync-min", syncs));
   out->disk.sync_mean = Microseconds(draw.OneOf("sync-mean", syncs));
@@ -322,16 +330,12 @@ void DrawFaults(const Draw& draw, const Profile& profile, Options* out) {
         break;
       case FaultClass::kMembership:
         out->spares = kSpares;
-        // Who joins may need thousands of entries. With few of them a message, and messages
-        // out of order, each rejection makes raft send a window anew: millions of messages.
-        if (out->snapshot_catchup_entries > 50) {
-          out->max_append_bytes = std::max<uint64_t>(out->max_append_bytes, 4096);
-        }
         out->strict_reconfig_check = draw.Percent("strict-reconfig-check", 70);
         out->reconfig_health_window =
             Milliseconds(draw.OneOf("health-window", std::vector<int64_t>{100, 1000, 5000}));
         break;
       case FaultClass::kRolling:
+      case FaultClass::kSettings:
         plan.interval = plan.interval * 2;
         break;
       case FaultClass::kWrongDirectory:
@@ -342,13 +346,16 @@ void DrawFaults(const Draw& draw, const Profile& profile, Options* out) {
         // A window of each connection waits when the faults end.
         if (out->streams)
           plan.bytes_per_second = std::max<uint64_t>(plan.bytes_per_second, 256'000);
+        out->link.line_queue_max =
+            Milliseconds(draw.OneOf("line-queue", std::vector<int64_t>{5, 50, 1000}));
         break;
       case FaultClass::kVersions:
         // Over streams a member says its own, in every request.
         if (out->streams) plan.on = false;
         break;
       case FaultClass::kDuplicate:
-        // TCP delivers once, and its checksum is all that etcd's protocols rely on.
+      case FaultClass::kReorder:
+        // TCP delivers once and in order, and its checksum is all that etcd's protocols rely on.
         if (out->streams) plan.on = false;
         break;
       case FaultClass::kCorruption:
@@ -371,9 +378,6 @@ void DrawWorkload(const Draw& draw, const Profile& profile, Options* out) {
   w.clients = draw.Percent("many-clients", profile.many_clients_percent)
                   ? 40
                   : draw.Between("clients", 3, 12);
-  // But with one entry a message, out of order, raft sends a window anew for each rejection:
-  // behind a long tail messages multiply.
-  if (out->max_append_bytes == 0) w.clients = std::min<size_t>(w.clients, 12);
   w.rate = draw.OneOf("rate", std::vector<uint64_t>{60, 120, 120, 200, 400});
   w.groups = draw.Between("groups", 3, 10);
   w.keys = draw.Between("keys", 1, 6);
@@ -411,6 +415,20 @@ void DrawWorkload(const Draw& draw, const Profile& profile, Options* out) {
   for (size_t i = 0; i < kWorkloadKinds; ++i) {
     const std::string name(WorkloadName(static_cast<WorkloadKind>(i)));
     w.kinds[i] = draw.Percent(absl::StrCat("kind-", name), 35);
+  }
+}
+
+// Raft answers an append that came too early by sending a window anew. Members talk over one
+// connection, so they see that once a connection; where appends overtake each other all the
+// while, those of one entry multiply behind a long tail, or on the way to somebody who joins and
+// needs thousands of them.
+void BoundResends(Options* out) {
+  if (!out->plan(FaultClass::kDelay).on && !out->plan(FaultClass::kReorder).on) return;
+  if (out->max_append_bytes == 0) {
+    out->workload.clients = std::min<size_t>(out->workload.clients, 12);
+  }
+  if (out->plan(FaultClass::kMembership).on && out->snapshot_catchup_entries > 50) {
+    out->max_append_bytes = std::max<uint64_t>(out->max_append_bytes, 4096);
   }
 }
 
@@ -458,6 +476,7 @@ absl::StatusOr<Options> DrawOptions(absl::string_view profile, uint64_t seed) {
   DrawCluster(draw, *found, &out);
   DrawFaults(draw, *found, &out);
   DrawWorkload(draw, *found, &out);
+  BoundResends(&out);
   return out;
 }
 

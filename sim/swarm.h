@@ -31,7 +31,7 @@ namespace quorate::sim {
 enum class FaultClass : uint8_t {
   kLoss,         // messages lost (on streams: sent again late)
   kDuplicate,    // messages delivered twice
-  kDelay,        // some messages much later than the rest; so messages overtake each other
+  kDelay,        // some messages much later than the rest
   kCorruption,   // bits flipped in flight; checksums must catch them
   kPartition,    // one member alone, two halves, a bridge, a star
   kOneWay,       // some directions cut, the opposite ones open
@@ -54,8 +54,10 @@ enum class FaultClass : uint8_t {
   kUpkeep,       // an operator raises alarms and puts them out, defragments, compares hashes, ...
   kWrongDirectory,  // members started with the directory of another one; they must refuse
   kVersions,        // members announce other versions, and say what the others do not know
+  kReorder,         // for a while each datagram finds a way of its own
+  kSettings,        // an operator starts members with other sizes, and with or without PreVote
 };
-inline constexpr size_t kFaultClasses = static_cast<size_t>(FaultClass::kVersions) + 1;
+inline constexpr size_t kFaultClasses = static_cast<size_t>(FaultClass::kSettings) + 1;
 
 // "power-loss"; stable.
 absl::string_view FaultClassName(FaultClass fault_class);

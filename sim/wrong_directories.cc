@@ -1,12 +1,20 @@
-// Data directories at the wrong member: two that were exchanged, or one that was copied to another
-// member, as by a script that restores the wrong backup. Both would vote, in the name of somebody
-// who may be voting as well. Whoever is started with another one's directory must say so and stop;
-// later it gets its own back.
+// Data directories at the wrong place: two that were exchanged, or one that was copied to another
+// member, as by a script that restores the wrong backup: both would vote, in the name of somebody
+// who may be voting as well. Or the directory of one cluster under the flags of another one.
+// Whoever is started like that must say so and stop; later it gets its own back.
 #include <utility>
 
 #include "sim/faults.h"
 
 namespace quorate::sim {
+namespace {
+
+constexpr char kToken[] = "etcd-cluster";
+constexpr char kOtherToken[] = "another-cluster";
+constexpr char kOfAnotherMember[] = " of this cluster, but --name ";
+constexpr char kOfAnotherCluster[] = "--initial-cluster-token name cluster ";
+
+}  // namespace
 
 // Who joined later takes its identity from the directory: the flags do not say who it is.
 std::vector<size_t> Nemesis::FoundersThatRun() const {
@@ -19,7 +27,7 @@ std::vector<size_t> Nemesis::FoundersThatRun() const {
 
 void Nemesis::MisplaceDirectories() {
   Prng& draw = prng(FaultClass::kWrongDirectory);
-  const bool copied = draw.Chance(1, 2);
+  const uint64_t how = draw.Below(3);
   const Duration lasts = Lasts(FaultClass::kWrongDirectory);
   const CrashKind kind = draw.Chance(1, 2) ? CrashKind::kKill : CrashKind::kPowerLoss;
   std::vector<size_t> founders = FoundersThatRun();
@@ -28,7 +36,18 @@ void Nemesis::MisplaceDirectories() {
   const size_t one = founders[at];
   founders.erase(founders.begin() + static_cast<std::ptrdiff_t>(at));
   const size_t other = founders[draw.Below(founders.size())];
-  // Each has stood still for a moment: nothing is copied that is being written.
+  if (how == 0) {
+    MistakeCluster(one, kind);
+  } else {
+    Exchange(one, other, kind, /*copied=*/how == 1);
+  }
+  context_.scheduler->After(lasts, [this] {
+    if (active_) GiveDirectoriesBack();
+  });
+}
+
+// Both have stood still for a moment: nothing is copied that is being written.
+void Nemesis::Exchange(size_t one, size_t other, CrashKind kind, bool copied) {
   for (const size_t m : {one, other}) cluster_->Crash(m, kind, Duration::Infinite());
   TakeAway(one);
   if (!copied) TakeAway(other);
@@ -36,11 +55,17 @@ void Nemesis::MisplaceDirectories() {
   if (!copied) cluster_->host(other).disk().CloneFrom(*displaced_.front().second);
   context_.Inject(copied ? Fault::kDirectoryCopied : Fault::kDirectoryExchanged,
                   cluster_->host_id(one), other);
-  for (const auto& [member, disk] : displaced_) cluster_->MisplaceDirectory(member, true);
+  for (const auto& [member, disk] : displaced_) cluster_->ExpectRefusal(member, kOfAnotherMember);
   for (const size_t m : {one, other}) cluster_->Start(m);
-  context_.scheduler->After(lasts, [this] {
-    if (active_) GiveDirectoriesBack();
-  });
+}
+
+void Nemesis::MistakeCluster(size_t member, CrashKind kind) {
+  cluster_->Crash(member, kind, Duration::Infinite());
+  TakeAway(member);
+  context_.Inject(Fault::kDirectoryOfCluster, cluster_->host_id(member));
+  cluster_->flags(member).initial_cluster_token = kOtherToken;
+  cluster_->ExpectRefusal(member, kOfAnotherCluster);
+  cluster_->Start(member);
 }
 
 // Keeps what the member's disk holds; the disk itself is free for something else.
@@ -55,7 +80,8 @@ void Nemesis::GiveDirectoriesBack() {
   for (const auto& [member, disk] : displaced_) {
     cluster_->Crash(member, CrashKind::kKill, Duration::Infinite());
     cluster_->host(member).disk().CloneFrom(*disk);
-    cluster_->MisplaceDirectory(member, false);
+    cluster_->flags(member).initial_cluster_token = kToken;
+    cluster_->ExpectRefusal(member, "");
     if (cluster_->IsActive(member)) cluster_->Start(member);
   }
   displaced_.clear();

@@ -166,8 +166,8 @@ void Forwarder::OnAnswer(uint64_t id, const absl::StatusOr<http1::Client::WholeR
   const Item item = std::move(posts_.at(id).item);
   posts_.erase(id);
   if (!answer.ok()) next_client_ = (next_client_ + 1) % clients_.size();
-  absl::StatusOr<Bytes> body = answer.ok() ? Answered(item.kind, *answer) : answer.status();
-  item.done(body.status(), body.ok() ? *std::move(body) : Bytes());
+  const absl::StatusOr<Bytes> body = answer.ok() ? Answered(item.kind, *answer) : answer.status();
+  item.done(body.status(), body.ok() ? *body : Bytes());
   SendQueued();
 }
 

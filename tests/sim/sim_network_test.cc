@@ -308,6 +308,71 @@ TEST_F(DatagramTest, LossAndDuplicationHappenAsOftenAsAsked) {
             5000 - world_.count(Fault::kDatagramLoss) + world_.count(Fault::kDatagramDuplicate));
 }
 
+TEST_F(DatagramTest, WhereOrderIsKeptNoneOfATypeOvertakesAnother) {
+  LinkOptions link;
+  link.latency_mean = Milliseconds(20);
+  link.ordered = true;
+  network().SetAllLinks(link);
+  const std::vector<int> arrived = Send(500);
+  EXPECT_EQ(arrived.size(), 500u);
+  EXPECT_TRUE(std::is_sorted(arrived.begin(), arrived.end()));
+  EXPECT_EQ(world_.count(Fault::kDatagramReorder), 0u);
+}
+
+TEST_F(DatagramTest, SecondCopiesAndTailsAreLeftBehindEvenWhereOrderIsKept) {
+  LinkOptions link;
+  link.latency_mean = Milliseconds(20);
+  link.ordered = true;
+  link.duplicate_ppm = 100'000;
+  link.tail_ppm = 100'000;
+  link.tail_max = Seconds(1);
+  network().SetAllLinks(link);
+  std::vector<int> arrived = Send(500);
+  EXPECT_FALSE(std::is_sorted(arrived.begin(), arrived.end()));
+  EXPECT_GT(world_.count(Fault::kDatagramReorder), 50u);
+  EXPECT_EQ(arrived.size(), 500u + world_.count(Fault::kDatagramDuplicate));
+}
+
+TEST_F(DatagramTest, DifferentTypesHaveNoOrderAmongThem) {
+  LinkOptions link;
+  link.latency_mean = Milliseconds(20);
+  link.ordered = true;
+  network().SetAllLinks(link);
+  std::vector<std::vector<int>> arrived(2);
+  std::vector<int> all;
+  for (int i = 0; i < 500; ++i) {
+    network().Send(a_.host.id(), b_.host.id(), static_cast<sim::DatagramType>(i % 2), 100,
+                   [&arrived, &all, i] {
+                     arrived[static_cast<size_t>(i % 2)].push_back(i);
+                     all.push_back(i);
+                   });
+    world_.RunFor(Milliseconds(1));
+  }
+  world_.RunFor(Seconds(10));
+  for (const std::vector<int>& one : arrived) {
+    EXPECT_EQ(one.size(), 250u);
+    EXPECT_TRUE(std::is_sorted(one.begin(), one.end()));
+  }
+  EXPECT_FALSE(std::is_sorted(all.begin(), all.end()));
+}
+
+TEST_F(DatagramTest, ASlowLinkLosesWhatWouldWaitTooLong) {
+  LinkOptions link;
+  link.bytes_per_second = 100'000;
+  link.line_queue_max = Milliseconds(5);
+  network().SetAllLinks(link);
+  // A hundred bytes a millisecond are what the link carries; five times as many are not.
+  EXPECT_EQ(Send(500).size(), 500u);
+  EXPECT_EQ(world_.count(Fault::kLinkOverflow), 0u);
+  arrived_.clear();
+  for (int i = 0; i < 500; ++i) {
+    network().Send(a_.host.id(), b_.host.id(), 1, 100, [this, i] { arrived_.push_back(i); });
+  }
+  world_.RunFor(Seconds(10));
+  EXPECT_EQ(arrived_.size() + world_.count(Fault::kLinkOverflow), 500u);
+  EXPECT_NEAR(static_cast<double>(arrived_.size()), 5, 2);
+}
+
 TEST_F(DatagramTest, LongDelaysOvertakeEachOther) {
   LinkOptions link;
   link.latency_mean = Milliseconds(20);

@@ -210,6 +210,7 @@ TEST(World, SlowLinksHoldUpWhatTheyCannotCarryAndLoseTheRest) {
   for (uint64_t seed = 1; seed <= 6; ++seed) {
     Options options = Only(FaultClass::kBandwidth, seed);
     options.faults[static_cast<size_t>(FaultClass::kBandwidth)].bytes_per_second = 64'000;
+    options.link.line_queue_max = Milliseconds(50);
     options.workload.value_bytes_max = 1000;
     options.workload.rate = 400;
     options.workload.clients = 12;
@@ -229,14 +230,25 @@ TEST(World, AlarmsOfAnOperatorStandForAWhileAndUpkeepHarmsNothing) {
   EXPECT_GT(compared, 30u) << "hashes of members, while they work";
 }
 
-TEST(World, AMemberRefusesTheDirectoryOfAnotherOne) {
-  size_t named = 0;
+TEST(World, AMemberRefusesTheDirectoryOfAnotherOneOrOfAnotherCluster) {
+  size_t of_members = 0;
+  size_t of_clusters = 0;
   for (const SeedReport& report : RunOnly(FaultClass::kWrongDirectory)) {
     for (const std::string& failure : report.failures) {
-      named += failure.find("belongs to member") != std::string::npos ? 1 : 0;
+      of_members += failure.find(" of this cluster, but --name ") != std::string::npos ? 1 : 0;
+      of_clusters += failure.find("name cluster ") != std::string::npos ? 1 : 0;
     }
   }
-  EXPECT_GT(named, 0u);
+  EXPECT_GT(of_members, 0u);
+  EXPECT_GT(of_clusters, 0u);
+}
+
+TEST(World, MembersWithDifferentSettingsServeTogether) {
+  uint64_t changed = 0;
+  for (const SeedReport& report : RunOnly(FaultClass::kSettings)) {
+    changed += report.faults[static_cast<size_t>(Fault::kSettingsChanged)];
+  }
+  EXPECT_GT(changed, 6u);
 }
 
 TEST(World, MembersThatSayTheyAreOfOtherVersionsServeTogether) { RunOnly(FaultClass::kVersions); }

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Rules of the house that no compiler checks: sizes, banned calls, include arrows.
+"""Rules of the house that no compiler checks: sizes, banned calls, include arrows,
+and values that depend on the order of evaluation (evaluation_order.py).
 
 A ratchet, not a wall: files somewhat over the line fail, those that deserve to be
 long are listed with the reason.
@@ -8,6 +9,8 @@ import os
 import re
 import subprocess
 import sys
+
+import evaluation_order
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MAX_FILE_LINES = 600
@@ -81,6 +84,8 @@ def check_file(path, problems):
         guard = "QUORATE_" + re.sub(r"[/.]", "_", path).upper() + "_"
         if f"#define {guard}" not in text:
             problems.append(f"{path}: include guard should be {guard}")
+    for number, what in evaluation_order.problems(text):
+        problems.append(f"{path}:{number}: {what}: compilers differ in which comes first")
     if EDGES.search(path):
         return
     code = strip_comments(text)

@@ -127,8 +127,10 @@ class Pieces : public testing::Test {
   std::string Key() { return std::string(1, static_cast<char>('a' + prng_.Below(26))); }
 
   void Put(const std::string& key) {
+    const uint64_t length = prng_.Below(20);
+    const char letter = static_cast<char>('a' + prng_.Below(3));
     WriteTxn txn(&store_);
-    txn.Put(key, std::string(prng_.Below(20), static_cast<char>('a' + prng_.Below(3))), LeaseId());
+    txn.Put(key, std::string(length, letter), LeaseId());
     txn.Commit();
   }
   void Delete(const std::string& key) {
