@@ -82,6 +82,7 @@ void DataDirectory::Open(const storage::Identity& identity, bool create) {
   options.pack_bytes = config_.checkpoint_pack_bytes;
   options.repair = std::exchange(repair_, std::nullopt);
   options.catchup_entries = config_.snapshot_catchup_entries;
+  options.prepare = engine::Replica::PrepareSegment;
   opening_ = storage::OpenStorage(
       env_, std::move(options),
       [this](absl::StatusOr<storage::OpenedStorage> opened) { OnOpened(std::move(opened)); });

@@ -10,7 +10,7 @@ namespace quorate::storage {
 namespace {
 
 // Reads under way at once.
-constexpr size_t kReadAhead = 8;
+constexpr size_t kReadAhead = 16;
 
 }  // namespace
 
@@ -29,15 +29,13 @@ absl::StatusOr<bool> LogFollows(const LogContents& log, const CheckpointContents
   return follows;
 }
 
-CheckpointReader::CheckpointReader(io::Disk* disk, const DataPaths& paths,
-                                   std::optional<Identity> identity, bool sync, Callback callback,
-                                   Progress progress)
+CheckpointReader::CheckpointReader(io::Disk* disk, io::Compute* compute, const DataPaths& paths,
+                                   Options options, Callback callback)
     : disk_(disk),
+      compute_(compute),
       paths_(paths),
-      identity_(identity),
-      sync_(sync),
-      callback_(std::move(callback)),
-      progress_(std::move(progress)) {
+      options_(std::move(options)),
+      callback_(std::move(callback)) {
   disk_->List(paths_.checkpoint,
               lifetime_.Guard([this](absl::StatusOr<std::vector<std::string>> names) {
                 if (absl::IsNotFound(names.status())) return Finish(absl::OkStatus());
@@ -71,6 +69,7 @@ void CheckpointReader::OpenManifest() {
                     status = bytes.ok() ? TakeManifest(*bytes) : bytes.status();
                   }
                   if (!status.ok()) return Fail(std::move(status));
+                  if (options_.begun != nullptr) options_.begun(contents_.image.index);
                   OpenNextPack();
                 });
               }));
@@ -86,8 +85,8 @@ void CheckpointReader::NoManifest() {
 absl::Status CheckpointReader::TakeManifest(const Bytes& bytes) {
   absl::StatusOr<Manifest> manifest = DecodeManifest(bytes, ManifestPath());
   if (!manifest.ok()) return manifest.status();
-  if (identity_.has_value()) {
-    const absl::Status same = CheckIdentity(manifest->identity, *identity_, ManifestPath());
+  if (options_.identity.has_value()) {
+    const absl::Status same = CheckIdentity(manifest->identity, *options_.identity, ManifestPath());
     if (!same.ok()) return same;
   }
   contents_.image.index = manifest->index;
@@ -96,6 +95,9 @@ absl::Status CheckpointReader::TakeManifest(const Bytes& bytes) {
   for (const PlacedSegment& segment : manifest->segments) {
     contents_.image.segments.push_back({segment.id, segment.first, Bytes(), segment.garbage});
     packs_[segment.pack] = nullptr;
+  }
+  if (options_.prepare != nullptr) {
+    contents_.image.prepared.resize(contents_.image.segments.size());
   }
   contents_.manifest = *std::move(manifest);
   contents_.from_previous = at_previous_;
@@ -109,7 +111,7 @@ void CheckpointReader::OpenNextPack() {
     return ReadSegments();
   }
   last_opened_ = at->first;
-  disk_->Open(PackPath(last_opened_), {.write = sync_},
+  disk_->Open(PackPath(last_opened_), {.write = options_.sync},
               lifetime_.Guard([this](absl::StatusOr<std::unique_ptr<io::File>> file) {
                 if (absl::IsNotFound(file.status())) {
                   return Fail(DamageError(
@@ -137,7 +139,7 @@ void CheckpointReader::OrderReads() {
 }
 
 void CheckpointReader::ReadSegments() {
-  if (order_.empty()) return SyncNextPack();
+  if (order_.empty()) return SyncPacks();
   while (next_ < order_.size() && in_flight_ < kReadAhead) {
     const size_t index = order_[next_++];
     const PlacedSegment& segment = contents_.manifest->segments[index];
@@ -148,33 +150,70 @@ void CheckpointReader::ReadSegments() {
   }
 }
 
-void CheckpointReader::TakeSegment(size_t index, absl::StatusOr<Bytes> bytes) {
+void CheckpointReader::FailSegment(size_t index, absl::string_view what) {
   const PlacedSegment& placed = contents_.manifest->segments[index];
-  const auto damaged = [&](absl::string_view what) {
-    Fail(DamageError(PackPath(placed.pack), placed.offset, what));
-  };
-  if (absl::IsDataLoss(bytes.status())) return damaged("a segment cannot be read");
-  if (!bytes.ok()) return Finish(bytes.status());
-  engine::LogSegment& segment = contents_.image.segments[index];
-  segment.records = *std::move(bytes);
-  if (progress_ != nullptr) progress_(segment.records.size());
-  if (segment.records.size() != placed.bytes) return damaged("the file ends within a segment");
-  if (SegmentCrc(segment) != placed.crc) return damaged("a segment does not fit its check");
-  --in_flight_;
-  if (next_ < order_.size()) return ReadSegments();
-  if (in_flight_ > 0) return;
-  last_opened_ = 0;
-  SyncNextPack();
+  Fail(DamageError(PackPath(placed.pack), placed.offset, what));
 }
 
-void CheckpointReader::SyncNextPack() {
-  const auto at = packs_.upper_bound(last_opened_);
-  if (!sync_ || at == packs_.end()) return ReadPrevious();
-  last_opened_ = at->first;
-  at->second->Sync([this](absl::Status status) {
-    if (!status.ok()) return Finish(std::move(status));
-    SyncNextPack();
-  });
+void CheckpointReader::TakeSegment(size_t index, absl::StatusOr<Bytes> bytes) {
+  if (absl::IsDataLoss(bytes.status())) return FailSegment(index, "a segment cannot be read");
+  if (!bytes.ok()) return Finish(bytes.status());
+  if (options_.progress != nullptr) options_.progress(bytes->size());
+  if (bytes->size() != contents_.manifest->segments[index].bytes) {
+    return FailSegment(index, "the file ends within a segment");
+  }
+  contents_.image.segments[index].records = *std::move(bytes);
+  CheckSegment(index);
+}
+
+void CheckpointReader::CheckSegment(size_t index) {
+  struct Job {
+    engine::LogSegment segment;
+    Prepare prepare;
+    uint32_t placed_crc = 0;
+    uint32_t crc = 0;
+    std::shared_ptr<engine::PreparedSegment> prepared;
+  };
+  const auto job = std::make_shared<Job>();
+  job->segment = contents_.image.segments[index];
+  job->prepare = options_.prepare;
+  job->placed_crc = contents_.manifest->segments[index].crc;
+  compute_->Run(
+      [job] {
+        job->crc = SegmentCrc(job->segment);
+        if (job->crc == job->placed_crc && job->prepare != nullptr) {
+          job->prepared = job->prepare(job->segment);
+        }
+      },
+      lifetime_.Guard([this, job, index, attempt = attempt_] {
+        if (attempt == attempt_) TakeChecked(index, job->crc, std::move(job->prepared));
+      }));
+}
+
+void CheckpointReader::TakeChecked(size_t index, uint32_t crc,
+                                   std::shared_ptr<engine::PreparedSegment> prepared) {
+  if (crc != contents_.manifest->segments[index].crc) {
+    return FailSegment(index, "a segment does not fit its check");
+  }
+  if (prepared != nullptr) {
+    prepared->Settle();
+    contents_.image.prepared[index] = std::move(prepared);
+  }
+  --in_flight_;
+  if (next_ < order_.size()) return ReadSegments();
+  if (in_flight_ == 0) SyncPacks();
+}
+
+// All at once: each has its own queue.
+void CheckpointReader::SyncPacks() {
+  if (!options_.sync || packs_.empty()) return ReadPrevious();
+  in_flight_ = packs_.size();
+  for (const auto& [number, pack] : packs_) {
+    pack->Sync([this](absl::Status status) {
+      if (!status.ok()) return Finish(std::move(status));
+      if (--in_flight_ == 0) ReadPrevious();
+    });
+  }
 }
 
 void CheckpointReader::ReadPrevious() {
@@ -210,6 +249,7 @@ void CheckpointReader::Fail(absl::Status status) {
   contents_.image = {};
   last_opened_ = 0;
   next_ = in_flight_ = 0;
+  ++attempt_;
   NoManifest();
 }
 
@@ -217,6 +257,7 @@ void CheckpointReader::Finish(absl::Status status) {
   const Callback callback = std::move(callback_);
   packs_.clear();
   manifest_ = nullptr;
+  ++attempt_;
   callback(std::move(status), std::move(contents_));
 }
 

@@ -1,5 +1,6 @@
 // Reads the newest checkpoint of a data directory and checks every byte of it. If it is
-// damaged, the one before it, which the log still reaches.
+// damaged, the one before it, which the log still reaches. Files are read side by side, and what
+// has come is checked on io::Compute while the next is read.
 #ifndef QUORATE_STORAGE_CHECKPOINT_READER_H_
 #define QUORATE_STORAGE_CHECKPOINT_READER_H_
 
@@ -16,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/image/image.h"
+#include "io/compute.h"
 #include "io/disk.h"
 #include "storage/data_dir.h"
 #include "storage/lifetime.h"
@@ -49,14 +51,26 @@ absl::StatusOr<bool> LogFollows(const LogContents& log, const CheckpointContents
 class CheckpointReader {
  public:
   using Callback = std::function<void(absl::Status, CheckpointContents)>;
-  // Told how many bytes were read more.
-  using Progress = std::function<void(uint64_t bytes)>;
+  // Pure, for a segment that is whole.
+  using Prepare =
+      std::function<std::shared_ptr<engine::PreparedSegment>(const engine::LogSegment&)>;
+  struct Options {
+    // Whose the checkpoint must be, if given.
+    std::optional<Identity> identity;
+    // Make the packs durable, too, since what can be read need not be.
+    bool sync = false;
+    // Makes StateImage::prepared.
+    Prepare prepare;
+    // Told how many bytes were read more.
+    std::function<void(uint64_t bytes)> progress;
+    // Told with which entry the checkpoint ends that is being read, before its segments are; again
+    // if it turns out to be damaged and there is another one.
+    std::function<void(LogIndex index)> begun;
+  };
 
-  // `identity`: whose the checkpoint must be, if given. `sync`: make the packs durable
-  // too, since what can be read need not be. Calls back once unless destroyed before;
-  // errors are recovery's.
-  CheckpointReader(io::Disk* disk, const DataPaths& paths, std::optional<Identity> identity,
-                   bool sync, Callback callback, Progress progress = nullptr);
+  // Calls back once unless destroyed before; errors are recovery's.
+  CheckpointReader(io::Disk* disk, io::Compute* compute, const DataPaths& paths, Options options,
+                   Callback callback);
 
  private:
   const std::string& ManifestPath() const {
@@ -69,18 +83,20 @@ class CheckpointReader {
   void OrderReads();
   void ReadSegments();
   void TakeSegment(size_t index, absl::StatusOr<Bytes> bytes);
-  void SyncNextPack();
+  void CheckSegment(size_t index);
+  void TakeChecked(size_t index, uint32_t crc, std::shared_ptr<engine::PreparedSegment> prepared);
+  void FailSegment(size_t index, absl::string_view what);
+  void SyncPacks();
   void ReadPrevious();
   std::string PackPath(PackNumber pack) const;
   void Fail(absl::Status status);
   void Finish(absl::Status status);
 
   io::Disk* const disk_;
+  io::Compute* const compute_;
   const DataPaths paths_;
-  const std::optional<Identity> identity_;
-  const bool sync_;
+  const Options options_;
   Callback callback_;
-  const Progress progress_;
 
   CheckpointContents contents_;
   bool at_previous_ = false;  // the newest one is damaged
@@ -89,7 +105,8 @@ class CheckpointReader {
   PackNumber last_opened_ = 0;
   std::vector<size_t> order_;  // of the segments, see OrderReads
   size_t next_ = 0;            // of that: the one to be asked for
-  size_t in_flight_ = 0;       // segments asked for and not yet there
+  size_t in_flight_ = 0;       // segments asked for and not yet there, or not yet checked
+  uint64_t attempt_ = 0;       // counts the checkpoints that were begun
   Lifetime lifetime_;
 };
 

@@ -51,17 +51,25 @@ class Inspection final : public PendingOpen {
   Inspection(const io::Env& env, const std::string& data_dir, Callback callback,
              InspectProgress progress)
       : disk_(env.disk),
+        compute_(env.compute),
         paths_(data_dir),
         callback_(std::move(callback)),
-        progress_(std::move(progress)) {
+        progress_(std::move(progress)),
+        meta_(env.disk, paths_) {
     peeking_ = PeekIdentity(env, data_dir, [this](absl::StatusOr<Identity> identity) {
       if (!identity.ok()) return Finish(identity.status());
       report_.identity = *identity;
-      LookForLock();
+      LookAtMeta();
     });
   }
 
  private:
+  void LookAtMeta() {
+    meta_.Read([this](const absl::StatusOr<Identity>& said) {
+      if (!said.ok()) meta_damage_ = said.status();
+      LookForLock();
+    });
+  }
   void LookForLock() {
     disk_->Open(absl::StrCat(paths_.member, "/", kLockName), {.write = false},
                 lifetime_.Guard([this](const absl::StatusOr<std::unique_ptr<io::File>>& file) {
@@ -119,7 +127,9 @@ class Inspection final : public PendingOpen {
   }
   void ReadCheckpoint() {
     checkpoint_ = std::make_unique<CheckpointReader>(
-        disk_, paths_, report_.identity, /*sync=*/false,
+        disk_, compute_, paths_,
+        CheckpointReader::Options{.identity = report_.identity,
+                                  .progress = [this](uint64_t bytes) { NoteRead(bytes); }},
         [this](absl::Status status, CheckpointContents contents) {
           report_.verdict = status.ok() ? contents.damage : std::move(status);
           report_.repairable = report_.falls_back = status.ok() && !contents.damage.ok();
@@ -129,8 +139,7 @@ class Inspection final : public PendingOpen {
           contents.image = {};
           found_ = std::move(contents);
           ReadLog();
-        },
-        [this](uint64_t bytes) { NoteRead(bytes); });
+        });
   }
   void ReadLog() {
     reader_ = std::make_unique<LogReader>(
@@ -148,6 +157,10 @@ class Inspection final : public PendingOpen {
       if (file.set_aside.ok() || !report_.verdict.ok()) continue;
       report_.verdict = file.set_aside;
       report_.repairable = true;
+    }
+    if (report_.verdict.ok() && !meta_damage_.ok()) {
+      report_.verdict = meta_damage_;
+      report_.repairable = report_.meta_damaged = true;
     }
     if (recovering_) {
       report_.verdict = RecoveringError(paths_);
@@ -168,6 +181,7 @@ class Inspection final : public PendingOpen {
   }
 
   io::Disk* const disk_;
+  io::Compute* const compute_;
   const DataPaths paths_;
   Callback callback_;
   const InspectProgress progress_;
@@ -175,6 +189,8 @@ class Inspection final : public PendingOpen {
   uint64_t total_ = 0;
   std::vector<std::string> directories_;  // to be measured
   std::vector<std::string> files_;
+  MetaFile meta_;
+  absl::Status meta_damage_;
   bool recovering_ = false;
   std::unique_ptr<io::DirectoryLock> lock_;
   CheckpointContents found_;  // without its image
@@ -236,7 +252,8 @@ std::string DescribeReport(const StorageReport& report) {
     absl::StrAppend(&out, "OK\n");
   } else if (report.repairable) {
     absl::StrAppend(&out, report.verdict.message(),
-                    report.falls_back
+                    report.meta_damaged ? ". A start writes the file anew: the log says the same\n"
+                    : report.falls_back
                         ? ". A start goes on from the checkpoint before, and the log\n"
                         : ". A start goes on without it: a checkpoint holds all that is in it\n");
   } else {

@@ -46,9 +46,10 @@ struct StorageReport {
   // OK if nothing is wrong; else the damage. The rest is then what was found up to there.
   absl::Status verdict;
   // A start would go on all the same: from the checkpoint before the damaged one, or without a
-  // segment of the log of which nothing is needed.
+  // segment of the log of which nothing is needed, or by what the log says that meta should.
   bool repairable = false;
-  bool falls_back = false;  // the first of these
+  bool falls_back = false;    // the first of these
+  bool meta_damaged = false;  // the last of these
   // The newest checkpoint; 0 if there is none.
   LogIndex checkpoint;
   uint64_t checkpoint_bytes = 0;

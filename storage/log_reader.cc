@@ -14,8 +14,9 @@
 namespace quorate::storage {
 namespace {
 
-constexpr size_t kChunkBytes = 1 * limits::kMiB;
-constexpr size_t kReadAhead = 2;
+// Below what an allocator maps anew each time (io/uv/allocator.h): the buffers are used again.
+constexpr size_t kChunkBytes = 128 * limits::kKiB;
+constexpr size_t kReadAhead = 8;
 
 uint64_t Offset(SectorIndex sector) { return uint64_t{sector} * io::kSectorBytes; }
 
@@ -37,7 +38,7 @@ SectorStream::SectorStream(io::File* file, SectorIndex first, Consumer consumer,
   ReadChunks();
 }
 
-// One chunk is read while the one before it is looked at.
+// Chunks are read while those before them are looked at.
 void SectorStream::ReadChunks() {
   while (in_flight_ == 0 || (in_flight_ < kReadAhead && next_read_ < file_->size())) {
     ++in_flight_;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "storage/data_dir.h"
+#include "storage/identity_reader.h"
 #include "storage/recovery.h"
 
 namespace quorate::storage {
@@ -15,13 +16,18 @@ class Peeking final : public PendingOpen {
   using Callback = std::function<void(absl::StatusOr<Identity>)>;
 
   Peeking(const io::Env& env, const std::string& data_dir, Callback callback)
-      : paths_(data_dir), callback_(std::move(callback)), meta_(env.disk, paths_) {
-    surveyor_ = std::make_unique<Surveyor>(env.disk, paths_, [this](absl::StatusOr<Survey> survey) {
-      if (!survey.ok()) return Finish(survey.status());
-      if (!survey->etcd_file.empty()) return Finish(EtcdDirectoryError(survey->etcd_file));
-      if (!survey->has_meta) return Finish(NotInitialisedError(paths_));
-      meta_.Read([this](absl::StatusOr<Identity> found) { Finish(std::move(found)); });
-    });
+      : paths_(data_dir), callback_(std::move(callback)) {
+    surveyor_ = std::make_unique<Surveyor>(
+        env.disk, paths_, [this, disk = env.disk](absl::StatusOr<Survey> survey) {
+          if (!survey.ok()) return Finish(survey.status());
+          if (!survey->etcd_file.empty()) return Finish(EtcdDirectoryError(survey->etcd_file));
+          if (!survey->has_meta) return Finish(NotInitialisedError(paths_));
+          reader_ = std::make_unique<IdentityReader>(
+              disk, paths_, [this](const absl::StatusOr<FoundIdentity>& found) {
+                if (!found.ok()) return Finish(found.status());
+                Finish(found->identity);
+              });
+        });
   }
 
  private:
@@ -32,7 +38,7 @@ class Peeking final : public PendingOpen {
 
   const DataPaths paths_;
   Callback callback_;
-  MetaFile meta_;
+  std::unique_ptr<IdentityReader> reader_;
   std::unique_ptr<Surveyor> surveyor_;
 };
 

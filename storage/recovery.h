@@ -100,6 +100,9 @@ struct OpenOptions {
   uint64_t catchup_entries = 5'000;
   // Most bytes that gather into one write; a single larger unit still goes alone.
   uint64_t max_write_bytes = 8 * limits::kMiB;
+  // Done with each segment of the checkpoint as it comes, on io::Compute, while the next ones are
+  // read, for StateImage::prepared. Pure; may be null.
+  std::function<std::shared_ptr<engine::PreparedSegment>(const engine::LogSegment&)> prepare;
   // What the directory holds counts no longer; the member goes on from this. From the moment
   // that the mark is durable until all of it is, the directory opens in no other way.
   std::optional<RepairState> repair;

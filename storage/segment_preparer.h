@@ -29,6 +29,12 @@ struct SpareFile {
   uint64_t bytes = 0;
 };
 
+// Whether such a file is for a segment of this size. One that is far larger (segments were once
+// larger, or it was made for a huge unit) would keep its size from segment to segment.
+inline bool WorthRecycling(uint64_t file_bytes, uint64_t segment_bytes) {
+  return file_bytes >= segment_bytes && file_bytes < 2 * segment_bytes;
+}
+
 // One preparation at a time.
 class SegmentPreparer {
  public:

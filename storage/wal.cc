@@ -300,7 +300,7 @@ void Wal::Impl::Cut(LogIndex index) {
     const bool damaged = closed_.front().damaged;
     closed_.pop_front();
     ++stats_.segments_cut;
-    if (!damaged && preparer_.spares() == 0 && file.bytes >= segment_bytes) {
+    if (!damaged && preparer_.spares() == 0 && WorthRecycling(file.bytes, segment_bytes)) {
       preparer_.AddSpare(std::move(file));
     } else {
       removals_.push_back(std::move(file.path));

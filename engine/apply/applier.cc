@@ -10,6 +10,7 @@
 #include "api/rpc.pb.h"
 #include "base/check.h"
 #include "base/crc32c.h"
+#include "base/limits.h"
 #include "base/prng.h"
 #include "base/status.h"
 #include "engine/apply/auth_commands.h"
@@ -21,6 +22,9 @@
 
 namespace quorate::apply {
 namespace {
+
+// Smaller stores are in the caches as it is.
+constexpr size_t kPrefetchFrom = 32 * limits::kMiB;
 
 template <typename Proto>
 absl::Status ParseProto(absl::string_view body, Proto* out) {
@@ -197,6 +201,18 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
       if (!IsAuthCommand(command.operation)) return Check(command);
       return ApplyAuthCommand(command, &auth_, store_.revision(), identity, respond, outcome);
   }
+}
+
+void Applier::Prefetch(std::span<const absl::string_view> data) const {
+  if (store_.log().allocated_bytes() < kPrefetchFrom) return;
+  std::vector<absl::string_view> keys;
+  for (const absl::string_view entry : data) {
+    const absl::StatusOr<Command> command = DecodeCommand(entry);
+    mvcc::PutRequest put;
+    if (!command.ok() || command->operation != Operation::kPut) continue;
+    if (mvcc::Decode(command->body, &put).ok()) keys.push_back(put.key);
+  }
+  if (!keys.empty()) store_.index().Prefetch(keys);
 }
 
 absl::Status Applier::ApplyCompaction(absl::string_view body, const mvcc::Identity& identity,

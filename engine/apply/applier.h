@@ -11,11 +11,13 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "base/bytes.h"
 #include "base/strong_int.h"
 #include "engine/alarm/alarms.h"
@@ -77,6 +79,9 @@ class Applier : private LeaseKeys {
   // compactor's next step. The bytes behind `command` stay.
   absl::Status Apply(const Command& command, const mvcc::Identity& identity, bool respond,
                      mvcc::Work* work, Outcome* outcome);
+  // What the commands in the data of these entries will look for comes into the caches, where that
+  // is known beforehand: many that are applied one after another wait less for memory.
+  void Prefetch(std::span<const absl::string_view> data) const;
   void Continue(mvcc::Work* work, Outcome* outcome);
   // Gives up an unfinished command, and with it the state: for one that is to be replaced. The
   // command, which may be large, or null.

@@ -1,6 +1,7 @@
 #include "engine/apply/state_image.h"
 
 #include <limits>
+#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -74,9 +75,12 @@ bool ImageLoader::Step(size_t max_records) {
   if (!DecodeLeases(max_records)) return !status_.ok();
   while (next_segment_ < image_.segments.size()) {
     if (max_records == 0) return false;
-    const engine::LogSegment& segment = image_.segments[next_segment_++];
+    const size_t at = next_segment_++;
+    const engine::LogSegment& segment = image_.segments[at];
+    std::shared_ptr<engine::PreparedSegment> prepared;
+    if (at < image_.prepared.size()) prepared = image_.prepared[at];
     size_t records = 0;
-    status_ = store_.Add(segment, &records);
+    status_ = store_.Add(segment, std::move(prepared), &records);
     if (!status_.ok()) return true;
     const size_t cost =
         segment.records.size() / kCheckedBytesPerRecord + records / kSortedPerRecord + 1;

@@ -20,6 +20,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -62,12 +63,24 @@ struct LogSegment {
   friend bool operator==(const LogSegment&, const LogSegment&) = default;
 };
 
+// What loading a segment takes that needs nothing but the segment: whoever has a segment early, and
+// other threads, can have it done beforehand. Used up by the loading.
+class PreparedSegment {
+ public:
+  virtual ~PreparedSegment() = default;
+  // On the thread that will load it, soon: copies what is kept till then. Allocators keep what each
+  // thread has allocated apart, so that it would come back to no use.
+  virtual void Settle() = 0;
+};
+
 struct StateImage {
   // The last applied entry. Also in the sections; here for those who keep images.
   LogIndex index;
   Term term;
   Bytes sections;
   std::vector<LogSegment> segments;  // in revision order, none empty
+  // Of each of those, null where nobody did it; or nothing at all.
+  std::vector<std::shared_ptr<PreparedSegment>> prepared;
 
   size_t bytes() const;
 };

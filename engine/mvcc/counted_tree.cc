@@ -4,6 +4,7 @@
 #include <cstring>
 #include <new>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "engine/mvcc/tree_page.h"
@@ -91,6 +92,56 @@ CountedTree::Path CountedTree::Descend(absl::string_view key) const {
   path.page[path.depth] = page;
   path.slot[path.depth++] = LowerBoundSlot(page, key, 0, &path.found);
   return path;
+}
+
+void CountedTree::Prefetch(std::span<const absl::string_view> keys, uint64_t* words) const {
+  // A binary search in a page, by the rules of LowerBoundSlot and ChildSlot.
+  struct Look {
+    const Page* page;
+    int low;
+    int high;
+    int equal = -1;
+  };
+  std::vector<Look> looks(keys.size(), Look{root_, root_->leaf ? 0 : 1, root_->count});
+  std::vector<size_t> under_way(keys.size());
+  for (size_t i = 0; i < keys.size(); ++i) {
+    under_way[i] = i;
+    words[i] = 0;
+  }
+  const auto ended = [&](size_t i) {
+    Look& look = looks[i];
+    if (look.low < look.high) {
+      const int middle = (look.low + look.high) / 2;
+      const int order = KeyAt(look.page, middle).compare(keys[i]);
+      if (order < 0) {
+        look.low = middle + 1;
+      } else {
+        look.high = middle;
+        if (order == 0) look.equal = middle;
+      }
+    } else if (look.page->leaf) {
+      if (look.equal >= 0) words[i] = WordOf(look.page, look.equal);
+      return true;
+    } else {
+      const Page* const child = ChildOf(look.page, look.equal >= 0 ? look.equal : look.low - 1);
+      __builtin_prefetch(child);
+      look = {child, -1, -1};  // to be begun once it is there
+      return false;
+    }
+    if (look.low < look.high) {
+      __builtin_prefetch(EntryAt(look.page, (look.low + look.high) / 2));
+    }
+    return false;
+  };
+  while (!under_way.empty()) {
+    std::erase_if(under_way, [&](size_t i) {
+      Look& look = looks[i];
+      if (look.low >= 0) return ended(i);
+      look = {look.page, look.page->leaf ? 0 : 1, look.page->count};
+      __builtin_prefetch(look.page->bytes + look.page->count);  // the slot in the middle
+      return false;
+    });
+  }
 }
 
 uint64_t CountedTree::WordAt(const Path& path) {

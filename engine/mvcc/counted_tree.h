@@ -20,6 +20,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -136,6 +137,10 @@ class CountedTree {
   }
 
   Path Descend(absl::string_view key) const;
+  // Looks for all of these keys at once, a step of each in turn, so that the memory that one waits
+  // for comes while the others go on: the looks that follow find it in the caches. Of each key
+  // that is there words[i] becomes the word, of others 0.
+  void Prefetch(std::span<const absl::string_view> keys, uint64_t* words) const;
   // The word at a path that was found.
   static uint64_t WordAt(const Path& path);
   void Assign(const Path& path, uint64_t word, int64_t when = 0);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 
@@ -87,6 +88,15 @@ uint64_t KeyIndex::SingleWord(const Version& version) const {
 KeyIndex::Entry KeyIndex::Find(absl::string_view key) const {
   const CountedTree::Path path = tree_.Descend(key);
   return path.found ? Entry(CountedTree::WordAt(path)) : Entry();
+}
+
+void KeyIndex::Prefetch(std::span<const absl::string_view> keys) const {
+  std::vector<uint64_t> words(keys.size());
+  tree_.Prefetch(keys, words.data());
+  for (const uint64_t word : words) {
+    if (word == 0) continue;
+    log_->Prefetch(IsList(word) ? Unpack(lists_[ListOf(word)].back()).location : PlaceOf(word));
+  }
 }
 
 size_t KeyIndex::Count(Entry entry) const {

@@ -12,6 +12,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -85,6 +86,9 @@ class KeyIndex {
   void Swap(KeyIndex* other);
 
   Entry Find(absl::string_view key) const;
+  // Brings what the next looks for these keys, and for their newest records, will read into the
+  // caches. Changes nothing.
+  void Prefetch(std::span<const absl::string_view> keys) const;
 
   // Notes a key's newest change. Looks the key up once: `at(entry)` is called with what
   // was known of it, and returns the new version.

@@ -28,6 +28,12 @@ uint64_t WordAt(absl::string_view key, size_t from) {
   return LoadBe64(bytes);
 }
 
+// Of the packed record that begins there.
+absl::string_view KeyAt(const std::string& bytes, size_t at) {
+  const char* const head = bytes.data() + at;
+  return absl::string_view(head + kHeadBytes, LoadLe32(head + kKeySizeAt));
+}
+
 size_t CommonSize(absl::string_view a, absl::string_view b) {
   const size_t most = std::min(a.size(), b.size());
   size_t size = 0;
@@ -43,9 +49,9 @@ void KeyRuns::NoteCommon(absl::string_view key) {
   common_->resize(CommonSize(*common_, key));
 }
 
-void KeyRuns::Add(uint64_t segment, const std::vector<RevisionLog::Adopted>& records) {
-  CHECK(!merging_);
-  if (records.empty()) return;
+KeyRuns::Run KeyRuns::Sort(const std::vector<RevisionLog::Adopted>& records) {
+  Run run;
+  if (records.empty()) return run;
   const absl::string_view some_key = records.front().key;
   size_t common = some_key.size();
   size_t bytes = 0;
@@ -53,25 +59,25 @@ void KeyRuns::Add(uint64_t segment, const std::vector<RevisionLog::Adopted>& rec
     common = std::min(common, CommonSize(record.key, some_key));
     bytes += kHeadBytes + record.key.size();
   }
-  sorted_.clear();
+  std::vector<Sorted> order;
+  order.reserve(records.size());
   for (uint32_t i = 0; i < records.size(); ++i) {
-    sorted_.push_back({WordAt(records[i].key, common), i});
+    order.push_back({WordAt(records[i].key, common), i});
   }
-  std::sort(sorted_.begin(), sorted_.end(), [&records](const Sorted& a, const Sorted& b) {
+  std::sort(order.begin(), order.end(), [&records](const Sorted& a, const Sorted& b) {
     if (a.word != b.word) return a.word < b.word;
-    const int order = records[a.at].key.compare(records[b.at].key);
-    return order != 0 ? order < 0 : a.at < b.at;
+    const int by_key = records[a.at].key.compare(records[b.at].key);
+    return by_key != 0 ? by_key < 0 : a.at < b.at;
   });
-  Run& run = runs_.emplace_back();
-  run.segment = segment;
   run.first = records.front().main;
   run.bytes.resize(bytes);
   char* at = run.bytes.data();
-  for (const Sorted& sorted : sorted_) {
+  for (const Sorted& sorted : order) {
     const RevisionLog::Adopted& record = records[sorted.at];
     const int64_t since = record.main - run.first;
     CHECK(since >= 0);
     CHECK(since <= int64_t{UINT32_MAX});
+    run.last = static_cast<size_t>(at - run.bytes.data());
     StoreLe32(at + kOffsetAt, record.offset);
     StoreLe32(at + kMainAt, static_cast<uint32_t>(since));
     StoreLe32(at + kKeySizeAt, static_cast<uint32_t>(record.key.size()));
@@ -80,30 +86,39 @@ void KeyRuns::Add(uint64_t segment, const std::vector<RevisionLog::Adopted>& rec
     std::memcpy(at + kHeadBytes, record.key.data(), record.key.size());
     at += kHeadBytes + record.key.size();
   }
+  return run;
+}
+
+void KeyRuns::Add(uint64_t segment, Run run) {
+  CHECK(!merging_);
+  if (run.bytes.empty()) return;
   // All other keys of the run lie between these two.
-  NoteCommon(records[sorted_.front().at].key);
-  NoteCommon(records[sorted_.back().at].key);
+  NoteCommon(KeyAt(run.bytes, 0));
+  NoteCommon(KeyAt(run.bytes, run.last));
+  Source& source = runs_.emplace_back();
+  source.segment = segment;
+  source.run = std::move(run);
 }
 
 // Takes the next record as the run's head.
-void KeyRuns::Advance(Run* run) const {
-  run->at = run->next;
-  if (run->at == run->bytes.size()) {
-    run->key = {};
+void KeyRuns::Advance(Source* source) const {
+  const std::string& bytes = source->run.bytes;
+  source->at = source->next;
+  if (source->at == bytes.size()) {
+    source->key = {};
     return;
   }
-  const char* const head = run->bytes.data() + run->at;
-  run->key = absl::string_view(head + kHeadBytes, LoadLe32(head + kKeySizeAt));
-  run->word = WordAt(run->key, common_->size());
-  run->next = run->at + kHeadBytes + run->key.size();
+  source->key = KeyAt(bytes, source->at);
+  source->word = WordAt(source->key, common_->size());
+  source->next = source->at + kHeadBytes + source->key.size();
   // It will be wanted when all other runs have had their turn.
-  if (run->next < run->bytes.size()) __builtin_prefetch(run->bytes.data() + run->next);
+  if (source->next < bytes.size()) __builtin_prefetch(bytes.data() + source->next);
 }
 
 // No key is empty: a run without a head comes last.
 bool KeyRuns::Before(uint32_t a, uint32_t b) const {
-  const Run& first = runs_[a];
-  const Run& second = runs_[b];
+  const Source& first = runs_[a];
+  const Source& second = runs_[b];
   if (first.key.empty() || second.key.empty()) return !first.key.empty();
   if (first.word != second.word) return first.word < second.word;
   const int order = first.key.compare(second.key);
@@ -112,8 +127,7 @@ bool KeyRuns::Before(uint32_t a, uint32_t b) const {
 
 void KeyRuns::BeginMerge() {
   merging_ = true;
-  sorted_ = {};
-  for (Run& run : runs_) Advance(&run);
+  for (Source& source : runs_) Advance(&source);
   const auto count = static_cast<uint32_t>(runs_.size());
   losers_.resize(count);
   std::vector<uint32_t> winners(2 * size_t{count});
@@ -131,15 +145,15 @@ void KeyRuns::BeginMerge() {
 bool KeyRuns::Next(Item* item) {
   if (runs_.empty()) return false;
   if (!merging_) BeginMerge();
-  if (used_up_.has_value()) runs_[*std::exchange(used_up_, std::nullopt)].bytes = std::string();
-  Run& run = runs_[winner_];
-  if (run.key.empty()) return false;
-  const char* const head = run.bytes.data() + run.at;
-  *item = {run.key, run.first + LoadLe32(head + kMainAt),
-           Location(run.segment, LoadLe32(head + kOffsetAt)), (head[kFlagsAt] & kTombstone) != 0,
+  if (used_up_.has_value()) runs_[*std::exchange(used_up_, std::nullopt)].run.bytes = std::string();
+  Source& source = runs_[winner_];
+  if (source.key.empty()) return false;
+  const char* const head = source.run.bytes.data() + source.at;
+  *item = {source.key, source.run.first + LoadLe32(head + kMainAt),
+           Location(source.segment, LoadLe32(head + kOffsetAt)), (head[kFlagsAt] & kTombstone) != 0,
            (head[kFlagsAt] & kLeased) != 0};
-  if (run.next == run.bytes.size()) used_up_ = winner_;
-  Advance(&run);
+  if (source.next == source.run.bytes.size()) used_up_ = winner_;
+  Advance(&source);
   for (size_t i = (runs_.size() + winner_) / 2; i > 0; i /= 2) {
     if (Before(losers_[i], winner_)) std::swap(losers_[i], winner_);
   }

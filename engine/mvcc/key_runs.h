@@ -8,7 +8,7 @@
 // rest only where these are equal.
 //
 //   KeyRuns runs;
-//   for (segment : segments) runs.Add(number, adopted);
+//   for (segment : segments) runs.Add(number, KeyRuns::Sort(records));
 //   while (runs.Next(&item)) use(item);
 #ifndef QUORATE_ENGINE_MVCC_KEY_RUNS_H_
 #define QUORATE_ENGINE_MVCC_KEY_RUNS_H_
@@ -34,12 +34,21 @@ class KeyRuns {
     bool leased = false;
   };
 
+  // The records of one segment, sorted.
+  struct Run {
+    Revision first;     // revisions count from here
+    std::string bytes;  // packed records, see the .cc
+    size_t last = 0;    // where the last of them begins
+  };
+
   KeyRuns() = default;
   KeyRuns(const KeyRuns&) = delete;
   KeyRuns& operator=(const KeyRuns&) = delete;
 
-  // The records of a segment in the order of the log; segments ascend.
-  void Add(uint64_t segment, const std::vector<RevisionLog::Adopted>& records);
+  // The records of a segment in the order of the log.
+  static Run Sort(const std::vector<RevisionLog::Adopted>& records);
+  // Segments ascend.
+  void Add(uint64_t segment, Run run);
   // The record with the least key, the oldest of them. False when there is none. Once it was
   // asked for, no segment may be added.
   bool Next(Item* item);
@@ -49,10 +58,9 @@ class KeyRuns {
     uint64_t word;  // of the key
     uint32_t at;    // in the segment's records
   };
-  struct Run {
+  struct Source {
     uint64_t segment = 0;
-    Revision first;     // revisions count from here
-    std::string bytes;  // packed records, see the .cc
+    Run run;
     // Of the head: where it begins and what comes behind it; its key, empty if the run is
     // used up.
     size_t at = 0;
@@ -63,11 +71,10 @@ class KeyRuns {
 
   void NoteCommon(absl::string_view key);
   void BeginMerge();
-  void Advance(Run* run) const;
+  void Advance(Source* source) const;
   bool Before(uint32_t a, uint32_t b) const;
 
-  std::vector<Sorted> sorted_;
-  std::vector<Run> runs_;
+  std::vector<Source> runs_;
   // What all keys begin with; nothing: there was no key.
   std::optional<std::string> common_;
   // The tournament: the run that won, and at [i] for 0 < i < runs, whose match is between

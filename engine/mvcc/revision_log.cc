@@ -271,46 +271,57 @@ Bytes RevisionLog::ShareDropped(const Segment& segment) {
   return segment.dropped_shared = std::move(out).Finish();
 }
 
-absl::Status RevisionLog::Adopt(const engine::LogSegment& shared, std::vector<Adopted>* records) {
+RevisionLog::Checked RevisionLog::Check(const engine::LogSegment& shared,
+                                        std::vector<Adopted>* records) {
   records->clear();
-  if (shared.records.empty() || shared.records.size() > UINT32_MAX ||
-      segments_.size() == kMaxSegments) {
-    return Malformed("a segment of an impossible size");
-  }
-  if (shared.first < Revision(0)) return Malformed("a negative revision");
+  Checked checked;
+  checked.status = CheckRecords(shared, &checked, records);
+  return checked;
+}
+
+absl::Status RevisionLog::Adopt(const engine::LogSegment& shared, Checked checked) {
+  RETURN_IF_ERROR(checked.status);
+  if (segments_.size() == kMaxSegments) return Malformed("more segments than there can be");
+  // A revision may go on in the next segment; where the last one ended in it is not kept.
+  if (checked.first < last_revision_) return Malformed("revisions do not ascend");
   Segment segment;
   segment.buffer = shared.records;
   segment.id = shared.id != 0 ? shared.id : last_id_ + 1;
   segment.used = segment.capacity = static_cast<uint32_t>(shared.records.size());
+  segment.garbage = checked.garbage;
   segment.first = shared.first;
-  for (size_t at = 0; at + 4 <= shared.garbage.size(); at += 4) {
-    segment.dropped.push_back(LoadLe32(shared.garbage.data() + at));
-  }
+  segment.last = checked.last;
+  segment.dropped = std::move(checked.dropped);
   segment.dropped_shared = shared.garbage;
-  if (segment.dropped.size() * 4 != shared.garbage.size()) return Malformed("odd garbage");
-  uint64_t count = 0;
-  const SubRevision before = {last_revision_, -1};
-  RETURN_IF_ERROR(AdoptRecords(&segment, before, &count, records));
   last_id_ = std::max(last_id_, segment.id);
   open_ = false;
   allocated_bytes_ += segment.capacity;
   used_bytes_ += segment.used;
   garbage_bytes_ += segment.garbage;
-  records_ += count;
-  last_revision_ = segment.last;
-  const Revision last = segment.last;
+  records_ += checked.count;
+  last_revision_ = checked.last;
   segments_.Add(std::move(segment));
-  segments_.NoteLast(last);
+  segments_.NoteLast(last_revision_);
   return absl::OkStatus();
 }
 
 // Walks the records from outside: each of them may be read afterwards without a doubt.
-absl::Status RevisionLog::AdoptRecords(Segment* segment, SubRevision last, uint64_t* count,
+absl::Status RevisionLog::CheckRecords(const engine::LogSegment& segment, Checked* checked,
                                        std::vector<Adopted>* records) {
-  const absl::string_view bytes = segment->buffer;
-  size_t garbage = 0;  // of segment->dropped, how many were met
+  const absl::string_view bytes = segment.records;
+  if (bytes.empty() || bytes.size() > UINT32_MAX) {
+    return Malformed("a segment of an impossible size");
+  }
+  if (segment.first < Revision(0)) return Malformed("a negative revision");
+  std::vector<uint32_t>& dropped = checked->dropped;
+  for (size_t at = 0; at + 4 <= segment.garbage.size(); at += 4) {
+    dropped.push_back(LoadLe32(segment.garbage.data() + at));
+  }
+  if (dropped.size() * 4 != segment.garbage.size()) return Malformed("odd garbage");
+  size_t garbage = 0;  // of `dropped`, how many were met
+  SubRevision last;
   KeyValue kv;
-  for (size_t offset = 0; offset < bytes.size(); ++*count) {
+  for (size_t offset = 0; offset < bytes.size(); ++checked->count) {
     if (bytes.size() - offset < kHeaderBytes) return Malformed("a record ends too early");
     if (offset >> Location::kOffsetBits != 0) return Malformed("a segment of an impossible size");
     const size_t at = offset;
@@ -321,22 +332,23 @@ absl::Status RevisionLog::AdoptRecords(Segment* segment, SubRevision last, uint6
       return Malformed("a record is not a canonical KeyValue");
     }
     offset += header.size;
-    const SubRevision revision{segment->first + header.main_delta, int64_t{header.sub}};
-    // A revision may go on in the next segment; where the last one ended in it is not kept.
-    if (*count == 0 ? revision.main < last.main : revision <= last) {
+    const SubRevision revision{segment.first + header.main_delta, int64_t{header.sub}};
+    if (checked->count == 0) {
+      checked->first = revision.main;
+    } else if (revision <= last) {
       return Malformed("revisions do not ascend");
     }
     last = revision;
-    if (garbage == segment->dropped.size() || segment->dropped[garbage] != at) {
+    if (garbage == dropped.size() || dropped[garbage] != at) {
       records->push_back({kv.key, revision.main, static_cast<uint32_t>(at), header.tombstone,
                           kv.lease != LeaseId()});
       continue;
     }
     ++garbage;
-    segment->garbage += static_cast<uint32_t>(kHeaderBytes + header.size);
+    checked->garbage += static_cast<uint32_t>(kHeaderBytes + header.size);
   }
-  if (garbage != segment->dropped.size()) return Malformed("garbage that is no record");
-  segment->last = last.main;
+  if (garbage != dropped.size()) return Malformed("garbage that is no record");
+  checked->last = last.main;
   return absl::OkStatus();
 }
 

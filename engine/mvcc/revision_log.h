@@ -94,6 +94,11 @@ class RevisionLog {
   // else happens to the log. Revisions ascend.
   Location Append(SubRevision revision, bool tombstone, size_t size, char** bytes);
   Record Get(Location location) const;
+  void Prefetch(Location location) const {
+    const char* const at = segments_[location.segment()].buffer.data() + location.offset();
+    __builtin_prefetch(at);
+    __builtin_prefetch(at + 64);
+  }
 
   // The first record whose main revision is at least `main`.
   LogCursor Seek(Revision main) const;
@@ -137,7 +142,7 @@ class RevisionLog {
   // The same in pieces, between which nothing changes: goes on with segment *next, which is
   // 0 at first, and adds to *shared. True once it is done.
   bool ShareSome(uint64_t* next, Work* work, std::vector<engine::LogSegment>* shared) const;
-  // A record that an adopted segment brought.
+  // A record that a segment from outside brings.
   struct Adopted {
     absl::string_view key;
     Revision main;
@@ -145,10 +150,22 @@ class RevisionLog {
     bool tombstone = false;
     bool leased = false;  // attaches its key to a lease
   };
+  // What there is to know of a segment from outside before it is adopted.
+  struct Checked {
+    absl::Status status;  // why it cannot be
+    Revision first;       // of its first record and of its last one
+    Revision last;
+    uint64_t count = 0;             // of records, garbage among them
+    uint32_t garbage = 0;           // bytes
+    std::vector<uint32_t> dropped;  // offsets of the garbage
+  };
+  // Walks its records: malformed ones are refused. *records becomes what it holds, garbage left
+  // out. Looks at nothing but the segment.
+  static Checked Check(const engine::LogSegment& segment, std::vector<Adopted>* records);
   // Appends a segment that Share() of some log gave; it is closed at once. The log keeps
-  // its id unless that is 0. Refuses one whose records are malformed or do not follow those
-  // that are here. *records becomes what it holds, garbage left out.
-  absl::Status Adopt(const engine::LogSegment& segment, std::vector<Adopted>* records);
+  // its id unless that is 0. Refuses one that did not pass the check, or whose records do not
+  // follow those that are here.
+  absl::Status Adopt(const engine::LogSegment& segment, Checked checked);
 
   // Gives memory back in pieces; true once all of it is gone. The log
   // is of no use any more.
@@ -234,7 +251,7 @@ class RevisionLog {
   };
 
   static Bytes ShareDropped(const Segment& segment);
-  static absl::Status AdoptRecords(Segment* segment, SubRevision last, uint64_t* count,
+  static absl::Status CheckRecords(const engine::LogSegment& segment, Checked* checked,
                                    std::vector<Adopted>* records);
   Segment& OpenFor(Revision main, size_t bytes);
   void Seal();

@@ -8,6 +8,27 @@
 #include "engine/mvcc/key_value.h"
 
 namespace quorate::mvcc {
+namespace {
+
+struct Prepared final : engine::PreparedSegment {
+  void Settle() override { run.bytes = std::string(run.bytes.data(), run.bytes.size()); }
+
+  RevisionLog::Checked checked;
+  size_t records = 0;  // garbage left out
+  KeyRuns::Run run;
+  bool used = false;  // by a store that took its contents
+};
+
+}  // namespace
+
+std::shared_ptr<engine::PreparedSegment> PrepareSegment(const engine::LogSegment& segment) {
+  auto prepared = std::make_shared<Prepared>();
+  std::vector<RevisionLog::Adopted> records;
+  prepared->checked = RevisionLog::Check(segment, &records);
+  prepared->records = records.size();
+  if (prepared->checked.status.ok()) prepared->run = KeyRuns::Sort(records);
+  return prepared;
+}
 
 void EncodeStore(const Store& store, BytesBuilder* out) {
   engine::PutU64(out, static_cast<uint64_t>(store.revision().value()));
@@ -45,15 +66,20 @@ absl::Status StoreLoader::Begin(absl::string_view section) {
   return absl::OkStatus();
 }
 
-absl::Status StoreLoader::Add(const engine::LogSegment& segment, size_t* records) {
-  RETURN_IF_ERROR(store_->log_.Adopt(segment, &records_));
+absl::Status StoreLoader::Add(const engine::LogSegment& segment,
+                              std::shared_ptr<engine::PreparedSegment> prepared, size_t* records) {
+  const bool again = prepared != nullptr && static_cast<Prepared&>(*prepared).used;
+  if (prepared == nullptr || again) prepared = PrepareSegment(segment);
+  Prepared& ready = static_cast<Prepared&>(*prepared);
+  ready.used = true;
+  RETURN_IF_ERROR(store_->log_.Adopt(segment, std::move(ready.checked)));
   if (store_->log_.last_revision() > store_->revision_) {
     return absl::DataLossError(absl::StrCat("store: a record of revision ",
                                             store_->log_.last_revision().value(), " in a store at ",
                                             store_->revision_.value()));
   }
-  runs_.Add(store_->log_.segments() - 1, records_);
-  *records = records_.size();
+  runs_.Add(store_->log_.segments() - 1, std::move(ready.run));
+  *records = ready.records;
   return absl::OkStatus();
 }
 

@@ -10,6 +10,7 @@
 #define QUORATE_ENGINE_MVCC_STORE_LOADER_H_
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,9 @@ void EncodeStore(const Store& store, BytesBuilder* out);
 // that applied the same entries, however far its cleaning is. O(size); for comparing.
 std::vector<engine::LogSegment> KeptSegments(const Store& store);
 
+// Checks a segment's records and sorts them by their keys. Pure: for any thread, in any order.
+std::shared_ptr<engine::PreparedSegment> PrepareSegment(const engine::LogSegment& segment);
+
 class StoreLoader {
  public:
   // Both are fresh and borrowed.
@@ -42,7 +46,9 @@ class StoreLoader {
   // The section, then the segments in order. DataLoss says what does not fit; the store
   // is of no use then. *records becomes how many a segment held.
   absl::Status Begin(absl::string_view section);
-  absl::Status Add(const engine::LogSegment& segment, size_t* records);
+  // `prepared` is what PrepareSegment made of it, or null.
+  absl::Status Add(const engine::LogSegment& segment,
+                   std::shared_ptr<engine::PreparedSegment> prepared, size_t* records);
   // After the last segment: indexes up to `max_records` records and attaches their keys to
   // the leases of the store's table, which are there. True when there is no more to do: the
   // store is as it was, but for cleaning, or status() says what does not fit.
@@ -55,7 +61,6 @@ class StoreLoader {
 
   Store* store_;
   Compactor* compactor_;
-  std::vector<RevisionLog::Adopted> records_;  // of the segment added last
   KeyRuns runs_;
   KeyIndex::Loader index_;
   KeyRuns::Item item_;  // the next one

@@ -289,6 +289,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void HandleReady();
   void HandOutUnit();
   void ApplyCommitted(mvcc::Work* work);
+  void PrefetchCommitted() const;
   bool ContinueApplying(mvcc::Work* work);
   void AbandonApplying();
   absl::Status ApplyEntry(const raft::Entry& entry, mvcc::Work* work);

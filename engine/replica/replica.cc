@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/membership/member_json.h"
+#include "engine/mvcc/store_loader.h"
 #include "engine/raft/codec.h"
 #include "engine/replica/impl.h"
 
@@ -33,6 +34,10 @@ Recovered Replica::Bootstrap(std::vector<BootstrapMember> members) {
   recovered.hard_state.term = kFirstTerm;
   recovered.hard_state.commit = LogIndex(recovered.entries.size());
   return recovered;
+}
+
+std::shared_ptr<PreparedSegment> Replica::PrepareSegment(const LogSegment& segment) {
+  return mvcc::PrepareSegment(segment);
 }
 
 Replica::Replica(const Config& config, Recovered recovered, Instant now)

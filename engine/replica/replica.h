@@ -192,6 +192,9 @@ class Replica {
   // {term 1, vote 0, commit N}. Every founder writes the same and then starts from it.
   static Recovered Bootstrap(std::vector<BootstrapMember> members);
 
+  // What a checkpoint's segment may bring along (StateImage::prepared). Pure: for any thread.
+  static std::shared_ptr<PreparedSegment> PrepareSegment(const LogSegment& segment);
+
   Replica(const Config& config, Recovered recovered, Instant now);
   ~Replica();
   Replica(const Replica&) = delete;

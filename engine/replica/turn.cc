@@ -4,6 +4,7 @@
 // reads, compaction, watches. Each part is bounded; what is left asks for another turn.
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
@@ -18,6 +19,9 @@ namespace {
 
 // Before dropped proposals are offered to raft again, unless the leader changes first.
 constexpr Duration kProposeRetryInterval = Milliseconds(20);
+// Entries whose keys are looked for together; fewer than so many are not worth it.
+constexpr size_t kPrefetched = 32;
+constexpr uint64_t kWorthPrefetching = 8;
 
 }  // namespace
 
@@ -138,6 +142,7 @@ void Replica::Impl::ApplyCommitted(mvcc::Work* work) {
   size_t bytes = 0;
   for (size_t n = 0; go_on && applied_ < handed_out_ && n < config_.max_apply_entries; ++n) {
     if (work->spent()) break;
+    if (n % kPrefetched == 0) PrefetchCommitted();
     // A copy: applying a configuration change works on raft itself.
     const raft::Entry entry = raft_.log().EntryAt(applied_ + 1);
     const absl::Status status = ApplyEntry(entry, work);
@@ -157,6 +162,18 @@ void Replica::Impl::ApplyCommitted(mvcc::Work* work) {
   }
   if (applied_ != before) raft_.AppliedTo(applied_, now_);
   CheckQuotaApplied();
+}
+
+// Of the next entries: they are applied as if each were alone, but for what they wait for memory.
+void Replica::Impl::PrefetchCommitted() const {
+  const uint64_t count = std::min<uint64_t>(handed_out_ - applied_, kPrefetched);
+  if (count < kWorthPrefetching) return;
+  std::vector<absl::string_view> data;
+  for (uint64_t i = 1; i <= count; ++i) {
+    const raft::Entry& entry = raft_.log().EntryAt(applied_ + i);
+    if (entry.type == raft::EntryType::kNormal && !entry.data.empty()) data.push_back(entry.data);
+  }
+  applier_.Prefetch(data);
 }
 
 // True once the entry under way is applied.

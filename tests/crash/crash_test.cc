@@ -3,8 +3,8 @@
 // operation of the recovery from it. Nothing acknowledged is missing, nothing is invented, and
 // no crash is taken for damage.
 //
-// QUORATE_LONG=1: all outcomes of every crash within far higher bounds, and a script of 10,000
-// operations, sampled.
+// QUORATE_LONG=1: all outcomes of every crash within far higher bounds, and scripts of 10,000
+// operations, sampled; the sample is printed.
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -126,13 +126,27 @@ TEST_F(CrashTest, AtEveryOperationAndAtEveryOperationOfTheRecovery) {
   EXPECT_GT(second_crashes_, 20 * bounds.operations);
 }
 
+// One operation is drawn in each of as many equal parts of a script's life, each in a script of its
+// own.
 TEST_F(CrashTest, AtDrawnOperationsOfLongScripts) {
   const uint64_t operations = Long() ? 10'000 : 1500;
-  const uint64_t crashes = Long() ? 300 : 12;
+  const uint64_t crashes = Long() ? 140 : 12;
+  constexpr uint64_t kBegin = 200;  // before it the other test crashes everywhere
+  const uint64_t part = (operations - kBegin) / crashes;
   Prng prng(7);
+  uint64_t last = 0;
   for (uint64_t n = 1; n <= crashes && !HasFailure(); ++n) {
-    const uint64_t operation = 200 + prng.Below(operations - 200);
-    CrashAt(n, operation, {.cuts = 3, .losses = 3, .repeat_every = Long() ? 8u : 0u});
+    last = kBegin + (n - 1) * part + prng.Below(part);
+    CrashAt(n, last, {.cuts = 3, .losses = 3, .repeat_every = Long() ? 8u : 0u});
+  }
+  std::printf(
+      "sample: %lu of %lu operations, the last of them number %lu; %lu crashes, %lu recoveries and "
+      "%lu after a second crash\n",
+      crashes, operations, last, crashes_, recoveries_, second_crashes_);
+  EXPECT_GE(crashes_, crashes);
+  EXPECT_GT(recoveries_, 2 * crashes);
+  if (Long()) {
+    EXPECT_GT(second_crashes_, 50 * crashes);
   }
 }
 

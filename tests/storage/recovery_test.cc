@@ -138,26 +138,6 @@ TEST_F(RecoveryTest, RefusesALockedDirectory) {
   EXPECT_TRUE(machine_.Open().ok());
 }
 
-TEST_F(RecoveryTest, RefusesADamagedMeta) {
-  MakeDirectory();
-  const std::string meta = machine_.ReadFile(kMetaFile);
-  for (const std::string& damaged :
-       {std::string(), meta.substr(0, 100), meta + "x", std::string(512, '\0')}) {
-    machine_.WriteFile(kMetaFile, damaged);
-    const auto refusal = ExpectRefused(absl::StatusCode::kDataLoss, kMetaFile);
-    EXPECT_TRUE(Says(refusal, "member remove"));
-    EXPECT_FALSE(Says(refusal, "A start gets it back")) << "no start can";
-    EXPECT_EQ(machine_.Peek().status().code(), absl::StatusCode::kDataLoss);
-  }
-  for (size_t at = 0; at < meta.size(); ++at) {
-    std::string flipped = meta;
-    flipped[at] = static_cast<char>(flipped[at] ^ (1 << at % 8));
-    EXPECT_FALSE(DecodeMeta(flipped, kMetaFile).ok()) << at;
-  }
-  machine_.WriteFile(kMetaFile, meta);
-  EXPECT_TRUE(machine_.Open().ok());
-}
-
 // A member that lost its log must not vote as if it had never voted.
 TEST_F(RecoveryTest, RefusesAMissingLog) {
   MakeDirectory();

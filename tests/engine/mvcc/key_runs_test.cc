@@ -52,7 +52,7 @@ TEST(KeyRuns, AnyRecordsComeInTheOrderOfTheirKeysAndOfTheLog) {
         records.push_back({keys[i], main, i * 7, prng.Below(2) == 0, prng.Below(2) == 0});
         expected.push_back({keys[i], segment, records.back()});
       }
-      runs.Add(segment, records);
+      runs.Add(segment, KeyRuns::Sort(records));
     }
     std::stable_sort(expected.begin(), expected.end(),
                      [](const Expected& a, const Expected& b) { return a.key < b.key; });

@@ -267,7 +267,7 @@ class PastCount : public testing::Test {
     ASSERT_TRUE(loader.Begin(encoded.view()).ok());
     for (const engine::LogSegment& segment : store_.log().Share()) {
       size_t records = 0;
-      ASSERT_TRUE(loader.Add(segment, &records).ok());
+      ASSERT_TRUE(loader.Add(segment, nullptr, &records).ok());
     }
     while (!loader.Index(1000)) {
     }
