@@ -72,7 +72,7 @@ class LongReply {
     std::shared_ptr<LongReply> reply_;
     uint64_t done_ = 0;
     size_t piece_ = 0;
-    bool own_done_ = false;     // of that piece, what comes before the records
+    bool own_done_ = false;      // of that piece, what comes before the records
     uint64_t piece_record_ = 0;  // the next one of it
     size_t record_ = 0;          // the same of all records
     size_t patch_ = 0;

@@ -102,7 +102,8 @@ bool Reply::Finish(Work* work, Bytes* bytes) {
   if (!joined_.has_value()) joined_.emplace(long_->size_);
   for (; next_piece_ < long_->pieces_.size(); ++next_piece_) {
     if (work->spent()) return false;
-    work->SpendBytes(long_->pieces_[next_piece_].own.size() * 2);  // fresh memory costs as much again
+    // Fresh memory costs as much again.
+    work->SpendBytes(long_->pieces_[next_piece_].own.size() * 2);
     work->Spend(1);
     joined_->Append(long_->Own(next_piece_, &next_patch_));
   }

@@ -94,7 +94,7 @@ class SegmentPins {
   uint64_t max_dead_bytes_ = kMaxDeadBytes;
   uint64_t dead_bytes_ = 0;
   uint64_t revoked_ = 0;
-  std::list<Holder*> readers_;  // the oldest first
+  std::list<Holder*> readers_;                       // the oldest first
   absl::flat_hash_map<const char*, Pinned> pinned_;  // lookup only
 };
 

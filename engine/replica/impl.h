@@ -142,8 +142,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void Propose(const ClientRequest& request, const Plan& plan);
   absl::StatusOr<Bytes> Read(const ClientRequest& request, const auth::Subject& subject);
   absl::StatusOr<Bytes> Status() const;
-  void Answer(RequestToken token, absl::Status status, engine::Answer body = {},
-              bool read = false);
+  void Answer(RequestToken token, absl::Status status, engine::Answer body = {}, bool read = false);
   void AnswerRead(RequestToken token, absl::StatusOr<engine::Answer> body);
   mvcc::Identity identity() const { return {config_.cluster_id, config_.member_id, raft_.term()}; }
 

@@ -367,7 +367,7 @@ void Call::FinishFrom(std::unique_ptr<ResponseSource> source) {
 void Call::SendFromSource() {
   while (source_left_ > 0 && writable()) {
     std::optional<Bytes> piece = source_->Next();
-    if (!piece.has_value()) return ResetLater();
+    if (!piece.has_value()) return Break();
     CHECK(!piece->empty() && piece->size() <= source_left_);
     source_left_ -= piece->size();
     ChargeResponse(charged_response_ + piece->size());
@@ -386,15 +386,9 @@ void Call::DropSource() {
   held_response_ = 0;
 }
 
-// What the source held is given up now; the stream ends outside of the flush that asks for more.
-void Call::ResetLater() {
-  DropSource();
-  server_->loop_->Defer([server = server_, id = id_, alive = server_->alive_] {
-    Call* const call = *alive ? server->Find(id) : nullptr;
-    if (call == nullptr) return;
-    call->Cancel(absl::ResourceExhaustedError("grpc: the answer was read too slowly"));
-    call->Reset(http2::ErrorCode::kEnhanceYourCalm);
-  });
+void Call::Break() {
+  Cancel(absl::ResourceExhaustedError("grpc: the answer was read too slowly"));
+  Reset(http2::ErrorCode::kEnhanceYourCalm);
 }
 
 void Call::SendMessage(absl::Span<Bytes> pieces) {

@@ -166,7 +166,8 @@ class Call final : private http2::Stream {
   // Queues what the client is about to take of source_, and the end behind the last of it.
   void SendFromSource();
   void DropSource();
-  void ResetLater();
+  // Nothing more comes of source_.
+  void Break();
   void FinishTooMany();
   void SendStatus(const absl::Status& status);
 
@@ -201,11 +202,11 @@ class Call final : private http2::Stream {
   bool half_closed_ = false;           // the client has sent everything
   bool half_close_delivered_ = false;  // and the handler knows
   std::unique_ptr<ResponseSource> source_;
-  size_t source_left_ = 0;             // bytes that are still to come of it
-  size_t held_response_ = 0;           // of charged_response_, what it holds
-  size_t charged_ = 0;                 // request bytes counted against the connection
-  size_t charged_response_ = 0;        // bytes of the answer counted likewise
-  size_t unconsumed_ = 0;              // not yet given back to the flow-control window
+  size_t source_left_ = 0;       // bytes that are still to come of it
+  size_t held_response_ = 0;     // of charged_response_, what it holds
+  size_t charged_ = 0;           // request bytes counted against the connection
+  size_t charged_response_ = 0;  // bytes of the answer counted likewise
+  size_t unconsumed_ = 0;        // not yet given back to the flow-control window
 
   MessageReader reader_;
   std::string held_;  // input of a paused call

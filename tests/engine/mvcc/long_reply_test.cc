@@ -1,5 +1,7 @@
 // An answer that is handed out in pieces is the same, byte for byte, as one in a single buffer,
 // whatever becomes of the records meanwhile; and what slow readers keep alive is bounded.
+#include "engine/mvcc/long_reply.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -12,7 +14,6 @@
 #include "api/rpc.pb.h"
 #include "base/prng.h"
 #include "engine/mvcc/compaction.h"
-#include "engine/mvcc/long_reply.h"
 #include "engine/mvcc/range.h"
 #include "engine/mvcc/record.h"
 #include "engine/mvcc/reply.h"

@@ -95,31 +95,6 @@ struct EchoServer {
   std::unique_ptr<io::Listener> listener;
 };
 
-// An answer of many parts, each made when it is asked for.
-class Parts final : public ResponseSource {
- public:
-  static constexpr size_t kParts = 100;
-  static constexpr size_t kPart = 300'000;
-  static constexpr size_t kHeld = 5000;
-
-  // Breaks off before part `broken`.
-  Parts(size_t* made, bool* gone, size_t broken = kParts)
-      : made_(made), gone_(gone), broken_(broken) {}
-  ~Parts() override { *gone_ = true; }
-  size_t size() const override { return kParts * kPart; }
-  size_t held_bytes() const override { return kHeld; }
-  std::optional<Bytes> Next() override {
-    if (*made_ == broken_) return std::nullopt;
-    ++*made_;
-    return Bytes::Copy(std::string(kPart, 'p'));
-  }
-
- private:
-  size_t* const made_;
-  bool* const gone_;
-  const size_t broken_;
-};
-
 // The result of a unary call, once it is there.
 struct Answer {
   std::optional<Result> result;

@@ -446,49 +446,6 @@ TEST(Streaming, AServerThatPausesGetsOneMessageAtATime) {
   EXPECT_TRUE(collector.status->ok());
 }
 
-TEST(HugeAnswer, ComesWhole) {
-  MemoryWorld world;
-  EchoServer echo(&world);
-  size_t made = 0;
-  bool gone = false;
-  echo.server.AddUnary("/test.Echo/Huge", [&](Call* call, Bytes) {
-    call->FinishFrom(std::make_unique<Parts>(&made, &gone));
-  });
-  Channel channel(&world, &world, "server");
-  Answer answer;
-  channel.Unary("/test.Echo/Huge", Bytes(), {}, answer.callback());
-  world.Run();
-  ASSERT_TRUE(answer.ok()) << answer.status();
-  EXPECT_EQ(answer.message(), std::string(Parts::kParts * Parts::kPart, 'p'));
-  EXPECT_TRUE(gone);
-  EXPECT_EQ(echo.server.response_bytes(), 0u);
-  EXPECT_EQ(echo.server.open_calls(), 0u);
-}
-
-TEST(HugeAnswer, ThatCannotGoOnIsReset) {
-  MemoryWorld world;
-  EchoServer echo(&world);
-  size_t made = 0;
-  bool gone = false;
-  echo.server.AddUnary("/test.Echo/Huge", [&](Call* call, Bytes) {
-    call->FinishFrom(std::make_unique<Parts>(&made, &gone, Parts::kParts / 2));
-  });
-  Channel channel(&world, &world, "server");
-  Answer answer;
-  channel.Unary("/test.Echo/Huge", Bytes(), {}, answer.callback());
-  world.Run();
-  ASSERT_TRUE(answer.result.has_value());
-  EXPECT_EQ(answer.result->status.code(), absl::StatusCode::kResourceExhausted) << answer.status();
-  EXPECT_TRUE(gone);
-  EXPECT_EQ(echo.server.response_bytes(), 0u);
-  EXPECT_EQ(echo.server.open_calls(), 0u);
-  // The connection is as good as before.
-  Answer echoed;
-  channel.Unary("/test.Echo/Echo", Bytes::Copy("x"), {}, echoed.callback());
-  world.Run();
-  EXPECT_EQ(echoed.message(), "x");
-}
-
 TEST(Drain, OpenCallsEndAndNewOnesAreRefusedUnprocessed) {
   MemoryWorld world;
   EchoServer echo(&world);

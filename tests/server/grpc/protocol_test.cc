@@ -589,46 +589,5 @@ TEST_F(SlowReadersTest, WhatHasLeftCountsNoMore) {
   EXPECT_GT(echo_.server.response_bytes(), 0u);
 }
 
-// However large the answer is and however slowly it is read, little of it is ever in memory; and
-// many such readers at once are in nobody's way.
-TEST_F(SlowReadersTest, AnAnswerThatIsMadeAsItIsReadCostsTheSameHoweverLargeItIs) {
-  constexpr size_t kReaders = 20;
-  constexpr size_t kEach = http2::Stream::kHighWater + Parts::kPart + Parts::kHeld;
-  std::vector<size_t> made(kReaders, 0);
-  bool gone[kReaders] = {};
-  std::vector<RawClient*> readers;
-  std::vector<RawCall*> slow;
-  for (size_t i = 0; i < kReaders; ++i) {
-    readers.push_back(Connect());
-    slow.push_back(SendOn(readers[i], {{":path", "/test.Echo/Later"}}, Message("x")));
-    echo_.server.Find(echo_.later.back())->FinishFrom(std::make_unique<Parts>(&made[i], &gone[i]));
-    world_.Run();
-  }
-  // The client's window of 4 MiB is full of 30 MB.
-  for (size_t i = 0; i < kReaders; ++i) EXPECT_LT(made[i], 20u);
-  EXPECT_LE(echo_.server.response_bytes(), kReaders * kEach);
-  ExpectNormalServed();
-  // On the same connection, too.
-  EXPECT_EQ(SendOn(readers[0], {}, Message("y"))->blocks, 1);
-  // One reads a little now and then, and gets all of it in the end; another one goes away.
-  size_t most = 0;
-  while (slow[1]->Get("grpc-status") == "(none)") {
-    ASSERT_LE(made[1], Parts::kParts);
-    slow[1]->Consume(100'000);
-    readers[1]->session->Flush();
-    world_.Run();
-    most = std::max(most, echo_.server.response_bytes());
-  }
-  EXPECT_EQ(slow[1]->Get("grpc-status"), "0");
-  EXPECT_EQ(slow[1]->body.size(), Parts::kParts * Parts::kPart + 5);
-  EXPECT_LE(most, kReaders * kEach);
-  EXPECT_TRUE(gone[1]);
-  slow[2]->Reset(http2::ErrorCode::kCancel);
-  readers[2]->session->Flush();
-  world_.Run();
-  EXPECT_TRUE(gone[2]);
-  EXPECT_FALSE(gone[3]);
-}
-
 }  // namespace
 }  // namespace quorate::grpc
