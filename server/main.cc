@@ -7,6 +7,7 @@
 // the log to debug and back.
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -23,6 +24,7 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -41,6 +43,7 @@
 #include "io/uv/world.h"
 #include "server/config/discovery.h"
 #include "server/config/flags.h"
+#include "server/config/log_rotation.h"
 #include "server/server.h"
 
 namespace quorate {
@@ -163,33 +166,53 @@ absl::StatusOr<std::string> PathOfLog(absl::string_view output) {
 }
 
 // The descriptors of --log-outputs, which stay open as long as the process lives.
-absl::StatusOr<std::vector<int>> OpenLogs(const std::vector<std::string>& outputs) {
-  std::vector<int> descriptors;
-  for (const std::string& output : outputs) {
-    int descriptor = STDERR_FILENO;
-    if (output == "stdout") {
-      descriptor = STDOUT_FILENO;
-    } else if (output != "default" && output != "stderr" && output != "systemd/journal") {
-      ASSIGN_OR_RETURN(const std::string path, PathOfLog(output));
-      descriptor = open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
-      if (descriptor < 0) {
-        return absl::FailedPreconditionError(
-            absl::StrCat("--log-outputs: open sink \"", output, "\": ", std::strerror(errno)));
+struct Logs {
+  std::vector<int> fds;
+  std::optional<io::uv::RotatedLog> rotated;
+};
+
+absl::StatusOr<Logs> OpenLogs(const config::Config& config) {
+  Logs logs;
+  ASSIGN_OR_RETURN(const std::optional<io::LogRotation> rotation, config.ParsedLogRotation());
+  // As in etcd: with rotation a new file is its owner's alone.
+  const mode_t mode = rotation.has_value() ? 0600 : 0666;
+  for (const std::string& output : config.log_outputs) {
+    if (config::IsStandardOutput(output)) {
+      const int fd = output == "stdout" ? STDOUT_FILENO : STDERR_FILENO;
+      if (std::find(logs.fds.begin(), logs.fds.end(), fd) == logs.fds.end()) {
+        logs.fds.push_back(fd);
       }
+      continue;
     }
-    if (std::find(descriptors.begin(), descriptors.end(), descriptor) == descriptors.end()) {
-      descriptors.push_back(descriptor);
+    ASSIGN_OR_RETURN(const std::string path, PathOfLog(output));
+    const int fd = open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, mode);
+    if (fd < 0) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("--log-outputs: open sink \"", output, "\": ", std::strerror(errno)));
+    }
+    if (rotation.has_value()) {
+      logs.rotated = io::uv::RotatedLog{fd, path, *rotation};
+    } else {
+      logs.fds.push_back(fd);
     }
   }
-  return descriptors;
+  return logs;
+}
+
+// Pages that are in memory stay there, and so do others from their first use on.
+absl::Status LockMemory() {
+  if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("--memory-mlock: the memory cannot be locked: ", std::strerror(errno)));
 }
 
 // Runs until the server has stopped or failed; the signal that asked for it, or 0.
-int Serve(const config::Config& config, std::vector<int> log_fds, bool* failed) {
+int Serve(const config::Config& config, Logs logs, bool* failed) {
   int received = 0;
   const auto start_time = static_cast<double>(std::time(nullptr));
   io::uv::WorldOptions world_options;
-  world_options.log_fds = std::move(log_fds);
+  world_options.log_fds = std::move(logs.fds);
+  world_options.rotated_log = std::move(logs.rotated);
   io::uv::World world(world_options);
   server::Options options;
   options.on_failure = [&](const absl::Status&) {  // logged already
@@ -279,19 +302,20 @@ int Main(int argc, char** argv) {
   }
   if (Show(*line)) return 0;
   config::Config config = line->config;
-  const absl::Status discovered = Discover(&config);
-  if (!discovered.ok()) {
-    std::fprintf(stderr, "quorate: %s\n", std::string(discovered.message()).c_str());
+  absl::Status prepared = config.memory_mlock ? LockMemory() : absl::OkStatus();
+  if (prepared.ok()) prepared = Discover(&config);
+  if (!prepared.ok()) {
+    std::fprintf(stderr, "quorate: %s\n", std::string(prepared.message()).c_str());
     return config::kExitBadSetting;
   }
-  absl::StatusOr<std::vector<int>> log_fds = OpenLogs(config.log_outputs);
-  if (!log_fds.ok()) {
-    std::fprintf(stderr, "quorate: %s\n", std::string(log_fds.status().message()).c_str());
+  absl::StatusOr<Logs> logs = OpenLogs(config);
+  if (!logs.ok()) {
+    std::fprintf(stderr, "quorate: %s\n", std::string(logs.status().message()).c_str());
     return config::kExitBadSetting;
   }
   ShareOutDescriptors(&config);
   bool failed = false;
-  const int signal_number = Serve(config, *std::move(log_fds), &failed);
+  const int signal_number = Serve(config, *std::move(logs), &failed);
   if (failed) return 1;
   if (signal_number != 0 && getpid() != 1) {
     std::signal(signal_number, SIG_DFL);

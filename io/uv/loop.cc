@@ -142,8 +142,9 @@ Loop::Loop() : timers_(std::make_unique<TimerHeap>()), read_buffer_(new char[kRe
   uv_prepare_init(&uv_, &prepare_);
   uv_check_init(&uv_, &check_);
   uv_idle_init(&uv_, &idle_);
+  uv_idle_init(&uv_, &due_);
   uv_timer_init(&uv_, &timer_);
-  prepare_.data = check_.data = idle_.data = timer_.data = this;
+  prepare_.data = check_.data = idle_.data = due_.data = timer_.data = this;
   CHECK_EQ(uv_async_init(&uv_, &async_,
                          [](uv_async_t* h) { static_cast<Loop*>(h->data)->RunCompletions(); }),
            0);
@@ -156,8 +157,8 @@ Loop::Loop() : timers_(std::make_unique<TimerHeap>()), read_buffer_(new char[kRe
 Loop::~Loop() {
   for (uv_handle_t* handle :
        {reinterpret_cast<uv_handle_t*>(&prepare_), reinterpret_cast<uv_handle_t*>(&check_),
-        reinterpret_cast<uv_handle_t*>(&idle_), reinterpret_cast<uv_handle_t*>(&timer_),
-        reinterpret_cast<uv_handle_t*>(&async_)}) {
+        reinterpret_cast<uv_handle_t*>(&idle_), reinterpret_cast<uv_handle_t*>(&due_),
+        reinterpret_cast<uv_handle_t*>(&timer_), reinterpret_cast<uv_handle_t*>(&async_)}) {
     uv_close(handle, nullptr);
   }
   uv_run(&uv_, UV_RUN_DEFAULT);
@@ -232,6 +233,13 @@ void Loop::EndTurn() {
 void Loop::ArmTimer() {
   if (timers_->empty() || timers_->first()->when >= armed_for_) return;
   armed_for_ = timers_->first()->when;
+  // Work that goes on in pieces comes back at once: I/O is looked at in between, not waited for.
+  // (libuv's own timers would cost it a millisecond, or, with none left to wait for, no I/O at
+  // all.)
+  if (armed_for_ <= now_) {
+    uv_idle_start(&due_, [](uv_idle_t* h) { static_cast<Loop*>(h->data)->RunTimers(); });
+    return;
+  }
   // libuv counts the same monotonic clock in whole milliseconds.
   const int64_t nanos = armed_for_.nanos() < 0 ? 0 : armed_for_.nanos();
   const uint64_t due_ms = (static_cast<uint64_t>(nanos) + 999'999) / 1'000'000;
@@ -244,6 +252,7 @@ void Loop::ArmTimer() {
 void Loop::RunTimers() {
   BeginCallback();
   armed_for_ = Instant::Infinite();
+  uv_idle_stop(&due_);
   // A timer that is set in here waits for the next round, even when it is due.
   const uint64_t last = timers_->sequence();
   while (!timers_->empty()) {

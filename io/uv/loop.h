@@ -118,6 +118,7 @@ class Loop final : public io::Loop {
   uv_prepare_t prepare_;
   uv_check_t check_;
   uv_idle_t idle_;
+  uv_idle_t due_;  // while a timer is due that has not fired
   uv_timer_t timer_;
   uv_async_t async_;
 

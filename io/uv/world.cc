@@ -1,7 +1,6 @@
 #include "io/uv/world.h"
 
 #include <sys/random.h>
-#include <sys/uio.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -12,6 +11,7 @@
 
 #include "base/check.h"
 #include "io/uv/disk.h"
+#include "io/uv/log_files.h"
 #include "io/uv/loop.h"
 #include "io/uv/network.h"
 #include "io/uv/threads.h"
@@ -62,37 +62,6 @@ class Compute final : public io::Compute {
   Pool pool_;
 };
 
-class FdLogSink final : public LogSink {
- public:
-  explicit FdLogSink(std::vector<int> fds) : fds_(std::move(fds)) {}
-  void WriteLine(absl::string_view line) override {
-    for (const int fd : fds_) WriteLine(fd, line);
-  }
-
- private:
-  // One system call a line, so that lines of several processes do not mix. A line
-  // that cannot be written is lost: there is nowhere to say so.
-  static void WriteLine(int fd, absl::string_view line) {
-    char newline = '\n';
-    iovec vectors[2] = {{const_cast<char*>(line.data()), line.size()}, {&newline, 1}};
-    iovec* first = vectors;
-    while (first != vectors + 2) {
-      const ssize_t n = writev(fd, first, static_cast<int>(vectors + 2 - first));
-      if (n < 0) {
-        if (errno == EINTR) continue;
-        return;
-      }
-      size_t left = static_cast<size_t>(n);
-      while (first != vectors + 2 && left >= first->iov_len) left -= (first++)->iov_len;
-      if (first == vectors + 2) return;
-      first->iov_base = static_cast<char*>(first->iov_base) + left;
-      first->iov_len -= left;
-    }
-  }
-
-  const std::vector<int> fds_;
-};
-
 struct SignalWatch {
   uv_signal_t handle;
   Loop* loop = nullptr;
@@ -106,7 +75,11 @@ struct World::Impl {
       : network(&loop),
         disk(&loop, options.disk_threads),
         compute(&loop, options.compute_threads),
-        log(options.log_fds) {}
+        log(options.log_fds) {
+    if (!options.rotated_log.has_value()) return;
+    const RotatedLog& rotated = *options.rotated_log;
+    log.Add(std::make_unique<RotatedFile>(rotated.fd, rotated.path, rotated.rotation, &compute));
+  }
   ~Impl() {
     // A callback that never comes may own streams and files: it goes while all is there.
     compute.Stop();
@@ -123,7 +96,7 @@ struct World::Impl {
   Disk disk;
   Compute compute;
   Random random;
-  FdLogSink log;
+  LogFiles log;
   std::map<int, std::unique_ptr<SignalWatch>> signals;
 };
 

@@ -14,15 +14,26 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "io/env.h"
+#include "io/log_rotation.h"
 
 namespace quorate::io::uv {
+
+// A log file that is rotated (io/uv/log_files.h): open for appending, and owned by the World.
+struct RotatedLog {
+  int fd = -1;
+  std::string path;
+  LogRotation rotation;
+};
 
 struct WorldOptions {
   // Where log lines go, each to all of them (standard error); not closed.
   std::vector<int> log_fds = {2};
+  std::optional<RotatedLog> rotated_log;
   // Threads for files that have no dedicated one, and for io::Compute. Started when
   // first needed.
   int disk_threads = 4;

@@ -41,7 +41,6 @@ std::vector<Flag> MemberRows() {
               "deadlines are continuous", true),
       Ignored(group, "max-snapshots", "5", "Snapshot files to retain.", kOtherStorage),
       Ignored(group, "max-wals", "5", "Log files to retain.", kOtherStorage),
-      Ignored(group, "memory-mlock", "false", "Keep pages in memory.", kNotThere, true),
       Ignored(group, "backend-bbolt-freelist-type", "map", "Type of bbolt's freelist.",
               kOtherStorage),
       Ignored(group, "backend-batch-interval", "", "Longest time between backend commits.",
@@ -96,19 +95,12 @@ std::vector<Flag> MonitoringRows() {
   const absl::string_view monitoring = "Profiling and Monitoring";
   const absl::string_view logging = "Logging";
   const absl::string_view tracing = "Distributed tracing";
-  constexpr absl::string_view kNoRotation =
-      "files are appended to; let logrotate copy and truncate them";
   constexpr absl::string_view kNoTracing = "there is no distributed tracing yet";
   return {
       Ignored(monitoring, "enable-pprof", "false", "Serve profiles of the Go runtime.",
               "there is no Go runtime", true),
       {logging, "logger", "zap", "Kind of logger; the lines have zap's shape.",
        Only({"zap"}, "must be zap"), false, false, "there is one kind"},
-      {logging, "log-format", "json", "Shape of the log: json or console.",
-       Only({"json", "console"}, "unknown log format, supported values json, console"), false,
-       false, "it is JSON"},
-      Ignored(logging, "enable-log-rotation", "false", "Rotate log files.", kNoRotation, true),
-      Ignored(logging, "log-rotation-config-json", "", "How log files are rotated.", kNoRotation),
       Ignored(tracing, "enable-distributed-tracing", "false", "Send traces.", kNoTracing, true),
       Ignored(tracing, "distributed-tracing-address", "localhost:4317", "Where traces go.",
               kNoTracing),

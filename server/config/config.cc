@@ -9,6 +9,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "base/status.h"
+#include "server/config/log_rotation.h"
 
 namespace quorate::config {
 namespace {
@@ -140,6 +141,12 @@ absl::StatusOr<AutoCompaction> Config::ParsedAutoCompaction() const {
   return parsed;
 }
 
+absl::StatusOr<std::optional<io::LogRotation>> Config::ParsedLogRotation() const {
+  if (!enable_log_rotation) return std::nullopt;
+  RETURN_IF_ERROR(CheckRotatedOutputs(log_outputs));
+  return ParseLogRotation(log_rotation_config_json);
+}
+
 int64_t Config::QuotaBytes() const {
   return quota_backend_bytes == 0 ? kDefaultQuotaBytes : quota_backend_bytes;
 }
@@ -177,6 +184,7 @@ absl::Status Config::Validate() const {
     return absl::FailedPreconditionError(
         "--log-outputs: multi logoutput for \"default\" is not supported yet");
   }
+  RETURN_IF_ERROR(ParsedLogRotation().status());
   return ParsedAutoCompaction().status();
 }
 

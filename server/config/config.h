@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "base/limits.h"
 #include "base/strong_int.h"
 #include "base/time.h"
+#include "io/log_rotation.h"
 #include "server/config/tls.h"
 #include "server/config/url.h"
 #include "server/config/version.h"
@@ -142,8 +144,16 @@ struct Config {
   bool extensive_metrics = false;
   // debug, info, warn, error, panic, fatal.
   std::string log_level = "info";
+  // Whether the process keeps all of its pages in memory, once they are used.
+  bool memory_mlock = false;
   // "default", "stderr", "stdout", "systemd/journal", or paths of files.
   std::vector<std::string> log_outputs = {"default"};
+  // "json" or "console".
+  std::string log_format = "json";
+  // Whether the one file among them is rotated, and how (server/config/log_rotation.h).
+  bool enable_log_rotation = false;
+  std::string log_rotation_config_json =
+      R"({"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false})";
   // What the environment gave: settings used, and names that mean nothing here.
   std::vector<std::string> environment_used;
   std::vector<std::string> environment_unknown;
@@ -163,6 +173,8 @@ struct Config {
   // auto_compaction_mode and auto_compaction_retention, understood. FailedPrecondition with
   // etcd's texts.
   absl::StatusOr<quorate::config::AutoCompaction> ParsedAutoCompaction() const;
+  // Of the log's file, if there is one that is rotated.
+  absl::StatusOr<std::optional<io::LogRotation>> ParsedLogRotation() const;
   // quota_backend_bytes, its default filled in.
   int64_t QuotaBytes() const;
   // Seconds that a lease lasts at least: etcd's one and a half election timeouts, counted

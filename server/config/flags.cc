@@ -171,6 +171,15 @@ absl::Status SetLogLevel(absl::string_view value, Config* config) {
   return absl::InvalidArgumentError("must be debug, info, warn, error, panic or fatal");
 }
 
+absl::Status SetLogFormat(absl::string_view value, Config* config) {
+  if (value != "json" && value != "console") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("unknown log format: ", value, ", supported values json, console"));
+  }
+  config->log_format = std::string(value);
+  return absl::OkStatus();
+}
+
 // A field of one port's security settings.
 Setter TlsText(TlsSettings Config::*port, std::string TlsSettings::*field) {
   return [port, field](absl::string_view value, Config* config) {
@@ -247,6 +256,9 @@ std::vector<Flag> MemberFlags() {
        "How fast the files of the newest checkpoint and the log's finished segments are read "
        "again and checked. 0 never reads.",
        Count(&Config::scrub_bytes_per_second)},
+      {group, "memory-mlock", "false",
+       "Keep the pages of the process in memory (needs the right or the limit to lock so much).",
+       Boolean(&Config::memory_mlock), true},
       {group, "max-request-bytes", "1572864",
        "Maximum client request size in bytes the server will accept.",
        Count(&Config::max_request_bytes)},
@@ -406,6 +418,16 @@ std::vector<Flag> LoggingFlags() {
        "Comma-separated list of where the log goes: default, stderr, stdout, or files (paths or "
        "file:// URLs), which are appended to (systemd/journal: stderr, which systemd passes on).",
        SetLogOutputs},
+      {"Logging", "log-format", "json",
+       "Shape of the log: json, or console (tab-separated text for people).", SetLogFormat},
+      {"Logging", "enable-log-rotation", "false",
+       "Rotate the one file among --log-outputs when it is full.",
+       Boolean(&Config::enable_log_rotation), true},
+      {"Logging", "log-rotation-config-json",
+       R"({"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false})",
+       "How it is rotated: at so many MiB, full files removed after so many days or when there are "
+       "more than so many (0: never), with the local time in their names, compressed by gzip.",
+       Text(&Config::log_rotation_config_json)},
   };
 }
 

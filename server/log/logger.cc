@@ -36,6 +36,17 @@ void AppendEscaped(unsigned char c, std::string* out) {
   }
 }
 
+// Text as it is, but for what would end or garble the line.
+void AppendOneLine(absl::string_view text, std::string* out) {
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) < 0x20) {
+      AppendEscaped(static_cast<unsigned char>(c), out);
+    } else {
+      out->push_back(c);
+    }
+  }
+}
+
 bool IsPlain(unsigned char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; }
 
 void AppendPadded(int64_t value, int width, std::string* out) {
@@ -176,10 +187,9 @@ void AppendGoDuration(Duration span, std::string* out) {
   }
 }
 
-void Field::AppendTo(std::string* line) const {
-  line->push_back(',');
+void Field::AppendTo(std::string* line, absl::string_view space) const {
   AppendJsonString(key_, line);
-  line->push_back(':');
+  absl::StrAppend(line, ":", space);
   switch (kind_) {
     case Kind::kString:
       AppendJsonString(text_, line);
@@ -201,7 +211,7 @@ void Field::AppendTo(std::string* line) const {
     case Kind::kStrings:
       line->push_back('[');
       for (size_t i = 0; i < strings_->size(); ++i) {
-        if (i > 0) line->push_back(',');
+        if (i > 0) absl::StrAppend(line, ",", space);
         AppendJsonString((*strings_)[i], line);
       }
       line->push_back(']');
@@ -216,21 +226,38 @@ void Field::AppendTo(std::string* line) const {
   }
 }
 
+void Logger::AppendHead(Level level, absl::string_view file, int line, absl::string_view message,
+                        std::string* text) const {
+  const bool json = format_ == Format::kJson;
+  const std::string caller = sink_->wants_source_lines() ? absl::StrCat(ShortFile(file), ":", line)
+                                                         : std::string(ShortFile(file));
+  if (json) absl::StrAppend(text, "{\"level\":\"", LevelName(level), "\",\"ts\":\"");
+  AppendTimestamp(loop_->WallNow(), text);
+  if (!json) {
+    absl::StrAppend(text, "\t", LevelName(level), "\t", caller, "\t");
+    AppendOneLine(message, text);
+    return;
+  }
+  text->append("\",\"caller\":");
+  AppendJsonString(caller, text);
+  text->append(",\"msg\":");
+  AppendJsonString(message, text);
+}
+
 void Logger::Write(Level level, absl::string_view file, int line, absl::string_view message,
                    std::initializer_list<Field> fields) {
   // A sink may log itself: it finds an empty buffer then.
   std::string text = std::exchange(buffer_, std::string());
   text.clear();
-  absl::StrAppend(&text, "{\"level\":\"", LevelName(level), "\",\"ts\":\"");
-  AppendTimestamp(loop_->WallNow(), &text);
-  absl::StrAppend(&text, "\",\"caller\":");
-  AppendJsonString(sink_->wants_source_lines() ? absl::StrCat(ShortFile(file), ":", line)
-                                               : std::string(ShortFile(file)),
-                   &text);
-  text.append(",\"msg\":");
-  AppendJsonString(message, &text);
-  for (const Field& field : fields) field.AppendTo(&text);
-  text.push_back('}');
+  AppendHead(level, file, line, message, &text);
+  const bool json = format_ == Format::kJson;
+  absl::string_view before = json ? "," : "\t{";
+  for (const Field& field : fields) {
+    text.append(before.data(), before.size());
+    field.AppendTo(&text, json ? "" : " ");
+    before = json ? "," : ", ";
+  }
+  if (json || fields.size() > 0) text.push_back('}');
   sink_->WriteLine(text);
   buffer_ = std::move(text);
 }

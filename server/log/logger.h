@@ -6,6 +6,10 @@
 //   LOG_INFO(logger, "became leader", {"term", term.value()}, {"leader", name});
 //   LOG_WARN(logger, "peer stream failed", {"peer", id}, {status});   // "error":"..."
 //
+// or, for people (Format::kConsole), tab between time, level, caller, message and fields:
+//
+//   2026-01-02T15:04:05.000000Z	info	node/node.cc:12	became leader	{"term": 7, ...}
+//
 // A Logger belongs to one server instance: it is not global, and its time comes from
 // that server's loop. A line below the level costs one comparison: its fields are not
 // evaluated.
@@ -29,6 +33,9 @@ namespace quorate::log {
 
 // In rising order; names are zap's.
 enum class Level : uint8_t { kDebug, kInfo, kWarn, kError, kPanic, kFatal };
+
+// Shapes of a line; names are zap's, "json" and "console".
+enum class Format : uint8_t { kJson, kConsole };
 
 // "debug", "info", "warn", "error", "panic", "fatal".
 absl::string_view LevelName(Level level);
@@ -63,7 +70,8 @@ class Field {
   friend class Logger;
   enum class Kind : uint8_t { kString, kBool, kSigned, kUnsigned, kDuration, kStrings, kStatus };
 
-  void AppendTo(std::string* line) const;
+  // "key":value; with `space` after colons and commas.
+  void AppendTo(std::string* line, absl::string_view space) const;
 
   absl::string_view key_;
   Kind kind_;
@@ -78,8 +86,9 @@ class Field {
 class Logger {
  public:
   // Neither is owned. `loop` gives the time of each line.
-  Logger(io::LogSink* sink, const io::Loop* loop, Level level = Level::kInfo)
-      : sink_(sink), loop_(loop), level_(level) {}
+  Logger(io::LogSink* sink, const io::Loop* loop, Level level = Level::kInfo,
+         Format format = Format::kJson)
+      : sink_(sink), loop_(loop), format_(format), level_(level) {}
   Logger(const Logger&) = delete;
   Logger& operator=(const Logger&) = delete;
 
@@ -94,8 +103,12 @@ class Logger {
              std::initializer_list<Field> fields);
 
  private:
+  void AppendHead(Level level, absl::string_view file, int line, absl::string_view message,
+                  std::string* text) const;
+
   io::LogSink* const sink_;
   const io::Loop* const loop_;
+  const Format format_;
   Level level_;
   std::string buffer_;  // kept between lines for its capacity
 };

@@ -108,6 +108,41 @@ class Settings(unittest.TestCase):
         self.assertEqual(both.returncode, 1)
         self.assertIn('multi logoutput for "default" is not supported yet', both.stderr)
 
+    def test_a_log_for_people_that_is_rotated(self):
+        peer, client = (f"unix://{WORK}/rotated-{port}.sock" for port in ("peer", "client"))
+        log = os.path.join(WORK, "rotated.log")
+        with open(log, "w", encoding="utf-8") as full:
+            full.write("x" * (1024 * 1024 - 1) + "\n")
+        process = subprocess.Popen(
+            [ETCD, "--data-dir", os.path.join(WORK, "rotated"), "--log-outputs", f"{log},stdout",
+             "--log-format=console", "--enable-log-rotation", "--memory-mlock",
+             "--log-rotation-config-json", '{"maxsize":1,"compress":true}',
+             "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
+             "--initial-cluster", "default=" + peer,
+             "--listen-client-urls", client, "--advertise-client-urls", client],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        try:
+            lines = []
+            while not any("ready to serve" in line for line in lines):
+                lines.append(process.stdout.readline())
+                self.assertTrue(lines[-1], lines)
+            with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
+                locked = next(line for line in status if line.startswith("VmLck:"))
+            self.assertGreater(int(locked.split()[1]), 0)
+        finally:
+            process.terminate()
+            lines += process.stdout.readlines()
+            process.stdout.close()
+            process.wait(timeout=30)
+        stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
+        for line in lines:
+            self.assertRegex(line, stamp + r"\t(info|warn)\t[\w./]+:\d+\t[^\t{]+(\t{\"[^\t]*})?\n$")
+        with open(log, encoding="utf-8") as current:
+            self.assertEqual(current.read(), "".join(lines))
+        full = [name for name in os.listdir(WORK) if name.startswith("rotated-2")]
+        self.assertEqual(len(full), 1)
+        self.assertTrue(full[0].endswith(".log.gz"), full)
+
     def test_a_cipher_suite_that_nobody_knows(self):
         peer, client = (f"unix://{WORK}/ciphers-{port}.sock" for port in ("peer", "client"))
         log = os.path.join(WORK, "ciphers.log")

@@ -54,6 +54,26 @@ TEST_P(LoopTest, SettingATimerAgainReplacesTheEarlierDeadline) {
   EXPECT_EQ(fired, 1);
 }
 
+// Work in pieces sets a timer for now after each: it must not wait in between, not even for the
+// kernel's or libuv's smallest tick.
+TEST_P(LoopTest, ATimerThatIsDueAtOnceDoesNotWait) {
+  constexpr int kPieces = 5000;
+  int pieces = 0;
+  bool late = false;
+  std::unique_ptr<io::Timer> work;
+  std::unique_ptr<io::Timer> deadline;
+  world().InServer([&] {
+    work = loop().NewTimer([&] {
+      if (++pieces < kPieces) work->Set(loop().Now());
+    });
+    work->Set(loop().Now());
+    deadline = loop().NewTimer([&] { late = true; });
+    deadline->Set(loop().Now() + Milliseconds(kPieces));
+  });
+  ASSERT_TRUE(world().RunUntil([&] { return pieces == kPieces || late; }));
+  EXPECT_FALSE(late) << pieces << " pieces took a millisecond each";
+}
+
 TEST_P(LoopTest, ATimerCanBeBroughtForward) {
   bool fired = false;
   std::unique_ptr<io::Timer> timer;

@@ -63,6 +63,18 @@ TEST(UvWorldTest, LogLinesGoToAllDescriptors) {
   }
 }
 
+TEST(UvWorldTest, OthersHaveTheirTurnBesideATimerThatIsAlwaysDue) {
+  io::uv::World world;
+  io::Loop* const loop = world.env().loop;
+  std::unique_ptr<io::Timer> work;
+  work = loop->NewTimer([&] { work->Set(loop->Now()); });
+  work->Set(loop->Now());
+  const auto later =
+      loop->NewTimer([&] { world.env().compute->Run([] {}, [&] { world.Stop(); }); });
+  later->Set(loop->Now() + Milliseconds(5));
+  world.Run();
+}
+
 TEST(UvWorldTest, ComputationsRunOnOtherThreads) {
   io::uv::World world;
   std::thread::id worker;

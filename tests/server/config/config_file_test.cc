@@ -143,7 +143,7 @@ TEST(PrintConfigTest, SaysWhereEachValueComesFrom) {
   EXPECT_THAT(text, HasSubstr("max-txn-ops: \"7\"  # ETCD_MAX_TXN_OPS\n"));
   EXPECT_THAT(text, HasSubstr("\n# pre-vote: \"true\"  # default\n"));
   EXPECT_THAT(text, HasSubstr("\nmax-wals: \"9\"  # flag; no effect: "));
-  EXPECT_THAT(text, HasSubstr("\n# memory-mlock: \"false\"  # default; no effect: "));
+  EXPECT_THAT(text, HasSubstr("\n# max-snapshots: \"5\"  # default; no effect: "));
   const auto file = ParseFile("name: \"q\\\"x\"\n");
   EXPECT_THAT(ConfigText(*file), HasSubstr("name: \"q\\\"x\"  # /etc/etcd.yml:1\n"));
 }
@@ -193,6 +193,7 @@ std::string ValueFor(const std::string& name) {
   if (name == "metrics") return "extensive";
   if (name == "logger") return "zap";
   if (name == "log-format") return "console";
+  if (name == "log-rotation-config-json") return R"({"maxsize": 1})";
   if (name == "log-level") return "warn";
   if (name == "discovery-fallback") return "exit";
   if (name == "heartbeat-interval") return "101";
@@ -237,6 +238,7 @@ TEST(CompletenessTest, EveryFlagOfEtcdIsTaken) {
     const std::string argument = absl::StrCat("--", name, "=", ValueFor(std::string(name)));
     Arguments arguments = {argument};
     if (name == "listen-client-urls") arguments.push_back("--advertise-client-urls=http://a:1");
+    if (name == "enable-log-rotation") arguments.push_back("--log-outputs=/log");
     const auto line = ParseCommandLine(arguments);
     EXPECT_TRUE(line.ok()) << argument << ": " << line.status();
     EXPECT_THAT(HelpText(), HasSubstr(absl::StrCat("  --", name, " '")));

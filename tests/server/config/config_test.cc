@@ -175,6 +175,42 @@ TEST(FlagsTest, ALogIsWrittenOnceHoweverOftenItIsNamed) {
   EXPECT_TRUE(Parse({"--log-outputs=default,default"}).ok());
 }
 
+TEST(FlagsTest, ALogIsRotatedAsTheJsonSays) {
+  EXPECT_FALSE(Parse({"--log-outputs=/a"})->config.ParsedLogRotation()->has_value());
+  const auto plain = Parse({"--log-outputs=/a,stderr", "--enable-log-rotation"});
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  EXPECT_EQ((*plain->config.ParsedLogRotation())->max_bytes, 100u << 20);
+  const auto line = Parse({"--log-outputs=/a", "--enable-log-rotation",
+                           R"(--log-rotation-config-json={"maxsize":0,"MaxAge":7,"maxbackups":3,)"
+                           R"("localtime":true,"compress":true,"unknown":[1]})"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  const io::LogRotation rotation = **line->config.ParsedLogRotation();
+  EXPECT_EQ(rotation.max_bytes, 100u << 20);
+  EXPECT_EQ(rotation.max_age_days, 7u);
+  EXPECT_EQ(rotation.max_backups, 3u);
+  EXPECT_TRUE(rotation.local_time);
+  EXPECT_TRUE(rotation.compress);
+}
+
+TEST(FlagsTest, ARotationThatCannotBeIsRefused) {
+  for (const char* outputs : {"--log-outputs=stderr", "--log-outputs=/a,/b"}) {
+    EXPECT_EQ(ErrorOf({"--enable-log-rotation", outputs}),
+              "--log-outputs requires a single file path when --log-rotate-config-json is defined");
+  }
+  const auto error = [](const std::string& json) {
+    return ErrorOf({"--enable-log-rotation", "--log-outputs=/a",
+                    absl::StrCat("--log-rotation-config-json=", json)});
+  };
+  EXPECT_THAT(error("{"), HasSubstr("improperly formatted log rotation config"));
+  EXPECT_THAT(error("[]"), HasSubstr("invalid log rotation config"));
+  EXPECT_THAT(error(R"({"maxsize":-1})"), HasSubstr("maxsize is -1, but must be a whole number"));
+  EXPECT_THAT(error(R"({"compress":1})"), HasSubstr("compress is 1, but must be true or false"));
+  EXPECT_EQ(
+      ErrorOf({"--log-format=xml"}),
+      "invalid value \"xml\" for flag --log-format: unknown log format: xml, supported values "
+      "json, console");
+}
+
 TEST(FlagsTest, ErrorsNameFlagAndValue) {
   EXPECT_EQ(ErrorOf({"--no-such-flag"}), "flag provided but not defined: --no-such-flag");
   // Flags end at the first word that is none, as in Go; that is no malformed flag (status 1).

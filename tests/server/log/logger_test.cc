@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "base/prng.h"
 #include "base/utf8.h"
 #include "tests/server/fakes/memory_world.h"
@@ -39,6 +40,19 @@ TEST_F(LoggerTest, ALineIsOneJsonObjectInZapsShape) {
   EXPECT_EQ(line["ok"], true);
   EXPECT_EQ(line["took"], "1.5ms");
   EXPECT_EQ(line["error"], "no route");
+}
+
+TEST_F(LoggerTest, AConsoleLineIsTextWithItsFieldsAsSpacedJson) {
+  Logger console(&sink_, &world_, Level::kInfo, Format::kConsole);
+  const std::vector<std::string> urls = {"http://a:1", "http://b:2"};
+  LOG_WARN(&console, "two\nurls", {"urls", urls}, {"n", 2});
+  const std::string& line = sink_.lines.back();
+  EXPECT_EQ(line.find("2023-11-14T22:13:21.000000Z\twarn\tlog/logger_test.cc:"), 0u) << line;
+  EXPECT_TRUE(
+      absl::EndsWith(line, "\ttwo\\nurls\t{\"urls\": [\"http://a:1\", \"http://b:2\"], \"n\": 2}"))
+      << line;
+  LOG_INFO(&console, "nothing more");
+  EXPECT_TRUE(absl::EndsWith(sink_.lines.back(), "\tnothing more")) << sink_.lines.back();
 }
 
 TEST_F(LoggerTest, ListsAreArrays) {

@@ -5,30 +5,16 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "api/rpc.pb.h"
-#include "sim/env.h"
-#include "storage/checkpoints.h"
-#include "storage/recovery.h"
-#include "storage/wal.h"
-#include "tests/server/support/test_world.h"
+#include "base/limits.h"
+#include "tests/server/node/one_node.h"
 
 namespace quorate::node {
 namespace {
-
-// Peers that never answer.
-class SilentTransport final : public PeerTransport {
- public:
-  void SendSnapshot(raft::Message, engine::StateImage) override {}
-  void Send(absl::Span<raft::Message> messages) override { sent += messages.size(); }
-  void Forward(MemberId, engine::RequestKind, const Bytes&, ForwardCallback) override {}
-  std::string PeerVersion(MemberId) const override { return ""; }
-  size_t sent = 0;
-};
 
 class RecordingSink final : public WatchSink {
  public:
@@ -61,68 +47,9 @@ std::string RangeRequest(const std::string& key) {
   return request.SerializeAsString();
 }
 
-// One node of a cluster of `members`, on a simulated disk.
-class NodeTest : public ::testing::Test {
+class NodeTest : public OneNode {
  protected:
-  explicit NodeTest() : world_(7), host_(world_.context(), &world_.network(), "m1", {}) {}
-  ~NodeTest() override {
-    if (host_.running()) host_.Crash(sim::CrashKind::kKill);
-    node_.reset();
-    lock_.reset();
-  }
-
-  void Boot(int members) {
-    env_ = host_.Boot();
-    host_.Run([this, members] {
-      storage::OpenOptions options;
-      options.data_dir = "/data";
-      options.cluster_id = ClusterId(77);
-      options.member_id = MemberId(1);
-      options.create = true;
-      opening_ = storage::OpenStorage(
-          env_, options, [this, members](absl::StatusOr<storage::OpenedStorage> opened) {
-            ASSERT_TRUE(opened.ok()) << opened.status();
-            OnOpened(*std::move(opened), members);
-          });
-    });
-    ASSERT_TRUE(world_.RunUntil([this] { return node_ != nullptr; }));
-  }
-
-  void OnOpened(storage::OpenedStorage opened, int members) {
-    lock_ = std::move(opened.lock);
-    wal_ = std::move(opened.wal);
-    checkpoints_ = std::move(opened.checkpoints);
-    recovered_ = engine::Recovered();
-    recovered_.hard_state = opened.state.hard_state;
-    recovered_.entries = std::move(opened.state.entries);
-    if (!recovered_.entries.empty()) return MakeNode();
-    std::vector<engine::BootstrapMember> founders;
-    for (int i = 1; i <= members; ++i) {
-      const std::string name = "m" + std::to_string(i);
-      founders.push_back({MemberId(static_cast<uint64_t>(i)), name, {"http://" + name + ":1"}});
-    }
-    recovered_ = engine::Replica::Bootstrap(founders);
-    wal_->Append(recovered_.entries, &recovered_.hard_state, true,
-                 [this](const absl::Status& status) {
-                   ASSERT_TRUE(status.ok());
-                   env_.loop->Defer([this] { MakeNode(); });
-                 });
-  }
-
-  void MakeNode() {
-    Options options;
-    options.replica.cluster_id = ClusterId(77);
-    options.replica.member_id = MemberId(1);
-    options.replica.server_version = "3.7.1";
-    options.on_halt = [this](const absl::Status& why) { halts_.push_back(why); };
-    options.disk = {"/data", limits::kMiB, Seconds(1)};
-    node_ = std::make_unique<Node>(env_, options, std::move(recovered_), std::move(wal_),
-                                   std::move(checkpoints_), &transport_);
-  }
-
-  void WaitForLeadership() {
-    ASSERT_TRUE(world_.RunUntil([this] { return node_->status().role == engine::Role::kLeader; }));
-  }
+  void Adjust(Options* options) override { options->disk = {"/data", limits::kMiB, Seconds(1)}; }
 
   // Begins a call as an event of the process; `answer` outlives the world's run.
   void Call(RequestKind kind, const std::string& body, Answer* answer,
@@ -142,18 +69,7 @@ class NodeTest : public ::testing::Test {
     return answer;
   }
 
-  TestWorld world_;
-  sim::Host host_;
-  io::Env env_;
-  std::unique_ptr<storage::PendingOpen> opening_;
-  std::unique_ptr<io::DirectoryLock> lock_;
-  std::unique_ptr<storage::Wal> wal_;
-  std::unique_ptr<storage::Checkpoints> checkpoints_;
-  engine::Recovered recovered_;
-  SilentTransport transport_;
-  std::vector<absl::Status> halts_;
   CallId last_call_;
-  std::unique_ptr<Node> node_;
 };
 
 TEST_F(NodeTest, ASingleMemberServes) {
@@ -224,8 +140,7 @@ TEST_F(NodeTest, ALinearizableReadRightAfterARestartSeesWhatWasAcknowledged) {
   WaitForLeadership();
   ASSERT_TRUE(Finish(RequestKind::kPut, PutRequest("a", "1")).status.ok());
   host_.Crash(sim::CrashKind::kPowerLoss);
-  node_.reset();
-  lock_.reset();
+  Forget();
   Boot(1);
   // Alone, it leads before its own term has committed anything: the commit index that it
   // recovered may be older than what it had answered with.
@@ -245,8 +160,7 @@ TEST_F(NodeTest, AfterAFailedSyncTheNextProcessServesAgain) {
   ASSERT_FALSE(Finish(RequestKind::kPut, PutRequest("lost", "1")).status.ok());
   host_.disk().FailNextSyncs(0);
   host_.Crash(sim::CrashKind::kPowerLoss);
-  node_.reset();
-  lock_.reset();
+  Forget();
   Boot(1);
   WaitForLeadership();
   const Answer got = Finish(RequestKind::kRange, RangeRequest("kept"));

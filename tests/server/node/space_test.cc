@@ -4,22 +4,14 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <memory>
 #include <string>
-#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "api/rpc.pb.h"
-#include "base/check.h"
 #include "base/limits.h"
 #include "base/prng.h"
-#include "server/node/node.h"
-#include "sim/env.h"
-#include "storage/checkpoints.h"
-#include "storage/recovery.h"
-#include "storage/wal.h"
-#include "tests/server/support/test_world.h"
+#include "tests/server/node/one_node.h"
 
 namespace quorate::node {
 namespace {
@@ -35,66 +27,26 @@ constexpr Duration kBatchInterval = Milliseconds(100);
 constexpr Duration kCompactionInterval = Seconds(300);  // as Kubernetes has it
 constexpr Duration kHour = Seconds(3600);
 
-class NoPeers final : public PeerTransport {
- public:
-  void SendSnapshot(raft::Message, engine::StateImage) override {}
-  void Send(absl::Span<raft::Message>) override {}
-  void Forward(MemberId, engine::RequestKind, const Bytes&, ForwardCallback) override {}
-  std::string PeerVersion(MemberId) const override { return ""; }
-};
-
-class SpaceTest : public ::testing::Test {
+class SpaceTest : public OneNode {
  protected:
-  SpaceTest() : world_(7), host_(world_.context(), &world_.network(), "m1", {}), draws_(11) {
-    env_ = host_.Boot();
-    host_.Run([this] {
-      storage::OpenOptions options;
-      options.data_dir = "/data";
-      options.cluster_id = ClusterId(77);
-      options.member_id = MemberId(1);
-      options.create = true;
-      options.segment_bytes /= share_;
-      options.first_segment_bytes /= share_;
-      options.pack_bytes /= share_;
-      opening_ = storage::OpenStorage(env_, options,
-                                      [this](absl::StatusOr<storage::OpenedStorage> opened) {
-                                        CHECK(opened.ok());
-                                        OnOpened(*std::move(opened));
-                                      });
-    });
-    CHECK(world_.RunUntil(
-        [this] { return node_ != nullptr && node_->status().role == engine::Role::kLeader; }));
+  SpaceTest() : draws_(11) {
+    Boot(1);
+    WaitForLeadership();
   }
-  ~SpaceTest() override {
-    host_.Crash(sim::CrashKind::kKill);
-    node_.reset();
-    lock_.reset();
+  ~SpaceTest() override { EXPECT_TRUE(halts_.empty()) << halts_.front(); }
+
+  void Adjust(storage::OpenOptions* options) override {
+    options->segment_bytes /= share_;
+    options->first_segment_bytes /= share_;
+    options->pack_bytes /= share_;
   }
 
-  void OnOpened(storage::OpenedStorage opened) {
-    lock_ = std::move(opened.lock);
-    wal_ = std::move(opened.wal);
-    checkpoints_ = std::move(opened.checkpoints);
-    recovered_ = engine::Replica::Bootstrap({{MemberId(1), "m1", {"http://m1:1"}}});
-    wal_->Append(recovered_.entries, &recovered_.hard_state, true, [this](const absl::Status& s) {
-      CHECK(s.ok());
-      env_.loop->Defer([this] { MakeNode(); });
-    });
-  }
-
-  void MakeNode() {
-    Options options;
-    options.replica.cluster_id = ClusterId(77);
-    options.replica.member_id = MemberId(1);
-    options.replica.server_version = "3.7.1";
-    options.replica.store_segment_bytes /= share_;
-    options.replica.checkpoint_bytes /= share_;
-    options.replica.checkpoint_entries /= share_;
-    options.replica.checkpoint_interval = Seconds(600);
-    options.replica.catchup_entries /= share_;
-    options.on_halt = [](const absl::Status& why) { FAIL() << why; };
-    node_ = std::make_unique<Node>(env_, options, std::move(recovered_), std::move(wal_),
-                                   std::move(checkpoints_), &transport_);
+  void Adjust(Options* options) override {
+    options->replica.store_segment_bytes /= share_;
+    options->replica.checkpoint_bytes /= share_;
+    options->replica.checkpoint_entries /= share_;
+    options->replica.checkpoint_interval = Seconds(600);
+    options->replica.catchup_entries /= share_;
   }
 
   void Call(RequestKind kind, const std::string& body) {
@@ -160,17 +112,7 @@ class SpaceTest : public ::testing::Test {
 
   const uint64_t share_ = Share();
   const uint64_t keys_ = kAllKeys / share_;
-  TestWorld world_;
-  sim::Host host_;
-  io::Env env_;
   Prng draws_;
-  std::unique_ptr<storage::PendingOpen> opening_;
-  std::unique_ptr<io::DirectoryLock> lock_;
-  std::unique_ptr<storage::Wal> wal_;
-  std::unique_ptr<storage::Checkpoints> checkpoints_;
-  engine::Recovered recovered_;
-  NoPeers transport_;
-  std::unique_ptr<Node> node_;
   uint64_t open_calls_ = 0;
   uint64_t puts_ = 0;
 };
