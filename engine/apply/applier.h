@@ -40,7 +40,7 @@ namespace quorate::apply {
 // What the one who asked is told.
 struct Outcome {
   absl::Status status;
-  Bytes body;  // the encoded response, if status is OK and one was wanted
+  mvcc::Answer body;  // the encoded response, if status is OK and one was wanted
   // The answer is due only when the compaction at this revision is finished physically;
   // `body` is not set yet (see CompactionResponse).
   std::optional<Revision> awaits_compaction;

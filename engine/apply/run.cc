@@ -17,7 +17,7 @@ class TxnCommand final : public CommandRun {
              bool respond)
       : request_(std::move(request)), run_(store, request_, identity, respond) {}
 
-  bool Step(mvcc::Work* work, absl::Status* status, Bytes* body) override {
+  bool Step(mvcc::Work* work, absl::Status* status, mvcc::Answer* body) override {
     if (!run_.Step(work)) return false;
     *status = run_.status();
     if (status->ok()) *body = run_.TakeBody();
@@ -38,13 +38,10 @@ class DeleteCommand final : public CommandRun {
                 const mvcc::Identity& identity, bool respond)
       : request_(request), identity_(identity), respond_(respond), txn_(store), run_(request_) {}
 
-  bool Step(mvcc::Work* work, absl::Status* status, Bytes* body) override {
-    if (!deleted_) {
-      if (!run_.Step(&txn_, identity_, work, respond_ ? &reply_ : nullptr)) return false;
-      txn_.Commit();
-      deleted_ = true;
-    }
-    if (respond_ && !reply_.Finish(work, body)) return false;
+  bool Step(mvcc::Work* work, absl::Status* status, mvcc::Answer* body) override {
+    if (!run_.Step(&txn_, identity_, work, respond_ ? &reply_ : nullptr)) return false;
+    txn_.Commit();
+    if (respond_) *body = reply_.Finish();
     *status = absl::OkStatus();
     return true;
   }
@@ -63,7 +60,6 @@ class DeleteCommand final : public CommandRun {
   mvcc::WriteTxn txn_;
   mvcc::DeleteRun run_;
   mvcc::Reply reply_{128};
-  bool deleted_ = false;
 };
 
 class RevokeCommand final : public CommandRun {
@@ -77,7 +73,7 @@ class RevokeCommand final : public CommandRun {
         respond_(respond),
         txn_(store) {}
 
-  bool Step(mvcc::Work* work, absl::Status* status, Bytes* body) override {
+  bool Step(mvcc::Work* work, absl::Status* status, mvcc::Answer* body) override {
     // A key that is deleted is attached no more: the first one is always the next.
     while (const std::optional<std::string> key = leases_->KeyFrom(id_, "")) {
       if (work->spent()) return false;
@@ -118,7 +114,9 @@ class RangeRead final : public ReadRun {
             const mvcc::Identity& identity)
       : request_(request),
         status_(mvcc::CheckRevision(request, store.revision(), store.compact_revision())) {
-    if (status_.ok()) run_.emplace(store, store.revision(), request_, identity);
+    if (!status_.ok()) return;
+    run_.emplace(store, store.revision(), request_, identity);
+    reply_.ReferTo(store.log().pins());
   }
 
   bool Step(mvcc::Work* work) override {
@@ -128,9 +126,7 @@ class RangeRead final : public ReadRun {
     }
     if (run_.has_value() && !run_->Step(work, &reply_)) return false;
     run_.reset();
-    Bytes body;
-    if (!reply_.Finish(work, &body)) return false;
-    result_ = std::move(body);
+    result_ = reply_.Finish();
     return true;
   }
   bool Release(mvcc::Work* work) override {
@@ -156,7 +152,7 @@ class TxnRead final : public ReadRun {
 
   bool Step(mvcc::Work* work) override {
     absl::Status status;
-    Bytes body;
+    mvcc::Answer body;
     if (!run_.Step(work, &status, &body)) return false;
     if (status.ok()) {
       result_ = std::move(body);

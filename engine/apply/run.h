@@ -14,6 +14,7 @@
 #include "base/strong_int.h"
 #include "engine/lease/leases.h"
 #include "engine/mvcc/compaction.h"
+#include "engine/mvcc/long_reply.h"
 #include "engine/mvcc/operation_counts.h"
 #include "engine/mvcc/range.h"
 #include "engine/mvcc/requests.h"
@@ -28,7 +29,7 @@ class CommandRun {
  public:
   virtual ~CommandRun() = default;
   // True once it is over: then *status and, if a response was wanted, *body are set.
-  virtual bool Step(mvcc::Work* work, absl::Status* status, Bytes* body) = 0;
+  virtual bool Step(mvcc::Work* work, absl::Status* status, mvcc::Answer* body) = 0;
   // What it counts as, once it is over.
   virtual mvcc::OperationCounts counts() const = 0;
   // It will go no further, and the state is given up.
@@ -52,13 +53,13 @@ class ReadRun {
   virtual ~ReadRun() = default;
   // True once result() is the encoded response, or says why there is none.
   virtual bool Step(mvcc::Work* work) = 0;
-  absl::StatusOr<Bytes>& result() { return result_; }
+  absl::StatusOr<mvcc::Answer>& result() { return result_; }
   // It goes no further: gives memory back in pieces; true once little of it is left.
   virtual bool Release(mvcc::Work* /*work*/) { return true; }
   virtual mvcc::OperationCounts counts() const { return {}; }
 
  protected:
-  absl::StatusOr<Bytes> result_ = absl::UnknownError("under way");
+  absl::StatusOr<mvcc::Answer> result_ = absl::UnknownError("under way");
 };
 
 std::unique_ptr<ReadRun> RunRange(const mvcc::Store& store, const mvcc::RangeRequest& request,

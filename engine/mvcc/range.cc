@@ -248,27 +248,21 @@ bool RangeRun::Descend(Work* work, Visit&& visit) {
   return true;
 }
 
-void RangeRun::Emit(absl::string_view record, Work* work, Reply* reply) const {
-  BytesBuilder* const out = reply->out();
-  if (!request_.keys_only) {
-    AppendLen(out, 2, record);
-  } else {
-    const absl::string_view head = WithoutValueAndLease(record);
+void RangeRun::Emit(Location record, Work* work, Reply* reply) const {
+  RecordForm form = RecordForm::kWhole;
+  if (request_.keys_only) {
     // Sorting by value has read the whole record: then etcd leaves the lease in.
-    const bool lease = request_.sort_target == RangeRequest::kValue;
-    const size_t begin = BeginMessage(out, 2);
-    out->Append(head);
-    if (lease) AppendInt64(out, 6, Decode(record).lease.value());
-    EndMessage(out, begin);
+    form = request_.sort_target == RangeRequest::kValue ? RecordForm::kWithoutValueButLease
+                                                        : RecordForm::kWithoutValue;
   }
-  work->SpendBytes(record.size());
-  reply->Roll();
+  const RevisionLog& log = store_.log();
+  reply->AppendRecord(log.Get(record).bytes, log.BufferOf(record), form, work);
 }
 
 // Keys in order, ascending or descending, without filters.
 bool RangeRun::EmitInOrder(Work* work, Reply* reply) {
   const auto add = [&](Location location) {
-    Emit(store_.log().Get(location).bytes, work, reply);
+    Emit(location, work, reply);
     return ++emitted_ < limit_;
   };
   return request_.sort_order == RangeRequest::kDescend ? Descend(work, add) : Ascend(work, add);
@@ -304,7 +298,8 @@ uint64_t RangeRun::RankOf(const KeyValue& kv) const {
 bool RangeRun::Before(const Found& a, const Found& b) const {
   if (a.rank != b.rank) return a.rank < b.rank;
   return request_.sort_target == RangeRequest::kValue &&
-         Decode(a.record).value < Decode(b.record).value;
+         Decode(store_.log().Get(a.record).bytes).value <
+             Decode(store_.log().Get(b.record).bytes).value;
 }
 
 // The general case: gather and filter; then sort and cut.
@@ -315,9 +310,8 @@ bool RangeRun::Gather(Work* work) {
       request_.sort_order == RangeRequest::kNone && !request_.has_revision_filter();
   const uint64_t gather = cut_early && limit_ != kNoLimit ? limit_ + 1 : kNoLimit;
   return Ascend(work, [&](Location location) {
-    const absl::string_view record = store_.log().Get(location).bytes;
-    const KeyValue kv = Decode(record);
-    if (Passes(kv)) found_.push_back({record, RankOf(kv)});
+    const KeyValue kv = Decode(store_.log().Get(location).bytes);
+    if (Passes(kv)) found_.push_back({location, RankOf(kv)});
     return ++seen_ < gather;
   });
 }
@@ -349,9 +343,7 @@ absl::Status Range(const Store& store, Revision view, const RangeRequest& reques
   Reply reply;
   RangeRun run(store, view, request, identity);
   CHECK(run.Step(&work, &reply));
-  Bytes bytes;
-  CHECK(reply.Finish(&work, &bytes));
-  out->Append(bytes);
+  out->Append(reply.Finish().Joined());
   return absl::OkStatus();
 }
 

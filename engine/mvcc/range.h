@@ -77,7 +77,8 @@ class RangeRun {
            const Identity& identity);
   RangeRun(const RangeRun&) = delete;
   RangeRun& operator=(const RangeRun&) = delete;
-  // Appends the RangeResponse to *reply, from piece to piece; true once it is complete.
+  // Appends the RangeResponse to *reply, from piece to piece; true once it is complete. Records
+  // are referred to if that reply does.
   bool Step(Work* work, Reply* reply);
   // It goes no further: gives memory back in pieces; true once all of it is gone.
   bool Release(Work* work) { return found_.Release(work) && sort_.Release(work); }
@@ -85,9 +86,9 @@ class RangeRun {
  private:
   enum class Phase { kCount, kInOrder, kGather, kSort, kSorted, kRelease, kDone };
 
-  // A record that passed the filters. Records do not move, so views of them stay good.
+  // A record that passed the filters. Records do not move, so their places stay good.
   struct Found {
-    absl::string_view record;
+    Location record;
     // What is sorted by; of a value its first bytes.
     uint64_t rank = 0;
   };
@@ -102,7 +103,7 @@ class RangeRun {
   bool Gather(Work* work);
   bool Sort(Work* work);
   bool EmitSorted(Work* work, Reply* reply);
-  void Emit(absl::string_view record, Work* work, Reply* reply) const;
+  void Emit(Location record, Work* work, Reply* reply) const;
   void Finish(Reply* reply) const;
   bool Passes(const KeyValue& kv) const;
   uint64_t RankOf(const KeyValue& kv) const;

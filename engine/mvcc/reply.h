@@ -3,27 +3,28 @@
 // One buffer that doubles would copy all of a long message at once, and so would the
 // length in front of a long sub-message. A Reply seals its buffer from time to time and
 // begins another; lengths that are known only when their buffer is sealed are noted and
-// put in place when the pieces are joined, a piece at a time. A short message lives in
-// one buffer and is never copied.
+// put in place when the pieces are read. A short message lives in one buffer and is never
+// copied. Records of a long one need not be copied here at all: see ReferTo.
 //
 //   Reply reply;
 //   const Reply::Mark op = reply.Begin(3);
 //   for (...) { AppendLen(reply.out(), 2, record); reply.Roll(); }
 //   reply.End(op);
-//   Bytes bytes;
-//   while (!reply.Finish(&work, &bytes)) { ... }
+//   Answer answer = reply.Finish();
 #ifndef QUORATE_ENGINE_MVCC_REPLY_H_
 #define QUORATE_ENGINE_MVCC_REPLY_H_
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
-#include <string>
-#include <vector>
+#include <utility>
 
 #include "absl/strings/string_view.h"
 #include "base/bytes.h"
 #include "base/limits.h"
+#include "engine/mvcc/long_reply.h"
+#include "engine/mvcc/segment_pins.h"
 #include "engine/mvcc/work.h"
 
 namespace quorate::mvcc {
@@ -54,7 +55,13 @@ class Reply {
     size_t at = 0;
     uint64_t before = 0;  // bytes of the message
   };
-  Mark Here() const { return {pieces_.size(), out_->size(), size()}; }
+  Mark Here() const { return {pieces(), out_->size(), size()}; }
+
+  // Once the message is as long as these pins say, records that are appended are not copied but
+  // referred to. All of them have the same form.
+  void ReferTo(std::shared_ptr<SegmentPins> pins) { pins_ = std::move(pins); }
+  // Appends a record that lies in `segment` of the log, as RangeResponse.kvs.
+  void AppendRecord(absl::string_view record, const Bytes& segment, RecordForm form, Work* work);
 
   // A sub-message; they nest.
   Mark Begin(uint32_t field);
@@ -63,30 +70,26 @@ class Reply {
   // inside a sub-message.
   void Replace(const Mark& mark, size_t size, absl::string_view bytes);
 
-  // Brings the pieces together; true once *bytes is the message. Nothing is appended any
-  // more.
+  // The message. Nothing is appended any more.
+  Answer Finish();
+  // The same in one buffer, brought together in pieces: true once *bytes is it. Not with ReferTo.
   bool Finish(Work* work, Bytes* bytes);
   // It is given up: gives the pieces back; true once all of them are gone.
-  bool Release(Work* work);
+  bool Release(Work* work) { return long_ == nullptr || long_->Release(work); }
 
  private:
-  // `bytes` come in the place of `size` bytes at `at` of a piece.
-  struct Patch {
-    size_t piece = 0;
-    size_t at = 0;
-    size_t size = 0;
-    std::string bytes;
-  };
-
+  size_t pieces() const { return long_ == nullptr ? 0 : long_->pieces_.size(); }
   void Seal();
-  void CopyPiece(BytesBuilder* to);
+  // Nothing is appended any more: the message is long_.
+  void Complete();
 
   std::optional<BytesBuilder> out_;
-  std::vector<Bytes> pieces_;
+  // What is sealed, once something is.
+  std::shared_ptr<LongReply> long_;
   uint64_t sealed_bytes_ = 0;
-  std::vector<Patch> patches_;
   // What patches add to the messages that are open: their bytes count, too.
   uint64_t grown_ = 0;
+  std::shared_ptr<SegmentPins> pins_;
 
   std::optional<BytesBuilder> joined_;
   size_t next_piece_ = 0;

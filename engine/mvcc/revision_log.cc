@@ -19,19 +19,6 @@ constexpr size_t kLeastCapacity = 8 * limits::kKiB;
 // Of giving back a segment, in units of work.
 constexpr uint64_t kReleaseCost = 100;
 
-// Header: size << 1 | tombstone, sub, main - segment.first; 32 bits each.
-struct Header {
-  uint32_t size;
-  bool tombstone;
-  uint32_t sub;
-  uint32_t main_delta;
-};
-
-Header ReadHeader(const char* at) {
-  const uint32_t word = LoadLe32(at);
-  return {word >> 1, (word & 1) != 0, LoadLe32(at + 4), LoadLe32(at + 8)};
-}
-
 // Not zeroed: written before it is read.
 Bytes Allocate(size_t bytes) {
   if (bytes == 0) return Bytes();
@@ -132,7 +119,7 @@ Record RevisionLog::Get(Location location) const {
   const Segment& segment = segments_[location.segment()];
   CHECK_LT(location.offset(), segment.used);
   const char* at = segment.buffer.data() + location.offset();
-  const Header header = ReadHeader(at);
+  const RecordHeader header = ReadRecordHeader(at);
   Record record;
   record.revision = {segment.first + header.main_delta, int64_t{header.sub}};
   record.tombstone = header.tombstone;
@@ -160,7 +147,7 @@ LogCursor RevisionLog::Seek(Revision main) const {
 
 void RevisionLog::Next(LogCursor* cursor) const {
   const Segment& segment = segments_[cursor->segment];
-  const Header header = ReadHeader(segment.buffer.data() + cursor->offset);
+  const RecordHeader header = ReadRecordHeader(segment.buffer.data() + cursor->offset);
   cursor->offset += static_cast<uint32_t>(kHeaderBytes) + header.size;
 }
 
@@ -190,7 +177,7 @@ size_t RevisionLog::Rewrite(uint64_t index,
   size_t dropped = 0;
   for (uint32_t offset = 0; offset < old.used; ++records) {
     const char* at = old.buffer.data() + offset;
-    const Header header = ReadHeader(at);
+    const RecordHeader header = ReadRecordHeader(at);
     const uint32_t total = static_cast<uint32_t>(kHeaderBytes) + header.size;
     if (dropped < old.dropped.size() && old.dropped[dropped] == offset) {
       ++dropped;
@@ -212,6 +199,7 @@ size_t RevisionLog::Rewrite(uint64_t index,
   used_bytes_ -= old.used - fresh.used;
   garbage_bytes_ -= old.garbage;
   if (wanted == 0) segments_.Drop(index);
+  pins_->Drop(old.buffer);
   return records;
 }
 
@@ -220,6 +208,7 @@ bool RevisionLog::Release(Work* work) {
   for (uint64_t& i = next_release_; (i = segments_.Next(i)) < segments_.size(); ++i) {
     if (work->spent()) return false;
     work->Spend(kReleaseCost);
+    pins_->Drop(segments_[i].buffer);
     segments_[i] = Segment();
   }
   return true;
@@ -234,6 +223,9 @@ void RevisionLog::Swap(RevisionLog* other) {
   std::swap(used_bytes_, other->used_bytes_);
   std::swap(garbage_bytes_, other->garbage_bytes_);
   std::swap(records_, other->records_);
+  // What was read of these segments goes on with them.
+  std::swap(pins_, other->pins_);
+  pins_->SetBoundsOf(*other->pins_);
   // No cursor made before is good for what is here now.
   rewrites_ = other->rewrites_ = std::max(rewrites_, other->rewrites_) + 1;
 }
@@ -325,7 +317,7 @@ absl::Status RevisionLog::CheckRecords(const engine::LogSegment& segment, Checke
     if (bytes.size() - offset < kHeaderBytes) return Malformed("a record ends too early");
     if (offset >> Location::kOffsetBits != 0) return Malformed("a segment of an impossible size");
     const size_t at = offset;
-    const Header header = ReadHeader(bytes.data() + offset);
+    const RecordHeader header = ReadRecordHeader(bytes.data() + offset);
     offset += kHeaderBytes;
     if (header.size > bytes.size() - offset) return Malformed("a record ends too early");
     if (!TryDecode(bytes.substr(offset, header.size), header.tombstone, &kv)) {

@@ -25,7 +25,9 @@
 #include "base/limits.h"
 #include "base/strong_int.h"
 #include "engine/image/image.h"
+#include "engine/mvcc/record.h"
 #include "engine/mvcc/revision.h"
+#include "engine/mvcc/segment_pins.h"
 #include "engine/mvcc/work.h"
 
 namespace quorate::mvcc {
@@ -80,7 +82,7 @@ class RevisionLog {
   // (an allocation, an entry here) don't count. With the headers of its buffer and of the
   // allocator it fills whole pages.
   static constexpr size_t kSegmentBytes = 256 * limits::kKiB - 64;
-  static constexpr size_t kHeaderBytes = 12;
+  static constexpr size_t kHeaderBytes = RecordHeader::kBytes;
   // Each record that is moved is looked up in the index: where records are small, it is their
   // number that makes rewriting long.
   static constexpr uint32_t kSegmentRecords = 1024;
@@ -99,6 +101,11 @@ class RevisionLog {
     __builtin_prefetch(at);
     __builtin_prefetch(at + 64);
   }
+  // The buffer of the segment in which a record lies. Who keeps it may go on reading the record
+  // (RecordAt), whatever becomes of the segment.
+  const Bytes& BufferOf(Location location) const { return segments_[location.segment()].buffer; }
+  // Those who go on reading segments that the log gives up; never null.
+  const std::shared_ptr<SegmentPins>& pins() const { return pins_; }
 
   // The first record whose main revision is at least `main`.
   LogCursor Seek(Revision main) const;
@@ -270,6 +277,7 @@ class RevisionLog {
   uint64_t records_ = 0;
   uint64_t rewrites_ = 0;
   uint64_t next_release_ = 0;
+  std::shared_ptr<SegmentPins> pins_ = std::make_shared<SegmentPins>();
 };
 
 }  // namespace quorate::mvcc

@@ -179,9 +179,7 @@ absl::Status ApplyDeleteRange(Store* store, const DeleteRangeRequest& request,
   WriteTxn txn(store);
   CHECK(DeleteRun(request).Step(&txn, identity, &work, out == nullptr ? nullptr : &reply));
   txn.Commit();
-  Bytes body;
-  CHECK(reply.Finish(&work, &body));
-  if (out != nullptr) out->Append(body);
+  if (out != nullptr) out->Append(reply.Finish().Joined());
   return absl::OkStatus();
 }
 
@@ -216,10 +214,7 @@ bool TxnRun::Step(Work* work) {
     if (!Perform(work)) return false;
     if (respond_) FinishHeader();
     txn_.Commit();
-    phase_ = respond_ ? Phase::kJoin : Phase::kOver;
-  }
-  if (phase_ == Phase::kJoin) {
-    if (!reply_.Finish(work, &body_)) return false;
+    if (respond_) body_ = reply_.Finish();
     phase_ = Phase::kOver;
   }
   return true;
@@ -419,7 +414,7 @@ absl::Status ApplyTxn(Store* store, const TxnRequest& request, const Identity& i
   Work work = Work::Unlimited();
   TxnRun run(store, request, identity, out != nullptr);
   CHECK(run.Step(&work));
-  if (run.status().ok() && out != nullptr) out->Append(run.TakeBody());
+  if (run.status().ok() && out != nullptr) out->Append(run.TakeBody().Joined());
   return run.status();
 }
 

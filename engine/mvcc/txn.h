@@ -71,7 +71,7 @@ class TxnRun {
   // Once it is over. What was refused has changed nothing.
   const absl::Status& status() const { return status_; }
   // The encoded response, if one was wanted and the status is OK.
-  Bytes TakeBody() { return std::move(body_); }
+  Answer TakeBody() { return std::move(body_); }
   OperationCounts counts() const;
   // It will go no further, and the store is given up.
   void Abandon() { txn_.Abandon(); }
@@ -81,7 +81,7 @@ class TxnRun {
   }
 
  private:
-  enum class Phase { kDecide, kCheck, kPerform, kJoin, kOver };
+  enum class Phase { kDecide, kCheck, kPerform, kOver };
 
   // A transaction whose lists are being decided on.
   struct Level {
@@ -141,7 +141,7 @@ class TxnRun {
   Reply reply_;
   size_t header_size_ = 0;
   std::vector<Open> open_;
-  Bytes body_;
+  Answer body_;
 };
 
 // All at once.

@@ -142,8 +142,8 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void Propose(const ClientRequest& request, const Plan& plan);
   absl::StatusOr<Bytes> Read(const ClientRequest& request, const auth::Subject& subject);
   absl::StatusOr<Bytes> Status() const;
-  void Answer(RequestToken token, absl::Status status, Bytes body = Bytes(), bool read = false);
-  void AnswerRead(RequestToken token, absl::StatusOr<Bytes> body);
+  void Answer(RequestToken token, absl::Status status, engine::Answer body = {}, bool read = false);
+  void AnswerRead(RequestToken token, absl::StatusOr<engine::Answer> body);
   mvcc::Identity identity() const { return {config_.cluster_id, config_.member_id, raft_.term()}; }
 
   // ---- leases.cc ----
@@ -173,7 +173,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   std::unique_ptr<apply::ReadRun> StartLeaseList(const auth::Subject& subject) const;
   std::unique_ptr<apply::ReadRun> StartLeaseKeys(const LeaseCall& call);
   void AnswerLeaseKeys(RequestToken token, LeaseCall* call, mvcc::Work* work);
-  void FinishLeaseKeys(RequestToken token, absl::StatusOr<Bytes> body);
+  void FinishLeaseKeys(RequestToken token, absl::StatusOr<engine::Answer> body);
   void NoteTtl(int64_t ttl);
   void NoteLeases(apply::Operation operation, const apply::Outcome& outcome);
   void NoticeLeadTerm();

@@ -45,10 +45,8 @@ class Replica::Impl::LeaseListRead final : public apply::ReadRun {
       return std::pair(a.rank, a.id) < std::pair(b.rank, b.id);
     };
     if (!sort_.Step(work, kLeasesPerUnit, less) || !Emit(work)) return false;
-    Bytes body;
     if (!leases_.Release(work) || !sort_.Release(work)) return false;
-    if (!reply_.Finish(work, &body)) return false;
-    result_ = std::move(body);
+    result_ = reply_.Finish();
     return true;
   }
   bool Release(mvcc::Work* work) override {
@@ -139,9 +137,7 @@ class Replica::Impl::LeaseKeysRead final : public apply::ReadRun {
     }
     if (!gathered_ && !Gather(leases, work)) return false;
     gathered_ = true;
-    Bytes body;
-    if (!reply_->Finish(work, &body)) return false;
-    result_ = std::move(body);
+    result_ = reply_->Finish();
     return true;
   }
   bool Release(mvcc::Work* work) override { return !reply_.has_value() || reply_->Release(work); }
@@ -200,7 +196,7 @@ std::unique_ptr<apply::ReadRun> Replica::Impl::StartLeaseKeys(const LeaseCall& c
   return std::make_unique<LeaseKeysRead>(this, call);
 }
 
-void Replica::Impl::FinishLeaseKeys(RequestToken token, absl::StatusOr<Bytes> body) {
+void Replica::Impl::FinishLeaseKeys(RequestToken token, absl::StatusOr<engine::Answer> body) {
   LeaseCall* const call = lease_calls_.Find(token);
   if (!lessor_.primary() || call->term != lessor_.term()) return Dispatch(token, call);
   if (!body.ok()) return FinishLeaseCall(token, LeaseTime{});

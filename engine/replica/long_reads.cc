@@ -51,7 +51,7 @@ void Replica::Impl::AnswerRead(ClientRequest request, mvcc::Work* work) {
   if (!subject.ok()) return AnswerRead(request.token, subject.status());
   ReadRunOr run = StartRead(request, *subject);
   if (!run.ok()) return AnswerRead(request.token, run.status());
-  absl::StatusOr<Bytes> body = Bytes();
+  absl::StatusOr<engine::Answer> body = engine::Answer();
   if (*run == nullptr) {
     body = Read(request, *subject);
   } else {
@@ -128,7 +128,7 @@ void Replica::Impl::WorkOn(LongReads* reads, mvcc::Work* work) {
     if (!done) return;
     const RequestToken token = read.request.token;
     CountRead(read.request.kind, read.run.get(), read.begun);
-    absl::StatusOr<Bytes> body = std::move(read.run->result());
+    absl::StatusOr<engine::Answer> body = std::move(read.run->result());
     EndLongRead(reads);
     if (lease_calls_.Find(token) != nullptr) {
       FinishLeaseKeys(token, std::move(body));

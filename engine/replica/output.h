@@ -11,11 +11,16 @@
 #include "base/strong_int.h"
 #include "base/time.h"
 #include "engine/image/image.h"
+#include "engine/mvcc/long_reply.h"
 #include "engine/raft/message.h"
 #include "engine/raft/types.h"
 #include "engine/replica/input.h"
 
 namespace quorate::engine {
+
+// An encoded response, in one buffer or in pieces that are made as they are read.
+using mvcc::Answer;
+using mvcc::LongReply;
 
 // One unit for the disk. Units are written in ticket order; when the sync that
 // covers a unit has returned success, the caller gives Persisted{ticket} back, and
@@ -39,7 +44,7 @@ struct Persist {
 struct Response {
   RequestToken token;
   absl::Status status;
-  Bytes body;
+  Answer body;
   bool read = false;  // a range or a transaction that left no entry in the log
 };
 

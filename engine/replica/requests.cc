@@ -39,11 +39,12 @@ absl::StatusOr<Proto> Parse(const Bytes& body) {
 
 }  // namespace
 
-void Replica::Impl::Answer(RequestToken token, absl::Status status, Bytes body, bool read) {
+void Replica::Impl::Answer(RequestToken token, absl::Status status, engine::Answer body,
+                           bool read) {
   out_->responses.push_back({token, std::move(status), std::move(body), read});
 }
 
-void Replica::Impl::AnswerRead(RequestToken token, absl::StatusOr<Bytes> body) {
+void Replica::Impl::AnswerRead(RequestToken token, absl::StatusOr<engine::Answer> body) {
   if (!body.ok()) return Answer(token, body.status(), Bytes(), true);
   Answer(token, absl::OkStatus(), *std::move(body), true);
 }

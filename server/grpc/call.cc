@@ -344,27 +344,54 @@ void Call::StartResponse() {
   SendHeaders(absl::MakeSpan(headers, gzip_ ? 3 : 2), false);
 }
 
-void Call::BeginMessage(size_t size) {
-  CHECK(open_);
-  CHECK_EQ(unfinished_message_, size_t{0});
+void Call::FinishFrom(std::unique_ptr<ResponseSource> source) {
+  CHECK_MSG(open_, "FinishFrom on a call that has ended");
+  CHECK(!response_started_);
+  const size_t room = source->held_bytes() + std::min(source->size(), http2::Stream::kHighWater);
+  if (!server_->TakesResponse(*connection_, room)) return FinishTooMany();
+  answered_ = server_->loop_->Now();
+  on_cancel_ = nullptr;  // whom it would tell is done
   ++method_->stats.messages_sent;
-  server_->stats_.sent_bytes += size;
+  server_->stats_.sent_bytes += source->size();
   StartResponse();
   char header[kFrameHeaderBytes];
-  StoreFrameHeader(header, size);
+  StoreFrameHeader(header, source->size());
   SendBody(Bytes(), absl::string_view(header, kFrameHeaderBytes));
-  unfinished_message_ = size;
+  source_left_ = source->size();
+  source_ = std::move(source);
+  held_response_ = source_->held_bytes();
+  ChargeResponse(charged_response_ + held_response_);
+  SendFromSource();
 }
 
-void Call::AppendMessage(Bytes piece) {
-  CHECK(open_);
-  CHECK(piece.size() <= unfinished_message_);
-  unfinished_message_ -= piece.size();
-  SendBody(std::move(piece));
+void Call::SendFromSource() {
+  while (source_left_ > 0 && writable()) {
+    std::optional<Bytes> piece = source_->Next();
+    if (!piece.has_value()) return Break();
+    CHECK(!piece->empty() && piece->size() <= source_left_);
+    source_left_ -= piece->size();
+    ChargeResponse(charged_response_ + piece->size());
+    SendBody(*std::move(piece));
+  }
+  if (source_left_ > 0) return;
+  DropSource();
+  SendStatus(absl::OkStatus());
+  End(absl::OkStatus());
+}
+
+void Call::DropSource() {
+  if (source_ == nullptr) return;
+  source_.reset();
+  ChargeResponse(charged_response_ - std::min(charged_response_, held_response_));
+  held_response_ = 0;
+}
+
+void Call::Break() {
+  Cancel(absl::ResourceExhaustedError("grpc: the answer was read too slowly"));
+  Reset(http2::ErrorCode::kEnhanceYourCalm);
 }
 
 void Call::SendMessage(absl::Span<Bytes> pieces) {
-  CHECK_EQ(unfinished_message_, size_t{0});
   size_t size = 0;
   for (const Bytes& piece : pieces) size += piece.size();
   ++method_->stats.messages_sent;
@@ -391,12 +418,9 @@ void Call::SendPieces(absl::Span<Bytes> pieces) {
 
 void Call::Finish(const absl::Status& status, Bytes response) {
   CHECK_MSG(open_, "Finish on a call that has ended");
-  const bool answered = response_started_;  // with Send or BeginMessage
-  if (status.ok()) {
-    CHECK_EQ(unfinished_message_, size_t{0});
-    if (method_->kind == MethodKind::kUnary && !answered) {
-      return FinishPieces(absl::MakeSpan(&response, 1));
-    }
+  CHECK(source_ == nullptr);
+  if (status.ok() && method_->kind == MethodKind::kUnary) {
+    return FinishPieces(absl::MakeSpan(&response, 1));
   }
   SendStatus(status);
   End(status);
@@ -406,16 +430,18 @@ void Call::FinishPieces(absl::Span<Bytes> pieces) {
   CHECK_MSG(open_, "Finish on a call that has ended");
   size_t size = 0;
   for (const Bytes& piece : pieces) size += piece.size();
-  if (!server_->TakesResponse(*connection_, size)) {
-    const absl::Status status =
-        absl::ResourceExhaustedError("grpc: too many bytes of answers wait to be read");
-    SendStatus(status);
-    return End(status);
-  }
+  if (!server_->TakesResponse(*connection_, size)) return FinishTooMany();
   ChargeResponse(size);
   SendMessage(pieces);
   SendStatus(absl::OkStatus());
   End(absl::OkStatus());
+}
+
+void Call::FinishTooMany() {
+  const absl::Status status =
+      absl::ResourceExhaustedError("grpc: too many bytes of answers wait to be read");
+  SendStatus(status);
+  End(status);
 }
 
 // Counts the bytes of its answer that this call has in memory.
@@ -453,7 +479,7 @@ void Call::SendStatus(const absl::Status& status) {
 void Call::OnWritable() {
   if (!open_) return;
   if (handler_ != nullptr) return handler_->OnWritable();
-  if (on_writable_) on_writable_();
+  if (source_ != nullptr) SendFromSource();
 }
 
 // --- Its end ---
@@ -462,7 +488,10 @@ void Call::End(const absl::Status& status) {
   const auto code = static_cast<size_t>(status.code());
   MethodStats& stats = method_->stats;
   ++stats.handled[code < stats.handled.size() ? code : 2];
-  const Duration took = server_->loop_->Now() - start_;
+  // The time that a client takes to read a long answer is its own.
+  const Instant answered = answered_ != Instant() ? answered_ : server_->loop_->Now();
+  const Duration took = answered - start_;
+  DropSource();
   const auto& bounds = MethodStats::kTimeBounds;
   const auto at = std::lower_bound(bounds.begin(), bounds.end(), took) - bounds.begin();
   ++stats.times[static_cast<size_t>(at)];
@@ -475,7 +504,6 @@ void Call::End(const absl::Status& status) {
   held_.clear();
   server_->Bury(std::move(handler_));
   on_cancel_ = nullptr;
-  on_writable_ = nullptr;
 }
 
 void Call::Cancel(const absl::Status& why) {
@@ -516,7 +544,8 @@ void Call::Clear() {
   unpacking_ = 0;
   half_closed_ = false;
   half_close_delivered_ = false;
-  unfinished_message_ = 0;
+  answered_ = Instant();
+  source_left_ = 0;
   unconsumed_ = 0;
   reader_.Reset(0);
   metadata_.clear();

@@ -55,6 +55,20 @@ class StreamHandler {
   virtual void OnWritable() {}
 };
 
+// A unary answer that is too large to be in memory at once: its bytes are asked for as the client
+// reads. Owned by the call and destroyed when its last piece has been taken, or with the call.
+class ResponseSource {
+ public:
+  virtual ~ResponseSource() = default;
+  // Of the whole message.
+  virtual size_t size() const = 0;
+  // What it takes in memory until it is destroyed.
+  virtual size_t held_bytes() const = 0;
+  // The next ones, at least one until all came. None: it cannot go on, and the call is reset
+  // (ENHANCE_YOUR_CALM, which clients show as ResourceExhausted).
+  virtual std::optional<Bytes> Next() = 0;
+};
+
 class Call final : private http2::Stream {
  public:
   // Identity of the call within its Server; never 0.
@@ -82,19 +96,15 @@ class Call final : private http2::Stream {
   // invalid afterwards.
   void Finish(const absl::Status& status, Bytes response = Bytes());
   void FinishPieces(absl::Span<Bytes> pieces);  // OK, with a response in pieces
+  // OK, with a unary response whose bytes come as the client takes them. The call goes on until it
+  // has the last of them: its deadline and its cancellation hold till then.
+  void FinishFrom(std::unique_ptr<ResponseSource> source);
 
-  // Streaming, or a unary response that is too large to be in memory at once.
-  //
-  // Queues one whole message.
+  // Streaming: queues one whole message.
   void Send(Bytes message);
   void SendPieces(absl::Span<Bytes> pieces);
-  // Queues the beginning of a message of `size` bytes; its bytes follow by AppendMessage,
-  // in any pieces, and nothing else may be sent before they are complete. Finish with
-  // an empty response ends a unary call that was answered so.
-  void BeginMessage(size_t size);
-  void AppendMessage(Bytes piece);
   // Message bytes that wait for flow control or for the socket. Producers pause above
-  // http2::Stream::kHighWater, and go on in OnWritable (set_on_writable for unary calls).
+  // http2::Stream::kHighWater, and go on in StreamHandler::OnWritable.
   size_t queued_bytes() const { return http2::Stream::queued_bytes(); }
   bool writable() const { return queued_bytes() <= http2::Stream::kHighWater; }
 
@@ -107,7 +117,6 @@ class Call final : private http2::Stream {
   void set_on_cancel(std::function<void(const absl::Status&)> callback) {
     on_cancel_ = std::move(callback);
   }
-  void set_on_writable(std::function<void()> callback) { on_writable_ = std::move(callback); }
 
  private:
   friend class Connection;
@@ -154,6 +163,12 @@ class Call final : private http2::Stream {
   absl::string_view ContentTypeText() const;
   void StartResponse();
   void SendMessage(absl::Span<Bytes> pieces);
+  // Queues what the client is about to take of source_, and the end behind the last of it.
+  void SendFromSource();
+  void DropSource();
+  // Nothing more comes of source_.
+  void Break();
+  void FinishTooMany();
   void SendStatus(const absl::Status& status);
 
   // The call is over for the application; its HTTP/2 stream may live on.
@@ -170,6 +185,7 @@ class Call final : private http2::Stream {
   const Method* method_ = nullptr;
   Instant deadline_ = Instant::Infinite();
   Instant start_;
+  Instant answered_;  // when source_ was there
 
   ContentType content_type_ = ContentType::kOther;
   bool is_post_ = false;
@@ -185,16 +201,17 @@ class Call final : private http2::Stream {
   size_t unpacking_ = 0;               // bytes of a message that is being unpacked
   bool half_closed_ = false;           // the client has sent everything
   bool half_close_delivered_ = false;  // and the handler knows
-  size_t unfinished_message_ = 0;      // bytes of BeginMessage still to come
-  size_t charged_ = 0;                 // request bytes counted against the connection
-  size_t charged_response_ = 0;        // bytes of the answer counted likewise
-  size_t unconsumed_ = 0;              // not yet given back to the flow-control window
+  std::unique_ptr<ResponseSource> source_;
+  size_t source_left_ = 0;       // bytes that are still to come of it
+  size_t held_response_ = 0;     // of charged_response_, what it holds
+  size_t charged_ = 0;           // request bytes counted against the connection
+  size_t charged_response_ = 0;  // bytes of the answer counted likewise
+  size_t unconsumed_ = 0;        // not yet given back to the flow-control window
 
   MessageReader reader_;
   std::string held_;  // input of a paused call
   std::unique_ptr<StreamHandler> handler_;
   std::function<void(const absl::Status&)> on_cancel_;
-  std::function<void()> on_writable_;
 
   // Texts of the header block. Strings keep their capacity in the pool, so that a
   // usual call allocates nothing.

@@ -141,6 +141,7 @@ class Session final : private io::Stream::Handler, private FrameScanner::Sink {
   // Output.
   // False if nghttp2 has nothing more to send, or failed (pending_close_ is set).
   bool FrameOne();
+  void TellWritable();
   // One frame of nghttp2's, unless it answers a reset.
   void AppendFrame(absl::string_view frame);
   void AppendOutput(absl::string_view bytes);
@@ -201,6 +202,8 @@ class Session final : private io::Stream::Handler, private FrameScanner::Sink {
   size_t framed_bytes_ = 0;
   uint64_t body_bytes_framed_ = 0;
   size_t expected_output_ = 512;
+  // Streams that have sent most of what they had, and are to be told.
+  std::vector<int32_t> writable_;
   // Resets that the other side sent: nghttp2's answers to them are left out.
   std::vector<int32_t> silent_resets_;
 

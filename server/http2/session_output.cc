@@ -84,13 +84,28 @@ void Session::Flush() {
   while (!closed_ && framed_bytes_ + stream_->write_queue_bytes() <= io::Stream::kWriteHighWater &&
          FrameOne()) {
   }
+  WriteOut();
+  TellWritable();
   flushing_ = false;
   if (owner_ == nullptr) return;  // disposed of meanwhile
-  WriteOut();
   expected_output_ = std::clamp(framed_bytes_ + framed_bytes_ / 4, kMinOutput, kMaxOutput);
   framed_bytes_ = 0;
   if (terminating_ && !closed_ && !closing_) return BeginClose();
   FinishTurn();
+}
+
+// Those whose bodies may go on hear of it here: nghttp2 gives one frame of a body after the other
+// without a pause, so that who was told in between could fill the socket's queue without end.
+void Session::TellWritable() {
+  if (closed_ || writable_.empty()) return;
+  if (stream_->write_queue_bytes() > io::Stream::kWriteHighWater) return;
+  std::vector<int32_t> told;
+  std::swap(told, writable_);
+  for (const int32_t id : told) {
+    if (closed_) return;
+    Stream* const stream = FindStream(id);
+    if (stream != nullptr && !stream->above_high_water_) stream->OnWritable();
+  }
 }
 
 bool Session::FrameOne() {
@@ -163,7 +178,7 @@ void Session::AppendData(int32_t id, absl::string_view header, size_t size) {
   if (sent > 0) stream->OnBodySent(sent);
   if (stream->above_high_water_ && stream->queued_bytes_ <= Stream::kLowWater) {
     stream->above_high_water_ = false;
-    stream->OnWritable();
+    writable_.push_back(id);
   }
 }
 

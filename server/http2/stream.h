@@ -61,7 +61,8 @@ class Stream {
   virtual void OnBody(absl::string_view data) = 0;
   // The other side has ended its half.
   virtual void OnEnd() = 0;
-  // queued_bytes() fell to kLowWater or below after it was above kHighWater.
+  // queued_bytes() fell to kLowWater or below after it was above kHighWater, and the socket takes
+  // more.
   virtual void OnWritable() {}
   // Parts of the body, of so many bytes, have left whole: their buffers are ours no longer. Inside
   // of a flush: no action may follow from it.

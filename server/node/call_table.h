@@ -12,9 +12,9 @@
 
 #include "absl/container/btree_set.h"
 #include "absl/status/status.h"
-#include "base/bytes.h"
 #include "base/time.h"
 #include "engine/replica/input.h"
+#include "engine/replica/output.h"
 
 namespace quorate::node {
 
@@ -23,7 +23,8 @@ using CallId = engine::RequestToken;
 
 class CallTable {
  public:
-  using Callback = std::function<void(absl::Status, Bytes)>;
+  // One that takes Bytes gets a long answer in one buffer.
+  using Callback = std::function<void(absl::Status, engine::Answer)>;
 
   // Calls with `usual_timeout` are the cheap ones; others cost a search tree's insert.
   explicit CallTable(Duration usual_timeout) : usual_timeout_(usual_timeout) {}

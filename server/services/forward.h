@@ -26,6 +26,10 @@ bool ParseRequest(grpc::Call* call, const Bytes& bytes, Request* request) {
 void Forward(grpc::Server* server, node::Node* node, grpc::Call* call, engine::RequestKind kind,
              Bytes request);
 
+// Ends a unary call with what the node answered: a long answer as the client reads it, if it need
+// not be in memory before.
+void Finish(grpc::Call* call, const absl::Status& status, engine::Answer answer);
+
 // Serves unary `path` so.
 void AddForward(grpc::Server* server, node::Node* node, absl::string_view path,
                 engine::RequestKind kind);

@@ -60,7 +60,7 @@ void ForwardLarge(grpc::Server* server, node::Node* node, log::Logger* log, size
                   grpc::Call* call, RequestKind kind, const Bytes& request) {
   const node::CallId pending = node->Call(
       kind, request, node->request_timeout(),
-      [=, id = call->id()](const absl::Status& status, Bytes reply) {
+      [=, id = call->id()](const absl::Status& status, engine::Answer answer) {
         grpc::Call* const waiting = server->Find(id);
         if (waiting == nullptr) return;
         if (status.message() == "etcdserver: request is too large") {
@@ -68,7 +68,7 @@ void ForwardLarge(grpc::Server* server, node::Node* node, log::Logger* log, size
                    {"method", waiting->method().path}, {"first-key", FirstKeyOf(kind, request)},
                    {"request-bytes", request.size()}, {"limit-bytes", limit});
         }
-        waiting->Finish(status, std::move(reply));
+        Finish(waiting, status, std::move(answer));
       },
       credentials::CredentialsOf(*call));
   call->set_on_cancel([node, pending](const absl::Status&) { node->Abandon(pending); });

@@ -90,7 +90,7 @@ TEST(AuthCommands, AuthenticateGivesOutATokenNamedByItsIndex) {
   const Outcome outcome = Authenticate(&applier, "alice");
   ASSERT_TRUE(outcome.status.ok());
   etcdserverpb::AuthenticateResponse response;
-  ASSERT_TRUE(response.ParseFromString(std::string(outcome.body.view())));
+  ASSERT_TRUE(response.ParseFromString(std::string(outcome.body.Joined().view())));
   EXPECT_EQ(response.token(), "prefix.9");
   ASSERT_NE(outcome.tokens, nullptr);
   EXPECT_EQ(outcome.tokens->kind, auth::TokenChange::Kind::kAssign);

@@ -135,7 +135,7 @@ RC_GTEST_PROP(LeaseProperty, CommandsDoWhatTheModelDoes, (uint64_t seed)) {
     RC_ASSERT(outcome.status.ok() == !expected.refused);
     RC_ASSERT(applier.store().revision().value() == expected.revision);
     if (outcome.status.ok()) {
-      const auto answer = sim::DecodeResponse(request, outcome.body);
+      const auto answer = sim::DecodeResponse(request, outcome.body.Joined());
       RC_ASSERT(answer.ok());
       RC_ASSERT(answer->result.revision == expected.revision);
       RC_ASSERT(answer->result.operations == expected.operations);
@@ -153,7 +153,7 @@ RC_GTEST_PROP(LeaseProperty, CommandsDoWhatTheModelDoes, (uint64_t seed)) {
   mvcc::Work work = mvcc::Work::Unlimited();
   RC_ASSERT(run->Step(&work));
   RC_ASSERT(run->result().ok());
-  const auto answer = sim::DecodeResponse(read, *run->result());
+  const auto answer = sim::DecodeResponse(read, run->result()->Joined());
   RC_ASSERT(answer.ok());
   RC_ASSERT(answer->result == model.ReadAt(read, model.revision()));
 }

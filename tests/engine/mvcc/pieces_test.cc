@@ -280,7 +280,7 @@ TEST_F(Pieces, NobodySeesATransactionBeforeItsLastPiece) {
     BytesBuilder expected;
     ASSERT_EQ(ApplyTxn(&twin, txn, Identity(), &expected), run.status());
     if (run.status().ok()) {
-      const Bytes body = run.TakeBody();
+      const Bytes body = run.TakeBody().Joined();
       ASSERT_EQ(body.view(), expected.view());
     }
     ASSERT_EQ(store_.revision(), twin.revision());

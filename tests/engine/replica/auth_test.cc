@@ -436,7 +436,7 @@ TEST_F(ReplicaAuthTest, NamesThatTheShellHasVerified) {
 TEST_F(ReplicaAuthTest, PasswordHashesAreReadWithTheirRevision) {
   const Response response = cluster_.Call(2, RequestKind::kAuthPassword, "alice");
   ASSERT_TRUE(response.status.ok());
-  const PasswordHash hash = PasswordHash::Decode(response.body);
+  const PasswordHash hash = PasswordHash::Decode(response.body.Joined());
   EXPECT_EQ(hash.hash, "hash of alice");
   EXPECT_EQ(hash.auth_revision, cluster_[2].status().auth_revision);
   EXPECT_EQ(cluster_.Call(2, RequestKind::kAuthPassword, "zoe").status, auth::AuthFailedError());

@@ -138,7 +138,8 @@ std::string Delete(const std::string& key, const std::string& end = "");
 template <typename Proto>
 Proto Parsed(const Response& response) {
   Proto proto;
-  proto.ParseFromArray(response.body.data(), static_cast<int>(response.body.size()));
+  const Bytes body = response.body;
+  proto.ParseFromArray(body.data(), static_cast<int>(body.size()));
   return proto;
 }
 

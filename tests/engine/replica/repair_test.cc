@@ -23,7 +23,7 @@ TEST(ReplicaRepair, ABarrierIsCommittedAfterTheQuestion) {
     const LogIndex before = cluster[leader].status().last_index;
     const Response response = cluster.Call(asked, RequestKind::kPeerRepair, Repair(lost));
     ASSERT_TRUE(response.status.ok()) << response.status;
-    const std::optional<RepairAnswer> answer = RepairAnswer::Decode(response.body);
+    const std::optional<RepairAnswer> answer = RepairAnswer::Decode(response.body.Joined());
     ASSERT_TRUE(answer.has_value());
     EXPECT_GT(answer->barrier, before);
     EXPECT_GE(cluster[asked].status().applied, answer->barrier);

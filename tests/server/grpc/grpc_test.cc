@@ -446,35 +446,6 @@ TEST(Streaming, AServerThatPausesGetsOneMessageAtATime) {
   EXPECT_TRUE(collector.status->ok());
 }
 
-TEST(Streaming, AHugeAnswerMayBeSentInParts) {
-  MemoryWorld world;
-  EchoServer echo(&world);
-  constexpr size_t kParts = 100;
-  constexpr size_t kPart = 300'000;
-  size_t sent = 0;
-  uint64_t call_id = 0;
-  std::function<void()> pump = [&] {
-    Call* const call = echo.server.Find(call_id);
-    while (sent < kParts && call->writable()) {
-      ++sent;
-      call->AppendMessage(Bytes::Copy(std::string(kPart, 'p')));
-    }
-    if (sent == kParts) call->Finish(absl::OkStatus());
-  };
-  echo.server.AddUnary("/test.Echo/Huge", [&](Call* call, Bytes) {
-    call_id = call->id();
-    call->BeginMessage(kParts * kPart);
-    call->set_on_writable(pump);
-    pump();
-  });
-  Channel channel(&world, &world, "server");
-  Answer answer;
-  channel.Unary("/test.Echo/Huge", Bytes(), {}, answer.callback());
-  world.Run();
-  ASSERT_TRUE(answer.ok()) << answer.status();
-  EXPECT_EQ(answer.message().size(), kParts * kPart);
-}
-
 TEST(Drain, OpenCallsEndAndNewOnesAreRefusedUnprocessed) {
   MemoryWorld world;
   EchoServer echo(&world);

@@ -1,0 +1,49 @@
+#include "engine/mvcc/segment_pins.h"
+
+#include <utility>
+
+namespace quorate::mvcc {
+
+SegmentPins::Holder::~Holder() {
+  if (revoked_) return;
+  Unpin();
+  if (place_.has_value()) pins_->readers_.erase(*place_);
+}
+
+void SegmentPins::Holder::Begin() {
+  if (!place_.has_value()) place_ = pins_->readers_.insert(pins_->readers_.end(), this);
+}
+
+void SegmentPins::Holder::Pin(const Bytes& segment) {
+  if (revoked_ || !seen_.insert(segment.data()).second) return;
+  pinned_.push_back(segment.data());
+  Pinned& pinned = pins_->pinned_[segment.data()];
+  if (pinned.holders++ == 0) pinned.segment = segment;
+}
+
+void SegmentPins::Holder::Unpin() {
+  for (const char* const data : pinned_) {
+    const auto at = pins_->pinned_.find(data);
+    if (--at->second.holders > 0) continue;
+    if (at->second.dead) pins_->dead_bytes_ -= at->second.segment.size();
+    pins_->pinned_.erase(at);
+  }
+  pinned_ = {};
+  seen_ = {};
+}
+
+void SegmentPins::Drop(const Bytes& segment) {
+  const auto at = pinned_.find(segment.data());
+  if (at == pinned_.end()) return;
+  at->second.dead = true;
+  dead_bytes_ += segment.size();
+  while (dead_bytes_ > max_dead_bytes_ && !readers_.empty()) {
+    Holder* const oldest = readers_.front();
+    readers_.pop_front();
+    oldest->Unpin();
+    oldest->revoked_ = true;
+    ++revoked_;
+  }
+}
+
+}  // namespace quorate::mvcc

@@ -1,0 +1,153 @@
+// Unary answers that are made as their clients read them.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/server/grpc/echo_server.h"
+
+namespace quorate::grpc {
+namespace {
+
+using fakes::MemoryWorld;
+
+// An answer of many parts, each made when it is asked for.
+class Parts final : public ResponseSource {
+ public:
+  static constexpr size_t kParts = 100;
+  static constexpr size_t kPart = 300'000;
+  static constexpr size_t kHeld = 5000;
+
+  // Breaks off before part `broken`.
+  Parts(size_t* made, bool* gone, size_t broken = kParts)
+      : made_(made), gone_(gone), broken_(broken) {}
+  ~Parts() override { *gone_ = true; }
+  size_t size() const override { return kParts * kPart; }
+  size_t held_bytes() const override { return kHeld; }
+  std::optional<Bytes> Next() override {
+    if (*made_ == broken_) return std::nullopt;
+    ++*made_;
+    return Bytes::Copy(std::string(kPart, 'p'));
+  }
+
+ private:
+  size_t* const made_;
+  bool* const gone_;
+  const size_t broken_;
+};
+
+TEST(HugeAnswer, ComesWhole) {
+  MemoryWorld world;
+  EchoServer echo(&world);
+  size_t made = 0;
+  bool gone = false;
+  echo.server.AddUnary("/test.Echo/Huge", [&](Call* call, Bytes) {
+    call->FinishFrom(std::make_unique<Parts>(&made, &gone));
+  });
+  Channel channel(&world, &world, "server");
+  Answer answer;
+  channel.Unary("/test.Echo/Huge", Bytes(), {}, answer.callback());
+  world.Run();
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer.message(), std::string(Parts::kParts * Parts::kPart, 'p'));
+  EXPECT_TRUE(gone);
+  EXPECT_EQ(echo.server.response_bytes(), 0u);
+  EXPECT_EQ(echo.server.open_calls(), 0u);
+}
+
+TEST(HugeAnswer, ThatCannotGoOnIsReset) {
+  MemoryWorld world;
+  EchoServer echo(&world);
+  size_t made = 0;
+  bool gone = false;
+  echo.server.AddUnary("/test.Echo/Huge", [&](Call* call, Bytes) {
+    call->FinishFrom(std::make_unique<Parts>(&made, &gone, Parts::kParts / 2));
+  });
+  Channel channel(&world, &world, "server");
+  Answer answer;
+  channel.Unary("/test.Echo/Huge", Bytes(), {}, answer.callback());
+  world.Run();
+  ASSERT_TRUE(answer.result.has_value());
+  EXPECT_EQ(answer.result->status.code(), absl::StatusCode::kResourceExhausted) << answer.status();
+  EXPECT_TRUE(gone);
+  EXPECT_EQ(echo.server.response_bytes(), 0u);
+  EXPECT_EQ(echo.server.open_calls(), 0u);
+  // The connection is as good as before.
+  Answer echoed;
+  channel.Unary("/test.Echo/Echo", Bytes::Copy("x"), {}, echoed.callback());
+  world.Run();
+  EXPECT_EQ(echoed.message(), "x");
+}
+
+// However large the answer is and however slowly it is read, little of it is ever in memory; and
+// many such readers at once are in nobody's way.
+TEST(HugeAnswer, CostsTheSameHoweverLargeItIs) {
+  constexpr size_t kReaders = 20;
+  constexpr size_t kEach = http2::Stream::kHighWater + Parts::kPart + Parts::kHeld;
+  struct Reader {
+    RawCall call;
+    std::unique_ptr<RawClient> client;
+    size_t made = 0;
+    bool gone = false;
+
+    void Take(size_t bytes, MemoryWorld* world) {
+      call.Consume(bytes);
+      client->session->Flush();
+      world->Run();
+    }
+  };
+  MemoryWorld world;
+  EchoServer echo(&world);
+  std::vector<std::unique_ptr<Reader>> readers;
+  for (size_t i = 0; i < kReaders; ++i) {
+    readers.push_back(std::make_unique<Reader>());
+    Reader* const reader = readers.back().get();
+    auto [client, server] = world.Pair();
+    echo.server.Accept(std::move(server));
+    reader->client = std::make_unique<RawClient>(&world, std::move(client));
+    world.Run();
+    const auto headers = RawClient::Headers({{":path", "/test.Echo/Later"}});
+    ASSERT_TRUE(reader->client->session->Request(&reader->call, headers, false));
+    reader->call.SendBody(Bytes::Static(absl::string_view("\0\0\0\0\0", 5)));
+    reader->call.EndBody();
+    world.Run();
+    ASSERT_EQ(echo.later.size(), i + 1);
+    echo.server.Find(echo.later.back())
+        ->FinishFrom(std::make_unique<Parts>(&reader->made, &reader->gone));
+    world.Run();
+  }
+  // The clients' windows of 4 MiB are full, of 30 MB.
+  for (const auto& reader : readers) EXPECT_LT(reader->made, 20u);
+  EXPECT_LE(echo.server.response_bytes(), kReaders * kEach);
+  Channel channel(&world, &world, "server");
+  Answer other;
+  channel.Unary("/test.Echo/Echo", Bytes::Copy("other"), {}, other.callback());
+  world.Run();
+  EXPECT_EQ(other.message(), "other");
+  // One reads a little now and then, and has all of it in the end; another one goes away.
+  Reader* const slow = readers[1].get();
+  size_t most = 0;
+  for (int i = 0; i < 1000 && slow->call.Get("grpc-status") == "(none)"; ++i) {
+    slow->Take(100'000, &world);
+    most = std::max(most, echo.server.response_bytes());
+  }
+  EXPECT_EQ(slow->call.Get("grpc-status"), "0");
+  EXPECT_EQ(slow->call.body.size(), Parts::kParts * Parts::kPart + 5);
+  EXPECT_LE(most, kReaders * kEach);
+  EXPECT_TRUE(slow->gone);
+  readers[2]->call.Reset(http2::ErrorCode::kCancel);
+  readers[2]->Take(0, &world);
+  EXPECT_TRUE(readers[2]->gone);
+  EXPECT_FALSE(readers[3]->gone);
+  for (const auto& reader : readers) reader->client.reset();
+  world.Run();
+  EXPECT_EQ(echo.server.response_bytes(), 0u);
+  for (const auto& reader : readers) EXPECT_TRUE(reader->gone);
+}
+
+}  // namespace
+}  // namespace quorate::grpc
