@@ -115,10 +115,10 @@ class RevokeCommand final : public CommandRun {
 class RangeRead final : public ReadRun {
  public:
   RangeRead(const mvcc::Store& store, const mvcc::RangeRequest& request,
-            const mvcc::Identity& identity)
+            const mvcc::Identity& identity, mvcc::PageCounts* pages)
       : request_(request),
         status_(mvcc::CheckRevision(request, store.revision(), store.compact_revision())) {
-    if (status_.ok()) run_.emplace(store, store.revision(), request_, identity);
+    if (status_.ok()) run_.emplace(store, store.revision(), request_, identity, pages);
   }
 
   bool Step(mvcc::Work* work) override {
@@ -218,8 +218,8 @@ std::unique_ptr<CommandRun> RunRevoke(mvcc::Store* store, lease::Leases* leases,
 }
 
 std::unique_ptr<ReadRun> RunRange(const mvcc::Store& store, const mvcc::RangeRequest& request,
-                                  const mvcc::Identity& identity) {
-  return std::make_unique<RangeRead>(store, request, identity);
+                                  const mvcc::Identity& identity, mvcc::PageCounts* pages) {
+  return std::make_unique<RangeRead>(store, request, identity, pages);
 }
 
 std::unique_ptr<ReadRun> RunReadTxn(mvcc::Store* store, mvcc::TxnRequest request,
