@@ -11,10 +11,13 @@
 #include <utility>
 #include <vector>
 
+#include "api/rpc.pb.h"
 #include "base/bytes.h"
+#include "base/check.h"
 #include "base/prng.h"
 #include "bench/cpu_time.h"
 #include "engine/mvcc/compaction.h"
+#include "engine/mvcc/page_counts.h"
 #include "engine/mvcc/range.h"
 #include "engine/mvcc/requests.h"
 #include "engine/mvcc/store.h"
@@ -218,6 +221,69 @@ BENCHMARK(BM_PageInThePast)
     ->Arg(10'000)
     ->Arg(200'000)
     ->Unit(benchmark::kMicrosecond);
+
+// A list of a million keys in pages of 500, at the revision of its first page, with as many writes
+// behind that: one in ten of them makes a key or deletes one. What a page behind the first one
+// costs, by what one of the present costs.
+void BM_ListInThePast(benchmark::State& state) {
+  const auto store = FilledStore(kKeys);
+  const Revision before = store->revision();
+  Prng prng(4);
+  const std::string value(kValueBytes, 'w');
+  for (int64_t i = 0; i < state.range(0); ++i) {
+    if (i % 10 == 0) {
+      WriteTxn txn(store.get());
+      txn.DeleteRange(KeyRange::FromRequest(Key(prng.Below(kKeys)), ""));
+      txn.Commit();
+    } else {
+      Put(store.get(), Key(prng.Below(i % 10 == 1 ? 2 * kKeys : kKeys)), value);
+    }
+  }
+  // Lists all, and returns what each page took.
+  const auto list = [&store](Revision at) {
+    PageCounts pages;
+    std::vector<int64_t> times;
+    std::string from = "0";
+    for (bool more = true; more;) {
+      RangeRequest request;
+      request.key = from;
+      request.range_end = "g";
+      request.revision = at;
+      request.limit = 500;
+      const int64_t begin = CpuNanos();
+      Work work = Work::Unlimited();
+      Reply reply;
+      RangeRun run(*store, store->revision(), request, Identity(), &pages);
+      run.Step(&work, &reply);
+      Bytes bytes;
+      reply.Finish(&work, &bytes);
+      times.push_back(CpuNanos() - begin);
+      etcdserverpb::RangeResponse response;
+      CHECK(response.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())));
+      more = response.more();
+      if (more) from = response.kvs(499).key() + std::string(1, '\0');
+    }
+    return times;
+  };
+  for (auto _ : state) {
+    std::vector<int64_t> present = list(store->revision());
+    std::vector<int64_t> past = list(before);
+    state.counters["first_us"] = static_cast<double>(past.front()) / 1e3;
+    past.erase(past.begin());
+    const auto us = [](int64_t nanos) { return static_cast<double>(nanos) / 1e3; };
+    state.counters["longest_us"] = us(*std::max_element(past.begin(), past.end()));
+    const int64_t now = Median(&present);
+    const int64_t then = Median(&past);
+    state.counters["page_us"] = us(then);
+    state.counters["ratio"] = us(then) / us(now);
+  }
+}
+BENCHMARK(BM_ListInThePast)
+    ->Arg(0)
+    ->Arg(100'000)
+    ->Arg(1'000'000)
+    ->Iterations(1)
+    ->Unit(benchmark::kMillisecond);
 
 // The count of nearly all keys while half of them are deleted by a command under way.
 void BM_CountInTheMidstOfADelete(benchmark::State& state) {

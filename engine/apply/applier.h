@@ -31,6 +31,7 @@
 #include "engine/membership/membership.h"
 #include "engine/mvcc/compaction.h"
 #include "engine/mvcc/operation_counts.h"
+#include "engine/mvcc/page_counts.h"
 #include "engine/mvcc/range.h"
 #include "engine/mvcc/requests.h"
 #include "engine/mvcc/store.h"
@@ -97,8 +98,8 @@ class Applier : private LeaseKeys {
   // Answers to reads at the present revision; whether the subject may have them is for the
   // caller to ask (Authorize), but for ReadAuth.
   std::unique_ptr<ReadRun> StartRange(const mvcc::RangeRequest& request,
-                                      const mvcc::Identity& identity) const {
-    return RunRange(store_, request, identity);
+                                      const mvcc::Identity& identity) {
+    return RunRange(store_, request, identity, &page_counts_);
   }
   // Of a read-only transaction.
   std::unique_ptr<ReadRun> StartReadTxn(mvcc::TxnRequest request, const mvcc::Identity& identity) {
@@ -170,6 +171,7 @@ class Applier : private LeaseKeys {
   lease::Leases leases_;
   mvcc::Store store_;
   mvcc::Compactor compactor_{&store_};
+  mvcc::PageCounts page_counts_;
   alarm::Alarms alarms_;
   membership::Membership membership_;
   auth::Auth auth_;

@@ -111,11 +111,11 @@ class RevokeCommand final : public CommandRun {
 class RangeRead final : public ReadRun {
  public:
   RangeRead(const mvcc::Store& store, const mvcc::RangeRequest& request,
-            const mvcc::Identity& identity)
+            const mvcc::Identity& identity, mvcc::PageCounts* pages)
       : request_(request),
         status_(mvcc::CheckRevision(request, store.revision(), store.compact_revision())) {
     if (!status_.ok()) return;
-    run_.emplace(store, store.revision(), request_, identity);
+    run_.emplace(store, store.revision(), request_, identity, pages);
     reply_.ReferTo(store.log().pins());
   }
 
@@ -214,8 +214,8 @@ std::unique_ptr<CommandRun> RunRevoke(mvcc::Store* store, lease::Leases* leases,
 }
 
 std::unique_ptr<ReadRun> RunRange(const mvcc::Store& store, const mvcc::RangeRequest& request,
-                                  const mvcc::Identity& identity) {
-  return std::make_unique<RangeRead>(store, request, identity);
+                                  const mvcc::Identity& identity, mvcc::PageCounts* pages) {
+  return std::make_unique<RangeRead>(store, request, identity, pages);
 }
 
 std::unique_ptr<ReadRun> RunReadTxn(mvcc::Store* store, mvcc::TxnRequest request,

@@ -16,6 +16,7 @@
 #include "engine/mvcc/compaction.h"
 #include "engine/mvcc/long_reply.h"
 #include "engine/mvcc/operation_counts.h"
+#include "engine/mvcc/page_counts.h"
 #include "engine/mvcc/range.h"
 #include "engine/mvcc/requests.h"
 #include "engine/mvcc/store.h"
@@ -62,8 +63,9 @@ class ReadRun {
   absl::StatusOr<mvcc::Answer> result_ = absl::UnknownError("under way");
 };
 
+// `pages` may be null.
 std::unique_ptr<ReadRun> RunRange(const mvcc::Store& store, const mvcc::RangeRequest& request,
-                                  const mvcc::Identity& identity);
+                                  const mvcc::Identity& identity, mvcc::PageCounts* pages);
 // A transaction that only reads.
 std::unique_ptr<ReadRun> RunReadTxn(mvcc::Store* store, mvcc::TxnRequest request,
                                     const mvcc::Identity& identity);

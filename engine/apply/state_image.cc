@@ -57,6 +57,7 @@ bool ImageRun::Step(mvcc::Work* work) {
 void Applier::TakeOver(Applier* loaded) {
   store_.Swap(&loaded->store_);
   compactor_.Replace(&loaded->compactor_);
+  page_counts_.Clear();
   std::swap(membership_, loaded->membership_);
   std::swap(auth_, loaded->auth_);
   leases_.Swap(&loaded->leases_);

@@ -173,9 +173,9 @@ class CountedTree {
   // A key from `key` on, or one before it, with none between the two that weighed anything at `at`:
   // the first, or last, one of a leaf of which it is not certain that nothing in it did; or of an
   // earlier one than that, if the way there is long. Invalid if there is none. It is another leaf
-  // than that of `key` if nothing in that one did. O(log n).
-  Cursor SkipWeightless(absl::string_view key, int64_t at) const;
-  Cursor SkipWeightlessBefore(absl::string_view key, int64_t at) const;
+  // than that of `key` if nothing in that one did. O(log n), and what it cost is taken from *work.
+  Cursor SkipWeightless(absl::string_view key, int64_t at, Work* work) const;
+  Cursor SkipWeightlessBefore(absl::string_view key, int64_t at, Work* work) const;
 
   // Gives memory back in pieces; true once little of it is left. The tree is of no use any more.
   bool Release(Work* work);

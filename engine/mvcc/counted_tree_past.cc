@@ -107,7 +107,9 @@ bool CountedTree::WeightAt(int64_t at, std::string* from, const absl::string_vie
   return done;
 }
 
-CountedTree::Cursor CountedTree::SkipWeightless(absl::string_view key, int64_t at) const {
+CountedTree::Cursor CountedTree::SkipWeightless(absl::string_view key, int64_t at,
+                                                Work* work) const {
+  work->SpendFind();
   Path path = Descend(key);
   int level = path.depth - 1;
   Page* leaf = path.page[level];
@@ -121,6 +123,7 @@ CountedTree::Cursor CountedTree::SkipWeightless(absl::string_view key, int64_t a
   for (--level; level >= 0;) {
     Page* const page = path.page[level];
     const bool skips = ++pages <= kPagesSkipped;
+    if (skips) work->Spend(kInnerPageCost);
     int slot = path.slot[level] + 1;
     while (skips && slot < page->count && Weightless(page, slot, at)) ++slot;
     if (slot == page->count) {
@@ -136,7 +139,9 @@ CountedTree::Cursor CountedTree::SkipWeightless(absl::string_view key, int64_t a
   return Cursor(nullptr, 0);
 }
 
-CountedTree::Cursor CountedTree::SkipWeightlessBefore(absl::string_view key, int64_t at) const {
+CountedTree::Cursor CountedTree::SkipWeightlessBefore(absl::string_view key, int64_t at,
+                                                      Work* work) const {
+  work->SpendFind();
   Path path = Descend(key);
   int level = path.depth - 1;
   Page* leaf = path.page[level];
@@ -148,6 +153,7 @@ CountedTree::Cursor CountedTree::SkipWeightlessBefore(absl::string_view key, int
   for (--level; level >= 0;) {
     Page* const page = path.page[level];
     const bool skips = ++pages <= kPagesSkipped;
+    if (skips) work->Spend(kInnerPageCost);
     int slot = path.slot[level] - 1;
     while (skips && slot >= 0 && Weightless(page, slot, at)) --slot;
     if (slot < 0) {

@@ -199,11 +199,11 @@ bool KeyIndex::CountLiveAt(const KeyRange& range, Revision at, std::string* from
   return tree_.WeightAt(at.value(), from, end, lived, work, count);
 }
 
-void KeyIndex::SkipDeadBackwards(Revision at, Cursor* cursor) const {
+void KeyIndex::SkipDeadBackwards(Revision at, Work* work, Cursor* cursor) const {
   if (!cursor->valid()) return;
   std::string behind(cursor->key());
   behind.push_back('\0');
-  *cursor = Cursor(tree_.SkipWeightlessBefore(behind, at.value()));
+  *cursor = Cursor(tree_.SkipWeightlessBefore(behind, at.value(), work));
 }
 
 size_t KeyIndex::PrunedCount(Entry entry, Revision main) const {

@@ -121,11 +121,11 @@ class KeyIndex {
   bool CountLiveAt(const KeyRange& range, Revision at, std::string* from, Work* work,
                    uint64_t* count) const;
   // The cursor's key, or a later one (an earlier one), with none between the two that lived at
-  // `at`. O(log n).
-  void SkipDead(Revision at, Cursor* cursor) const {
-    if (cursor->valid()) *cursor = Cursor(tree_.SkipWeightless(cursor->key(), at.value()));
+  // `at`. O(log n), and what it cost is taken from *work.
+  void SkipDead(Revision at, Work* work, Cursor* cursor) const {
+    if (cursor->valid()) *cursor = Cursor(tree_.SkipWeightless(cursor->key(), at.value(), work));
   }
-  void SkipDeadBackwards(Revision at, Cursor* cursor) const;
+  void SkipDeadBackwards(Revision at, Work* work, Cursor* cursor) const;
   uint64_t live_keys() const { return tree_.weight(); }
 
   // Drops the key's changes before the newest one at or before `main`, and that one too

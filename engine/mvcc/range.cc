@@ -65,7 +65,7 @@ absl::Status CheckRevision(const RangeRequest& request, Revision view, Revision 
 
 // ---- counting ----
 
-CountRun::CountRun(const Store& store, const KeyRange& range, Revision at)
+CountRun::CountRun(const Store& store, const KeyRange& range, Revision at, const PageCounts* pages)
     : store_(store), range_(range), at_(at) {
   if (range.single()) {
     known_ = true;
@@ -77,9 +77,31 @@ CountRun::CountRun(const Store& store, const KeyRange& range, Revision at)
     count_ = store.index().CountLive(range);
     return;
   }
-  from_ = std::string(range.begin);
   undone_ = store.index().CountLive(range);
+  if (pages != nullptr) larger_ = pages->Find(range, at);
+  if (larger_.has_value() && larger_->begin == range.begin) {
+    known_ = true;
+    count_ = larger_->count;
+    return;
+  }
+  if (larger_.has_value()) {
+    const KeyRange before{larger_->begin, range.begin, KeyRange::Kind::kHalfOpen};
+    const uint64_t live_before = store.index().CountLive(before);
+    // What has many more keys now had more then, too, or most likely so.
+    if (live_before < undone_) {
+      range_ = before;
+      undone_ = live_before;
+    } else {
+      larger_.reset();
+    }
+  }
+  from_ = std::string(range_.begin);
   end_ = store.log().End();
+}
+
+void CountRun::Counted(uint64_t count) {
+  known_ = true;
+  count_ = larger_.has_value() ? larger_->count - count : count;
 }
 
 // Two ways lead there; which one is shorter shows in the end.
@@ -89,8 +111,7 @@ bool CountRun::Step(Work* work) {
     Work keys(std::min(work->left(), kCountPiece));
     const uint64_t given = keys.left();
     if (store_.index().CountLiveAt(range_, at_, &from_, &keys, &lived_)) {
-      known_ = true;
-      count_ = lived_;
+      Counted(lived_);
     }
     work->Spend(given - keys.left());
     keys_spent_ += given - keys.left();
@@ -98,8 +119,7 @@ bool CountRun::Step(Work* work) {
     Work changes(std::min(work->left(), kCountPiece));
     const uint64_t lent = changes.left();
     if (StepChanges(&changes)) {
-      known_ = true;
-      count_ = undone_;
+      Counted(undone_);
     }
     work->Spend(lent - changes.left());
   }
@@ -131,14 +151,15 @@ bool CountRun::StepChanges(Work* work) {
 // ---- ranges ----
 
 RangeRun::RangeRun(const Store& store, Revision view, const RangeRequest& request,
-                   const Identity& identity)
+                   const Identity& identity, PageCounts* pages)
     : store_(store),
       view_(view),
       request_(request),
       identity_(identity),
       at_(request.revision <= Revision(0) ? view : request.revision),
       limit_(LimitOf(request)),
-      count_(store, request.range(), at_) {}
+      pages_(pages),
+      count_(store, request.range(), at_, pages) {}
 
 bool RangeRun::Step(Work* work, Reply* reply) {
   while (phase_ != Phase::kDone) {
@@ -150,6 +171,7 @@ bool RangeRun::Step(Work* work, Reply* reply) {
       case Phase::kInOrder:
         if (!EmitInOrder(work, reply)) return false;
         more_ = count_.count() > limit_;
+        NoteRest();
         phase_ = Phase::kDone;
         break;
       case Phase::kGather:
@@ -183,17 +205,24 @@ RangeRun::Phase RangeRun::First(Reply* reply) {
   return NeedsGathering(request_) ? Phase::kGather : Phase::kInOrder;
 }
 
+// For the next page.
+void RangeRun::NoteRest() {
+  if (pages_ == nullptr || !more_ || request_.sort_order == RangeRequest::kDescend) return;
+  KeyRange rest = request_.range();
+  rest.begin = from_;
+  pages_->Note(rest, at_, count_.count() - emitted_);
+}
+
 void RangeRun::Finish(Reply* reply) const {
   AppendBool(reply->out(), 3, more_);
   AppendUint64(reply->out(), 4, count_.count());
 }
 
 // After each key: whether there were so many dead ones in a row that the tree may know an end.
-bool RangeRun::SeemsDeadFrom(bool lives, Work* work) {
+bool RangeRun::SeemsDeadFrom(bool lives) {
   dead_ = lives ? 0 : dead_ + 1;
   if (dead_ < kDeadInARow) return false;
   dead_ = 0;
-  work->SpendFind();
   return true;
 }
 
@@ -218,8 +247,7 @@ bool RangeRun::Ascend(Work* work, Visit&& visit) {
     const std::optional<Location> location = store_.Visible(c.entry(), at_);
     if (location.has_value() && !visit(*location)) return true;
     c.Next();
-    if (!SeemsDeadFrom(location.has_value(), work)) continue;
-    store_.index().SkipDead(at_, &c);
+    if (SeemsDeadFrom(location.has_value())) store_.index().SkipDead(at_, work, &c);
   }
   return true;
 }
@@ -242,8 +270,7 @@ bool RangeRun::Descend(Work* work, Visit&& visit) {
     const std::optional<Location> location = store_.Visible(c.entry(), at_);
     if (location.has_value() && !visit(*location)) return true;
     c.Prev();
-    if (!SeemsDeadFrom(location.has_value(), work)) continue;
-    store_.index().SkipDeadBackwards(at_, &c);
+    if (SeemsDeadFrom(location.has_value())) store_.index().SkipDeadBackwards(at_, work, &c);
   }
   return true;
 }
@@ -263,7 +290,10 @@ void RangeRun::Emit(Location record, Work* work, Reply* reply) const {
 bool RangeRun::EmitInOrder(Work* work, Reply* reply) {
   const auto add = [&](Location location) {
     Emit(location, work, reply);
-    return ++emitted_ < limit_;
+    if (++emitted_ < limit_) return true;
+    from_ = std::string(DecodeKey(store_.log().Get(location).bytes));
+    from_.push_back('\0');
+    return false;
   };
   return request_.sort_order == RangeRequest::kDescend ? Descend(work, add) : Ascend(work, add);
 }

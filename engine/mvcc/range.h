@@ -4,12 +4,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "base/bytes.h"
 #include "base/strong_int.h"
 #include "engine/mvcc/key_value.h"
+#include "engine/mvcc/page_counts.h"
 #include "engine/mvcc/paged.h"
 #include "engine/mvcc/reply.h"
 #include "engine/mvcc/requests.h"
@@ -43,18 +45,22 @@ absl::Status CheckRevision(const RangeRequest& request, Revision view, Revision 
 // that `at` sees may be pruned or moved.
 class CountRun {
  public:
-  // All borrowed.
-  CountRun(const Store& store, const KeyRange& range, Revision at);
+  // All borrowed. `pages`, which may be null, is asked for what is known of a larger range.
+  CountRun(const Store& store, const KeyRange& range, Revision at,
+           const PageCounts* pages = nullptr);
   // True once count() is it.
   bool Step(Work* work);
   uint64_t count() const { return count_; }
 
  private:
   bool StepChanges(Work* work);
+  void Counted(uint64_t count);
 
   const Store& store_;
-  const KeyRange range_;
+  KeyRange range_;
   const Revision at_;
+  // The larger range, if what is counted is only what it has before the range.
+  std::optional<PageCounts::Noted> larger_;
   bool known_ = false;
   uint64_t count_ = 0;
   // Key by key where that is necessary: the next one, and how many lived before it.
@@ -72,9 +78,10 @@ class CountRun {
 // One RangeRequest at the revision that it asks for, or at `view`.
 class RangeRun {
  public:
-  // `store` and what the request points at are borrowed; its revision was checked.
-  RangeRun(const Store& store, Revision view, const RangeRequest& request,
-           const Identity& identity);
+  // `store` and what the request points at are borrowed; its revision was checked. So is `pages`,
+  // which may be null and must be if `view` is not committed.
+  RangeRun(const Store& store, Revision view, const RangeRequest& request, const Identity& identity,
+           PageCounts* pages = nullptr);
   RangeRun(const RangeRun&) = delete;
   RangeRun& operator=(const RangeRun&) = delete;
   // Appends the RangeResponse to *reply, from piece to piece; true once it is complete. Records
@@ -94,7 +101,7 @@ class RangeRun {
   };
 
   Phase First(Reply* reply);
-  bool SeemsDeadFrom(bool lives, Work* work);
+  bool SeemsDeadFrom(bool lives);
   template <typename Visit>
   bool Ascend(Work* work, Visit&& visit);
   template <typename Visit>
@@ -104,6 +111,7 @@ class RangeRun {
   bool Sort(Work* work);
   bool EmitSorted(Work* work, Reply* reply);
   void Emit(Location record, Work* work, Reply* reply) const;
+  void NoteRest();
   void Finish(Reply* reply) const;
   bool Passes(const KeyValue& kv) const;
   uint64_t RankOf(const KeyValue& kv) const;
@@ -115,11 +123,12 @@ class RangeRun {
   const Identity identity_;
   const Revision at_;
   const uint64_t limit_;
+  PageCounts* const pages_;
   Phase phase_ = Phase::kCount;
   CountRun count_;
   bool more_ = false;
   bool resumed_ = false;
-  std::string from_;  // where to go on, once resumed_
+  std::string from_;  // where to go on, once resumed_, or behind the last key of a full page
   uint64_t emitted_ = 0;
   int dead_ = 0;  // keys that did not live, in a row
 

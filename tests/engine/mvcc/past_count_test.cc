@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "base/prng.h"
 #include "engine/mvcc/compaction.h"
 #include "engine/mvcc/counted_tree.h"
+#include "engine/mvcc/page_counts.h"
 #include "engine/mvcc/range.h"
 #include "engine/mvcc/store.h"
 #include "engine/mvcc/store_loader.h"
@@ -84,17 +86,18 @@ class Past {
     if (now % 64 == 0) tree_.CheckInvariants();
   }
   void ProbeSkips(const std::string& key, int64_t at) const {
+    Work work = Work::Unlimited();
     const auto lived = [&](const auto& entry) { return LivedAt(entry.second, at); };
     const auto here = histories_.lower_bound(key);
     const auto next = std::find_if(here, histories_.end(), lived);
-    const auto skipped = tree_.SkipWeightless(key, at);
+    const auto skipped = tree_.SkipWeightless(key, at, &work);
     if (next != histories_.end()) {
       ASSERT_TRUE(skipped.valid());
       ASSERT_LE(skipped.key(), absl::string_view(next->first));
       ASSERT_GE(skipped.key(), absl::string_view(key));
     }
     const auto last = std::find_if(std::make_reverse_iterator(here), histories_.rend(), lived);
-    const auto back = tree_.SkipWeightlessBefore(key, at);
+    const auto back = tree_.SkipWeightlessBefore(key, at, &work);
     if (last != histories_.rend()) {
       ASSERT_TRUE(back.valid());
       ASSERT_GE(back.key(), absl::string_view(last->first));
@@ -189,24 +192,36 @@ TEST(CountedTreePast, ASkipOverManyPagesGoesInPieces) {
   constexpr int kMost = 8 * 8 * 16;
   int steps = 0;
   int at = 0;
-  for (auto c = many.tree().SkipWeightless(ManyChanges::Key(0), 1); c.valid(); ++steps) {
+  Work work = Work::Unlimited();
+  for (auto c = many.tree().SkipWeightless(ManyChanges::Key(0), 1, &work); c.valid(); ++steps) {
     const int to = ManyChanges::Number(c.key());
     ASSERT_GT(to, at);
     ASSERT_LE(to - at, kMost);
     at = to;
-    c = many.tree().SkipWeightless(c.key(), 1);
+    c = many.tree().SkipWeightless(c.key(), 1, &work);
   }
   EXPECT_GE(at, ManyChanges::kKeys - kMost);
   EXPECT_GE(steps, ManyChanges::kKeys / kMost);
   at = ManyChanges::kKeys;
-  for (auto c = many.tree().SkipWeightlessBefore("2", 1); c.valid();) {
+  for (auto c = many.tree().SkipWeightlessBefore("2", 1, &work); c.valid();) {
     const int to = ManyChanges::Number(c.key());
     ASSERT_LT(to, at);
     ASSERT_LE(at - to, kMost);
     at = to;
-    c = many.tree().SkipWeightlessBefore(c.key(), 1);
+    c = many.tree().SkipWeightlessBefore(c.key(), 1, &work);
   }
   EXPECT_LE(at, kMost);
+}
+
+TEST(CountedTreePast, ASkipCostsThePagesThatItLooksAt) {
+  const ManyChanges many(/*lived=*/false);
+  constexpr uint64_t kPlentyOfWork = 1000;
+  Work forwards(kPlentyOfWork);
+  many.tree().SkipWeightless(ManyChanges::Key(0), 1, &forwards);
+  EXPECT_LE(forwards.left(), kPlentyOfWork - 16 * 4);
+  Work backwards(kPlentyOfWork);
+  many.tree().SkipWeightlessBefore("2", 1, &backwards);
+  EXPECT_LE(backwards.left(), kPlentyOfWork - 16 * 4);
 }
 
 // ---- the store ----
@@ -234,7 +249,7 @@ class PastCount : public testing::Test {
   etcdserverpb::RangeResponse Read(const RangeRequest& request) {
     Work work(kPlenty);
     Reply reply;
-    RangeRun run(store_, store_.revision(), request, Identity());
+    RangeRun run(store_, store_.revision(), request, Identity(), pages_);
     EXPECT_TRUE(run.Step(&work, &reply));
     spent_ = kPlenty - work.left();
     Bytes bytes;
@@ -255,6 +270,8 @@ class PastCount : public testing::Test {
     if (descending) request.sort_order = RangeRequest::kDescend;
     return Read(request);
   }
+
+  void ListWhileKeysComeAndGo(size_t members);
 
   // As a restart does, with a compaction under way.
   void Reload(Compactor* compactor) {
@@ -277,7 +294,8 @@ class PastCount : public testing::Test {
   }
 
   Store store_;
-  uint64_t spent_ = 0;  // units of the last read's work
+  PageCounts* pages_ = nullptr;  // of reads
+  uint64_t spent_ = 0;           // units of the last read's work
 };
 
 // A page costs its keys, and what a few pages of the index do.
@@ -323,6 +341,86 @@ TEST_F(PastCount, AFewBirthsAndDeathsCostTheirPartOfTheIndex) {
   EXPECT_EQ(Page("k", first, 0).count(), kKeys);
   EXPECT_LE(spent_, uint64_t{11 * 2 * 300});
   EXPECT_EQ(Page("k", Revision(0), 0).count(), kKeys + 10);
+}
+
+// Long lists, page by page at the revision of their first page, while keys all over the range come
+// and go: only the first page that a member is asked for may have to count. `members` are asked in
+// turn, as etcd's clients do.
+void PastCount::ListWhileKeysComeAndGo(size_t members) {
+  Fill();
+  const Revision first = store_.revision();
+  Prng prng(7);
+  const auto disturb = [&](int changes) {
+    for (int i = 0; i < changes; ++i) {
+      const int key = static_cast<int>(prng.Below(2 * kKeys));
+      prng.Chance(1, 2) ? Put(key, "new") : Delete(key, key + 1);
+    }
+  };
+  disturb(5000);
+  std::vector<PageCounts> counts(members);
+  std::string from = "k";
+  for (size_t page = 0; page < kKeys / 50; ++page) {
+    pages_ = &counts[page % members];
+    const int64_t left = kKeys - 50 * static_cast<int64_t>(page);
+    const etcdserverpb::RangeResponse response = Page(from, first, 50);
+    ASSERT_EQ(response.count(), left);
+    ASSERT_EQ(response.more(), left > 50);
+    ASSERT_EQ(response.kvs_size(), 50);
+    ASSERT_EQ(response.kvs(0).key(), KeyOf(50 * static_cast<int>(page)));
+    // What lies between, and the rest of the leaves of the index where that begins and ends.
+    const uint64_t between = members > 1 ? 50 * members + 800 : 0;
+    if (page < members) {
+      ASSERT_GT(spent_, 10 * kPageBound) << "the first one should have to count here";
+    } else {
+      ASSERT_LE(spent_, kPageBound + between) << page;
+      // Asked for again, as after a lost answer, it costs no more.
+      ASSERT_EQ(Page(from, first, 50).count(), left);
+      ASSERT_LE(spent_, kPageBound + between) << page;
+    }
+    from = response.kvs(49).key() + std::string(1, '\0');
+    disturb(10);
+  }
+}
+
+TEST_F(PastCount, PagesBehindTheFirstOneAreNotCountedAnew) { ListWhileKeysComeAndGo(1); }
+
+TEST_F(PastCount, PagesThatThreeMembersAreAskedForInTurnCountWhatLiesBetween) {
+  ListWhileKeysComeAndGo(3);
+}
+
+TEST(PageCounts, NumbersAreOfOneEndAtOneRevisionAndTheOldestGoFirst) {
+  PageCounts counts;
+  const auto range = [](absl::string_view begin, absl::string_view end) {
+    return KeyRange::FromRequest(begin, end);
+  };
+  const auto found = [&counts](const KeyRange& range, int64_t at) {
+    const std::optional<PageCounts::Noted> noted = counts.Find(range, Revision(at));
+    return noted.has_value() ? noted->begin + "=" + std::to_string(noted->count) : "";
+  };
+  const absl::string_view on("\0", 1);
+  counts.Note(range("b", "xy"), Revision(5), 7);
+  counts.Note(range("d", "xy"), Revision(5), 3);
+  EXPECT_EQ(found(range("b", "xy"), 5), "b=7");
+  EXPECT_EQ(found(range("c", "xy"), 5), "b=7");
+  EXPECT_EQ(found(range("d", "xy"), 5), "d=3");
+  EXPECT_EQ(found(range("e", "xy"), 5), "d=3");
+  EXPECT_EQ(found(range("a", "xy"), 5), "");
+  EXPECT_EQ(found(range("b", "xy"), 4), "");
+  EXPECT_EQ(found(range("b", "xy"), 6), "");
+  EXPECT_EQ(found(range("yb", "x"), 5), "") << "the same bytes, cut elsewhere";
+  EXPECT_EQ(found(range("b", on), 5), "");
+  const std::string long_key(PageCounts::kMaxKeyBytes + 1, 'k');
+  counts.Note(range(long_key, on), Revision(5), 1);
+  EXPECT_EQ(found(range(long_key, on), 5), "");
+  for (size_t i = 0; i + 2 < PageCounts::kMaxCounts; ++i) {
+    counts.Note(range("k", on), Revision(6 + static_cast<int64_t>(i)), i);
+  }
+  EXPECT_EQ(found(range("c", "xy"), 5), "b=7");
+  counts.Note(range("k", on), Revision(5), 1);
+  EXPECT_EQ(found(range("c", "xy"), 5), "");
+  EXPECT_EQ(found(range("d", "xy"), 5), "d=3");
+  counts.Clear();
+  EXPECT_EQ(found(range("d", "xy"), 5), "");
 }
 
 // Many births all over the range, but few records: then those are gone through.
@@ -395,10 +493,34 @@ TEST_F(PastCount, AReloadedStoreCountsWhatLivedBefore) {
     const auto after = history.upper_bound(at);
     return after != history.begin() && std::prev(after)->second;
   };
+  const auto probe = [&](Revision at, int begin) {
+    int count = 0;
+    std::vector<std::string> first;
+    for (int k = begin; k < kSome; ++k) {
+      if (!lived(k, at)) continue;
+      ++count;
+      if (first.size() < 3) first.push_back(KeyOf(k));
+    }
+    const auto page = Page(KeyOf(begin), at, 3);
+    ASSERT_EQ(page.count(), count) << "from " << begin << " at " << at.value();
+    ASSERT_EQ(static_cast<size_t>(page.kvs_size()), first.size());
+    for (size_t k = 0; k < first.size(); ++k) {
+      ASSERT_EQ(page.kvs(static_cast<int>(k)).key(), first[k]);
+    }
+  };
   for (int i = 0; i < kSome; ++i) change(i * 7 % kSome, true);
   for (int round = 0; round < 1500; ++round) {
     if (round % 250 == 100) {
+      // Some pages change in the order of their keys: the last key of each has the newest change,
+      // which is the last that a load notes of the page, and so the one whose past it could take
+      // for known.
+      const int begin = static_cast<int>(prng.Below(kSome - 500));
+      const Revision before = store_.revision();
+      for (int k = begin; k < begin + 500; ++k) change(k, !lived(k, before));
       ASSERT_NO_FATAL_FAILURE(Reload(&compactor));
+      for (Revision at = before; at < store_.revision(); at = at + 1) {
+        ASSERT_NO_FATAL_FAILURE(probe(at, 0));
+      }
     }
     if (round == 800) {
       ASSERT_TRUE(compactor.Start(store_.revision() - 200).ok());
@@ -421,19 +543,7 @@ TEST_F(PastCount, AReloadedStoreCountsWhatLivedBefore) {
     const int64_t least = prng.Chance(1, 2) ? std::max(oldest, newest - 30) : oldest;
     const Revision at(prng.Between(least, newest));
     const int begin = prng.Chance(1, 3) ? 0 : static_cast<int>(prng.Below(kSome));
-    int count = 0;
-    std::vector<std::string> first;
-    for (int k = begin; k < kSome; ++k) {
-      if (!lived(k, at)) continue;
-      ++count;
-      if (first.size() < 3) first.push_back(KeyOf(k));
-    }
-    const auto page = Page(KeyOf(begin), at, 3);
-    ASSERT_EQ(page.count(), count) << "from " << begin << " at " << at.value();
-    ASSERT_EQ(static_cast<size_t>(page.kvs_size()), first.size());
-    for (size_t k = 0; k < first.size(); ++k) {
-      ASSERT_EQ(page.kvs(static_cast<int>(k)).key(), first[k]);
-    }
+    ASSERT_NO_FATAL_FAILURE(probe(at, begin));
   }
 }
 
