@@ -296,8 +296,8 @@ void Server::Impl::StartScrubbing(storage::Checkpoints* checkpoints, storage::Wa
       storage::ScrubOptions{config_.DataDir(), config_.scrub_bytes_per_second}, checkpoints, wal,
       [this, checkpoints, wal](const storage::ScrubDamage& damage) {
         node_->WantCheckpoint();
-        if (damage.pack != 0) {
-          checkpoints->GiveUp(damage.pack);
+        if (damage.segment == 0) {
+          damage.pack != 0 ? checkpoints->GiveUp(damage.pack) : checkpoints->GiveUpManifest();
           LOG_WARN(&log_, "a file of the checkpoint is damaged; the next checkpoint writes it anew",
                    {damage.what});
         } else {

@@ -318,7 +318,7 @@ void Checkpoints::InstallManifest() {
 // One of the same entry, written to repair a file, is no step back: the one before stays. So it
 // does if the newest is known to be damaged.
 bool Checkpoints::NewestBecomesPrevious() const {
-  return newest_.has_value() && jobs_.front().origin == Origin::kLocal &&
+  return newest_.has_value() && !manifest_damaged_ && jobs_.front().origin == Origin::kLocal &&
          next_.index > newest_->index &&
          std::none_of(
              newest_->segments.begin(), newest_->segments.end(),
@@ -337,6 +337,8 @@ void Checkpoints::Succeed() {
   if (newest_becomes_previous_) previous_ = std::move(newest_);
   newest_ = std::move(next_);
   newest_moved_ = unsettled_ = false;
+  // It was replaced, whenever it was found to be damaged.
+  stats_.repaired += std::exchange(manifest_damaged_, false);
   known_.clear();
   absl::btree_set<PackNumber> used;
   for (const PlacedSegment& segment : newest_->segments) {

@@ -47,7 +47,7 @@ struct CheckpointStats {
   uint64_t taken = 0;      // of this member's own state
   uint64_t installed = 0;  // that came from a peer
   uint64_t failed = 0;
-  uint64_t repaired = 0;        // files that were damaged and given up
+  uint64_t repaired = 0;        // files that were damaged and are replaced
   uint64_t bytes_written = 0;   // segments and manifests
   uint64_t manifest_bytes = 0;  // of those, manifests
   // As of the newest checkpoint.
@@ -97,6 +97,8 @@ class Checkpoints {
 
   // The file is damaged: the next checkpoint writes what it needs of it anew.
   void GiveUp(PackNumber pack) { damaged_.insert(pack); }
+  // So is the manifest: it does not become the one before.
+  void GiveUpManifest() { manifest_damaged_ = newest_.has_value(); }
   // What the newest checkpoint consists of.
   std::vector<PlacedSegment> Segments() const;
   // Whether it still needs this segment, in this place.
@@ -152,6 +154,7 @@ class Checkpoints {
   absl::btree_map<uint64_t, PlacedSegment> known_;  // of the newest, by id
   absl::btree_map<PackNumber, uint64_t> packs_;     // in the directory, and their bytes
   absl::btree_set<PackNumber> damaged_;
+  bool manifest_damaged_ = false;  // the newest one's
   PackNumber last_pack_ = 0;
   bool directory_made_ = false;
 

@@ -43,24 +43,49 @@ void Scrubber::Stop() {
 void Scrubber::BeginPass() {
   next_ = 0;
   pieces_.clear();
-  for (PlacedSegment& placed : checkpoints_->Segments()) {
-    pieces_.push_back({placed.offset, placed.bytes, std::move(placed), {}});
+  if (checkpoints_->index() > LogIndex(0)) {
+    pieces_.push_back({.manifest = checkpoints_->index()});
   }
-  for (const ColdSegment& cold : wal_->ColdSegments()) {
-    for (uint64_t at = 0; at < cold.log_bytes; at += kLogPieceBytes) {
-      const uint64_t bytes = std::min(kLogPieceBytes, cold.log_bytes - at);
-      pieces_.push_back({at, static_cast<uint32_t>(bytes), std::nullopt, cold});
+  for (PlacedSegment& placed : checkpoints_->Segments()) {
+    pieces_.push_back({placed.offset, placed.bytes, std::move(placed), {}, {}});
+  }
+  std::vector<ColdSegment> log = wal_->ColdSegments();
+  if (const std::optional<ColdSegment> open = wal_->OpenSegment()) log.push_back(*open);
+  for (const ColdSegment& segment : log) {
+    for (uint64_t at = 0; at < segment.log_bytes; at += kLogPieceBytes) {
+      const uint64_t bytes = std::min(kLogPieceBytes, segment.log_bytes - at);
+      pieces_.push_back({at, static_cast<uint32_t>(bytes), std::nullopt, segment, {}});
     }
   }
 }
 
+bool Scrubber::IsOpen(SegmentNumber segment) const {
+  const std::optional<ColdSegment> open = wal_->OpenSegment();
+  return open.has_value() && open->segment == segment;
+}
+
+// By now: it may have grown since the pass began.
+LogIndex Scrubber::LastIndexOf(const ColdSegment& cold) const {
+  if (const std::optional<ColdSegment> open = wal_->OpenSegment();
+      open.has_value() && open->segment == cold.segment) {
+    return open->last_index;
+  }
+  for (const ColdSegment& segment : wal_->ColdSegments()) {
+    if (segment.segment == cold.segment) return segment.last_index;
+  }
+  return cold.last_index;
+}
+
 // What a later checkpoint gave up, or cut, may be gone. A damaged segment of the log is known.
 bool Scrubber::Wanted(const Piece& piece) const {
+  if (piece.manifest > LogIndex(0)) return checkpoints_->index() == piece.manifest;
   if (piece.placed.has_value()) return checkpoints_->RefersTo(*piece.placed);
-  return wal_->HoldsCold(piece.cold.segment) && !damaged_log_.contains(piece.cold.segment);
+  const SegmentNumber segment = piece.cold.segment;
+  return (wal_->HoldsCold(segment) || IsOpen(segment)) && !damaged_log_.contains(segment);
 }
 
 std::string Scrubber::PathOf(const Piece& piece) const {
+  if (piece.manifest > LogIndex(0)) return paths_.manifest;
   if (!piece.placed.has_value()) return piece.cold.path;
   return absl::StrCat(paths_.checkpoint, "/", PackName(piece.placed->pack));
 }
@@ -78,7 +103,9 @@ void Scrubber::Next() {
 
 void Scrubber::OpenFile() {
   const std::string path = PathOf(present());
-  if (file_ != nullptr && file_->path() == path) return ReadPiece();
+  // Each manifest is a file of its own.
+  const bool same = file_ != nullptr && file_->path() == path && path != paths_.manifest;
+  if (same) return ReadPiece();
   disk_->Open(path, {.write = false, .uncached_reads = true},
               lifetime_.Guard([this](absl::StatusOr<std::unique_ptr<io::File>> file) {
                 if (next_ >= pieces_.size()) return;  // stopped
@@ -89,7 +116,8 @@ void Scrubber::OpenFile() {
 }
 
 void Scrubber::ReadPiece() {
-  file_->Read(present().offset, present().bytes,
+  const bool whole = present().manifest > LogIndex(0);
+  file_->Read(present().offset, whole ? file_->size() : present().bytes,
               [this](absl::StatusOr<Bytes> bytes) { Check(std::move(bytes)); });
 }
 
@@ -97,11 +125,18 @@ void Scrubber::Check(absl::StatusOr<Bytes> bytes) {
   if (!bytes.ok()) return Failed(bytes.status());
   stats_.bytes += bytes->size();
   const std::optional<Flaw> flaw = FlawOf(present(), *bytes);
+  const uint64_t read = bytes->size();
+  // It may have been replaced, or cut, meanwhile: then it is not wanted.
   if (flaw.has_value()) return Damaged(*flaw);
-  Wait(present().bytes);
+  Wait(read);
 }
 
-std::optional<Scrubber::Flaw> Scrubber::FlawOf(const Piece& piece, const Bytes& bytes) {
+std::optional<Scrubber::Flaw> Scrubber::FlawOf(const Piece& piece, const Bytes& bytes) const {
+  if (piece.manifest > LogIndex(0)) {
+    const absl::StatusOr<Manifest> manifest = DecodeManifest(bytes, paths_.manifest);
+    if (manifest.ok()) return std::nullopt;
+    return Flaw{0, "the manifest does not fit its check"};
+  }
   if (bytes.size() != piece.bytes) {
     return Flaw{piece.offset + bytes.size(), "the file ends within the segment"};
   }
@@ -113,7 +148,7 @@ std::optional<Scrubber::Flaw> Scrubber::FlawOf(const Piece& piece, const Bytes& 
   return Flaw{piece.offset, "the segment does not fit its check"};
 }
 
-// The segment had its last sector written before the header behind it was: none may be missing.
+// All of these sectors were synced, before others behind them were written: none may be missing.
 std::optional<Scrubber::Flaw> Scrubber::FlawOfLog(const Piece& piece, absl::string_view bytes) {
   const SegmentNumber segment = piece.cold.segment;
   uint64_t offset = piece.offset;
@@ -131,9 +166,14 @@ std::optional<Scrubber::Flaw> Scrubber::FlawOfLog(const Piece& piece, absl::stri
 void Scrubber::Failed(const absl::Status& error) {
   file_ = nullptr;
   if (!Wanted(present())) return Wait(0);  // given up meanwhile
-  if (absl::IsNotFound(error)) return Damaged({present().offset, "the file is missing"});
+  // While a manifest is replaced there is none for a moment.
+  const bool missing = absl::IsNotFound(error);
+  if (missing && present().manifest == LogIndex(0)) {
+    return Damaged({present().offset, "the file is missing"});
+  }
   ++stats_.errors;
   if (++failures_ < kTries) return timer_->Set(loop_->Now() + kRetryInterval);
+  if (missing) return Damaged({0, "the file is missing"});
   if (absl::IsDataLoss(error)) {
     return Damaged({present().offset, "the segment cannot be read"});
   }
@@ -146,13 +186,15 @@ void Scrubber::Damaged(const Flaw& flaw) {
     ScrubDamage damage;
     damage.what = absl::DataLossError(
         absl::StrCat(PathOf(piece), ": damaged at offset ", flaw.offset, ": ", flaw.what));
-    if (piece.placed.has_value()) {
+    if (piece.manifest > LogIndex(0)) {
+      ++stats_.damaged;
+    } else if (piece.placed.has_value()) {
       ++stats_.damaged;
       damage.pack = piece.placed->pack;
     } else {
       ++stats_.log_damaged;
       damage.segment = piece.cold.segment;
-      damaged_log_[piece.cold.segment] = {piece.cold.last_index, damage.what};
+      damaged_log_[piece.cold.segment] = {LastIndexOf(piece.cold), damage.what};
     }
     on_damage_(damage);
   }
@@ -164,7 +206,8 @@ void Scrubber::NoteLogRepairs() {
   for (auto& [segment, damaged] : damaged_log_) {
     // Without an entry, too, it is what the log begins with until there is a checkpoint.
     const LogIndex needed = std::max(damaged.last_index, LogIndex(1));
-    const bool depended_on = checkpoints_->index() < needed && wal_->HoldsCold(segment);
+    const bool depended_on =
+        IsOpen(segment) || (checkpoints_->index() < needed && wal_->HoldsCold(segment));
     if (damaged.repaired || depended_on) continue;
     ++stats_.log_repaired;
     damaged.repaired = true;

@@ -1,13 +1,14 @@
-// Reads the newest checkpoint's segments and the log's cold ones again and again, slowly, and
-// checks them: what goes bad on the disk is found while the member still has it in memory, and
-// not at its next start.
+// Reads the newest checkpoint, its manifest and its segments, and the log, as far as it is durable,
+// again and again, slowly, and checks them: what goes bad on the disk is found while the member
+// still has it in memory, and not at its next start.
 //
 // The disk is asked, and not the system's cache, which may be right about what the disk has lost.
 // Damage is what does not fit its check, is missing, or cannot be read three times in a row. It is
 // repaired by a checkpoint: that writes everything of a damaged file of the one before anew
 // (Checkpoints::GiveUp), and once it holds what a damaged segment of the log holds no start depends
 // on that one, but for a start that finds this checkpoint damaged, too, and goes on from the one
-// before: the next checkpoint ends that as well. One taken while the segment holds entries that are
+// before: the next checkpoint ends that as well. The segment that is being written to is left first
+// (Wal::GiveUp). One taken while the segment holds entries that are
 // not applied yet does not reach its end: another is asked for at the beginning of each pass.
 // Any other error says nothing about the bytes: they are tried again.
 #ifndef QUORATE_STORAGE_SCRUBBER_H_
@@ -47,7 +48,7 @@ struct ScrubOptions {
 struct ScrubStats {
   uint64_t passes = 0;        // over all that there was
   uint64_t bytes = 0;         // read and checked
-  uint64_t damaged = 0;       // segments of checkpoints that were found damaged, at each pass
+  uint64_t damaged = 0;       // segments and manifests of checkpoints found damaged, at each pass
   uint64_t log_damaged = 0;   // segments of the log that were found damaged, each once
   uint64_t log_repaired = 0;  // of those, whose entries are in the newest checkpoint now
   uint64_t errors = 0;        // attempts to open or to read that failed
@@ -55,7 +56,7 @@ struct ScrubStats {
 
 struct ScrubDamage {
   PackNumber pack = 0;        // the file of the checkpoint, or
-  SegmentNumber segment = 0;  // the segment of the log; the other is 0
+  SegmentNumber segment = 0;  // the segment of the log; if both are 0, the manifest
   absl::Status what;          // with file and offset
 };
 
@@ -79,7 +80,8 @@ class Scrubber {
     uint64_t offset = 0;
     uint32_t bytes = 0;
     std::optional<PlacedSegment> placed;  // of the checkpoint, or
-    ColdSegment cold;                     // of the log
+    ColdSegment cold;                     // of the log, or
+    LogIndex manifest;                    // the manifest of the checkpoint that ends there
   };
   struct DamagedSegment {
     LogIndex last_index;  // up to where a checkpoint must go that repairs it
@@ -103,9 +105,11 @@ class Scrubber {
   void AskAgain();
   void Wait(uint64_t bytes);
   bool Wanted(const Piece& piece) const;
+  bool IsOpen(SegmentNumber segment) const;
+  LogIndex LastIndexOf(const ColdSegment& cold) const;
   std::string PathOf(const Piece& piece) const;
   const Piece& present() const { return pieces_[next_]; }
-  static std::optional<Flaw> FlawOf(const Piece& piece, const Bytes& bytes);
+  std::optional<Flaw> FlawOf(const Piece& piece, const Bytes& bytes) const;
   static std::optional<Flaw> FlawOfLog(const Piece& piece, absl::string_view bytes);
 
   io::Loop* const loop_;

@@ -48,6 +48,7 @@ void Wal::Cut(LogIndex index) { impl_->Cut(index); }
 void Wal::BeginAnew(LogIndex index, Term term) { impl_->BeginAnew(index, term); }
 std::vector<ColdSegment> Wal::ColdSegments() const { return impl_->ColdSegments(); }
 bool Wal::HoldsCold(SegmentNumber segment) const { return impl_->HoldsCold(segment); }
+std::optional<ColdSegment> Wal::OpenSegment() const { return impl_->OpenSegment(); }
 void Wal::GiveUp(SegmentNumber segment) { impl_->GiveUp(segment); }
 const absl::Status& Wal::status() const { return impl_->status(); }
 size_t Wal::unsynced_bytes() const { return impl_->unsynced_bytes(); }
@@ -114,7 +115,7 @@ Wal::Impl::Write& Wal::Impl::WriteFor(size_t payload) {
   SealOpenWrite();
   // A unit that is too large for any segment gets one of its own, made for it (EnterSegment).
   const bool fits = place_.next_sector + uint64_t{SectorsFor(payload)} <= place_.sectors;
-  Write& write = OpenWrite(begin_anew_ || !fits);
+  Write& write = OpenWrite(begin_anew_ || leave_ || !fits);
   write.encoder.Reserve(payload);
   return write;
 }
@@ -131,6 +132,7 @@ Wal::Impl::Write& Wal::Impl::OpenWrite(bool in_next_segment) {
   write.done = std::move(spare_done_);
   write.out.emplace(std::exchange(spare_buffer_, Bytes()), 16 * limits::kKiB);
   if (in_next_segment) {
+    leave_ = false;
     write.begins = SegmentHeader{.cluster_id = cluster_id_,
                                  .member_id = member_id_,
                                  .previous = place_.segment,
@@ -265,8 +267,10 @@ void Wal::Impl::StartIfWorthIt() {
 
 // The header that follows a segment is durable: from now on that one may be cut.
 void Wal::Impl::CloseBefore(const SegmentHeader& next) {
+  const bool damaged = damaged_open_ == current_.segment - 1;
+  if (damaged) damaged_open_.reset();
   closed_.push_back({std::move(leaving_), next.start.last_index, next.previous,
-                     uint64_t{next.previous_end} * io::kSectorBytes});
+                     uint64_t{next.previous_end} * io::kSectorBytes, damaged});
   if (next.previous != 0) return;
   for (ClosedSegment& closed : closed_) {  // no longer the log
     closed.last_index = LogIndex(0);
@@ -283,7 +287,28 @@ std::vector<ColdSegment> Wal::Impl::ColdSegments() const {
   return cold;
 }
 
+// Behind it lies what is in flight, or waits to be written.
+std::optional<ColdSegment> Wal::Impl::OpenSegment() const {
+  SectorIndex end = place_.next_sector;
+  if (!writes_.empty()) {
+    const Write& write = writes_.front();
+    if (write.segment == current_.segment) {
+      if (write.begins.has_value()) return std::nullopt;
+      end = write.first_sector;
+    } else if (write.begins->previous != 0) {
+      end = write.begins->previous_end;
+    } else {
+      return std::nullopt;  // soon no longer the log
+    }
+  }
+  return ColdSegment{current_.segment, current_.file->path(), uint64_t{end} * io::kSectorBytes,
+                     place_.log.last_index};
+}
+
 bool Wal::Impl::HoldsCold(SegmentNumber segment) const {
+  // One that is being left: the header behind it is under way.
+  const bool leaving = writing_ && writes_.front().begins.has_value();
+  if (leaving && writes_.front().begins->previous == segment) return true;
   return std::any_of(closed_.begin(), closed_.end(), [segment](const ClosedSegment& closed) {
     return closed.segment == segment && closed.log_bytes > 0;
   });
@@ -291,6 +316,13 @@ bool Wal::Impl::HoldsCold(SegmentNumber segment) const {
 
 void Wal::Impl::GiveUp(SegmentNumber segment) {
   for (ClosedSegment& closed : closed_) closed.damaged |= closed.segment == segment;
+  if (segment != current_.segment || damaged_open_ == segment) return;
+  damaged_open_ = segment;
+  if (begin_anew_ || place_.segment != segment) return;  // it is about to be left
+  SealOpenWrite();
+  leave_ = true;
+  const raft::HardState state = lazy_hard_state_.value_or(place_.log.hard_state);
+  Append({}, &state, /*must_sync=*/true, [](const absl::Status&) {});
 }
 
 void Wal::Impl::Cut(LogIndex index) {

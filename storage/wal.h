@@ -25,6 +25,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -89,7 +90,11 @@ class Wal {
   std::vector<ColdSegment> ColdSegments() const;
   // Whether it is still one of those.
   bool HoldsCold(SegmentNumber segment) const;
-  // The file is damaged: once it is cut nothing is written to it any more.
+  // The segment that is being written to, as far as it is durable: that part does not change any
+  // more, either. Nothing while its header is not.
+  std::optional<ColdSegment> OpenSegment() const;
+  // The file is damaged: once it is cut nothing is written to it any more. If it is the open
+  // segment, the log goes on in the next one, even if nothing is appended.
   void GiveUp(SegmentNumber segment);
 
   // OK, or why the log failed; then nothing will ever be acknowledged again.

@@ -67,6 +67,7 @@ class Wal::Impl {
   void BeginAnew(LogIndex index, Term term);
   std::vector<ColdSegment> ColdSegments() const;
   bool HoldsCold(SegmentNumber segment) const;
+  std::optional<ColdSegment> OpenSegment() const;
   void GiveUp(SegmentNumber segment);
 
   const absl::Status& status() const { return status_; }
@@ -152,7 +153,9 @@ class Wal::Impl {
   bool start_scheduled_ = false;
   size_t unsynced_bytes_ = 0;
 
-  bool begin_anew_ = false;  // with the next write
+  bool begin_anew_ = false;                    // with the next write
+  bool leave_ = false;                         // the next write goes to the next segment
+  std::optional<SegmentNumber> damaged_open_;  // one that is not closed yet
   std::deque<ClosedSegment> closed_;
   SpareFile leaving_;  // the segment before current_, until current_'s header is durable
   std::vector<std::string> removals_;

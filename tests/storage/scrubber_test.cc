@@ -2,6 +2,7 @@
 #include "storage/scrubber.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,9 @@ class ScrubberTest : public ::testing::Test {
             damage_ = damage.what;
             if (damage.pack != 0) {
               packs_.push_back(damage.pack);
+            } else if (damage.segment == 0) {
+              ++manifests_;
+              machine_.checkpoints()->GiveUpManifest();
             } else {
               segments_.push_back(damage.segment);
               machine_.wal()->GiveUp(damage.segment);
@@ -66,6 +70,7 @@ class ScrubberTest : public ::testing::Test {
   std::unique_ptr<Scrubber> scrubber_;
   std::vector<PackNumber> packs_;
   std::vector<SegmentNumber> segments_;
+  int manifests_ = 0;
   absl::Status damage_;
 };
 
@@ -95,6 +100,44 @@ TEST_F(ScrubberTest, DamageIsFoundAndTheNextCheckpointRepairsIt) {
   ASSERT_TRUE(status.ok()) << status;
   ASSERT_TRUE(machine_.state().checkpoint.has_value());
   EXPECT_EQ(machine_.state().checkpoint->segments, image_.segments);
+}
+
+// It is not worth keeping as the one before, either.
+TEST_F(ScrubberTest, ADamagedManifestIsReplacedByTheNextCheckpoint) {
+  const std::string path = "/data/m1/member/checkpoint/manifest";
+  image_.index = LogIndex(2);
+  ASSERT_TRUE(machine_.AppendAndWait({NewEntry(2, 1, "entry")}).ok());
+  WriteCheckpoint();
+  for (uint64_t index = 3; index <= 4; ++index) {
+    ASSERT_TRUE(machine_.AppendAndWait({NewEntry(index, 1, "entry")}).ok());
+  }
+  ASSERT_TRUE(machine_.disk().FlipBit(path, 30, 3).ok());
+  while (manifests_ == 0) machine_.Settle();
+  EXPECT_TRUE(absl::StrContains(damage_.ToString(), path)) << damage_;
+  image_.index = LogIndex(4);
+  WriteCheckpoint();
+  EXPECT_EQ(machine_.checkpoints()->stats().repaired, 1u);
+  EXPECT_EQ(machine_.checkpoints()->fallback_index(), LogIndex(1));
+  const uint64_t damaged = scrubber_->stats().damaged;
+  machine_.Settle();
+  EXPECT_EQ(scrubber_->stats().damaged, damaged);
+  scrubber_.reset();
+  machine_.Crash(sim::CrashKind::kPowerLoss);
+  const absl::StatusOr<StorageReport> report = machine_.Inspect();
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_TRUE(report->verdict.ok()) << report->verdict;
+  EXPECT_EQ(report->checkpoint, LogIndex(4));
+  EXPECT_EQ(report->previous_checkpoint, LogIndex(1));
+}
+
+TEST_F(ScrubberTest, ManifestsThatAreReplacedMeanwhileAreNoDamage) {
+  for (uint64_t index = 2; index <= 60; ++index) {
+    ASSERT_TRUE(machine_.AppendAndWait({NewEntry(index, 1, "entry")}).ok());
+    image_.index = LogIndex(index);
+    WriteCheckpoint();
+  }
+  EXPECT_GT(scrubber_->stats().passes, 20u);
+  EXPECT_EQ(scrubber_->stats().damaged, 0u);
 }
 
 // Not at once: it is tried again.
@@ -200,6 +243,45 @@ TEST_F(LogScrubberTest, DamageIsFoundWhileTheMemberStillHasWhatTheSegmentHeld) {
   EXPECT_EQ(machine_.state().last_index(), last_);
   ASSERT_TRUE(machine_.state().checkpoint.has_value());
   EXPECT_EQ(machine_.state().checkpoint->index, last_);
+}
+
+// A start could do nothing about it: the log ends there, acknowledged entries and all.
+TEST_F(LogScrubberTest, TheSegmentThatIsBeingWrittenToIsLeftAndACheckpointStandsForIt) {
+  const std::optional<ColdSegment> open = machine_.wal()->OpenSegment();
+  ASSERT_TRUE(open.has_value());
+  ASSERT_GT(open->log_bytes, 1024u);
+  ASSERT_EQ(open->last_index, last_);
+  ASSERT_TRUE(machine_.disk().FlipBit(open->path, 700, 5).ok());
+  Machine unwarned(2);
+  unwarned.CopyDiskFrom(machine_);
+  EXPECT_TRUE(absl::IsDataLoss(unwarned.Open()));
+  while (segments_.empty()) machine_.Settle();
+  EXPECT_EQ(segments_.front(), open->segment);
+  machine_.Settle();
+  ASSERT_TRUE(machine_.wal()->OpenSegment().has_value());
+  EXPECT_GT(machine_.wal()->OpenSegment()->segment, open->segment) << "though nothing was appended";
+  EXPECT_TRUE(machine_.wal()->HoldsCold(open->segment));
+  EXPECT_EQ(scrubber_->stats().log_repaired, 0u);
+  CheckpointAll();
+  machine_.Settle();
+  EXPECT_EQ(scrubber_->stats().log_damaged, 1u);
+  EXPECT_EQ(scrubber_->stats().log_repaired, 1u);
+  ASSERT_TRUE(machine_.AppendAndWait({NewEntry(last_.value() + 1, 1, "entry")}).ok());
+  scrubber_.reset();
+  machine_.Crash(sim::CrashKind::kPowerLoss);
+  const absl::Status status = machine_.Open();
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(machine_.state().last_index(), last_ + 1);
+}
+
+// What is written behind the part that is checked is none of the check's business.
+TEST_F(LogScrubberTest, ASegmentThatGrowsWhileItIsReadIsNoDamage) {
+  const uint64_t passes = scrubber_->stats().passes;
+  for (uint64_t index = last_.value() + 1; scrubber_->stats().passes < passes + 30; ++index) {
+    ASSERT_TRUE(machine_.AppendAndWait({NewEntry(index, 1, "entry")}).ok());
+    for (int i = 0; i < 40; ++i) machine_.RunOne();
+  }
+  EXPECT_EQ(scrubber_->stats().log_damaged, 0u);
 }
 
 // As when the segment's last entries are not committed yet: the checkpoint can not have them.
