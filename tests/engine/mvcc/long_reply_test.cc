@@ -36,7 +36,8 @@ class LongReplyTest : public testing::Test {
     if (prng_.Chance(1, 4)) {
       txn.DeleteRange(KeyRange::FromRequest(Key(), ""));
     } else {
-      const std::string key = Key() + Key();
+      std::string key = Key();
+      key += Key();
       const size_t size = prng_.Chance(1, 30) ? 20'000 : prng_.Below(200);
       txn.Put(key, std::string(size, key[1]), LeaseId(prng_.Chance(1, 3) ? 1'000'000 : 0));
     }
