@@ -356,12 +356,6 @@ void Applier::ApplyMembershipChange(const membership::Change& change, Outcome* o
   if (outcome->status.ok()) membership_.Apply(change);
 }
 
-absl::StatusOr<Bytes> Applier::ReadAuth(Operation operation, absl::string_view body,
-                                        const auth::Subject& subject,
-                                        const mvcc::Identity& identity) const {
-  return apply::ReadAuth(operation, body, subject, auth_, store_.revision(), identity);
-}
-
 Bytes Applier::CompactionResponse(const mvcc::Identity& identity) const {
   BytesBuilder out(kSmallResponse);
   mvcc::AppendHeader(identity, store_.revision(), &out);

@@ -21,6 +21,7 @@
 #include "base/bytes.h"
 #include "base/strong_int.h"
 #include "engine/alarm/alarms.h"
+#include "engine/apply/auth_reads.h"
 #include "engine/apply/authorize.h"
 #include "engine/apply/command.h"
 #include "engine/apply/run.h"
@@ -96,7 +97,7 @@ class Applier : private LeaseKeys {
   void ApplyMembershipChange(const membership::Change& change, Outcome* outcome);
 
   // Answers to reads at the present revision; whether the subject may have them is for the
-  // caller to ask (Authorize), but for ReadAuth.
+  // caller to ask (Authorize), but for StartAuthRead.
   std::unique_ptr<ReadRun> StartRange(const mvcc::RangeRequest& request,
                                       const mvcc::Identity& identity) {
     return RunRange(store_, request, identity, &page_counts_);
@@ -109,10 +110,12 @@ class Applier : private LeaseKeys {
     return RunHashKv(store_, compactor_, revision, identity);
   }
   Bytes CompactionResponse(const mvcc::Identity& identity) const;
-  // Of the Auth service (engine/apply/auth_commands.h).
-  absl::StatusOr<Bytes> ReadAuth(Operation operation, absl::string_view body,
-                                 const auth::Subject& subject,
-                                 const mvcc::Identity& identity) const;
+  // Of the Auth service.
+  std::unique_ptr<ReadRun> StartAuthRead(Operation operation, absl::string_view body,
+                                         const auth::Subject& subject,
+                                         const mvcc::Identity& identity) const {
+    return RunAuthRead(operation, body, subject, auth_, store_, identity);
+  }
 
   // What `subject` may do.
   Authorizer Authorize(const auth::Subject& subject) const { return {auth_, subject, this}; }

@@ -152,56 +152,8 @@ class Changer {
   Outcome* const outcome_;
 };
 
-// Fields of responses; the header is field 1 everywhere.
+// Of an AuthenticateResponse; the header is field 1.
 constexpr uint32_t kTokenField = 2;
-constexpr uint32_t kNamesField = 2;  // users, roles
-constexpr uint32_t kPermissionField = 2;
-constexpr uint32_t kEnabledField = 2;
-constexpr uint32_t kAuthRevisionField = 3;
-
-void AppendPermission(const auth::Permission& permission, BytesBuilder* out) {
-  const size_t begin = mvcc::BeginMessage(out, kPermissionField);
-  mvcc::AppendInt64(out, 1, permission.type);
-  mvcc::AppendBytes(out, 2, permission.key);
-  mvcc::AppendBytes(out, 3, permission.range_end);
-  mvcc::EndMessage(out, begin);
-}
-
-absl::Status ReadUser(absl::string_view body, const auth::Subject& subject, const auth::Auth& auth,
-                      BytesBuilder* out) {
-  ASSIGN_OR_RETURN(const auto request, Parse<pb::AuthUserGetRequest>(body));
-  absl::Status admin = auth.CheckAdmin(subject);
-  if (!admin.ok() && request.name() != subject.user) return admin;
-  const auto user = auth.users().find(request.name());
-  if (user == auth.users().end()) return auth::UserNotFoundError();
-  for (const std::string& role : user->second.roles) mvcc::AppendLen(out, kNamesField, role);
-  return absl::OkStatus();
-}
-
-absl::Status ReadRole(absl::string_view body, const auth::Subject& subject, const auth::Auth& auth,
-                      BytesBuilder* out) {
-  ASSIGN_OR_RETURN(const auto request, Parse<pb::AuthRoleGetRequest>(body));
-  absl::Status admin = auth.CheckAdmin(subject);
-  if (!admin.ok() && !auth.UserHasRole(subject.user, request.role())) return admin;
-  const auto role = auth.roles().find(request.role());
-  if (role == auth.roles().end()) return auth::RoleNotFoundError();
-  if (role->first == auth::kRootRole) {
-    AppendPermission({auth::Permission::kReadWrite, "", std::string(1, '\0')}, out);
-    return absl::OkStatus();
-  }
-  for (const auth::Permission& permission : role->second.permissions) {
-    AppendPermission(permission, out);
-  }
-  return absl::OkStatus();
-}
-
-template <typename ByName>
-absl::Status ReadNames(const ByName& by_name, const auth::Subject& subject, const auth::Auth& auth,
-                       BytesBuilder* out) {
-  RETURN_IF_ERROR(auth.CheckAdmin(subject));
-  for (const auto& [name, ignored] : by_name) mvcc::AppendLen(out, kNamesField, name);
-  return absl::OkStatus();
-}
 
 }  // namespace
 
@@ -243,34 +195,6 @@ absl::Status ApplyAuthCommand(const Command& command, auth::Auth* auth, Revision
   }
   outcome->body = std::move(out).Finish();
   return absl::OkStatus();
-}
-
-absl::StatusOr<Bytes> ReadAuth(Operation operation, absl::string_view body,
-                               const auth::Subject& subject, const auth::Auth& auth,
-                               Revision revision, const mvcc::Identity& identity) {
-  BytesBuilder out;
-  mvcc::AppendHeader(identity, revision, &out);
-  switch (operation) {
-    case Operation::kAuthStatus:
-      mvcc::AppendBool(&out, kEnabledField, auth.enabled());
-      mvcc::AppendUint64(&out, kAuthRevisionField, auth.revision());
-      break;
-    case Operation::kAuthUserGet:
-      RETURN_IF_ERROR(ReadUser(body, subject, auth, &out));
-      break;
-    case Operation::kAuthUserList:
-      RETURN_IF_ERROR(ReadNames(auth.users(), subject, auth, &out));
-      break;
-    case Operation::kAuthRoleGet:
-      RETURN_IF_ERROR(ReadRole(body, subject, auth, &out));
-      break;
-    case Operation::kAuthRoleList:
-      RETURN_IF_ERROR(ReadNames(auth.roles(), subject, auth, &out));
-      break;
-    default:
-      UNREACHABLE("not one of the reads");
-  }
-  return std::move(out).Finish();
 }
 
 }  // namespace quorate::apply

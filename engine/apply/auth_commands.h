@@ -1,4 +1,4 @@
-// The Auth service's commands against the auth store, and its reads.
+// The Auth service's commands against the auth store.
 //
 // Commands are etcdserverpb's requests as the proposer sends them on: passwords are
 // hashed. Responses are etcdserverpb's too.
@@ -30,11 +30,6 @@ absl::Status CheckAuthCommand(const Command& command);
 // response's header, which is made only if `respond`.
 absl::Status ApplyAuthCommand(const Command& command, auth::Auth* auth, Revision revision,
                               const mvcc::Identity& identity, bool respond, Outcome* outcome);
-
-// Answers kAuthStatus, kAuthUserGet, kAuthUserList, kAuthRoleGet or kAuthRoleList.
-absl::StatusOr<Bytes> ReadAuth(Operation operation, absl::string_view body,
-                               const auth::Subject& subject, const auth::Auth& auth,
-                               Revision revision, const mvcc::Identity& identity);
 
 }  // namespace quorate::apply
 

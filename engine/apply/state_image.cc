@@ -92,6 +92,14 @@ bool ImageLoader::Step(size_t max_records) {
   return done;
 }
 
+bool ImageLoader::Release(mvcc::Work* work) {
+  for (; !image_.segments.empty(); image_.segments.pop_back()) {
+    if (work->spent()) return false;
+    work->SpendFind();
+  }
+  return store_.Release(work);
+}
+
 // True once all are there.
 bool ImageLoader::DecodeLeases(size_t max_records) {
   if (leases_done_) return true;

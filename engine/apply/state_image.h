@@ -58,13 +58,16 @@ class ImageLoader {
   bool Step(size_t max_records);
   const absl::Status& status() const { return status_; }
   const engine::StateImage& image() const { return image_; }
+  // It is of no use any more, done or not: gives memory back in pieces; true once little of it is
+  // left.
+  bool Release(mvcc::Work* work);
 
  private:
   absl::Status DecodeSections();
   absl::Status Decode(engine::Section tag, absl::string_view body);
   bool DecodeLeases(size_t max_records);
 
-  const engine::StateImage image_;
+  engine::StateImage image_;
   Applier* const applier_;
   mvcc::StoreLoader store_;
   bool sections_done_ = false;

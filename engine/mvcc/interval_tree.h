@@ -9,6 +9,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 #include <tuple>
 #include <utility>
 
@@ -44,6 +46,16 @@ class IntervalTree {
   template <typename Visit>
   void Stab(absl::string_view key, Visit&& visit) const {
     StabAt(root_.get(), key, visit);
+  }
+
+  // The same in pieces: visit(range, number, value) for those behind `after`, a range's beginning
+  // and number, until it gives false; then this does, too. The tree may change in between.
+  template <typename Visit>
+  bool StabSome(absl::string_view key, std::optional<std::pair<std::string, uint64_t>> after,
+                Visit&& visit) const {
+    std::tuple<absl::string_view, uint64_t> least;
+    if (after.has_value()) least = {after->first, after->second};
+    return StabSomeAt(root_.get(), key, after.has_value() ? &least : nullptr, visit);
   }
 
   bool empty() const { return root_ == nullptr; }
@@ -126,6 +138,18 @@ class IntervalTree {
     if (key < node->range.begin) return;
     if (node->range.EndsAfter(key)) visit(node->value);
     StabAt(node->right.get(), key, visit);
+  }
+
+  template <typename Visit>
+  static bool StabSomeAt(const Node* node, absl::string_view key,
+                         const std::tuple<absl::string_view, uint64_t>* after, Visit& visit) {
+    if (node == nullptr || !node->last->EndsAfter(key)) return true;
+    const bool behind = after == nullptr || *after < node->order();
+    if (behind && !StabSomeAt(node->left.get(), key, after, visit)) return false;
+    if (key < node->range.begin) return true;
+    const bool visited =
+        !behind || !node->range.EndsAfter(key) || visit(node->range, node->number, node->value);
+    return visited && StabSomeAt(node->right.get(), key, after, visit);
   }
 
   Tree root_;

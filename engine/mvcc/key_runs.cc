@@ -17,6 +17,8 @@ constexpr size_t kMainAt = 4;
 constexpr size_t kKeySizeAt = 8;
 constexpr size_t kFlagsAt = 12;
 constexpr size_t kHeadBytes = 13;
+// Of giving a run back, in units of work.
+constexpr uint64_t kReleaseCost = 20;
 constexpr char kTombstone = 1;
 constexpr char kLeased = 2;
 
@@ -156,6 +158,14 @@ bool KeyRuns::Next(Item* item) {
   Advance(&source);
   for (size_t i = (runs_.size() + winner_) / 2; i > 0; i /= 2) {
     if (Before(losers_[i], winner_)) std::swap(losers_[i], winner_);
+  }
+  return true;
+}
+
+bool KeyRuns::Release(Work* work) {
+  for (; !runs_.empty(); runs_.pop_back()) {
+    if (work->spent()) return false;
+    work->Spend(kReleaseCost);
   }
   return true;
 }

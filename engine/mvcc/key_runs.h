@@ -52,6 +52,8 @@ class KeyRuns {
   // The record with the least key, the oldest of them. False when there is none. Once it was
   // asked for, no segment may be added.
   bool Next(Item* item);
+  // Gives memory back in pieces; true once little of it is left. There are no records any more.
+  bool Release(Work* work);
 
  private:
   struct Sorted {

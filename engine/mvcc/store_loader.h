@@ -23,6 +23,7 @@
 #include "engine/mvcc/key_runs.h"
 #include "engine/mvcc/revision_log.h"
 #include "engine/mvcc/store.h"
+#include "engine/mvcc/work.h"
 
 namespace quorate::mvcc {
 
@@ -54,6 +55,8 @@ class StoreLoader {
   // store is as it was, but for cleaning, or status() says what does not fit.
   bool Index(size_t max_records);
   const absl::Status& status() const { return status_; }
+  // Gives memory back in pieces; true once little of it is left.
+  bool Release(Work* work) { return runs_.Release(work); }
 
  private:
   bool TakeKey(size_t* left);

@@ -247,6 +247,7 @@ WatchHub::Watcher* WatchHub::AddWatcher(Stream* stream, int64_t id,
   watcher->id = id;
   watcher->number = ++last_watcher_;
   watcher->start = request.start_revision;
+  if (!HasBegun(*watcher)) stream->later.insert(watcher->start);
   watcher->notify = request.progress_notify;
   if (watcher->notify && stream->notified++ == 0) {
     const Duration interval = options_.progress_interval;
@@ -278,7 +279,6 @@ std::shared_ptr<WatchHub::Group> WatchHub::GroupFor(const WatchCreateRequest& re
     group = std::make_shared<Group>();
     group->key = std::move(key);
     group->number = ++last_group_;
-    if (!range.single()) ranges_.Insert(group->range(), group->number, group);
   }
   return group;
 }
@@ -302,16 +302,18 @@ void WatchHub::Remove(Watcher* watcher) {
   Group* group = watcher->group.get();
   if (watcher->synced) {
     group->synced.erase(watcher->number);
+    LeftSynced(*group);
     --stream->synced;
   } else {
     Dequeue(watcher);
     --slow_watchers_;
   }
+  const auto later = stream->later.find(watcher->start);
+  if (later != stream->later.end()) stream->later.erase(later);
   if (watcher->notify && --stream->notified == 0) SetNextNote(stream, Instant());
   --watchers_;
   if (--group->watchers == 0) {
     const bool single = group->range().single();
-    if (!single) ranges_.Erase(group->range(), group->number);
     (single ? single_groups_ : range_groups_).erase(GroupKey(group->key));
   }
   stream->watchers.erase(int64_t{watcher->id});

@@ -187,6 +187,8 @@ class WatchHub {
     absl::btree_set<int64_t> ended;
     int64_t next_id = 0;
     size_t synced = 0;
+    // Where watchers begin that were created before the store was there, for as long as they live.
+    absl::btree_multiset<Revision> later;
     size_t notified = 0;  // watchers with `notify`
     Instant next_note;
     std::deque<Bytes> control;
@@ -247,6 +249,12 @@ class WatchHub {
     // Of the batch being encoded: the way to its node, and what of it is to be encoded yet.
     uint32_t walked = 0;
     Paged<uint32_t> way;
+    // Of the last change while it is not known yet who sees it: from where groups stood to where
+    // they went, and the group of a range that was asked last.
+    bool seeing = false;
+    absl::btree_map<uint32_t, uint32_t> steps;
+    std::optional<std::pair<std::string, uint64_t>> asked;
+    uint64_t passed = 0;  // groups that were asked and see nothing
     std::unique_ptr<Encoding> encoding;
   };
 
@@ -317,12 +325,13 @@ class WatchHub {
 
   // watch_pump.cc: events
   void Sync(Watcher* watcher);
+  void LeftSynced(const Group& group);
   void FallBehind(Watcher* watcher, Revision next);
   void Enqueue(Watcher* watcher);
   void Dequeue(Watcher* watcher);
   void Distribute(Work* work, size_t* budget);
   void FinishRevision();
-  void DeliverTo(const Delivery& delivery, size_t* budget);
+  bool DeliverTo(const Delivery& delivery, size_t* budget);
   Cohorts* CohortsOf(const Watcher& watcher) {
     return watcher.group->range().single() ? &cohorts_ : &sweepers_;
   }
@@ -342,7 +351,9 @@ class WatchHub {
   void BeginRevision();
   bool PrepareRevision(Work* work);
   bool CollectChanges(Work* work);
-  void See(const Record& record, uint32_t change);
+  void BeginSeeing(const Record& record);
+  bool See(const std::shared_ptr<Group>& group, const Record& record);
+  bool SeeSome(const Record& record, Work* work);
   bool EncodeDeliveries(Work* work);
   bool EncodeWay(uint32_t node, bool prev_kv, Work* work);
   void DropPreparation();
@@ -379,7 +390,7 @@ class WatchHub {
   std::deque<uint64_t> noting_;
   Groups single_groups_;  // watchers of one key
   Groups range_groups_;
-  IntervalTree<std::shared_ptr<Group>> ranges_;  // of range_groups_
+  IntervalTree<std::shared_ptr<Group>> ranges_;  // of range_groups_: those with synced watchers
   Cohorts cohorts_;                              // of single keys
   CohortKey last_cohort_;                        // they take turns
   Cohorts sweepers_;                             // of ranges
@@ -395,8 +406,7 @@ class WatchHub {
   // Revision live_ under way: what is to be sent, and how far that has come.
   Preparation preparation_;
   bool delivering_ = false;
-  std::vector<Delivery> deliveries_;
-  size_t delivery_ = 0;
+  std::deque<Delivery> deliveries_;
   uint64_t delivered_watcher_ = 0;  // last number served in the current delivery
   LogCursor cursor_;                // first record of live_, if cursor_rewrites_ holds
   uint64_t cursor_rewrites_ = ~uint64_t{0};

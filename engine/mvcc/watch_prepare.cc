@@ -9,6 +9,13 @@
 #include "engine/mvcc/watch.h"
 
 namespace quorate::mvcc {
+namespace {
+
+// Groups that see nothing of a change, for a unit of work.
+constexpr uint64_t kPassedPerUnit = 8;
+
+}  // namespace
+
 void WatchHub::Append(const Record& record, bool prev_kv, Work* work, Encoding* encoding) const {
   const uint64_t before = encoding->reply.size();
   AppendEvent(*store_, record, prev_kv, encoding->reply.out());
@@ -22,7 +29,6 @@ void WatchHub::Append(const Record& record, bool prev_kv, Work* work, Encoding* 
 
 void WatchHub::BeginRevision() {
   delivering_ = true;
-  delivery_ = 0;
   delivered_watcher_ = 0;
   preparation_.under_way = true;
 }
@@ -46,7 +52,9 @@ bool WatchHub::ReleasePreparation(Work* work) {
 
 void WatchHub::DropPreparation() {
   Preparation& p = preparation_;
-  p.under_way = p.collected = p.begun_anew = false;
+  p.under_way = p.collected = p.begun_anew = p.seeing = false;
+  p.steps.clear();
+  p.asked.reset();
   p.changes.clear();
   p.nodes.clear();
   p.seen.clear();
@@ -79,36 +87,59 @@ bool WatchHub::CollectChanges(Work* work) {
     const Record record = log.Get(cursor_.location());
     if (record.revision.main > live_) break;
     if (record.revision.main < live_) continue;
-    p.changes.push_back(cursor_.location());
-    See(record, static_cast<uint32_t>(p.changes.size() - 1));
-    work->Spend(p.seen.size() / 4);
+    if (!p.seeing) {
+      p.changes.push_back(cursor_.location());
+      BeginSeeing(record);
+    }
+    if (!SeeSome(record, work)) return false;
+    p.seeing = false;
   }
   return true;
 }
 
-// Notes for all groups that see a change that they do.
-void WatchHub::See(const Record& record, uint32_t change) {
+// Notes that the group sees the last change, if it does.
+bool WatchHub::See(const std::shared_ptr<Group>& group, const Record& record) {
   Preparation& p = preparation_;
-  // From where groups stand to where they go.
-  absl::btree_map<uint32_t, uint32_t> steps;
-  const auto see = [&](const std::shared_ptr<Group>& group) {
-    if (group->synced.empty() || !group->Wants(record)) return;
-    auto& [shared, node] = p.seen[group->number];
-    shared = group;
-    const auto [step, fresh] = steps.emplace(node, static_cast<uint32_t>(p.nodes.size()));
-    if (fresh) p.nodes.push_back({node, change});
-    node = step->second;
-  };
+  if (group->synced.empty() || !group->Wants(record)) return false;
+  auto& [shared, node] = p.seen[group->number];
+  shared = group;
+  const auto [step, fresh] = p.steps.emplace(node, static_cast<uint32_t>(p.nodes.size()));
+  if (fresh) p.nodes.push_back({node, static_cast<uint32_t>(p.changes.size() - 1)});
+  node = step->second;
+  return true;
+}
+
+// Those of the key itself, of which there are few.
+void WatchHub::BeginSeeing(const Record& record) {
+  Preparation& p = preparation_;
+  p.seeing = true;
+  p.steps.clear();
+  p.asked.reset();
+  if (single_groups_.empty()) return;
   const absl::string_view key = DecodeKey(record.bytes);
-  if (!single_groups_.empty()) {
-    GroupKey at;
-    at.begin = std::string(key);
-    for (auto it = single_groups_.lower_bound(at);
-         it != single_groups_.end() && it->first.begin == key; ++it) {
-      see(it->second);
-    }
+  GroupKey at;
+  at.begin = std::string(key);
+  for (auto it = single_groups_.lower_bound(at);
+       it != single_groups_.end() && it->first.begin == key; ++it) {
+    See(it->second, record);
   }
-  ranges_.Stab(key, see);
+}
+
+// Those of ranges, from the one behind p.asked on. False if the work was spent before the last.
+bool WatchHub::SeeSome(const Record& record, Work* work) {
+  Preparation& p = preparation_;
+  const auto visit = [&](const KeyRange& range, uint64_t number, const auto& group) {
+    if (work->spent()) return false;
+    if (See(group, record)) {
+      work->SpendFind();
+    } else if (++p.passed % kPassedPerUnit == 0) {
+      work->Spend(1);
+    }
+    // Kept only where the next visit may have to wait.
+    if (work->spent()) p.asked.emplace(std::string(range.begin), number);
+    return true;
+  };
+  return ranges_.StabSome(DecodeKey(record.bytes), p.asked, visit);
 }
 
 bool WatchHub::EncodeDeliveries(Work* work) {

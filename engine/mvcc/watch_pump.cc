@@ -29,9 +29,18 @@ void WatchHub::Sync(Watcher* watcher) {
   CHECK(!watcher->synced);
   watcher->synced = true;
   watcher->was_live = false;
-  watcher->group->synced.emplace(watcher->number, watcher);
+  const std::shared_ptr<Group>& group = watcher->group;
+  if (group->synced.empty() && !group->range().single()) {
+    ranges_.Insert(group->range(), group->number, group);
+  }
+  group->synced.emplace(watcher->number, watcher);
   ++watcher->stream->synced;
   --slow_watchers_;
+}
+
+// A watcher has left the group's synced ones.
+void WatchHub::LeftSynced(const Group& group) {
+  if (group.synced.empty() && !group.range().single()) ranges_.Erase(group.range(), group.number);
 }
 
 // The watcher is in no set: it will catch up from `next` on.
@@ -91,12 +100,11 @@ void WatchHub::Distribute(Work* work, size_t* budget) {
       BeginRevision();
     }
     if (preparation_.under_way && !PrepareRevision(work)) return;
-    while (delivery_ < deliveries_.size() && *budget > 0) {
-      DeliverTo(deliveries_[delivery_], budget);
+    for (; !deliveries_.empty(); deliveries_.pop_front()) {
+      if (work->spent() || !DeliverTo(deliveries_.front(), budget)) return;
+      work->SpendLook();
     }
-    if (delivery_ < deliveries_.size()) return;
     delivering_ = false;
-    deliveries_.clear();
     ++live_;
   }
 }
@@ -112,7 +120,9 @@ void WatchHub::FinishRevision() {
     deliveries_.clear();
   }
   size_t unlimited = std::numeric_limits<size_t>::max();
-  while (delivery_ < deliveries_.size()) DeliverTo(deliveries_[delivery_], &unlimited);
+  for (; !deliveries_.empty(); deliveries_.pop_front()) {
+    CHECK(DeliverTo(deliveries_.front(), &unlimited));
+  }
   if (delivering_ && prepared) ++live_;
   delivering_ = false;
   deliveries_.clear();
@@ -128,6 +138,7 @@ void WatchHub::Rebase() {
       // One that waits for the future goes on waiting.
       if (!watcher->synced || watcher->next >= live_ || behind >= live_) continue;
       watcher->group->synced.erase(watcher->number);
+      LeftSynced(*watcher->group);
       watcher->synced = false;
       --stream->synced;
       ++slow_watchers_;
@@ -136,12 +147,13 @@ void WatchHub::Rebase() {
   }
 }
 
-// Serves the watchers of one group from where it stopped, until the budget is used up.
-void WatchHub::DeliverTo(const Delivery& delivery, size_t* budget) {
+// Serves the watchers of one group from where it stopped; false if the budget is used up before the
+// last.
+bool WatchHub::DeliverTo(const Delivery& delivery, size_t* budget) {
   Watchers& synced = delivery.group->synced;
   auto it = synced.upper_bound(delivered_watcher_);
   while (it != synced.end()) {
-    if (*budget == 0) return;
+    if (*budget == 0) return false;
     Watcher* watcher = it->second;
     delivered_watcher_ = watcher->number;
     if (watcher->next > live_) {
@@ -152,6 +164,7 @@ void WatchHub::DeliverTo(const Delivery& delivery, size_t* budget) {
       ++it;
     } else {
       it = synced.erase(it);
+      LeftSynced(*delivery.group);
       watcher->synced = false;
       watcher->was_live = true;
       --watcher->stream->synced;
@@ -159,8 +172,8 @@ void WatchHub::DeliverTo(const Delivery& delivery, size_t* budget) {
       FallBehind(watcher, live_);
     }
   }
-  ++delivery_;
   delivered_watcher_ = 0;
+  return true;
 }
 
 // Sends a batch, in fragments if it is large and they are allowed; the bytes sent.
@@ -312,8 +325,7 @@ bool WatchHub::HasBegun(const Watcher& watcher) const {
 bool WatchHub::IsSynced(const Stream& stream) const {
   return !stream.watchers.empty() && stream.synced == stream.watchers.size() &&
          stream.ended.empty() &&
-         std::all_of(stream.watchers.begin(), stream.watchers.end(),
-                     [this](const auto& entry) { return HasBegun(*entry.second); });
+         (stream.later.empty() || *stream.later.rbegin() <= store_->revision());
 }
 
 // One note for the whole stream, if all of its watchers are synced; else none at all.

@@ -245,12 +245,6 @@ Operation Replica::Impl::AuthOperation(RequestKind kind) {
   }
 }
 
-absl::StatusOr<Bytes> Replica::Impl::ReadAuth(const ClientRequest& request,
-                                              const auth::Subject& subject) const {
-  if (request.kind == RequestKind::kAuthPassword) return ReadPasswordHash(request.body);
-  return applier_.ReadAuth(AuthOperation(request.kind), request.body, subject, identity());
-}
-
 absl::StatusOr<Bytes> Replica::Impl::ReadPasswordHash(absl::string_view user) const {
   const auth::Auth& auth = applier_.auth();
   if (!auth.enabled()) return auth::AuthNotEnabledError();

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/limits.h"
 #include "engine/replica/impl.h"
 
 namespace quorate::engine {
@@ -16,6 +17,9 @@ namespace {
 
 // Records of an arriving state that are looked at in a turn: about half a millisecond.
 constexpr size_t kLoadRecords = 500;
+// Entries of the log, and about how many bytes of them, that are given back in a turn.
+constexpr size_t kCutEntries = 1000;
+constexpr size_t kCutBytes = 4 * limits::kMiB;
 // How long a follower that has got a snapshot may take to install it, in election timeouts.
 constexpr int64_t kInstallTimeouts = 30;
 // After a checkpoint that failed: a full disk is not asked more often.
@@ -140,9 +144,24 @@ void Replica::Impl::CutLog() {
     --keep_from;
   }
   if (keep_from <= log.first_index()) return;
-  const absl::Status status = raft_.Compact(keep_from - 1);
+  cut_to_ = keep_from - 1;
+  CutSome();
+}
+
+// A piece of that: entries may be very many, or large. The disk hears of the end of it. What a
+// snapshot interrupts is decided anew once that has arrived.
+void Replica::Impl::CutSome() {
+  LogIndex to = raft_.log().first_index() - 1;
+  if (!snapshots_under_way_.empty() || to >= cut_to_) cut_to_ = LogIndex(0);
+  if (cut_to_ == LogIndex(0)) return;
+  size_t bytes = 0;
+  for (size_t n = 0; n < kCutEntries && bytes < kCutBytes && to < cut_to_; ++n) {
+    bytes += raft_.log().EntryAt(++to).data.size();
+  }
+  const absl::Status status = raft_.Compact(to);
   CHECK_MSG(status.ok(), status.ToString());
-  out_->log_cut = keep_from - 1;
+  if (to < cut_to_) return;
+  out_->log_cut = std::exchange(cut_to_, LogIndex(0));
 }
 
 // ---- snapshots to followers ----
@@ -233,6 +252,12 @@ void Replica::Impl::LoadArriving() {
   }
   // Malformed, or raft had no use for it (any more).
   if (!stepped) ++peer_messages_refused_;
+  EndArriving();
+}
+
+// The loader, and the state that it leaves behind, may be large.
+void Replica::Impl::EndArriving() {
+  Retire(std::move(arriving_->loader));
   Retire(std::move(arriving_->applier));
   arriving_.reset();
 }
@@ -274,8 +299,7 @@ void Replica::Impl::Install() {
   checkpointed_at_ = now_;
   NoteCheckpointed(applied_);
   ++snapshots_installed_;
-  Retire(std::move(arriving_->applier));  // it has what was here before
-  arriving_.reset();
+  EndArriving();  // its applier has what was here before
 }
 
 }  // namespace quorate::engine

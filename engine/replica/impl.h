@@ -140,7 +140,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void Serve(ClientRequest& request);
   absl::StatusOr<Plan> MakePlan(const ClientRequest& request) const;
   void Propose(const ClientRequest& request, const Plan& plan);
-  absl::StatusOr<Bytes> Read(const ClientRequest& request, const auth::Subject& subject);
+  absl::StatusOr<Bytes> Read(const ClientRequest& request);
   absl::StatusOr<Bytes> Status() const;
   void Answer(RequestToken token, absl::Status status, engine::Answer body = {}, bool read = false);
   void AnswerRead(RequestToken token, absl::StatusOr<engine::Answer> body);
@@ -247,7 +247,6 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   bool HasReleasedTokens() const;
   void ReleaseTokenWaits();
   void ForgetWatchCredentials(StreamToken stream);
-  absl::StatusOr<Bytes> ReadAuth(const ClientRequest& request, const auth::Subject& subject) const;
   absl::StatusOr<Bytes> ReadPasswordHash(absl::string_view user) const;
   // The operation that a request of the Auth service is, kNone if it is another's.
   static apply::Operation AuthOperation(RequestKind kind);
@@ -309,6 +308,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void Retire(std::unique_ptr<apply::ReadRun> run);
   void Retire(std::unique_ptr<apply::CommandRun> run);
   void Retire(std::unique_ptr<apply::Applier> state);
+  void Retire(std::unique_ptr<apply::ImageLoader> loader);
   void ReleaseRetired(mvcc::Work* work);
   void NoteCompacted(Duration time, uint64_t jobs);
 
@@ -331,10 +331,12 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void NoteCheckpointed(LogIndex index);
   Instant next_checkpoint() const;
   void CutLog();
+  void CutSome();
   void SendSnapshot(raft::Message message);
   void WatchOverSnapshots();
   Instant next_snapshot_deadline() const;
   void LoadArriving();
+  void EndArriving();
   void Install();
 
   // mvcc::WatchSink
@@ -434,6 +436,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
 
   // Of the newest durable checkpoint, and what was applied since.
   LogIndex checkpoint_;
+  LogIndex cut_to_;  // the log is to be cut up to there; 0 = it is
   Instant checkpointed_at_;
   uint64_t bytes_since_checkpoint_ = 0;
   bool checkpointing_ = false;                 // one is under way

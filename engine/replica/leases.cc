@@ -38,7 +38,7 @@ constexpr Duration kLeaseRetryInterval = Milliseconds(20);
 // Of one turn: leases that get their deadlines after a change of leader, that are
 // revoked, and that are checkpointed.
 constexpr size_t kWalkLeases = 1000;
-constexpr size_t kRevokeLeases = 500;
+constexpr size_t kRevokeLeases = 250;
 constexpr size_t kCheckpointLeases = 1000;
 
 Bytes CheckpointBody(const std::vector<lease::Lessor::Checkpoint>& checkpoints) {

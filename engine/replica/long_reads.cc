@@ -1,4 +1,5 @@
-// Reads that may touch any number of keys: ranges, transactions that only read, HashKV.
+// Reads that may touch any number of keys: ranges, transactions that only read, HashKV; and lists
+// of leases, users and roles.
 //
 // A read is begun with a piece of a turn's work, which is enough for nearly all of them.
 // One that needs more is forgotten, and begun anew once it is first among the long ones:
@@ -40,8 +41,11 @@ Replica::Impl::ReadRunOr Replica::Impl::StartRead(const ClientRequest& request,
     }
     case RequestKind::kLeaseList:
       return StartLeaseList(subject);
-    default:
-      return nullptr;
+    default: {
+      const apply::Operation operation = AuthOperation(request.kind);
+      if (operation == apply::Operation::kNone) return nullptr;
+      return applier_.StartAuthRead(operation, request.body, subject, identity());
+    }
   }
 }
 
@@ -53,7 +57,7 @@ void Replica::Impl::AnswerRead(ClientRequest request, mvcc::Work* work) {
   if (!run.ok()) return AnswerRead(request.token, run.status());
   absl::StatusOr<engine::Answer> body = engine::Answer();
   if (*run == nullptr) {
-    body = Read(request, *subject);
+    body = Read(request);
   } else {
     mvcc::Work piece(config_.max_turn_work / 4 + 1);
     const uint64_t allowed = piece.left();

@@ -34,6 +34,10 @@ void Replica::Impl::Retire(std::unique_ptr<apply::Applier> state) {
   retired_.push_back(std::make_unique<RetiredOf<apply::Applier>>(std::move(state)));
 }
 
+void Replica::Impl::Retire(std::unique_ptr<apply::ImageLoader> loader) {
+  retired_.push_back(std::make_unique<RetiredOf<apply::ImageLoader>>(std::move(loader)));
+}
+
 void Replica::Impl::ReleaseRetired(mvcc::Work* work) {
   while (!retired_.empty() && !work->spent()) {
     if (!retired_.front()->Release(work)) return;

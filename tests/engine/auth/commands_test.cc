@@ -60,6 +60,58 @@ Outcome Authenticate(Applier* applier, const std::string& name) {
   return Apply(applier, Operation::kAuthenticate, Body(request));
 }
 
+// ---- lists that may be long ----
+
+etcdserverpb::AuthUserListResponse TakeUsers(ReadRun* run) {
+  etcdserverpb::AuthUserListResponse response;
+  EXPECT_TRUE(run->result().ok());
+  EXPECT_TRUE(response.ParseFromString(std::string(run->result()->view())));
+  return response;
+}
+
+TEST(AuthRead, AListIsOfOneMomentWhateverChangesBetweenItsPieces) {
+  constexpr int kUsers = 500;
+  Applier applier;
+  for (int i = 0; i < kUsers; ++i) AddUser(&applier, "user" + std::to_string(1000 + i));
+  const auto run = applier.StartAuthRead(Operation::kAuthUserList, "", {}, {});
+  bool done = false;
+  for (int changes = 0; !done; ++changes) {
+    ASSERT_LT(changes, 1000);
+    mvcc::Work work(100);
+    done = run->Step(&work);
+    if (done) break;
+    // First one that the list has passed, then one that it has yet to come to.
+    AddUser(&applier, "a" + std::to_string(1000 + changes));
+    AddUser(&applier, "z" + std::to_string(1000 + changes));
+  }
+  std::set<std::string> a;
+  std::set<std::string> z;
+  const auto response = TakeUsers(run.get());
+  for (const std::string& name : response.users()) {
+    if (name[0] == 'a') a.insert(name.substr(1));
+    if (name[0] == 'z') z.insert(name.substr(1));
+  }
+  EXPECT_EQ(a, z);
+  EXPECT_FALSE(a.empty()) << "it was begun anew";
+  EXPECT_EQ(static_cast<size_t>(response.users_size()), kUsers + a.size() + z.size());
+}
+
+TEST(AuthRead, ALongListThatNothingDisturbsTakesAsManyPiecesAsItNeeds) {
+  constexpr int kUsers = 500;
+  Applier applier;
+  for (int i = 0; i < kUsers; ++i) AddUser(&applier, "user" + std::to_string(1000 + i));
+  const auto run = applier.StartAuthRead(Operation::kAuthUserList, "", {}, {});
+  int pieces = 0;
+  for (bool done = false; !done; ++pieces) {
+    mvcc::Work work(10);
+    done = run->Step(&work);
+  }
+  EXPECT_GE(pieces, kUsers / 10);
+  const auto response = TakeUsers(run.get());
+  ASSERT_EQ(response.users_size(), kUsers);
+  for (int i = 0; i < kUsers; ++i) EXPECT_EQ(response.users(i), "user" + std::to_string(1000 + i));
+}
+
 TEST(Command, TheHeaderCarriesWhoAsked) {
   const Bytes entry = EncodeCommand(Operation::kPut, "body", 7, {"alice", 300});
   EXPECT_EQ(entry.size(), EncodedCommandSize(Operation::kPut, 4, 7, {"alice", 300}));

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -116,6 +117,20 @@ TEST(IntervalTree, FindsTheRangesThatHoldAKeyInOrder) {
     std::sort(expected.begin(), expected.end());
     ASSERT_EQ(found.size(), expected.size());
     for (size_t n = 0; n < found.size(); ++n) ASSERT_EQ(found[n], expected[n].second);
+    // The same, a few at a time.
+    std::vector<uint64_t> in_pieces;
+    std::optional<std::pair<std::string, uint64_t>> after;
+    for (bool done = false; !done;) {
+      uint64_t left = prng.Between(1, 3);
+      done = tree.StabSome(at, after, [&](const KeyRange& range, uint64_t n, uint64_t value) {
+        if (left-- == 0) return false;
+        EXPECT_EQ(n, value);
+        in_pieces.push_back(n);
+        after.emplace(std::string(range.begin), n);
+        return true;
+      });
+    }
+    ASSERT_EQ(in_pieces, found);
     ASSERT_EQ(tree.size(), all.size());
   }
 }

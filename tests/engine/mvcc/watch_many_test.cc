@@ -52,6 +52,48 @@ TEST_F(WatchTest, ManySmallRangesCatchUpEachWithItsOwnEvents) {
   EXPECT_EQ(Events(Take(1000)).size(), events);
 }
 
+// Whoever sees one change is found in pieces if they are many; who leaves or comes meanwhile
+// changes nothing for the others.
+TEST_F(WatchTest, ManyRangesThatHoldOneKeySeeItsChangesInPieces) {
+  constexpr int kRanges = 3000;
+  hub_->Open(1);
+  hub_->Open(2);
+  for (int i = 0; i < kRanges; ++i) {
+    Create(1, Range("a" + std::to_string(10'000 + i), "z" + std::to_string(10'000 + i)));
+  }
+  Take(1);
+  WriteTxn txn(&store_);
+  txn.Put("m", "1", LeaseId());
+  txn.Put("n", "2", LeaseId());
+  txn.Commit();
+  int pieces = 0;
+  for (; hub_->HasWork(); ++pieces) {
+    Work work(200);
+    hub_->Pump(kPlenty, &work);
+    ASSERT_TRUE(pieces > 0 || Take(1).empty());
+    if (pieces == 3) Cancel(1, kRanges - 1);  // nobody asked it yet
+    if (pieces == 3) Cancel(1, 0);            // that one was asked
+    if (pieces == 4) Create(2, Range("a", "z"));
+  }
+  EXPECT_GT(pieces, 2 * kRanges / 200);
+  std::map<int64_t, Strings> seen;
+  std::map<int64_t, int> cancelled;
+  for (const WatchResponse& response : Take(1)) {
+    if (response.canceled()) ++cancelled[response.watch_id()];
+    for (const std::string& event : Events({response})) seen[response.watch_id()].push_back(event);
+  }
+  EXPECT_EQ(cancelled.size(), 2u);
+  ASSERT_EQ(seen.size(), size_t{kRanges - 2});
+  for (const auto& [id, events] : seen) {
+    ASSERT_EQ(events, (Strings{"put m 1@2", "put n 2@2"})) << id;
+  }
+  EXPECT_TRUE(Events(Take(2)).empty()) << "it began behind this revision";
+  Put("m", "3");
+  PumpAll();
+  EXPECT_EQ(Events(Take(1)).size(), size_t{kRanges - 2});
+  EXPECT_EQ(Events(Take(2)), Strings{"put m 3@3"});
+}
+
 // What a stream's watchers are told goes in pieces if they are many.
 TEST_F(WatchTest, ManyWatchersGetTheirProgressNotesInPieces) {
   constexpr size_t kWatchers = 3000;
@@ -199,6 +241,7 @@ TEST_F(WatchTest, ManyLargeRangesCatchUpInOnePass) {
   constexpr int kRanges = 200;
   for (int i = 0; i < kRecords; ++i) Put("k" + std::to_string(10'000 + i % 5000), "");
   Delete("k14999");
+  PumpAll();  // nobody is live yet
   hub_->Open(1);
   for (int i = 0; i < kRanges; ++i) {
     etcdserverpb::WatchCreateRequest deletes =

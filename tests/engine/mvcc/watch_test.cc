@@ -400,6 +400,17 @@ TEST_F(WatchTest, ThereIsNoProgressBeforeAFutureStart) {
   EXPECT_EQ(Take(1).at(0).watch_id(), -1);
   hub_->Tick(hub_->next_tick());
   EXPECT_EQ(Take(1).at(0).watch_id(), 0);
+  // Another one that is to begin later keeps it off until it is cancelled.
+  Create(1, Range("c", "", 100));
+  Take(1);
+  AskProgress(1);
+  PumpAll();
+  EXPECT_TRUE(Take(1).empty());
+  Cancel(1, 2);
+  Take(1);
+  AskProgress(1);
+  PumpAll();
+  EXPECT_EQ(Take(1).at(0).watch_id(), -1);
 }
 
 TEST_F(WatchTest, IdleWatchersThatWantItAreToldOfProgress) {

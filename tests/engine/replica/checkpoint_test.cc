@@ -50,6 +50,32 @@ TEST(ReplicaCheckpoint, ACheckpointLetsTheLogGoButForWhatSlowFollowersNeed) {
   EXPECT_EQ(status.applied, status.last_index);
 }
 
+// To give back very many entries at once takes long.
+TEST(ReplicaCheckpoint, ALongLogIsCutInPieces) {
+  constexpr int kEntries = 5000;
+  Cluster cluster(1, CheckpointEvery(50, 10));
+  cluster.Elect();
+  cluster.HoldCheckpoints(1, true);
+  PutMany(&cluster, 1, kEntries);
+  const ReplicaStatus before = cluster[1].status();
+  EXPECT_EQ(before.first_index, LogIndex(1));
+  ASSERT_EQ(before.checkpoint, LogIndex(0));
+  Output out;
+  const auto step = [&](decltype(Input::event) event) {
+    Input input{cluster.now(), WallTime(), std::move(event)};
+    const LogIndex first = cluster[1].status().first_index;
+    cluster[1].Step(std::move(input), &out);
+    EXPECT_LE(cluster[1].status().first_index - first, int64_t{1000});
+  };
+  step(Checkpointed{before.applied, true});
+  EXPECT_EQ(out.log_cut, LogIndex(0)) << "the disk hears of it when it is done";
+  int turns = 0;
+  for (; out.turn_end_wanted && turns < 100; ++turns) step(TurnEnd{});
+  EXPECT_GE(turns, kEntries / 1000 - 1);
+  EXPECT_EQ(out.log_cut, before.applied - 10);
+  EXPECT_EQ(cluster[1].status().first_index, before.applied - 10 + 1);
+}
+
 TEST(ReplicaCheckpoint, ARestartFromACheckpointIsTheSameStateAsBefore) {
   Cluster cluster(1, CheckpointEvery(50, 10));
   cluster.Elect();

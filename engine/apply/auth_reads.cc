@@ -1,0 +1,197 @@
+#include "engine/apply/auth_reads.h"
+
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "api/auth_rpc.pb.h"
+#include "api/messages.h"
+#include "base/check.h"
+#include "engine/auth/errors.h"
+#include "engine/mvcc/reply.h"
+#include "engine/mvcc/wire.h"
+
+namespace quorate::apply {
+namespace {
+
+namespace pb = etcdserverpb;
+
+// How often a list is begun, at most.
+constexpr int kBeginnings = 3;
+
+// Fields of responses; the header is field 1 everywhere.
+constexpr uint32_t kNamesField = 2;  // users, roles
+constexpr uint32_t kPermissionField = 2;
+constexpr uint32_t kEnabledField = 2;
+constexpr uint32_t kAuthRevisionField = 3;
+
+void AppendPermission(const auth::Permission& permission, BytesBuilder* out) {
+  const size_t begin = mvcc::BeginMessage(out, kPermissionField);
+  mvcc::AppendInt64(out, 1, permission.type);
+  mvcc::AppendBytes(out, 2, permission.key);
+  mvcc::AppendBytes(out, 3, permission.range_end);
+  mvcc::EndMessage(out, begin);
+}
+
+class AuthRead final : public ReadRun {
+ public:
+  AuthRead(Operation operation, absl::string_view body, const auth::Subject& subject,
+           const auth::Auth& auth, const mvcc::Store& store, const mvcc::Identity& identity)
+      : operation_(operation),
+        user_(subject.user),
+        user_revision_(subject.revision),
+        auth_(auth),
+        store_(store),
+        identity_(identity) {
+    if (operation == Operation::kAuthUserGet) ParseName<pb::AuthUserGetRequest>(body);
+    if (operation == Operation::kAuthRoleGet) ParseName<pb::AuthRoleGetRequest>(body);
+  }
+
+  bool Step(mvcc::Work* work) override {
+    if (status_.ok() && (beginnings_ == 0 || auth_.revision() != seen_)) {
+      if (reply_.has_value() && !reply_->Release(work)) return false;
+      Begin();
+    }
+    if (!status_.ok()) {
+      result_ = status_;
+      return true;
+    }
+    mvcc::Work all = mvcc::Work::Unlimited();
+    if (!listed_ && !List(beginnings_ == kBeginnings ? &all : work)) return false;
+    listed_ = true;
+    Bytes body;
+    if (!reply_->Finish(work, &body)) return false;
+    result_ = std::move(body);
+    return true;
+  }
+  bool Release(mvcc::Work* work) override { return !reply_.has_value() || reply_->Release(work); }
+
+ private:
+  template <typename Request>
+  void ParseName(absl::string_view body) {
+    Request request;
+    if (!ParseMessage(body, &request)) {
+      status_ = absl::InternalError(
+          absl::StrCat("grpc: error unmarshalling request: malformed ", request.GetTypeName()));
+    } else if constexpr (std::is_same_v<Request, pb::AuthUserGetRequest>) {
+      name_ = request.name();
+    } else {
+      name_ = request.role();
+    }
+  }
+
+  void Begin() {
+    // What is complete stays so, whatever changes while its pieces are brought together.
+    if (listed_) {
+      seen_ = auth_.revision();
+      return;
+    }
+    ++beginnings_;
+    seen_ = auth_.revision();
+    last_.clear();
+    next_ = 0;
+    reply_.emplace();
+    mvcc::AppendHeader(identity_, store_.revision(), reply_->out());
+    status_ = Check();
+  }
+
+  // Who may ask, and whether it is there.
+  absl::Status Check() const {
+    if (operation_ == Operation::kAuthStatus) return absl::OkStatus();
+    absl::Status admin = auth_.CheckAdmin({user_, user_revision_});
+    if (operation_ == Operation::kAuthUserGet) {
+      if (!admin.ok() && name_ != user_) return admin;
+      return auth_.users().contains(name_) ? absl::OkStatus() : auth::UserNotFoundError();
+    }
+    if (operation_ == Operation::kAuthRoleGet) {
+      if (!admin.ok() && !auth_.UserHasRole(user_, name_)) return admin;
+      return auth_.roles().contains(name_) ? absl::OkStatus() : auth::RoleNotFoundError();
+    }
+    return admin;
+  }
+
+  // True once all is appended.
+  bool List(mvcc::Work* work) {
+    switch (operation_) {
+      case Operation::kAuthStatus:
+        mvcc::AppendBool(reply_->out(), kEnabledField, auth_.enabled());
+        mvcc::AppendUint64(reply_->out(), kAuthRevisionField, auth_.revision());
+        return true;
+      case Operation::kAuthUserList:
+        return ListNames(auth_.users(), work);
+      case Operation::kAuthRoleList:
+        return ListNames(auth_.roles(), work);
+      case Operation::kAuthUserGet:
+        return ListAll(
+            auth_.users().find(name_)->second.roles, work,
+            [this](const std::string& role) { mvcc::AppendLen(reply_->out(), kNamesField, role); });
+      case Operation::kAuthRoleGet:
+        if (name_ == auth::kRootRole) {
+          AppendPermission({auth::Permission::kReadWrite, "", std::string(1, '\0')}, reply_->out());
+          return true;
+        }
+        return ListAll(auth_.roles().find(name_)->second.permissions, work,
+                       [this](const auth::Permission& permission) {
+                         AppendPermission(permission, reply_->out());
+                       });
+      default:
+        UNREACHABLE("not one of the reads");
+    }
+  }
+
+  // No name is empty.
+  template <typename ByName>
+  bool ListNames(const ByName& by_name, mvcc::Work* work) {
+    for (auto at = by_name.upper_bound(last_); at != by_name.end(); ++at) {
+      if (work->spent()) return false;
+      work->SpendLook();
+      mvcc::AppendLen(reply_->out(), kNamesField, at->first);
+      reply_->Roll();
+      work->SpendBytes(at->first.size());
+      if (work->spent()) last_ = at->first;
+    }
+    return true;
+  }
+
+  template <typename T, typename Append>
+  bool ListAll(const std::vector<T>& all, mvcc::Work* work, Append&& append) {
+    for (; next_ < all.size(); ++next_) {
+      if (work->spent()) return false;
+      work->SpendLook();
+      const uint64_t before = reply_->size();
+      append(all[next_]);
+      work->SpendBytes(reply_->size() - before);
+      reply_->Roll();
+    }
+    return true;
+  }
+
+  const Operation operation_;
+  const std::string user_;
+  const uint64_t user_revision_;
+  const auth::Auth& auth_;
+  const mvcc::Store& store_;
+  const mvcc::Identity identity_;
+  std::string name_;  // of the user or role that is asked for
+  absl::Status status_;
+  int beginnings_ = 0;
+  uint64_t seen_ = 0;  // the auth revision
+  bool listed_ = false;
+  // How far that is: the name that was listed last, or the place of the next one.
+  std::string last_;
+  size_t next_ = 0;
+  std::optional<mvcc::Reply> reply_;
+};
+
+}  // namespace
+
+std::unique_ptr<ReadRun> RunAuthRead(Operation operation, absl::string_view body,
+                                     const auth::Subject& subject, const auth::Auth& auth,
+                                     const mvcc::Store& store, const mvcc::Identity& identity) {
+  return std::make_unique<AuthRead>(operation, body, subject, auth, store, identity);
+}
+
+}  // namespace quorate::apply
