@@ -13,12 +13,12 @@
 #include "base/limits.h"
 #include "base/prng.h"
 #include "base/status.h"
+#include "base/wire.h"
 #include "engine/apply/auth_commands.h"
 #include "engine/apply/quota.h"
 #include "engine/mvcc/errors.h"
 #include "engine/mvcc/key_value.h"
 #include "engine/mvcc/txn.h"
-#include "engine/mvcc/wire.h"
 
 namespace quorate::apply {
 namespace {
@@ -243,8 +243,8 @@ absl::Status Applier::ApplyLeaseGrant(absl::string_view body, const mvcc::Identi
     outcome->leases.push_back(id);
     if (out == nullptr) return absl::OkStatus();
     mvcc::AppendHeader(identity, store_.revision(), out);
-    mvcc::AppendInt64(out, 2, request.id());
-    mvcc::AppendInt64(out, 3, request.ttl());
+    AppendInt64(out, 2, request.id());
+    AppendInt64(out, 3, request.ttl());
     return absl::OkStatus();
   });
   return absl::OkStatus();
@@ -285,10 +285,10 @@ absl::Status Applier::ApplyLeaseCheckpoint(absl::string_view body, const mvcc::I
 namespace {
 
 void AppendAlarm(const alarm::Alarm& alarm, BytesBuilder* out) {
-  const size_t member = mvcc::BeginMessage(out, 2);
-  mvcc::AppendUint64(out, 1, alarm.member.value());
-  mvcc::AppendInt64(out, 2, alarm.type);
-  mvcc::EndMessage(out, member);
+  const size_t member = BeginMessage(out, 2);
+  AppendUint64(out, 1, alarm.member.value());
+  AppendInt64(out, 2, alarm.type);
+  EndMessage(out, member);
 }
 
 }  // namespace

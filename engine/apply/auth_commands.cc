@@ -11,9 +11,9 @@
 #include "api/raft_internal.pb.h"
 #include "base/check.h"
 #include "base/status.h"
+#include "base/wire.h"
 #include "engine/auth/errors.h"
 #include "engine/auth/tokens.h"
-#include "engine/mvcc/wire.h"
 
 namespace quorate::apply {
 namespace {
@@ -191,7 +191,7 @@ absl::Status ApplyAuthCommand(const Command& command, auth::Auth* auth, Revision
   BytesBuilder out;
   mvcc::AppendHeader(identity, revision, &out);
   if (command.operation == Operation::kAuthenticate) {
-    mvcc::AppendBytes(&out, kTokenField, outcome->tokens->token);
+    AppendBytes(&out, kTokenField, outcome->tokens->token);
   }
   outcome->body = std::move(out).Finish();
   return absl::OkStatus();

@@ -10,9 +10,9 @@
 #include "api/auth_rpc.pb.h"
 #include "api/messages.h"
 #include "base/check.h"
+#include "base/wire.h"
 #include "engine/auth/errors.h"
 #include "engine/mvcc/reply.h"
-#include "engine/mvcc/wire.h"
 
 namespace quorate::apply {
 namespace {
@@ -29,11 +29,11 @@ constexpr uint32_t kEnabledField = 2;
 constexpr uint32_t kAuthRevisionField = 3;
 
 void AppendPermission(const auth::Permission& permission, BytesBuilder* out) {
-  const size_t begin = mvcc::BeginMessage(out, kPermissionField);
-  mvcc::AppendInt64(out, 1, permission.type);
-  mvcc::AppendBytes(out, 2, permission.key);
-  mvcc::AppendBytes(out, 3, permission.range_end);
-  mvcc::EndMessage(out, begin);
+  const size_t begin = BeginMessage(out, kPermissionField);
+  AppendInt64(out, 1, permission.type);
+  AppendBytes(out, 2, permission.key);
+  AppendBytes(out, 3, permission.range_end);
+  EndMessage(out, begin);
 }
 
 class AuthRead final : public ReadRun {
@@ -117,8 +117,8 @@ class AuthRead final : public ReadRun {
   bool List(mvcc::Work* work) {
     switch (operation_) {
       case Operation::kAuthStatus:
-        mvcc::AppendBool(reply_->out(), kEnabledField, auth_.enabled());
-        mvcc::AppendUint64(reply_->out(), kAuthRevisionField, auth_.revision());
+        AppendBool(reply_->out(), kEnabledField, auth_.enabled());
+        AppendUint64(reply_->out(), kAuthRevisionField, auth_.revision());
         return true;
       case Operation::kAuthUserList:
         return ListNames(auth_.users(), work);
@@ -127,7 +127,7 @@ class AuthRead final : public ReadRun {
       case Operation::kAuthUserGet:
         return ListAll(
             auth_.users().find(name_)->second.roles, work,
-            [this](const std::string& role) { mvcc::AppendLen(reply_->out(), kNamesField, role); });
+            [this](const std::string& role) { AppendLen(reply_->out(), kNamesField, role); });
       case Operation::kAuthRoleGet:
         if (name_ == auth::kRootRole) {
           AppendPermission({auth::Permission::kReadWrite, "", std::string(1, '\0')}, reply_->out());
@@ -148,7 +148,7 @@ class AuthRead final : public ReadRun {
     for (auto at = by_name.upper_bound(last_); at != by_name.end(); ++at) {
       if (work->spent()) return false;
       work->SpendLook();
-      mvcc::AppendLen(reply_->out(), kNamesField, at->first);
+      AppendLen(reply_->out(), kNamesField, at->first);
       reply_->Roll();
       work->SpendBytes(at->first.size());
       if (work->spent()) last_ = at->first;

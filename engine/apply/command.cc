@@ -5,14 +5,10 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/coding.h"
-#include "engine/mvcc/wire.h"
+#include "base/wire.h"
 
 namespace quorate::apply {
 namespace {
-
-using mvcc::LenTag;
-using mvcc::VarintTag;
-using mvcc::WireReader;
 
 constexpr uint32_t kIdField = 1;
 constexpr uint32_t kLegacyRequestField = 2;
@@ -96,13 +92,13 @@ Bytes EncodeCommand(Operation operation, absl::string_view body, uint64_t id,
                     const auth::Subject& subject) {
   const auto field = static_cast<uint32_t>(operation);
   BytesBuilder out(EncodedCommandSize(operation, body.size(), id, subject));
-  if (field < kHeaderField) mvcc::AppendLen(&out, field, body);
-  const size_t header = mvcc::BeginMessage(&out, kHeaderField);
-  mvcc::AppendUint64(&out, kHeaderIdField, id);
-  mvcc::AppendBytes(&out, kHeaderUserField, subject.user);
-  mvcc::AppendUint64(&out, kHeaderAuthRevisionField, subject.revision);
-  mvcc::EndMessage(&out, header);
-  if (field > kHeaderField) mvcc::AppendLen(&out, field, body);
+  if (field < kHeaderField) AppendLen(&out, field, body);
+  const size_t header = BeginMessage(&out, kHeaderField);
+  AppendUint64(&out, kHeaderIdField, id);
+  AppendBytes(&out, kHeaderUserField, subject.user);
+  AppendUint64(&out, kHeaderAuthRevisionField, subject.revision);
+  EndMessage(&out, header);
+  if (field > kHeaderField) AppendLen(&out, field, body);
   return std::move(out).Finish();
 }
 

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
-#include "engine/mvcc/wire.h"
+#include "base/wire.h"
 
 namespace quorate::apply {
 namespace {
@@ -183,9 +183,9 @@ class HashKvRead final : public ReadRun {
     const mvcc::KvHash& hash = run_->hash();
     BytesBuilder out(96);
     mvcc::AppendHeader(identity_, view_, &out);
-    mvcc::AppendUint64(&out, 2, hash.hash);
-    mvcc::AppendInt64(&out, 3, hash.compact_revision.value());
-    mvcc::AppendInt64(&out, 4, hash.hash_revision.value());
+    AppendUint64(&out, 2, hash.hash);
+    AppendInt64(&out, 3, hash.compact_revision.value());
+    AppendInt64(&out, 4, hash.hash_revision.value());
     result_ = std::move(out).Finish();
     return true;
   }

@@ -6,14 +6,11 @@
 
 #include "api/auth.pb.h"
 #include "api/messages.h"
+#include "base/wire.h"
 #include "engine/auth/auth.h"
-#include "engine/mvcc/wire.h"
 
 namespace quorate::auth {
 namespace {
-
-using mvcc::LenTag;
-using mvcc::VarintTag;
 
 constexpr uint32_t kEnabledField = 1;
 constexpr uint32_t kRevisionField = 2;
@@ -58,15 +55,15 @@ bool ReadRole(absl::string_view bytes, absl::btree_map<std::string, Role>* roles
 }  // namespace
 
 void Auth::Encode(BytesBuilder* out) const {
-  mvcc::AppendBool(out, kEnabledField, enabled_);
-  mvcc::AppendUint64(out, kRevisionField, revision_);
+  AppendBool(out, kEnabledField, enabled_);
+  AppendUint64(out, kRevisionField, revision_);
   for (const auto& [name, user] : users_) {
     authpb::User proto;
     proto.set_name(name);
     proto.set_password(user.password_hash);
     proto.mutable_options()->set_no_password(user.no_password);
     for (const std::string& role : user.roles) proto.add_roles(role);
-    mvcc::AppendLen(out, kUserField, proto.SerializeAsString());
+    AppendLen(out, kUserField, proto.SerializeAsString());
   }
   for (const auto& [name, role] : roles_) {
     authpb::Role proto;
@@ -77,14 +74,14 @@ void Auth::Encode(BytesBuilder* out) const {
       permission->set_key(p.key);
       permission->set_range_end(p.range_end);
     }
-    mvcc::AppendLen(out, kRoleField, proto.SerializeAsString());
+    AppendLen(out, kRoleField, proto.SerializeAsString());
   }
 }
 
 absl::Status Auth::Decode(absl::string_view bytes) {
   Auth read;
   read.revision_ = 0;
-  mvcc::WireReader in(bytes);
+  WireReader in(bytes);
   while (in.Next()) {
     bool sound = false;
     if (in.tag() == VarintTag(kEnabledField)) {

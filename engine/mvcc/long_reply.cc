@@ -2,9 +2,9 @@
 
 #include "base/check.h"
 #include "base/coding.h"
+#include "base/wire.h"
 #include "engine/mvcc/key_value.h"
 #include "engine/mvcc/record.h"
-#include "engine/mvcc/wire.h"
 
 namespace quorate::mvcc {
 namespace {

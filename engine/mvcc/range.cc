@@ -8,8 +8,8 @@
 #include "base/check.h"
 #include "base/coding.h"
 #include "base/status.h"
+#include "base/wire.h"
 #include "engine/mvcc/errors.h"
-#include "engine/mvcc/wire.h"
 
 namespace quorate::mvcc {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 #include "base/coding.h"
-#include "engine/mvcc/wire.h"
+#include "base/wire.h"
 
 namespace quorate::mvcc {
 

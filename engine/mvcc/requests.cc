@@ -5,8 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/coding.h"
+#include "base/wire.h"
 #include "engine/mvcc/errors.h"
-#include "engine/mvcc/wire.h"
 
 namespace quorate::mvcc {
 namespace {

@@ -7,9 +7,9 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "base/wire.h"
 #include "engine/mvcc/errors.h"
 #include "engine/mvcc/key_value.h"
-#include "engine/mvcc/wire.h"
 
 namespace quorate::mvcc {
 namespace {

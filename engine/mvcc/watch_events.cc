@@ -3,8 +3,8 @@
 #include <optional>
 #include <utility>
 
+#include "base/wire.h"
 #include "engine/mvcc/key_value.h"
-#include "engine/mvcc/wire.h"
 
 namespace quorate::mvcc {
 namespace {

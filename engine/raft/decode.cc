@@ -4,22 +4,18 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "base/wire.h"
 #include "engine/raft/codec.h"
-#include "engine/raft/wire.h"
 
 namespace quorate::raft {
 
 namespace {
 
-using wire::BytesTag;
-using wire::FieldReader;
-using wire::VarintTag;
-
 absl::Status Malformed(absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("raftpb.", what));
 }
 
-absl::Status End(const FieldReader& reader, absl::string_view message) {
+absl::Status End(const WireReader& reader, absl::string_view message) {
   if (reader.ok()) return absl::OkStatus();
   return Malformed(absl::StrCat(message, ": malformed field"));
 }
@@ -35,20 +31,20 @@ absl::Status ToEnum(uint64_t value, Enum last, absl::string_view field, Enum* ou
 }
 
 absl::Status ParseEntry(const Bytes& buffer, absl::string_view in, Entry* entry) {
-  FieldReader reader(in);
+  WireReader reader(in);
   while (reader.Next()) {
     switch (reader.tag()) {
       case VarintTag(1):
         RETURN_IF_ERROR(
-            ToEnum(reader.varint(), EntryType::kConfChangeV2, "Entry.Type", &entry->type));
+            ToEnum(reader.uint64(), EntryType::kConfChangeV2, "Entry.Type", &entry->type));
         break;
       case VarintTag(2):
-        entry->term = Term(reader.varint());
+        entry->term = Term(reader.uint64());
         break;
       case VarintTag(3):
-        entry->index = LogIndex(reader.varint());
+        entry->index = LogIndex(reader.uint64());
         break;
-      case BytesTag(4):
+      case LenTag(4):
         entry->data = buffer.SliceOf(reader.bytes());
         break;
       default:
@@ -70,15 +66,15 @@ bool ParsePacked(absl::string_view in, std::vector<MemberId>* ids) {
 absl::Status ParseConfState(absl::string_view in, ConfState* state) {
   std::vector<MemberId>* const lists[] = {&state->voters, &state->learners, &state->voters_outgoing,
                                           &state->learners_next};
-  FieldReader reader(in);
+  WireReader reader(in);
   while (reader.Next()) {
     const uint32_t field = reader.tag() >> 3;
     if (reader.tag() == VarintTag(5)) {
-      state->auto_leave = reader.varint() != 0;
+      state->auto_leave = reader.uint64() != 0;
     } else if (field > 4) {
       continue;
     } else if (reader.tag() == VarintTag(field)) {
-      lists[field - 1]->push_back(MemberId(reader.varint()));
+      lists[field - 1]->push_back(MemberId(reader.uint64()));
     } else if (!ParsePacked(reader.bytes(), lists[field - 1])) {
       return Malformed("ConfState: malformed list");
     }
@@ -91,17 +87,17 @@ absl::Status ParseConfState(absl::string_view in, ConfState* state) {
 }
 
 absl::Status ParseMetadata(absl::string_view in, SnapshotMeta* meta) {
-  FieldReader reader(in);
+  WireReader reader(in);
   while (reader.Next()) {
     switch (reader.tag()) {
-      case BytesTag(1):
+      case LenTag(1):
         RETURN_IF_ERROR(ParseConfState(reader.bytes(), &meta->conf_state));
         break;
       case VarintTag(2):
-        meta->index = LogIndex(reader.varint());
+        meta->index = LogIndex(reader.uint64());
         break;
       case VarintTag(3):
-        meta->term = Term(reader.varint());
+        meta->term = Term(reader.uint64());
         break;
       default:
         break;
@@ -111,13 +107,13 @@ absl::Status ParseMetadata(absl::string_view in, SnapshotMeta* meta) {
 }
 
 absl::Status ParseSnapshot(const Bytes& buffer, absl::string_view in, Snapshot* snapshot) {
-  FieldReader reader(in);
+  WireReader reader(in);
   while (reader.Next()) {
     switch (reader.tag()) {
-      case BytesTag(1):
+      case LenTag(1):
         snapshot->data = buffer.SliceOf(reader.bytes());
         break;
-      case BytesTag(2):
+      case LenTag(2):
         RETURN_IF_ERROR(ParseMetadata(reader.bytes(), &snapshot->meta));
         break;
       default:
@@ -134,21 +130,21 @@ class MessageParser {
   absl::Status Parse(absl::string_view in, int depth, Message* m) {
     if (depth > kMaxMessageDepth) return Malformed("Message: nested too deep");
     std::optional<Snapshot> snapshot;
-    FieldReader reader(in);
+    WireReader reader(in);
     while (reader.Next()) {
       switch (reader.tag()) {
-        case BytesTag(7):
+        case LenTag(7):
           m->entries.emplace_back();
           RETURN_IF_ERROR(ParseEntry(buffer_, reader.bytes(), &m->entries.back()));
           break;
-        case BytesTag(9):
+        case LenTag(9):
           if (!snapshot.has_value()) snapshot.emplace();
           RETURN_IF_ERROR(ParseSnapshot(buffer_, reader.bytes(), &*snapshot));
           break;
-        case BytesTag(12):
+        case LenTag(12):
           m->context = buffer_.SliceOf(reader.bytes());
           break;
-        case BytesTag(14):
+        case LenTag(14):
           m->responses.emplace_back();
           RETURN_IF_ERROR(Parse(reader.bytes(), depth + 1, &m->responses.back()));
           break;
@@ -164,8 +160,8 @@ class MessageParser {
   }
 
  private:
-  absl::Status ParseScalar(const FieldReader& reader, Message* m) {
-    const uint64_t value = reader.varint();
+  absl::Status ParseScalar(const WireReader& reader, Message* m) {
+    const uint64_t value = reader.uint64();
     switch (reader.tag()) {
       case VarintTag(1):
         return ToEnum(value, MessageType::kForgetLeader, "Message.type", &m->type);
@@ -206,13 +202,13 @@ class MessageParser {
 };
 
 absl::Status ParseSingle(absl::string_view in, ConfChangeSingle* change) {
-  FieldReader reader(in);
+  WireReader reader(in);
   while (reader.Next()) {
     if (reader.tag() == VarintTag(1)) {
-      RETURN_IF_ERROR(ToEnum(reader.varint(), ConfChangeType::kAddLearnerNode,
+      RETURN_IF_ERROR(ToEnum(reader.uint64(), ConfChangeType::kAddLearnerNode,
                              "ConfChangeSingle.type", &change->type));
     } else if (reader.tag() == VarintTag(2)) {
-      change->node_id = MemberId(reader.varint());
+      change->node_id = MemberId(reader.uint64());
     }
   }
   return End(reader, "ConfChangeSingle");
@@ -240,11 +236,11 @@ absl::StatusOr<Snapshot> DecodeSnapshot(const Bytes& in) {
 
 absl::StatusOr<HardState> DecodeHardState(absl::string_view in) {
   HardState state;
-  FieldReader reader(in);
+  WireReader reader(in);
   while (reader.Next()) {
-    if (reader.tag() == VarintTag(1)) state.term = Term(reader.varint());
-    if (reader.tag() == VarintTag(2)) state.vote = MemberId(reader.varint());
-    if (reader.tag() == VarintTag(3)) state.commit = LogIndex(reader.varint());
+    if (reader.tag() == VarintTag(1)) state.term = Term(reader.uint64());
+    if (reader.tag() == VarintTag(2)) state.vote = MemberId(reader.uint64());
+    if (reader.tag() == VarintTag(3)) state.commit = LogIndex(reader.uint64());
   }
   RETURN_IF_ERROR(End(reader, "HardState"));
   return state;
@@ -258,20 +254,20 @@ absl::StatusOr<ConfState> DecodeConfState(absl::string_view in) {
 
 absl::StatusOr<ConfChange> DecodeConfChange(const Bytes& in) {
   ConfChange change;
-  FieldReader reader(in.view());
+  WireReader reader(in.view());
   while (reader.Next()) {
     switch (reader.tag()) {
       case VarintTag(1):
-        change.id = reader.varint();
+        change.id = reader.uint64();
         break;
       case VarintTag(2):
-        RETURN_IF_ERROR(ToEnum(reader.varint(), ConfChangeType::kAddLearnerNode, "ConfChange.type",
+        RETURN_IF_ERROR(ToEnum(reader.uint64(), ConfChangeType::kAddLearnerNode, "ConfChange.type",
                                &change.type));
         break;
       case VarintTag(3):
-        change.node_id = MemberId(reader.varint());
+        change.node_id = MemberId(reader.uint64());
         break;
-      case BytesTag(4):
+      case LenTag(4):
         change.context = in.SliceOf(reader.bytes());
         break;
       default:
@@ -284,18 +280,18 @@ absl::StatusOr<ConfChange> DecodeConfChange(const Bytes& in) {
 
 absl::StatusOr<ConfChangeV2> DecodeConfChangeV2(const Bytes& in) {
   ConfChangeV2 change;
-  FieldReader reader(in.view());
+  WireReader reader(in.view());
   while (reader.Next()) {
     switch (reader.tag()) {
       case VarintTag(1):
-        RETURN_IF_ERROR(ToEnum(reader.varint(), ConfChangeTransition::kJointExplicit,
+        RETURN_IF_ERROR(ToEnum(reader.uint64(), ConfChangeTransition::kJointExplicit,
                                "ConfChangeV2.transition", &change.transition));
         break;
-      case BytesTag(2):
+      case LenTag(2):
         change.changes.emplace_back();
         RETURN_IF_ERROR(ParseSingle(reader.bytes(), &change.changes.back()));
         break;
-      case BytesTag(3):
+      case LenTag(3):
         change.context = in.SliceOf(reader.bytes());
         break;
       default:

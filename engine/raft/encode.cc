@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "base/wire.h"
 #include "engine/raft/codec.h"
 #include "engine/raft/wire.h"
 
@@ -8,9 +9,7 @@ namespace quorate::raft {
 namespace {
 
 using wire::BytesFieldSize;
-using wire::BytesTag;
 using wire::VarintFieldSize;
-using wire::VarintTag;
 
 template <typename Sink>
 void WriteVarint(uint32_t field, uint64_t value, Sink* sink) {
@@ -21,7 +20,7 @@ void WriteVarint(uint32_t field, uint64_t value, Sink* sink) {
 
 template <typename Sink>
 void WriteLength(uint32_t field, size_t size, Sink* sink) {
-  sink->Varint(BytesTag(field));
+  sink->Varint(LenTag(field));
   sink->Varint(size);
 }
 

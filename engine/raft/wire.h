@@ -1,5 +1,4 @@
-// Protobuf's wire format, as much as raftpb needs: a reader of fields and the sizes
-// and sinks of the writer. Used by the codec only.
+// Sizes of fields of raftpb's messages, and where their writer puts them. Used by the codec only.
 #ifndef QUORATE_ENGINE_RAFT_WIRE_H_
 #define QUORATE_ENGINE_RAFT_WIRE_H_
 
@@ -13,53 +12,6 @@
 #include "base/coding.h"
 
 namespace quorate::raft::wire {
-
-inline constexpr uint32_t kVarint = 0;
-inline constexpr uint32_t kFixed64 = 1;
-inline constexpr uint32_t kLengthDelimited = 2;
-inline constexpr uint32_t kStartGroup = 3;
-inline constexpr uint32_t kEndGroup = 4;
-inline constexpr uint32_t kFixed32 = 5;
-
-// A field's number and wire type, as one number to switch on.
-constexpr uint32_t Tag(uint32_t field, uint32_t type) { return field << 3 | type; }
-constexpr uint32_t VarintTag(uint32_t field) { return Tag(field, kVarint); }
-constexpr uint32_t BytesTag(uint32_t field) { return Tag(field, kLengthDelimited); }
-
-// Walks over the fields of one message.
-//
-//   FieldReader reader(in);
-//   while (reader.Next()) {
-//     switch (reader.tag()) { case VarintTag(1): ... reader.varint() ... }
-//   }
-//   if (!reader.ok()) ...
-class FieldReader {
- public:
-  explicit FieldReader(absl::string_view in) : rest_(in) {}
-
-  // Moves to the next field that carries a value of a type that we use; others are
-  // skipped. False at the end and on malformed input.
-  bool Next();
-  bool ok() const { return ok_; }
-
-  uint32_t tag() const { return tag_; }
-  uint64_t varint() const { return varint_; }
-  absl::string_view bytes() const { return bytes_; }
-
- private:
-  bool ReadTag();
-  bool Skip(uint32_t tag, int depth);
-  bool Fail() {
-    ok_ = false;
-    return false;
-  }
-
-  absl::string_view rest_;
-  bool ok_ = true;
-  uint32_t tag_ = 0;
-  uint64_t varint_ = 0;
-  absl::string_view bytes_;
-};
 
 // Bytes of a field with this value; 0 for a value that is not written.
 constexpr size_t VarintFieldSize(uint64_t value) { return value == 0 ? 0 : 1 + VarintSize(value); }

@@ -9,10 +9,10 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "base/wire.h"
 #include "engine/auth/errors.h"
 #include "engine/mvcc/errors.h"
 #include "engine/mvcc/paged.h"
-#include "engine/mvcc/wire.h"
 #include "engine/replica/impl.h"
 
 namespace quorate::engine {
@@ -89,9 +89,9 @@ class Replica::Impl::LeaseListRead final : public apply::ReadRun {
         if (work->spent()) return false;
         work->Spend(1);
       }
-      const size_t status = mvcc::BeginMessage(reply_.out(), 2);
-      mvcc::AppendInt64(reply_.out(), 1, leases_[emitted_].id.value());
-      mvcc::EndMessage(reply_.out(), status);
+      const size_t status = BeginMessage(reply_.out(), 2);
+      AppendInt64(reply_.out(), 1, leases_[emitted_].id.value());
+      EndMessage(reply_.out(), status);
       reply_.Roll();
     }
     return true;
@@ -165,7 +165,7 @@ class Replica::Impl::LeaseKeysRead final : public apply::ReadRun {
       }
       work->SpendLook();
       work->SpendBytes(key.size());
-      mvcc::AppendLen(reply_->out(), 5, key);
+      AppendLen(reply_->out(), 5, key);
       reply_->Roll();
       return true;
     });

@@ -20,9 +20,9 @@
 #include "base/check.h"
 #include "base/coding.h"
 #include "base/status.h"
+#include "base/wire.h"
 #include "engine/auth/errors.h"
 #include "engine/mvcc/errors.h"
-#include "engine/mvcc/wire.h"
 #include "engine/replica/impl.h"
 
 namespace quorate::engine {
@@ -55,16 +55,16 @@ Bytes CheckpointBody(const std::vector<lease::Lessor::Checkpoint>& checkpoints) 
 // many; they come last and are passed on as they are.
 bool ReadLeaseTime(const Bytes& body, LeaseId* id, int64_t* ttl, int64_t* granted_ttl,
                    Bytes* keys) {
-  mvcc::WireReader in(body);
+  WireReader in(body);
   while (in.Next()) {
-    if (in.tag() == mvcc::VarintTag(2)) *id = LeaseId(in.int64());
-    if (in.tag() == mvcc::VarintTag(3)) *ttl = in.int64();
-    if (in.tag() == mvcc::VarintTag(4)) *granted_ttl = in.int64();
-    if (in.tag() != mvcc::LenTag(5)) continue;
+    if (in.tag() == VarintTag(2)) *id = LeaseId(in.int64());
+    if (in.tag() == VarintTag(3)) *ttl = in.int64();
+    if (in.tag() == VarintTag(4)) *granted_ttl = in.int64();
+    if (in.tag() != LenTag(5)) continue;
     char length[kMaxVarint64Bytes];
     const auto head = 1 + StoreVarint(length, in.bytes().size()) - length;
     const char* const begin = in.bytes().data() - head;
-    if (begin < body.data() || static_cast<uint8_t>(*begin) != mvcc::LenTag(5)) return false;
+    if (begin < body.data() || static_cast<uint8_t>(*begin) != LenTag(5)) return false;
     const auto offset = static_cast<size_t>(begin - body.data());
     *keys = body.Slice(offset, body.size() - offset);
     return true;
@@ -248,12 +248,12 @@ void Replica::Impl::AppendLeaseTime(const LeaseCall& call, const LeaseTime& time
     const Revision now = applier_.store().revision();
     mvcc::AppendHeader(identity(), call.keep_alive() ? call.revision : now, out);
   }
-  mvcc::AppendInt64(out, 2, call.lease.value());
+  AppendInt64(out, 2, call.lease.value());
   if (call.keep_alive()) {
-    mvcc::AppendInt64(out, 3, time.ttl);
+    AppendInt64(out, 3, time.ttl);
   } else {
-    mvcc::AppendInt64(out, 3, time.found ? time.ttl : -1);
-    mvcc::AppendInt64(out, 4, time.granted_ttl);
+    AppendInt64(out, 3, time.found ? time.ttl : -1);
+    AppendInt64(out, 4, time.granted_ttl);
   }
 }
 

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status.h"
+#include "base/wire.h"
 #include "server/gateway/base64.h"
 #include "server/log/logger.h"
 
@@ -20,9 +21,6 @@ using google::protobuf::FieldDescriptor;
 // Messages in messages. Nothing here recurses, but somewhere it has to end.
 constexpr size_t kMaxDepth = 10'000;
 constexpr uint64_t kEndless = std::numeric_limits<uint64_t>::max();
-
-// The wire types of protobuf's encoding.
-enum WireType : uint64_t { kVarint = 0, kFixed64 = 1, kLengthDelimited = 2, kFixed32 = 5 };
 
 // Two characters for each twelve bits: half the look-ups.
 struct PairTable {
@@ -177,19 +175,19 @@ absl::Status JsonWriter::OnTag(uint64_t tag) {
   if (number == 0 || number > FieldDescriptor::kMaxNumber) return Malformed();
   field_ = levels_.back().type->FindFieldByNumber(static_cast<int>(number));
   switch (tag & 7) {
-    case kVarint:
+    case kWireVarint:
       step_ = Step::kNumber;
       if (field_ != nullptr && (IsText(field_) || IsBytes(field_) || IsMessage(field_))) {
         return Malformed();
       }
       return absl::OkStatus();
-    case kLengthDelimited:
+    case kWireLen:
       step_ = Step::kLength;
       return absl::OkStatus();
-    case kFixed64:
-    case kFixed32:
+    case kWireFixed64:
+    case kWireFixed32:
       if (field_ != nullptr) return Malformed();
-      length_ = (tag & 7) == kFixed64 ? 8 : 4;
+      length_ = (tag & 7) == kWireFixed64 ? 8 : 4;
       step_ = Step::kSkip;
       return length_ <= levels_.back().left ? absl::OkStatus() : Malformed();
     default:

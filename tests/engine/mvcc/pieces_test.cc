@@ -11,13 +11,13 @@
 
 #include "api/rpc.pb.h"
 #include "base/prng.h"
+#include "base/wire.h"
 #include "engine/mvcc/compaction.h"
 #include "engine/mvcc/interval_tree.h"
 #include "engine/mvcc/range.h"
 #include "engine/mvcc/reply.h"
 #include "engine/mvcc/store.h"
 #include "engine/mvcc/txn.h"
-#include "engine/mvcc/wire.h"
 
 namespace quorate::mvcc {
 namespace {

@@ -1,4 +1,4 @@
-// Protobuf's wire format, as far as replies and requests on hot paths need it: a
+// Protobuf's wire format, as far as hot paths need it (replies, requests, raft's messages): a
 // forward reader over one message and append functions for a BytesBuilder. Nothing is
 // copied on reading; views point into the input.
 //
@@ -12,8 +12,8 @@
 //   if (!in.ok()) return Malformed();
 //
 // Unknown fields, and known ones of another wire type, are skipped, as protobuf does.
-#ifndef QUORATE_ENGINE_MVCC_WIRE_H_
-#define QUORATE_ENGINE_MVCC_WIRE_H_
+#ifndef QUORATE_BASE_WIRE_H_
+#define QUORATE_BASE_WIRE_H_
 
 #include <cstdint>
 
@@ -21,10 +21,20 @@
 #include "base/bytes.h"
 #include "base/coding.h"
 
-namespace quorate::mvcc {
+namespace quorate {
 
-constexpr uint32_t VarintTag(uint32_t field) { return field << 3; }
-constexpr uint32_t LenTag(uint32_t field) { return field << 3 | 2; }
+// What stands for a field and its type: the low three bits of a tag.
+enum WireType : uint32_t {
+  kWireVarint = 0,
+  kWireFixed64 = 1,
+  kWireLen = 2,
+  kWireStartGroup = 3,
+  kWireEndGroup = 4,
+  kWireFixed32 = 5,
+};
+
+constexpr uint32_t VarintTag(uint32_t field) { return field << 3 | kWireVarint; }
+constexpr uint32_t LenTag(uint32_t field) { return field << 3 | kWireLen; }
 
 class WireReader {
  public:
@@ -91,6 +101,6 @@ inline void AppendBytes(BytesBuilder* out, uint32_t field, absl::string_view byt
 size_t BeginMessage(BytesBuilder* out, uint32_t field);
 void EndMessage(BytesBuilder* out, size_t begin);
 
-}  // namespace quorate::mvcc
+}  // namespace quorate
 
-#endif  // QUORATE_ENGINE_MVCC_WIRE_H_
+#endif  // QUORATE_BASE_WIRE_H_

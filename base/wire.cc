@@ -1,18 +1,12 @@
-#include "engine/mvcc/wire.h"
+#include "base/wire.h"
 
 #include <cstring>
 
 #include "base/check.h"
 
-namespace quorate::mvcc {
+namespace quorate {
 namespace {
 
-constexpr uint32_t kVarint = 0;
-constexpr uint32_t kFixed64 = 1;
-constexpr uint32_t kLen = 2;
-constexpr uint32_t kStartGroup = 3;
-constexpr uint32_t kEndGroup = 4;
-constexpr uint32_t kFixed32 = 5;
 // Groups are long dead; as many levels as protobuf's C++ library accepts.
 constexpr int kMaxGroupDepth = 100;
 
@@ -24,20 +18,20 @@ bool WireReader::Next() {
   if (!GetVarint(&in_, &tag) || tag > UINT32_MAX || tag >> 3 == 0) return Fail();
   tag_ = static_cast<uint32_t>(tag);
   switch (tag_ & 7) {
-    case kVarint:
+    case kWireVarint:
       return GetVarint(&in_, &varint_) || Fail();
-    case kLen: {
+    case kWireLen: {
       uint64_t size = 0;
       if (!GetVarint(&in_, &size) || size > in_.size()) return Fail();
       bytes_ = in_.substr(0, size);
       in_.remove_prefix(size);
       return true;
     }
-    case kFixed64:
+    case kWireFixed64:
       return Skip(8);
-    case kFixed32:
+    case kWireFixed32:
       return Skip(4);
-    case kStartGroup:
+    case kWireStartGroup:
       return SkipGroup(tag_ >> 3);
     default:
       return Fail();
@@ -58,23 +52,23 @@ bool WireReader::SkipGroup(uint32_t field) {
     uint64_t size = 0;
     if (!GetVarint(&in_, &tag) || tag > UINT32_MAX || tag >> 3 == 0) return Fail();
     switch (tag & 7) {
-      case kVarint:
+      case kWireVarint:
         if (!GetVarint(&in_, &size)) return Fail();
         break;
-      case kLen:
+      case kWireLen:
         if (!GetVarint(&in_, &size) || !Skip(size)) return Fail();
         break;
-      case kFixed64:
+      case kWireFixed64:
         if (!Skip(8)) return Fail();
         break;
-      case kFixed32:
+      case kWireFixed32:
         if (!Skip(4)) return Fail();
         break;
-      case kStartGroup:
+      case kWireStartGroup:
         if (depth == kMaxGroupDepth) return Fail();
         open[depth++] = static_cast<uint32_t>(tag >> 3);
         break;
-      case kEndGroup:
+      case kWireEndGroup:
         if (open[--depth] != tag >> 3) return Fail();
         break;
       default:
@@ -101,4 +95,4 @@ void EndMessage(BytesBuilder* out, size_t begin) {
   StoreVarint(out->data() + begin - 1, size);
 }
 
-}  // namespace quorate::mvcc
+}  // namespace quorate
