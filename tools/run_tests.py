@@ -116,7 +116,7 @@ def planted_bugs_apply(report):
     start = time.monotonic()
     stale = []
     for patch in tracked("tests/mutants/*.patch"):
-        done = subprocess.run(["patch", "-p1", "--batch", "--fuzz=3", "--dry-run", "-i", patch],
+        done = subprocess.run(["patch", "-p1", "--force", "--fuzz=0", "--dry-run", "-i", patch],
                               cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode != 0:
             stale.append(os.path.basename(patch))
