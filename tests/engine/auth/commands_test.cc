@@ -65,7 +65,7 @@ Outcome Authenticate(Applier* applier, const std::string& name) {
 etcdserverpb::AuthUserListResponse TakeUsers(ReadRun* run) {
   etcdserverpb::AuthUserListResponse response;
   EXPECT_TRUE(run->result().ok());
-  EXPECT_TRUE(response.ParseFromString(std::string(run->result()->view())));
+  EXPECT_TRUE(response.ParseFromString(std::string(run->result()->Joined().view())));
   return response;
 }
 
