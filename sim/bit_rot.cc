@@ -77,6 +77,7 @@ bool Nemesis::SomebodyLacksData() const {
 
 void Nemesis::RotBits() {
   if (rot_.has_value() || !displaced_.empty() || SomebodyLacksData()) return;
+  if (membership_->removing()) return;
   Prng& draw = prng(FaultClass::kBitRot);
   const size_t victim = Victim(FaultClass::kBitRot);
   if (!cluster_->running(victim)) return;
@@ -147,7 +148,7 @@ void Nemesis::FailDisk() {
   }
   const std::string path = FileToDamage(disk, FaultClass::kDiskError);
   if (path.empty() || !cluster_->running(victim) || SomebodyLacksData()) return;
-  if (!displaced_.empty()) return;
+  if (!displaced_.empty() || membership_->removing()) return;
   // It is read when the member starts again.
   const Duration downtime = draw.Exponential(Milliseconds(500));  // apart: two draws, two lines
   cluster_->Crash(victim, draw.Chance(1, 2) ? CrashKind::kKill : CrashKind::kPowerLoss, downtime);

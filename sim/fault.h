@@ -76,7 +76,7 @@ enum class Fault : uint8_t {
   kDefragment,
   kCheckpointOutOfTurn,  // a member was told to take one
   kHashCheck,            // all members were asked for their hashes
-  kSettingsChanged,      // a member was started with other flags than before
+  kSettingsChanged,      // a member was given other flags for its next start
   kDirectoryExchanged,   // two members were started with each other's directory
   kDirectoryCopied,      // a member was started with a copy of another one's
   kDirectoryOfCluster,   // a member was started with flags that name another cluster

@@ -1,5 +1,6 @@
 #include "sim/operator.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -105,6 +106,21 @@ size_t Operator::VoterToLose() {
   return that && cluster_->IsActive(leader) ? leader : any;
 }
 
+bool Operator::removing() const {
+  return std::any_of(steps_.begin(), steps_.end(), [](const Step& step) {
+    return step.fault == Fault::kMemberRemove || step.fault == Fault::kMemberReplace;
+  });
+}
+
+// Of three, the one that is left beside a member in repair would be no quorum for it to ask, for
+// ever: a careful operator sees it and waits.
+bool Operator::WouldStrandARepair(const Step& step) const {
+  if (step.fault != Fault::kMemberRemove && step.fault != Fault::kMemberReplace) return false;
+  const std::vector<size_t>& active = cluster_->active();
+  return std::any_of(active.begin(), active.end(),
+                     [&](size_t m) { return m != step.member && cluster_->lacks_data(m); });
+}
+
 void Operator::TryAgainAfter(Duration wait) {
   context_.scheduler->Cancel(next_try_);
   next_try_ = context_.scheduler->After(wait, [this] { Try(); });
@@ -117,6 +133,7 @@ void Operator::Try() {
   // have to wait for the new one.
   ++attempt_;
   if (IsListed()) return Complete();
+  if (WouldStrandARepair(step)) return TryAgainAfter(kPause);
   const size_t asked = cluster_->PickActive(&prng_);
   node::Node* const node = cluster_->ready(asked) ? cluster_->node(asked) : nullptr;
   if (node == nullptr || (asked == step.member && step.fault != Fault::kMemberRemove)) {

@@ -33,6 +33,8 @@ class Operator {
   // how.
   void Begin(uint64_t draws);
   bool idle() const { return steps_.empty(); }
+  // Whether a voter is on its way out: the ones that are left must all have their data.
+  bool removing() const;
 
  private:
   struct Step {
@@ -49,6 +51,7 @@ class Operator {
   bool IsSettled() const;
   bool Made(const absl::Status& status) const;
   bool IsListed() const;
+  bool WouldStrandARepair(const Step& step) const;
   void Complete();
   size_t VoterToLose();
 

@@ -343,9 +343,10 @@ void DrawFaults(const Draw& draw, const Profile& profile, Options* out) {
         break;
       case FaultClass::kBandwidth:
         plan.ppm = profile.leader_percent * (kMillion / 100);
-        // A window of each connection waits when the faults end.
-        if (out->streams)
-          plan.bytes_per_second = std::max<uint64_t>(plan.bytes_per_second, 256'000);
+        // A window of each connection waits when the faults end; datagrams are few bytes, and
+        // a link that carries more holds up none of them.
+        plan.bytes_per_second = out->streams ? std::max<uint64_t>(plan.bytes_per_second, 256'000)
+                                             : std::min<uint64_t>(plan.bytes_per_second, 256'000);
         out->link.line_queue_max =
             Milliseconds(draw.OneOf("line-queue", std::vector<int64_t>{5, 50, 1000}));
         break;
