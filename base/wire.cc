@@ -17,6 +17,8 @@ bool WireReader::Next() {
   uint64_t tag = 0;
   if (!GetVarint(&in_, &tag) || tag > UINT32_MAX || tag >> 3 == 0) return Fail();
   tag_ = static_cast<uint32_t>(tag);
+  bytes_ = {};
+  varint_ = 0;
   switch (tag_ & 7) {
     case kWireVarint:
       return GetVarint(&in_, &varint_) || Fail();

@@ -60,11 +60,8 @@ class AuthRead final : public ReadRun {
       return true;
     }
     mvcc::Work all = mvcc::Work::Unlimited();
-    if (!listed_ && !List(beginnings_ == kBeginnings ? &all : work)) return false;
-    listed_ = true;
-    Bytes body;
-    if (!reply_->Finish(work, &body)) return false;
-    result_ = std::move(body);
+    if (!List(beginnings_ == kBeginnings ? &all : work)) return false;
+    result_ = reply_->Finish();
     return true;
   }
   bool Release(mvcc::Work* work) override { return !reply_.has_value() || reply_->Release(work); }
@@ -84,11 +81,6 @@ class AuthRead final : public ReadRun {
   }
 
   void Begin() {
-    // What is complete stays so, whatever changes while its pieces are brought together.
-    if (listed_) {
-      seen_ = auth_.revision();
-      return;
-    }
     ++beginnings_;
     seen_ = auth_.revision();
     last_.clear();
@@ -179,8 +171,7 @@ class AuthRead final : public ReadRun {
   absl::Status status_;
   int beginnings_ = 0;
   uint64_t seen_ = 0;  // the auth revision
-  bool listed_ = false;
-  // How far that is: the name that was listed last, or the place of the next one.
+  // How far the list is: the name that was listed last, or the place of the next one.
   std::string last_;
   size_t next_ = 0;
   std::optional<mvcc::Reply> reply_;

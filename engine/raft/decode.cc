@@ -75,7 +75,7 @@ absl::Status ParseConfState(absl::string_view in, ConfState* state) {
       continue;
     } else if (reader.tag() == VarintTag(field)) {
       lists[field - 1]->push_back(MemberId(reader.uint64()));
-    } else if (!ParsePacked(reader.bytes(), lists[field - 1])) {
+    } else if (reader.tag() == LenTag(field) && !ParsePacked(reader.bytes(), lists[field - 1])) {
       return Malformed("ConfState: malformed list");
     }
   }

@@ -131,10 +131,8 @@ void Replica::Impl::NoteCheckpointed(LogIndex index) {
   raft_.SetSnapshot(std::move(snapshot));
 }
 
-// Keeps what slow followers may need. One that is being sent the state must find the log
-// going on from there.
+// Keeps what slow followers may need.
 void Replica::Impl::CutLog() {
-  if (!snapshots_under_way_.empty()) return;
   const raft::Log& log = raft_.log();
   LogIndex keep_from = checkpoint_ + 1;  // the first entry that is kept
   uint64_t bytes = 0;
@@ -148,12 +146,20 @@ void Replica::Impl::CutLog() {
   CutSome();
 }
 
-// A piece of that: entries may be very many, or large. The disk hears of the end of it. What a
-// snapshot interrupts is decided anew once that has arrived.
+// One that is being sent the state must find the log going on from there: the cut waits for it.
+bool Replica::Impl::MayCut() const {
+  return cut_to_ != LogIndex(0) && snapshots_under_way_.empty();
+}
+
+// A piece of that: entries may be very many, or large. The disk hears of the end of it.
 void Replica::Impl::CutSome() {
+  if (!MayCut()) return;
   LogIndex to = raft_.log().first_index() - 1;
-  if (!snapshots_under_way_.empty() || to >= cut_to_) cut_to_ = LogIndex(0);
-  if (cut_to_ == LogIndex(0)) return;
+  // A state that was installed meanwhile: that has replaced the log on disk as well.
+  if (to >= cut_to_) {
+    cut_to_ = LogIndex(0);
+    return;
+  }
   size_t bytes = 0;
   for (size_t n = 0; n < kCutEntries && bytes < kCutBytes && to < cut_to_; ++n) {
     bytes += raft_.log().EntryAt(++to).data.size();

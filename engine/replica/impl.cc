@@ -121,9 +121,8 @@ bool Replica::Impl::HasShortWork() const {
 
 bool Replica::Impl::HasLongWork() const {
   return applied_ < handed_out_ || watches_.HasWork() || HasLongReads() || !retired_.empty() ||
-         cut_to_ != LogIndex(0) || imaging_ != nullptr ||
-         (WantsImage() && !applying_.has_value()) || MayCompact() || now_ >= LeaseWorkDue() ||
-         (arriving_.has_value() && !arriving_->accepted);
+         MayCut() || imaging_ != nullptr || (WantsImage() && !applying_.has_value()) ||
+         MayCompact() || now_ >= LeaseWorkDue() || (arriving_.has_value() && !arriving_->accepted);
 }
 
 // A new leader, or none: what waited for the old one is tried again.

@@ -331,6 +331,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void NoteCheckpointed(LogIndex index);
   Instant next_checkpoint() const;
   void CutLog();
+  bool MayCut() const;
   void CutSome();
   void SendSnapshot(raft::Message message);
   void WatchOverSnapshots();

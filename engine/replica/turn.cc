@@ -50,7 +50,7 @@ void Replica::Impl::On(const TurnEnd&) {
   TakeImages(imaging ? &applying : &background);
   CompactSome(&background);
   ReleaseRetired(&background);
-  if (cut_to_ != LogIndex(0)) CutSome();
+  CutSome();
   mvcc::Work watching(eighth * 2);
   if (watches_.HasWork()) watches_.Pump(config_.max_watch_reply_bytes, &watching);
 }

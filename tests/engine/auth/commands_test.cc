@@ -15,6 +15,7 @@
 #include "engine/apply/auth_commands.h"
 #include "engine/apply/command.h"
 #include "engine/auth/errors.h"
+#include "engine/mvcc/reply.h"
 
 namespace quorate::apply {
 namespace {
@@ -94,6 +95,37 @@ TEST(AuthRead, AListIsOfOneMomentWhateverChangesBetweenItsPieces) {
   EXPECT_EQ(a, z);
   EXPECT_FALSE(a.empty()) << "it was begun anew";
   EXPECT_EQ(static_cast<size_t>(response.users_size()), kUsers + a.size() + z.size());
+}
+
+// A list of several buffers was joined in later turns, and a change in between took some of them
+// away: what was left was answered as if it were all.
+TEST(AuthRead, AListOfManyBuffersIsCompleteWhateverChangesBetweenItsPieces) {
+  constexpr int kUsers = 10'000;
+  const std::string tail(80, 'u');
+  for (const uint64_t units : {100, 3000, 12'000}) {
+    Applier applier;
+    for (int i = 0; i < kUsers; ++i) AddUser(&applier, "m" + std::to_string(10'000 + i) + tail);
+    const auto run = applier.StartAuthRead(Operation::kAuthUserList, "", {}, {});
+    std::set<std::string> added;
+    int steps = 0;
+    while (true) {
+      ASSERT_LT(steps, 1000);
+      mvcc::Work work(units);
+      if (run->Step(&work)) break;
+      // By turns behind what is listed and before it.
+      const std::string name = (steps % 2 == 0 ? "a" : "z") + std::to_string(10'000 + steps);
+      AddUser(&applier, name);
+      added.insert(name);
+      ++steps;
+    }
+    EXPECT_GT(run->result()->size(), 3 * mvcc::Reply::kPieceBytes);
+    const auto response = TakeUsers(run.get());
+    // The last list is made in one piece, after all that had been added.
+    ASSERT_EQ(static_cast<size_t>(response.users_size()), kUsers + added.size()) << units;
+    std::set<std::string> users(response.users().begin(), response.users().end());
+    EXPECT_EQ(users.size(), kUsers + added.size());
+    for (const std::string& name : added) EXPECT_TRUE(users.contains(name)) << name;
+  }
 }
 
 TEST(AuthRead, ALongListThatNothingDisturbsTakesAsManyPiecesAsItNeeds) {

@@ -250,6 +250,23 @@ TEST(Codec, SkipsUnknownFieldsAndTakesPackedLists) {
   EXPECT_EQ(config->voters, (std::vector<MemberId>{MemberId(1), MemberId(300)}));
 }
 
+// What came before such a field was once taken for its contents: voters became learners too.
+TEST(Codec, AListOfAnotherWireTypeIsSkipped) {
+  // voters = [1, 2] packed, then learners as each type that such a list does not have.
+  const std::string voters("\x0a\x02\x01\x02", 4);
+  const std::string of_other_types[] = {
+      std::string("\x15\x07\x00\x00\x00", 5),                  // fixed32
+      std::string("\x11\x07\x00\x00\x00\x00\x00\x00\x00", 9),  // fixed64
+      std::string("\x13\x08\x07\x14", 4),                      // a group
+  };
+  for (const std::string& learners : of_other_types) {
+    const auto config = DecodeConfState(voters + learners);
+    ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_EQ(config->voters, (std::vector<MemberId>{MemberId(1), MemberId(2)}));
+    EXPECT_TRUE(config->learners.empty());
+  }
+}
+
 TEST(Codec, NamesWhatItRefuses) {
   const auto error = [](absl::string_view bytes) {
     return std::string(DecodeMessage(Bytes::Copy(bytes)).status().message());

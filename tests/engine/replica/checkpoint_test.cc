@@ -76,6 +76,56 @@ TEST(ReplicaCheckpoint, ALongLogIsCutInPieces) {
   EXPECT_EQ(cluster[1].status().first_index, before.applied - 10 + 1);
 }
 
+// It was once forgotten until the next checkpoint, and the disk kept even what raft had given up.
+TEST(ReplicaCheckpoint, ACutThatASnapshotInterruptsGoesOnOnceThatIsOver) {
+  for (const bool again : {false, true}) {
+    Cluster cluster(3, CheckpointEvery(50, 10));
+    const int leader = cluster.Elect();
+    const int follower = FollowerOf(cluster);
+    const auto status = [&] { return cluster[leader].status(); };
+    cluster.HoldCheckpoints(leader, true);
+    cluster.Isolate(follower, true);
+    const LogIndex known = status().last_index;
+    PutMany(&cluster, leader, 3000);
+    ASSERT_EQ(status().checkpoint, LogIndex(0));
+    Output out;
+    const auto step = [&](decltype(Input::event) event) {
+      cluster[leader].Step({cluster.now(), WallTime(), std::move(event)}, &out);
+    };
+    const auto work = [&] {
+      int turns = 0;
+      for (; out.turn_end_wanted && turns < 100; ++turns) step(TurnEnd{});
+      EXPECT_LT(turns, 100) << "it is busy with nothing";
+    };
+    step(Checkpointed{status().applied - 100, true});
+    const LogIndex first = status().first_index;
+    ASSERT_GT(first, known + 1);
+    ASSERT_EQ(out.log_cut, LogIndex(0)) << "it is under way";
+
+    raft::Message behind;
+    behind.type = raft::MessageType::kAppResp;
+    behind.from = MemberId(static_cast<uint64_t>(follower));
+    behind.to = MemberId(static_cast<uint64_t>(leader));
+    behind.term = status().term;
+    behind.reject = true;
+    behind.index = known + 1;
+    behind.reject_hint = known;
+    step(PeerMessage{behind});
+    work();
+    ASSERT_EQ(out.snapshots.size(), 1u);
+    // The next checkpoint may be done while the snapshot still is on its way.
+    if (again) step(Checkpointed{status().applied, true});
+    work();
+    EXPECT_EQ(status().first_index, first);
+    EXPECT_EQ(out.log_cut, LogIndex(0));
+
+    step(SnapshotSent{behind.from, false});
+    work();
+    EXPECT_EQ(out.log_cut, status().applied - (again ? 10 : 110));
+    EXPECT_EQ(status().first_index, out.log_cut + 1);
+  }
+}
+
 TEST(ReplicaCheckpoint, ARestartFromACheckpointIsTheSameStateAsBefore) {
   Cluster cluster(1, CheckpointEvery(50, 10));
   cluster.Elect();
