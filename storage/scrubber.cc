@@ -76,9 +76,12 @@ LogIndex Scrubber::LastIndexOf(const ColdSegment& cold) const {
   return cold.last_index;
 }
 
-// What a later checkpoint gave up, or cut, may be gone. A damaged segment of the log is known.
+// What a later checkpoint gave up, or cut, may be gone; so may the manifest be while one is
+// installed, however long that takes. A damaged segment of the log is known.
 bool Scrubber::Wanted(const Piece& piece) const {
-  if (piece.manifest > LogIndex(0)) return checkpoints_->index() == piece.manifest;
+  if (piece.manifest > LogIndex(0)) {
+    return checkpoints_->index() == piece.manifest && checkpoints_->manifest_settled();
+  }
   if (piece.placed.has_value()) return checkpoints_->RefersTo(*piece.placed);
   const SegmentNumber segment = piece.cold.segment;
   return (wal_->HoldsCold(segment) || IsOpen(segment)) && !damaged_log_.contains(segment);
@@ -166,7 +169,7 @@ std::optional<Scrubber::Flaw> Scrubber::FlawOfLog(const Piece& piece, absl::stri
 void Scrubber::Failed(const absl::Status& error) {
   file_ = nullptr;
   if (!Wanted(present())) return Wait(0);  // given up meanwhile
-  // While a manifest is replaced there is none for a moment.
+  // That of a manifest may be an answer from the moment in which it was replaced.
   const bool missing = absl::IsNotFound(error);
   if (missing && present().manifest == LogIndex(0)) {
     return Damaged({present().offset, "the file is missing"});

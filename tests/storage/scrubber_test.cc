@@ -130,6 +130,84 @@ TEST_F(ScrubberTest, ADamagedManifestIsReplacedByTheNextCheckpoint) {
   EXPECT_EQ(report->previous_checkpoint, LogIndex(1));
 }
 
+// Checkpoints of entries 2 and 5, none of which shares a segment with another; between them one of
+// entry 4 that fails when the one of entry 2 has become the one before and nothing is the newest.
+class HalfInstalledTest : public ScrubberTest {
+ protected:
+  void SetUp() override {
+    ScrubberTest::SetUp();
+    for (uint64_t index = 2; index <= 5; ++index) {
+      ASSERT_TRUE(machine_.AppendAndWait({NewEntry(index, 1, "entry")}).ok());
+    }
+    RenewImage(2);
+    WriteCheckpoint();
+    of_entry_2_ = image_;
+    int renames = 0;
+    machine_.disk().SetOperationFault([&](uint64_t, sim::DiskOperation kind) -> absl::Status {
+      return kind == sim::DiskOperation::kRename && ++renames == 2
+                 ? absl::InternalError("rename: i/o error")
+                 : absl::OkStatus();
+    });
+    RenewImage(4);
+    absl::Status status;
+    machine_.Run([&] {
+      machine_.checkpoints()->Write(image_, Checkpoints::Origin::kLocal,
+                                    [&](const absl::Status& done) { status = done; });
+    });
+    const uint64_t passes = scrubber_->stats().passes;
+    while (scrubber_->stats().passes < passes + 5) machine_.Settle();
+    machine_.disk().SetOperationFault(nullptr);
+    ASSERT_EQ(status.code(), absl::StatusCode::kInternal);
+    ASSERT_TRUE(absl::IsNotFound(machine_.disk().Peek(kManifest).status()));
+  }
+  void RenewImage(uint64_t index) {
+    image_.index = LogIndex(index);
+    for (engine::LogSegment& segment : image_.segments) segment.id += 100;
+  }
+  void CheckpointEntry5() {
+    RenewImage(5);
+    WriteCheckpoint();
+    EXPECT_EQ(machine_.checkpoints()->fallback_index(), LogIndex(2));
+    EXPECT_GT(machine_.checkpoints()->stats().kept_packs, 0u);
+  }
+
+  static constexpr char kManifest[] = "/data/m1/member/checkpoint/manifest";
+  engine::StateImage of_entry_2_;
+};
+
+// It would not become the one before, in memory, that it already is on the disk, and its files
+// would be removed.
+TEST_F(HalfInstalledTest, AManifestThatIsNotThereYetIsNoDamage) {
+  EXPECT_EQ(manifests_, 0) << damage_;
+  EXPECT_EQ(scrubber_->stats().errors, 0u);
+  CheckpointEntry5();
+  const uint64_t bytes = scrubber_->stats().bytes;
+  machine_.Settle();
+  EXPECT_GT(scrubber_->stats().bytes, bytes);
+  EXPECT_EQ(manifests_, 0) << damage_;
+  scrubber_.reset();
+  machine_.Restart();
+  ASSERT_TRUE(machine_.disk().FlipBit(kManifest, 40, 3).ok());
+  const absl::Status status = machine_.Open();
+  ASSERT_TRUE(status.ok()) << status;
+  ASSERT_TRUE(machine_.state().checkpoint.has_value());
+  EXPECT_EQ(machine_.state().checkpoint->index, LogIndex(2));
+  EXPECT_EQ(machine_.state().checkpoint->segments, of_entry_2_.segments);
+  EXPECT_EQ(machine_.state().last_index(), LogIndex(5));
+}
+
+TEST_F(HalfInstalledTest, WhatHasBecomeTheOneBeforeStaysItWhenItIsFoundDamaged) {
+  machine_.checkpoints()->GiveUpManifest();
+  CheckpointEntry5();
+}
+
+TEST_F(HalfInstalledTest, WhatHasBecomeTheOneBeforeStaysItWhenAPackOfItIsFoundDamaged) {
+  for (const PlacedSegment& placed : machine_.checkpoints()->Segments()) {
+    machine_.checkpoints()->GiveUp(placed.pack);
+  }
+  CheckpointEntry5();
+}
+
 TEST_F(ScrubberTest, ManifestsThatAreReplacedMeanwhileAreNoDamage) {
   for (uint64_t index = 2; index <= 60; ++index) {
     ASSERT_TRUE(machine_.AppendAndWait({NewEntry(index, 1, "entry")}).ok());
