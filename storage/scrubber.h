@@ -107,7 +107,6 @@ class Scrubber {
   void Wait(uint64_t bytes);
   bool Wanted(const Piece& piece) const;
   bool IsOpen(SegmentNumber segment) const;
-  LogIndex LastIndexOf(const ColdSegment& cold) const;
   std::string PathOf(const Piece& piece) const;
   const Piece& present() const { return pieces_[next_]; }
   std::optional<Flaw> FlawOf(const Piece& piece, const Bytes& bytes) const;

@@ -352,6 +352,68 @@ TEST_F(LogScrubberTest, TheSegmentThatIsBeingWrittenToIsLeftAndACheckpointStands
   EXPECT_EQ(machine_.state().last_index(), last_ + 1);
 }
 
+// The pass saw it while it was written to; by now the header of the next one is under way, and
+// slow.
+TEST_F(LogScrubberTest, TheSegmentThatIsJustBeingLeftIsGivenUpToItsEnd) {
+  CheckpointAll();
+  const auto spare = [this] {
+    machine_.Run([this] { machine_.wal()->Cut(last_); });  // the next segment takes it
+    machine_.Settle();
+  };
+  spare();
+  const std::optional<ColdSegment> before = machine_.wal()->OpenSegment();
+  ASSERT_TRUE(before.has_value());
+  ASSERT_GT(before->log_bytes, 3'000u);
+  ASSERT_LT(before->log_bytes, 10'000u);
+  const uint64_t passes = scrubber_->stats().passes;
+  while (scrubber_->stats().passes == passes) ASSERT_TRUE(machine_.RunOne());
+  ++last_;
+  ASSERT_TRUE(machine_.AppendAndWait({NewEntry(last_.value(), 1, std::string(1000, 'e'))}).ok());
+  ASSERT_EQ(machine_.wal()->OpenSegment()->segment, before->segment);
+  sim::DiskOptions slow_syncs;
+  slow_syncs.sync_min = Seconds(30);
+  machine_.disk().SetOptions(slow_syncs);
+  const raft::Entry next = NewEntry(last_.value() + 1, 1, std::string(13'000, 'e'));
+  bool answered = false;
+  machine_.Run([&] {
+    machine_.wal()->Append({&next, 1}, nullptr, true,
+                           [&](const absl::Status& status) { answered = status.ok(); });
+  });
+  while (machine_.wal()->OpenSegment().has_value()) ASSERT_TRUE(machine_.RunOne());
+  machine_.disk().SetOptions(sim::DiskOptions());  // only that one is slow
+  EXPECT_EQ(machine_.wal()->LastIndexOf(before->segment), last_);
+  ASSERT_TRUE(machine_.disk().FlipBit(before->path, 700, 5).ok());
+  while (segments_.empty()) ASSERT_TRUE(machine_.RunOne());
+  ASSERT_FALSE(answered) << "it is left already";
+  EXPECT_EQ(segments_.front(), before->segment);
+  machine_.Settle();
+  ASSERT_TRUE(answered);
+  EXPECT_EQ(machine_.wal()->LastIndexOf(before->segment), last_);
+  EXPECT_EQ(scrubber_->stats().log_repaired, 0u) << "the checkpoint ends before it does";
+  CheckpointAll();
+  machine_.Settle();
+  EXPECT_EQ(scrubber_->stats().log_repaired, 1u);
+  spare();
+  EXPECT_FALSE(machine_.wal()->HoldsCold(before->segment));
+  EXPECT_EQ(machine_.wal()->LastIndexOf(before->segment), std::nullopt);
+  for (const std::string& path : machine_.LogFiles()) EXPECT_NE(path, before->path);
+}
+
+// What waited to be written is forgotten then: it does not tell any more where the segment ends.
+TEST_F(LogScrubberTest, ALogThatHasFailedHasNoOpenSegmentAndRepairsNothing) {
+  const std::optional<ColdSegment> open = machine_.wal()->OpenSegment();
+  ASSERT_TRUE(open.has_value());
+  ASSERT_TRUE(machine_.disk().FlipBit(open->path, 700, 5).ok());
+  while (segments_.empty()) ASSERT_TRUE(machine_.RunOne());
+  machine_.disk().FailNextSyncs(1);
+  machine_.Settle();
+  ASSERT_FALSE(machine_.wal()->status().ok());
+  EXPECT_FALSE(machine_.wal()->OpenSegment().has_value());
+  EXPECT_EQ(machine_.wal()->LastIndexOf(open->segment), std::nullopt);
+  EXPECT_EQ(scrubber_->stats().log_damaged, 1u);
+  EXPECT_EQ(scrubber_->stats().log_repaired, 0u);
+}
+
 // What is written behind the part that is checked is none of the check's business.
 TEST_F(LogScrubberTest, ASegmentThatGrowsWhileItIsReadIsNoDamage) {
   const uint64_t passes = scrubber_->stats().passes;
