@@ -316,8 +316,10 @@ void Checkpoints::InstallManifest() {
 }
 
 // One of the same entry, written to repair a file, is no step back: the one before stays. So it
-// does if the newest is known to be damaged.
+// does if the newest is known to be damaged; unless an attempt that failed later has put the newest
+// in its place already: then that is what a start falls back to, whatever is known of it by now.
 bool Checkpoints::NewestBecomesPrevious() const {
+  if (newest_moved_) return jobs_.front().origin == Origin::kLocal;
   return newest_.has_value() && !manifest_damaged_ && jobs_.front().origin == Origin::kLocal &&
          next_.index > newest_->index &&
          std::none_of(

@@ -99,6 +99,10 @@ class Checkpoints {
   void GiveUp(PackNumber pack) { damaged_.insert(pack); }
   // So is the manifest: it does not become the one before.
   void GiveUpManifest() { manifest_damaged_ = newest_.has_value(); }
+  // Whether the newest one's manifest has its name. While another is installed, and after an
+  // attempt at that which failed, there may be none of that name, or a later one.
+  bool manifest_settled() const { return !unsettled_; }
+  const Identity& identity() const { return identity_; }
   // What the newest checkpoint consists of.
   std::vector<PlacedSegment> Segments() const;
   // Whether it still needs this segment, in this place.

@@ -64,21 +64,12 @@ bool Scrubber::IsOpen(SegmentNumber segment) const {
   return open.has_value() && open->segment == segment;
 }
 
-// By now: it may have grown since the pass began.
-LogIndex Scrubber::LastIndexOf(const ColdSegment& cold) const {
-  if (const std::optional<ColdSegment> open = wal_->OpenSegment();
-      open.has_value() && open->segment == cold.segment) {
-    return open->last_index;
-  }
-  for (const ColdSegment& segment : wal_->ColdSegments()) {
-    if (segment.segment == cold.segment) return segment.last_index;
-  }
-  return cold.last_index;
-}
-
-// What a later checkpoint gave up, or cut, may be gone. A damaged segment of the log is known.
+// What a later checkpoint gave up, or cut, may be gone; so may the manifest be while one is
+// installed, however long that takes. A damaged segment of the log is known.
 bool Scrubber::Wanted(const Piece& piece) const {
-  if (piece.manifest > LogIndex(0)) return checkpoints_->index() == piece.manifest;
+  if (piece.manifest > LogIndex(0)) {
+    return checkpoints_->index() == piece.manifest && checkpoints_->manifest_settled();
+  }
   if (piece.placed.has_value()) return checkpoints_->RefersTo(*piece.placed);
   const SegmentNumber segment = piece.cold.segment;
   return (wal_->HoldsCold(segment) || IsOpen(segment)) && !damaged_log_.contains(segment);
@@ -166,7 +157,7 @@ std::optional<Scrubber::Flaw> Scrubber::FlawOfLog(const Piece& piece, absl::stri
 void Scrubber::Failed(const absl::Status& error) {
   file_ = nullptr;
   if (!Wanted(present())) return Wait(0);  // given up meanwhile
-  // While a manifest is replaced there is none for a moment.
+  // That of a manifest may be an answer from the moment in which it was replaced.
   const bool missing = absl::IsNotFound(error);
   if (missing && present().manifest == LogIndex(0)) {
     return Damaged({present().offset, "the file is missing"});
@@ -194,7 +185,9 @@ void Scrubber::Damaged(const Flaw& flaw) {
     } else {
       ++stats_.log_damaged;
       damage.segment = piece.cold.segment;
-      damaged_log_[piece.cold.segment] = {LastIndexOf(piece.cold), damage.what};
+      // By now: it may have grown since the pass began.
+      const std::optional<LogIndex> last_index = wal_->LastIndexOf(damage.segment);
+      damaged_log_[damage.segment] = {last_index.value_or(piece.cold.last_index), damage.what};
     }
     on_damage_(damage);
   }
@@ -203,6 +196,7 @@ void Scrubber::Damaged(const Flaw& flaw) {
 
 // One that is cut, or replaced by a state from a peer, holds nothing that the checkpoint has not.
 void Scrubber::NoteLogRepairs() {
+  if (!wal_->status().ok()) return;  // nor does a log that has failed repair anything
   for (auto& [segment, damaged] : damaged_log_) {
     // Without an entry, too, it is what the log begins with until there is a checkpoint.
     const LogIndex needed = std::max(damaged.last_index, LogIndex(1));

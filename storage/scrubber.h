@@ -10,6 +10,7 @@
 // before: the next checkpoint ends that as well. The segment that is being written to is left first
 // (Wal::GiveUp). One taken while the segment holds entries that are
 // not applied yet does not reach its end: another is asked for at the beginning of each pass.
+// The manifest is left alone while another is installed, and until that has succeeded.
 // Any other error says nothing about the bytes: they are tried again.
 #ifndef QUORATE_STORAGE_SCRUBBER_H_
 #define QUORATE_STORAGE_SCRUBBER_H_
@@ -106,7 +107,6 @@ class Scrubber {
   void Wait(uint64_t bytes);
   bool Wanted(const Piece& piece) const;
   bool IsOpen(SegmentNumber segment) const;
-  LogIndex LastIndexOf(const ColdSegment& cold) const;
   std::string PathOf(const Piece& piece) const;
   const Piece& present() const { return pieces_[next_]; }
   std::optional<Flaw> FlawOf(const Piece& piece, const Bytes& bytes) const;

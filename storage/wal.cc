@@ -49,6 +49,9 @@ void Wal::BeginAnew(LogIndex index, Term term) { impl_->BeginAnew(index, term); 
 std::vector<ColdSegment> Wal::ColdSegments() const { return impl_->ColdSegments(); }
 bool Wal::HoldsCold(SegmentNumber segment) const { return impl_->HoldsCold(segment); }
 std::optional<ColdSegment> Wal::OpenSegment() const { return impl_->OpenSegment(); }
+std::optional<LogIndex> Wal::LastIndexOf(SegmentNumber segment) const {
+  return impl_->LastIndexOf(segment);
+}
 void Wal::GiveUp(SegmentNumber segment) { impl_->GiveUp(segment); }
 const absl::Status& Wal::status() const { return impl_->status(); }
 size_t Wal::unsynced_bytes() const { return impl_->unsynced_bytes(); }
@@ -265,6 +268,11 @@ void Wal::Impl::StartIfWorthIt() {
   if (!writing_ && unsynced_bytes_ >= kWorthAWriteBytes) StartWrite();
 }
 
+// The one that begins current_: the segment before it is being left. Null if there is none.
+const SegmentHeader* Wal::Impl::HeaderInFlight() const {
+  return writing_ && writes_.front().begins.has_value() ? &*writes_.front().begins : nullptr;
+}
+
 // The header that follows a segment is durable: from now on that one may be cut.
 void Wal::Impl::CloseBefore(const SegmentHeader& next) {
   const bool damaged = damaged_open_ == current_.segment - 1;
@@ -289,6 +297,8 @@ std::vector<ColdSegment> Wal::Impl::ColdSegments() const {
 
 // Behind it lies what is in flight, or waits to be written.
 std::optional<ColdSegment> Wal::Impl::OpenSegment() const {
+  // It may have failed upon its header, and what waited to be written is forgotten.
+  if (!status_.ok()) return std::nullopt;
   SectorIndex end = place_.next_sector;
   if (!writes_.empty()) {
     const Write& write = writes_.front();
@@ -305,10 +315,20 @@ std::optional<ColdSegment> Wal::Impl::OpenSegment() const {
                      place_.log.last_index};
 }
 
+std::optional<LogIndex> Wal::Impl::LastIndexOf(SegmentNumber segment) const {
+  const std::optional<ColdSegment> open = OpenSegment();
+  if (open.has_value() && open->segment == segment) return open->last_index;
+  const SegmentHeader* header = HeaderInFlight();
+  if (header != nullptr && header->previous == segment) return header->start.last_index;
+  for (const ClosedSegment& closed : closed_) {
+    if (closed.segment == segment && closed.log_bytes > 0) return closed.last_index;
+  }
+  return std::nullopt;
+}
+
 bool Wal::Impl::HoldsCold(SegmentNumber segment) const {
-  // One that is being left: the header behind it is under way.
-  const bool leaving = writing_ && writes_.front().begins.has_value();
-  if (leaving && writes_.front().begins->previous == segment) return true;
+  const SegmentHeader* header = HeaderInFlight();
+  if (header != nullptr && header->previous == segment) return true;
   return std::any_of(closed_.begin(), closed_.end(), [segment](const ClosedSegment& closed) {
     return closed.segment == segment && closed.log_bytes > 0;
   });
@@ -316,6 +336,10 @@ bool Wal::Impl::HoldsCold(SegmentNumber segment) const {
 
 void Wal::Impl::GiveUp(SegmentNumber segment) {
   for (ClosedSegment& closed : closed_) closed.damaged |= closed.segment == segment;
+  // One that is being left is closed soon (CloseBefore).
+  if (const SegmentHeader* header = HeaderInFlight(); header != nullptr) {
+    if (header->previous == segment) damaged_open_ = segment;
+  }
   if (segment != current_.segment || damaged_open_ == segment) return;
   damaged_open_ = segment;
   if (begin_anew_ || place_.segment != segment) return;  // it is about to be left

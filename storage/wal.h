@@ -91,8 +91,11 @@ class Wal {
   // Whether it is still one of those.
   bool HoldsCold(SegmentNumber segment) const;
   // The segment that is being written to, as far as it is durable: that part does not change any
-  // more, either. Nothing while its header is not.
+  // more, either. Nothing while its header is not, and once the log has failed.
   std::optional<ColdSegment> OpenSegment() const;
+  // The log's last entry up to the end of that segment, be it cold, open or just being left; of the
+  // open one, of all that is appended. Nothing if it is none of these.
+  std::optional<LogIndex> LastIndexOf(SegmentNumber segment) const;
   // The file is damaged: once it is cut nothing is written to it any more. If it is the open
   // segment, the log goes on in the next one, even if nothing is appended.
   void GiveUp(SegmentNumber segment);

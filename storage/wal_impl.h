@@ -68,6 +68,7 @@ class Wal::Impl {
   std::vector<ColdSegment> ColdSegments() const;
   bool HoldsCold(SegmentNumber segment) const;
   std::optional<ColdSegment> OpenSegment() const;
+  std::optional<LogIndex> LastIndexOf(SegmentNumber segment) const;
   void GiveUp(SegmentNumber segment);
 
   const absl::Status& status() const { return status_; }
@@ -118,6 +119,7 @@ class Wal::Impl {
   void AnswerLater(Callback done, absl::Status status);
   void RunAnswers();
 
+  const SegmentHeader* HeaderInFlight() const;
   void CloseBefore(const SegmentHeader& next);
   void RemoveNext();
 

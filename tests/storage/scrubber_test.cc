@@ -130,6 +130,84 @@ TEST_F(ScrubberTest, ADamagedManifestIsReplacedByTheNextCheckpoint) {
   EXPECT_EQ(report->previous_checkpoint, LogIndex(1));
 }
 
+// Checkpoints of entries 2 and 5, none of which shares a segment with another; between them one of
+// entry 4 that fails when the one of entry 2 has become the one before and nothing is the newest.
+class HalfInstalledTest : public ScrubberTest {
+ protected:
+  void SetUp() override {
+    ScrubberTest::SetUp();
+    for (uint64_t index = 2; index <= 5; ++index) {
+      ASSERT_TRUE(machine_.AppendAndWait({NewEntry(index, 1, "entry")}).ok());
+    }
+    RenewImage(2);
+    WriteCheckpoint();
+    of_entry_2_ = image_;
+    int renames = 0;
+    machine_.disk().SetOperationFault([&](uint64_t, sim::DiskOperation kind) -> absl::Status {
+      return kind == sim::DiskOperation::kRename && ++renames == 2
+                 ? absl::InternalError("rename: i/o error")
+                 : absl::OkStatus();
+    });
+    RenewImage(4);
+    absl::Status status;
+    machine_.Run([&] {
+      machine_.checkpoints()->Write(image_, Checkpoints::Origin::kLocal,
+                                    [&](const absl::Status& done) { status = done; });
+    });
+    const uint64_t passes = scrubber_->stats().passes;
+    while (scrubber_->stats().passes < passes + 5) machine_.Settle();
+    machine_.disk().SetOperationFault(nullptr);
+    ASSERT_EQ(status.code(), absl::StatusCode::kInternal);
+    ASSERT_TRUE(absl::IsNotFound(machine_.disk().Peek(kManifest).status()));
+  }
+  void RenewImage(uint64_t index) {
+    image_.index = LogIndex(index);
+    for (engine::LogSegment& segment : image_.segments) segment.id += 100;
+  }
+  void CheckpointEntry5() {
+    RenewImage(5);
+    WriteCheckpoint();
+    EXPECT_EQ(machine_.checkpoints()->fallback_index(), LogIndex(2));
+    EXPECT_GT(machine_.checkpoints()->stats().kept_packs, 0u);
+  }
+
+  static constexpr char kManifest[] = "/data/m1/member/checkpoint/manifest";
+  engine::StateImage of_entry_2_;
+};
+
+// It would not become the one before, in memory, that it already is on the disk, and its files
+// would be removed.
+TEST_F(HalfInstalledTest, AManifestThatIsNotThereYetIsNoDamage) {
+  EXPECT_EQ(manifests_, 0) << damage_;
+  EXPECT_EQ(scrubber_->stats().errors, 0u);
+  CheckpointEntry5();
+  const uint64_t bytes = scrubber_->stats().bytes;
+  machine_.Settle();
+  EXPECT_GT(scrubber_->stats().bytes, bytes);
+  EXPECT_EQ(manifests_, 0) << damage_;
+  scrubber_.reset();
+  machine_.Restart();
+  ASSERT_TRUE(machine_.disk().FlipBit(kManifest, 40, 3).ok());
+  const absl::Status status = machine_.Open();
+  ASSERT_TRUE(status.ok()) << status;
+  ASSERT_TRUE(machine_.state().checkpoint.has_value());
+  EXPECT_EQ(machine_.state().checkpoint->index, LogIndex(2));
+  EXPECT_EQ(machine_.state().checkpoint->segments, of_entry_2_.segments);
+  EXPECT_EQ(machine_.state().last_index(), LogIndex(5));
+}
+
+TEST_F(HalfInstalledTest, WhatHasBecomeTheOneBeforeStaysItWhenItIsFoundDamaged) {
+  machine_.checkpoints()->GiveUpManifest();
+  CheckpointEntry5();
+}
+
+TEST_F(HalfInstalledTest, WhatHasBecomeTheOneBeforeStaysItWhenAPackOfItIsFoundDamaged) {
+  for (const PlacedSegment& placed : machine_.checkpoints()->Segments()) {
+    machine_.checkpoints()->GiveUp(placed.pack);
+  }
+  CheckpointEntry5();
+}
+
 TEST_F(ScrubberTest, ManifestsThatAreReplacedMeanwhileAreNoDamage) {
   for (uint64_t index = 2; index <= 60; ++index) {
     ASSERT_TRUE(machine_.AppendAndWait({NewEntry(index, 1, "entry")}).ok());
@@ -272,6 +350,68 @@ TEST_F(LogScrubberTest, TheSegmentThatIsBeingWrittenToIsLeftAndACheckpointStands
   const absl::Status status = machine_.Open();
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_EQ(machine_.state().last_index(), last_ + 1);
+}
+
+// The pass saw it while it was written to; by now the header of the next one is under way, and
+// slow.
+TEST_F(LogScrubberTest, TheSegmentThatIsJustBeingLeftIsGivenUpToItsEnd) {
+  CheckpointAll();
+  const auto spare = [this] {
+    machine_.Run([this] { machine_.wal()->Cut(last_); });  // the next segment takes it
+    machine_.Settle();
+  };
+  spare();
+  const std::optional<ColdSegment> before = machine_.wal()->OpenSegment();
+  ASSERT_TRUE(before.has_value());
+  ASSERT_GT(before->log_bytes, 3'000u);
+  ASSERT_LT(before->log_bytes, 10'000u);
+  const uint64_t passes = scrubber_->stats().passes;
+  while (scrubber_->stats().passes == passes) ASSERT_TRUE(machine_.RunOne());
+  ++last_;
+  ASSERT_TRUE(machine_.AppendAndWait({NewEntry(last_.value(), 1, std::string(1000, 'e'))}).ok());
+  ASSERT_EQ(machine_.wal()->OpenSegment()->segment, before->segment);
+  sim::DiskOptions slow_syncs;
+  slow_syncs.sync_min = Seconds(30);
+  machine_.disk().SetOptions(slow_syncs);
+  const raft::Entry next = NewEntry(last_.value() + 1, 1, std::string(13'000, 'e'));
+  bool answered = false;
+  machine_.Run([&] {
+    machine_.wal()->Append({&next, 1}, nullptr, true,
+                           [&](const absl::Status& status) { answered = status.ok(); });
+  });
+  while (machine_.wal()->OpenSegment().has_value()) ASSERT_TRUE(machine_.RunOne());
+  machine_.disk().SetOptions(sim::DiskOptions());  // only that one is slow
+  EXPECT_EQ(machine_.wal()->LastIndexOf(before->segment), last_);
+  ASSERT_TRUE(machine_.disk().FlipBit(before->path, 700, 5).ok());
+  while (segments_.empty()) ASSERT_TRUE(machine_.RunOne());
+  ASSERT_FALSE(answered) << "it is left already";
+  EXPECT_EQ(segments_.front(), before->segment);
+  machine_.Settle();
+  ASSERT_TRUE(answered);
+  EXPECT_EQ(machine_.wal()->LastIndexOf(before->segment), last_);
+  EXPECT_EQ(scrubber_->stats().log_repaired, 0u) << "the checkpoint ends before it does";
+  CheckpointAll();
+  machine_.Settle();
+  EXPECT_EQ(scrubber_->stats().log_repaired, 1u);
+  spare();
+  EXPECT_FALSE(machine_.wal()->HoldsCold(before->segment));
+  EXPECT_EQ(machine_.wal()->LastIndexOf(before->segment), std::nullopt);
+  for (const std::string& path : machine_.LogFiles()) EXPECT_NE(path, before->path);
+}
+
+// What waited to be written is forgotten then: it does not tell any more where the segment ends.
+TEST_F(LogScrubberTest, ALogThatHasFailedHasNoOpenSegmentAndRepairsNothing) {
+  const std::optional<ColdSegment> open = machine_.wal()->OpenSegment();
+  ASSERT_TRUE(open.has_value());
+  ASSERT_TRUE(machine_.disk().FlipBit(open->path, 700, 5).ok());
+  while (segments_.empty()) ASSERT_TRUE(machine_.RunOne());
+  machine_.disk().FailNextSyncs(1);
+  machine_.Settle();
+  ASSERT_FALSE(machine_.wal()->status().ok());
+  EXPECT_FALSE(machine_.wal()->OpenSegment().has_value());
+  EXPECT_EQ(machine_.wal()->LastIndexOf(open->segment), std::nullopt);
+  EXPECT_EQ(scrubber_->stats().log_damaged, 1u);
+  EXPECT_EQ(scrubber_->stats().log_repaired, 0u);
 }
 
 // What is written behind the part that is checked is none of the check's business.
