@@ -185,6 +185,7 @@ void Call::Begin() {
 // --- The request's messages ---
 
 void Call::OnBody(absl::string_view data) {
+  if (source_ != nullptr) return Consume(data.size());  // answered: nobody asks for it any more
   if (!open_) return;
   unconsumed_ += data.size();
   if (blocked() || !held_.empty()) {
@@ -196,7 +197,7 @@ void Call::OnBody(absl::string_view data) {
 
 void Call::ReadMessages(absl::string_view data) {
   reading_ = true;
-  while (open_ && !blocked() && !data.empty()) {
+  while (reads() && !blocked() && !data.empty()) {
     absl::StatusOr<std::optional<Bytes>> next = reader_.Next(&data);
     if (!next.ok()) {
       Finish(next.status());
@@ -205,7 +206,7 @@ void Call::ReadMessages(absl::string_view data) {
     }
   }
   reading_ = false;
-  if (!open_) return;
+  if (!reads()) return;
   if (blocked()) {
     held_.assign(data.data(), data.size());
   } else if (unconsumed_ >= kConsumeStep) {
@@ -235,6 +236,7 @@ void Call::Unpack(const Bytes& packed) {
 
 void Call::OnUnpacked(absl::StatusOr<Bytes> message) {
   unpacking_ = 0;
+  if (!reads()) return;
   if (!message.ok()) return Finish(message.status());
   const uint64_t id = id_;
   Server* const server = server_;
@@ -243,9 +245,10 @@ void Call::OnUnpacked(absl::StatusOr<Bytes> message) {
 }
 
 void Call::ReadHeld() {
+  if (!reads()) return;
   const std::string held = std::exchange(held_, std::string());
   ReadMessages(held);
-  if (open_ && !blocked() && half_closed_) OnHalfClose();
+  if (reads() && !blocked() && half_closed_) OnHalfClose();
 }
 
 void Call::OnMessage(Bytes message) {
@@ -287,7 +290,7 @@ void Call::Charge(size_t bytes) {
 
 void Call::OnEnd() {
   half_closed_ = true;
-  if (open_ && !blocked() && held_.empty()) OnHalfClose();
+  if (reads() && !blocked() && held_.empty()) OnHalfClose();
 }
 
 void Call::OnHalfClose() {
@@ -359,6 +362,10 @@ void Call::FinishFrom(std::unique_ptr<ResponseSource> source) {
   SendBody(Bytes(), absl::string_view(header, kFrameHeaderBytes));
   source_left_ = source->size();
   source_ = std::move(source);
+  // Of the request nothing is needed any more, nor of what the client may send behind it.
+  Charge(0);
+  held_.clear();
+  Consume(std::exchange(unconsumed_, 0));
   held_response_ = source_->held_bytes();
   ChargeResponse(charged_response_ + held_response_);
   SendFromSource();
@@ -391,6 +398,11 @@ void Call::Break() {
   Reset(http2::ErrorCode::kEnhanceYourCalm);
 }
 
+void Call::Abandon(const absl::Status& why) {
+  Cancel(why);
+  Reset(http2::ErrorCode::kCancel);
+}
+
 void Call::SendMessage(absl::Span<Bytes> pieces) {
   size_t size = 0;
   for (const Bytes& piece : pieces) size += piece.size();
@@ -418,7 +430,7 @@ void Call::SendPieces(absl::Span<Bytes> pieces) {
 
 void Call::Finish(const absl::Status& status, Bytes response) {
   CHECK_MSG(open_, "Finish on a call that has ended");
-  CHECK(source_ == nullptr);
+  if (source_ != nullptr) return Abandon(status);
   if (status.ok() && method_->kind == MethodKind::kUnary) {
     return FinishPieces(absl::MakeSpan(&response, 1));
   }
@@ -516,10 +528,7 @@ void Call::Cancel(const absl::Status& why) {
 }
 
 // grpc-go's server resets the stream; the client has reached its deadline by itself.
-void Call::Expire() {
-  Cancel(absl::DeadlineExceededError("context deadline exceeded"));
-  Reset(http2::ErrorCode::kCancel);
-}
+void Call::Expire() { Abandon(absl::DeadlineExceededError("context deadline exceeded")); }
 
 void Call::OnClosed(http2::ErrorCode code) {
   (void)code;

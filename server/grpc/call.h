@@ -97,7 +97,8 @@ class Call final : private http2::Stream {
   void Finish(const absl::Status& status, Bytes response = Bytes());
   void FinishPieces(absl::Span<Bytes> pieces);  // OK, with a response in pieces
   // OK, with a unary response whose bytes come as the client takes them. The call goes on until it
-  // has the last of them: its deadline and its cancellation hold till then.
+  // has the last of them: its deadline and its cancellation hold till then. A Finish meanwhile
+  // resets it.
   void FinishFrom(std::unique_ptr<ResponseSource> source);
 
   // Streaming: queues one whole message.
@@ -150,6 +151,8 @@ class Call final : private http2::Stream {
   // A compressed message: a large one is unpacked off the loop, and the rest waits for it.
   void Unpack(const Bytes& packed);
   void OnUnpacked(absl::StatusOr<Bytes> message);
+  // Whether what the client sends still matters: not behind the request of an answered call.
+  bool reads() const { return open_ && source_ == nullptr; }
   // Whether no message may be read now.
   bool blocked() const { return reading_paused_ || unpacking_ > 0; }
   // Reads on in what was held back.
@@ -168,6 +171,8 @@ class Call final : private http2::Stream {
   void DropSource();
   // Nothing more comes of source_.
   void Break();
+  // Ends the call where it is: there is no place for a status within a message.
+  void Abandon(const absl::Status& why);
   void FinishTooMany();
   void SendStatus(const absl::Status& status);
 

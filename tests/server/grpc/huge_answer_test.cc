@@ -150,5 +150,107 @@ TEST(HugeAnswer, CostsTheSameHoweverLargeItIs) {
   for (const auto& reader : readers) EXPECT_TRUE(reader->gone);
 }
 
+// A client that has its answer coming and does not stop sending.
+class HugeAnswerAndAClientThatGoesOn : public ::testing::Test {
+ protected:
+  // The answer begins and waits for its reader. With `at_once` the server answers while it reads,
+  // and a second message stands right behind the first one.
+  void Begin(bool at_once) {
+    auto [client, server] = world_.Pair();
+    echo_.server.Accept(std::move(server));
+    client_ = std::make_unique<RawClient>(&world_, std::move(client));
+    world_.Run();
+    if (at_once) {
+      echo_.server.AddUnary("/test.Echo/Huge", [this](Call* call, Bytes) {
+        call->FinishFrom(std::make_unique<Parts>(&made_, &gone_));
+      });
+    }
+    const absl::string_view path = at_once ? "/test.Echo/Huge" : "/test.Echo/Later";
+    ASSERT_TRUE(client_->session->Request(&call_, RawClient::Headers({{":path", path}}), false));
+    call_.SendBody(Bytes::Static(kEmptyMessage));
+    if (at_once) call_.SendBody(Bytes::Static(kEmptyMessage));
+    Run();
+    if (!at_once) {
+      ASSERT_EQ(echo_.later.size(), 1u);
+      echo_.server.Find(echo_.later[0])->FinishFrom(std::make_unique<Parts>(&made_, &gone_));
+    }
+    Run();
+    ASSERT_EQ(echo_.server.open_calls(), 1u);
+    ASSERT_FALSE(gone_);
+  }
+
+  void Run() {
+    client_->session->Flush();
+    world_.Run();
+  }
+
+  void ExpectTheWholeAnswer() {
+    for (int i = 0; i < 1000 && call_.Get("grpc-status") == "(none)"; ++i) {
+      call_.Consume(100'000);
+      Run();
+    }
+    EXPECT_EQ(call_.Get("grpc-status"), "0");
+    EXPECT_EQ(call_.body.size(), Parts::kParts * Parts::kPart + 5);
+    ExpectNothingLeft();
+  }
+
+  void ExpectNothingLeft() {
+    EXPECT_TRUE(gone_);
+    EXPECT_EQ(echo_.server.open_calls(), 0u);
+    EXPECT_EQ(echo_.server.response_bytes(), 0u);
+    EXPECT_EQ(echo_.server.request_bytes(), 0u);
+  }
+
+  static constexpr absl::string_view kEmptyMessage = absl::string_view("\0\0\0\0\0", 5);
+
+  MemoryWorld world_;
+  EchoServer echo_{&world_};
+  RawCall call_;
+  std::unique_ptr<RawClient> client_;
+  size_t made_ = 0;
+  bool gone_ = false;
+};
+
+TEST_F(HugeAnswerAndAClientThatGoesOn, ASecondMessageIsDropped) {
+  Begin(false);
+  call_.SendBody(Bytes::Static(kEmptyMessage));
+  Run();
+  ExpectTheWholeAnswer();
+}
+
+TEST_F(HugeAnswerAndAClientThatGoesOn, ASecondMessageRightBehindTheFirstIsDropped) {
+  Begin(true);
+  ExpectTheWholeAnswer();
+}
+
+TEST_F(HugeAnswerAndAClientThatGoesOn, AnEndWithinAMessageIsDropped) {
+  Begin(false);
+  call_.SendBody(Bytes::Static(kEmptyMessage.substr(0, 2)));
+  call_.EndBody();
+  Run();
+  ExpectTheWholeAnswer();
+}
+
+TEST_F(HugeAnswerAndAClientThatGoesOn, WhatIsNoMessageIsDroppedAndItsWindowGivenBack) {
+  Begin(false);
+  // More than the windows of stream and connection, and with more flags than there are.
+  const Bytes garbage = Bytes::Copy(std::string(1 << 20, '\xff'));
+  for (int i = 0; i < 64; ++i) {
+    call_.SendBody(garbage);
+    Run();
+    ASSERT_EQ(call_.queued_bytes(), 0u) << i;
+  }
+  EXPECT_EQ(echo_.server.request_bytes(), 0u);
+  ExpectTheWholeAnswer();
+}
+
+TEST_F(HugeAnswerAndAClientThatGoesOn, AServerThatChangesItsMindResetsTheCall) {
+  Begin(false);
+  echo_.server.Find(echo_.later[0])->Finish(absl::UnavailableError("etcdserver: no leader"));
+  Run();
+  EXPECT_EQ(call_.closed, http2::ErrorCode::kCancel);
+  ExpectNothingLeft();
+}
+
 }  // namespace
 }  // namespace quorate::grpc
