@@ -37,6 +37,18 @@ absl::Status Quoted(absl::StatusCode code, absl::string_view text, absl::string_
   return absl::Status(code, absl::StrCat(text, "\"", quoted, "\"", rest));
 }
 
+// The words of grpc-go.
+absl::Status TooLarge(size_t size) {
+  return absl::ResourceExhaustedError(absl::StrCat("trying to send message larger than max (", size,
+                                                   " vs. ", kMaxMessageBytes, ")"));
+}
+
+size_t TotalSize(absl::Span<const Bytes> pieces) {
+  size_t size = 0;
+  for (const Bytes& piece : pieces) size += piece.size();
+  return size;
+}
+
 }  // namespace
 
 const std::string& Call::peer_name() const { return connection_->peer_name(); }
@@ -350,6 +362,7 @@ void Call::StartResponse() {
 void Call::FinishFrom(std::unique_ptr<ResponseSource> source) {
   CHECK_MSG(open_, "FinishFrom on a call that has ended");
   CHECK(!response_started_);
+  if (source->size() > kMaxMessageBytes) return Finish(TooLarge(source->size()));
   const size_t room = source->held_bytes() + std::min(source->size(), http2::Stream::kHighWater);
   if (!server_->TakesResponse(*connection_, room)) return FinishTooMany();
   answered_ = server_->loop_->Now();
@@ -404,8 +417,7 @@ void Call::Abandon(const absl::Status& why) {
 }
 
 void Call::SendMessage(absl::Span<Bytes> pieces) {
-  size_t size = 0;
-  for (const Bytes& piece : pieces) size += piece.size();
+  const size_t size = TotalSize(pieces);
   ++method_->stats.messages_sent;
   server_->stats_.sent_bytes += size;
   StartResponse();
@@ -425,7 +437,21 @@ void Call::Send(Bytes message) { SendPieces(absl::MakeSpan(&message, 1)); }
 
 void Call::SendPieces(absl::Span<Bytes> pieces) {
   CHECK(open_);
+  if (!failure_.ok()) return;
+  const size_t size = TotalSize(pieces);
+  if (size > kMaxMessageBytes) return FailLater(TooLarge(size));
   SendMessage(pieces);
+}
+
+void Call::FailLater(const absl::Status& status) {
+  failure_ = status;
+  server_->loop_->Defer([server = server_, id = id_, alive = server_->alive_] {
+    Call* const call = *alive ? server->Find(id) : nullptr;
+    if (call == nullptr) return;
+    const absl::Status why = call->failure_;
+    call->SendStatus(why);
+    call->Cancel(why);
+  });
 }
 
 void Call::Finish(const absl::Status& status, Bytes response) {
@@ -434,14 +460,15 @@ void Call::Finish(const absl::Status& status, Bytes response) {
   if (status.ok() && method_->kind == MethodKind::kUnary) {
     return FinishPieces(absl::MakeSpan(&response, 1));
   }
-  SendStatus(status);
-  End(status);
+  const absl::Status& ended = failure_.ok() ? status : failure_;
+  SendStatus(ended);
+  End(ended);
 }
 
 void Call::FinishPieces(absl::Span<Bytes> pieces) {
   CHECK_MSG(open_, "Finish on a call that has ended");
-  size_t size = 0;
-  for (const Bytes& piece : pieces) size += piece.size();
+  const size_t size = TotalSize(pieces);
+  if (size > kMaxMessageBytes) return Finish(TooLarge(size));
   if (!server_->TakesResponse(*connection_, size)) return FinishTooMany();
   ChargeResponse(size);
   SendMessage(pieces);
@@ -546,6 +573,7 @@ void Call::Clear() {
   bad_timeout_ = false;
   headers_done_ = false;
   response_started_ = false;
+  failure_ = absl::OkStatus();
   got_message_ = false;
   reading_paused_ = false;
   resume_scheduled_ = false;

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "tests/server/grpc/echo_server.h"
 
 namespace quorate::grpc {
@@ -148,6 +149,102 @@ TEST(HugeAnswer, CostsTheSameHoweverLargeItIs) {
   world.Run();
   EXPECT_EQ(echo.server.response_bytes(), 0u);
   for (const auto& reader : readers) EXPECT_TRUE(reader->gone);
+}
+
+constexpr size_t kGiB = size_t{1} << 30;
+
+// Says that it is long.
+class Endless final : public ResponseSource {
+ public:
+  explicit Endless(size_t size) : size_(size) {}
+  size_t size() const override { return size_; }
+  size_t held_bytes() const override { return 0; }
+  std::optional<Bytes> Next() override { return Bytes::Static("x"); }
+
+ private:
+  const size_t size_;
+};
+
+// The same 64 MiB again and again.
+std::vector<Bytes> Repeated(size_t total) {
+  const Bytes part = Bytes::Copy(std::string(64 << 20, 'x'));
+  return std::vector<Bytes>(total / part.size(), part);
+}
+
+// gRPC's lengths have 32 bits, and its implementations take them as signed.
+TEST(HugeAnswer, LongerThanAnyMessageIsRefusedByItsLength) {
+  MemoryWorld world;
+  EchoServer echo(&world);
+  size_t size = 0;
+  echo.server.AddUnary("/test.Echo/Endless", [&](Call* call, Bytes) {
+    call->FinishFrom(std::make_unique<Endless>(size));
+  });
+  echo.server.AddUnary("/test.Echo/Repeated", [&](Call* call, Bytes) {
+    std::vector<Bytes> pieces = Repeated(size);
+    call->FinishPieces(absl::MakeSpan(pieces));
+  });
+  Channel channel(&world, &world, "server");
+  for (const char* method : {"/test.Echo/Endless", "/test.Echo/Repeated"}) {
+    for (const size_t each : {2 * kGiB, 4 * kGiB + (64 << 20)}) {
+      size = each;
+      Answer answer;
+      channel.Unary(method, Bytes(), {}, answer.callback());
+      world.Run();
+      EXPECT_EQ(answer.status(), absl::StrCat("8 trying to send message larger than max (", size,
+                                              " vs. 2147483647)"));
+    }
+  }
+  EXPECT_EQ(echo.server.open_calls(), 0u);
+  EXPECT_EQ(echo.server.response_bytes(), 0u);
+}
+
+// Sends a message, one that is too long, and another one.
+class TooLongStream final : public StreamHandler {
+ public:
+  TooLongStream(Call* call, EchoStats* stats) : call_(call), stats_(stats) {}
+  void OnMessage(Bytes) override {
+    call_->Send(Bytes::Static("before"));
+    std::vector<Bytes> pieces = Repeated(2 * kGiB);
+    call_->SendPieces(absl::MakeSpan(pieces));
+    call_->Send(Bytes::Static("after"));
+  }
+  void OnHalfClose() override { call_->Finish(absl::OkStatus()); }
+  void OnCancel(const absl::Status& why) override {
+    ++stats_->cancelled;
+    stats_->cancel_code = why.code();
+  }
+
+ private:
+  Call* const call_;
+  EchoStats* const stats_;
+};
+
+TEST(HugeAnswer, OfAStreamEndsIt) {
+  for (const bool finishes : {false, true}) {
+    MemoryWorld world;
+    EchoServer echo(&world);
+    echo.server.AddStreaming("/test.Echo/TooLong", MethodKind::kBidiStream, [&](Call* call) {
+      return std::make_unique<TooLongStream>(call, &echo.echo);
+    });
+    auto [client_stream, server_stream] = world.Pair();
+    echo.server.Accept(std::move(server_stream));
+    RawCall call;
+    RawClient client(&world, std::move(client_stream));
+    world.Run();
+    const auto headers = RawClient::Headers({{":path", "/test.Echo/TooLong"}});
+    ASSERT_TRUE(client.session->Request(&call, headers, false));
+    call.SendBody(Bytes::Static(absl::string_view("\0\0\0\0\0", 5)));
+    if (finishes) call.EndBody();
+    client.session->Flush();
+    world.Run();
+    EXPECT_EQ(call.body, std::string("\0\0\0\0\6before", 11));
+    EXPECT_EQ(call.Get("grpc-status"), "8");
+    EXPECT_EQ(call.Get("grpc-message"),
+              "trying to send message larger than max (2147483648 vs. 2147483647)");
+    EXPECT_EQ(echo.server.open_calls(), 0u);
+    // Whoever has finished is told nothing more.
+    EXPECT_EQ(echo.echo.cancelled, finishes ? 0 : 1);
+  }
 }
 
 // A client that has its answer coming and does not stop sending.
