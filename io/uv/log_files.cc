@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <ctime>
@@ -26,6 +27,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr absl::string_view kCompressed = ".gz";
+constexpr absl::string_view kPart = ".part";
 constexpr size_t kTimeBytes = sizeof("2006-01-02T15-04-05.000") - 1;
 
 // One system call a line, so that lines of several processes do not mix. A line that cannot be
@@ -67,9 +69,9 @@ timespec Now() {
 }
 
 // Compresses into a file of its own, which takes the name only when it is whole. False, and
-// nothing changed, if it cannot be.
-bool Compress(const std::string& path) {
-  const std::string part = absl::StrCat(path, kCompressed, ".part");
+// nothing changed, if it cannot be or is to stop.
+bool Compress(const std::string& path, const std::atomic<bool>& stop) {
+  const std::string part = absl::StrCat(path, kCompressed, kPart);
   const std::string whole = absl::StrCat(path, kCompressed);
   struct stat status = {};
   const int from = open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -85,7 +87,7 @@ bool Compress(const std::string& path) {
     if (n < 0 && errno == EINTR) continue;
     good = n >= 0;
     if (n <= 0) break;
-    good = gzwrite(out, buffer.data(), static_cast<unsigned>(n)) == n;
+    good = gzwrite(out, buffer.data(), static_cast<unsigned>(n)) == n && !stop;
   }
   if (out != nullptr) good = gzclose(out) == Z_OK && good;
   // The other one is removed next.
@@ -140,26 +142,37 @@ struct RotatedFile::Cleaner {
     return true;
   }
 
+  // Whether that is what a compression left that did not come to its end.
+  bool IsPart(absl::string_view name) const {
+    std::string time;
+    return absl::ConsumeSuffix(&name, kPart) && absl::EndsWith(name, kCompressed) &&
+           IsBackup(name, &time);
+  }
+
   void Clean() const {
     std::vector<std::pair<std::string, fs::path>> full;  // the newest first
     std::error_code error;
     for (fs::directory_iterator at(directory, error), end; !error && at != end;
          at.increment(error)) {
+      const std::string name = at->path().filename().string();
       std::string time;
-      if (!IsBackup(at->path().filename().string(), &time)) continue;
-      full.emplace_back(std::move(time), at->path());
+      if (IsBackup(name, &time)) {
+        full.emplace_back(std::move(time), at->path());
+      } else if (IsPart(name)) {
+        (void)unlink(at->path().c_str());
+      }
     }
     std::sort(full.begin(), full.end(), std::greater<>());
     timespec oldest = Now();
     oldest.tv_sec -= static_cast<time_t>(rotation.max_age_days * 24 * 3600);
     const std::string too_old = TimeText(oldest, rotation.local_time);
-    for (size_t i = 0; i < full.size(); ++i) {
+    for (size_t i = 0; i < full.size() && !stop; ++i) {
       const auto& [time, path] = full[i];
       if ((rotation.max_backups > 0 && i >= rotation.max_backups) ||
           (rotation.max_age_days > 0 && time < too_old)) {
         fs::remove(path, error);
       } else if (rotation.compress && !absl::EndsWith(path.string(), kCompressed)) {
-        (void)Compress(path.string());  // tried again next time
+        (void)Compress(path.string(), stop);  // tried again next time
       }
     }
   }
@@ -184,6 +197,7 @@ struct RotatedFile::Cleaner {
   std::string extension;
   bool running = false;
   bool again = false;
+  std::atomic<bool> stop = false;  // for the other thread
 };
 
 RotatedFile::RotatedFile(int fd, std::string path, const LogRotation& rotation, Compute* compute)
@@ -193,15 +207,22 @@ RotatedFile::RotatedFile(int fd, std::string path, const LogRotation& rotation, 
       size_(0),
       cleaner_(std::make_shared<Cleaner>(path_, rotation, compute)) {
   struct stat status = {};
-  if (fstat(fd_, &status) == 0) size_ = static_cast<uint64_t>(status.st_size);
+  if (fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) return;
+  regular_ = true;
+  size_ = static_cast<uint64_t>(status.st_size);
   Cleaner::Start(cleaner_);
 }
 
-RotatedFile::~RotatedFile() { close(fd_); }
+RotatedFile::~RotatedFile() {
+  StopCleaning();
+  close(fd_);
+}
+
+void RotatedFile::StopCleaning() { cleaner_->stop = true; }
 
 void RotatedFile::WriteLine(absl::string_view line) {
   const uint64_t bytes = line.size() + 1;
-  if (size_ > 0 && size_ + bytes > rotation_.max_bytes) Rotate();
+  if (regular_ && size_ > 0 && size_ + bytes > rotation_.max_bytes) Rotate();
   WriteLineTo(fd_, line);
   size_ += bytes;
 }
@@ -212,10 +233,14 @@ void RotatedFile::Rotate() {
   struct stat status = {};
   if (fstat(fd_, &status) != 0) return;
   const std::string full = cleaner_->FreePath();
-  if (rename(path_.c_str(), full.c_str()) != 0) return;
+  const bool renamed = rename(path_.c_str(), full.c_str()) == 0;
+  // It may have been removed, or moved away with its directory.
+  if (!renamed && errno != ENOENT) return;
+  std::error_code error;
+  if (!renamed) fs::create_directories(cleaner_->directory, error);
   const int fresh = open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
   if (fresh < 0) {
-    (void)rename(full.c_str(), path_.c_str());
+    if (renamed) (void)rename(full.c_str(), path_.c_str());
     return;
   }
   (void)fchmod(fresh, status.st_mode & 07777);
@@ -229,6 +254,10 @@ void RotatedFile::Rotate() {
 void LogFiles::WriteLine(absl::string_view line) {
   for (const int fd : fds_) WriteLineTo(fd, line);
   if (file_ != nullptr) file_->WriteLine(line);
+}
+
+void LogFiles::StopCleaning() {
+  if (file_ != nullptr) file_->StopCleaning();
 }
 
 }  // namespace quorate::io::uv

@@ -16,7 +16,8 @@ namespace quorate::io::uv {
 
 // A file that gives its name to a new one when it is full. Full files get the time before the
 // extension, "etcd-2026-01-02T15-04-05.000.log", so that names sort by age. A file that is there
-// already is continued.
+// already is continued; one that was taken away is made anew, with its directory, when the time has
+// come. What is no regular file (a pipe, /dev/null) is only written to.
 class RotatedFile {
  public:
   // `fd` is `path`, open for appending; both are owned from now on. `compute` (not owned) runs
@@ -29,6 +30,10 @@ class RotatedFile {
   // If the file cannot be exchanged it goes on growing.
   void WriteLine(absl::string_view line);
 
+  // Full files are neither compressed nor removed from now on; a compression that has begun is
+  // given up, and done again by the next process.
+  void StopCleaning();
+
  private:
   struct Cleaner;
 
@@ -37,6 +42,7 @@ class RotatedFile {
   int fd_;
   const std::string path_;
   const LogRotation rotation_;
+  bool regular_ = false;
   uint64_t size_;
   const std::shared_ptr<Cleaner> cleaner_;
 };
@@ -50,6 +56,8 @@ class LogFiles final : public LogSink {
   void Add(std::unique_ptr<RotatedFile> file) { file_ = std::move(file); }
 
   void WriteLine(absl::string_view line) override;
+  // RotatedFile's.
+  void StopCleaning();
 
  private:
   const std::vector<int> fds_;

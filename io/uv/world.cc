@@ -82,6 +82,8 @@ struct World::Impl {
   }
   ~Impl() {
     // A callback that never comes may own streams and files: it goes while all is there.
+    // No end waits for the compression of a large log file.
+    log.StopCleaning();
     compute.Stop();
     disk.Stop();
     loop.DropPending();

@@ -37,6 +37,18 @@ absl::Status Quoted(absl::StatusCode code, absl::string_view text, absl::string_
   return absl::Status(code, absl::StrCat(text, "\"", quoted, "\"", rest));
 }
 
+// The words of grpc-go.
+absl::Status TooLarge(size_t size) {
+  return absl::ResourceExhaustedError(absl::StrCat("trying to send message larger than max (", size,
+                                                   " vs. ", kMaxMessageBytes, ")"));
+}
+
+size_t TotalSize(absl::Span<const Bytes> pieces) {
+  size_t size = 0;
+  for (const Bytes& piece : pieces) size += piece.size();
+  return size;
+}
+
 }  // namespace
 
 const std::string& Call::peer_name() const { return connection_->peer_name(); }
@@ -185,6 +197,7 @@ void Call::Begin() {
 // --- The request's messages ---
 
 void Call::OnBody(absl::string_view data) {
+  if (source_ != nullptr) return Consume(data.size());  // answered: nobody asks for it any more
   if (!open_) return;
   unconsumed_ += data.size();
   if (blocked() || !held_.empty()) {
@@ -196,7 +209,7 @@ void Call::OnBody(absl::string_view data) {
 
 void Call::ReadMessages(absl::string_view data) {
   reading_ = true;
-  while (open_ && !blocked() && !data.empty()) {
+  while (reads() && !blocked() && !data.empty()) {
     absl::StatusOr<std::optional<Bytes>> next = reader_.Next(&data);
     if (!next.ok()) {
       Finish(next.status());
@@ -205,7 +218,7 @@ void Call::ReadMessages(absl::string_view data) {
     }
   }
   reading_ = false;
-  if (!open_) return;
+  if (!reads()) return;
   if (blocked()) {
     held_.assign(data.data(), data.size());
   } else if (unconsumed_ >= kConsumeStep) {
@@ -235,6 +248,7 @@ void Call::Unpack(const Bytes& packed) {
 
 void Call::OnUnpacked(absl::StatusOr<Bytes> message) {
   unpacking_ = 0;
+  if (!reads()) return;
   if (!message.ok()) return Finish(message.status());
   const uint64_t id = id_;
   Server* const server = server_;
@@ -243,9 +257,10 @@ void Call::OnUnpacked(absl::StatusOr<Bytes> message) {
 }
 
 void Call::ReadHeld() {
+  if (!reads()) return;
   const std::string held = std::exchange(held_, std::string());
   ReadMessages(held);
-  if (open_ && !blocked() && half_closed_) OnHalfClose();
+  if (reads() && !blocked() && half_closed_) OnHalfClose();
 }
 
 void Call::OnMessage(Bytes message) {
@@ -287,7 +302,7 @@ void Call::Charge(size_t bytes) {
 
 void Call::OnEnd() {
   half_closed_ = true;
-  if (open_ && !blocked() && held_.empty()) OnHalfClose();
+  if (reads() && !blocked() && held_.empty()) OnHalfClose();
 }
 
 void Call::OnHalfClose() {
@@ -347,6 +362,7 @@ void Call::StartResponse() {
 void Call::FinishFrom(std::unique_ptr<ResponseSource> source) {
   CHECK_MSG(open_, "FinishFrom on a call that has ended");
   CHECK(!response_started_);
+  if (source->size() > kMaxMessageBytes) return Finish(TooLarge(source->size()));
   const size_t room = source->held_bytes() + std::min(source->size(), http2::Stream::kHighWater);
   if (!server_->TakesResponse(*connection_, room)) return FinishTooMany();
   answered_ = server_->loop_->Now();
@@ -359,6 +375,10 @@ void Call::FinishFrom(std::unique_ptr<ResponseSource> source) {
   SendBody(Bytes(), absl::string_view(header, kFrameHeaderBytes));
   source_left_ = source->size();
   source_ = std::move(source);
+  // Of the request nothing is needed any more, nor of what the client may send behind it.
+  Charge(0);
+  held_.clear();
+  Consume(std::exchange(unconsumed_, 0));
   held_response_ = source_->held_bytes();
   ChargeResponse(charged_response_ + held_response_);
   SendFromSource();
@@ -391,9 +411,13 @@ void Call::Break() {
   Reset(http2::ErrorCode::kEnhanceYourCalm);
 }
 
+void Call::Abandon(const absl::Status& why) {
+  Cancel(why);
+  Reset(http2::ErrorCode::kCancel);
+}
+
 void Call::SendMessage(absl::Span<Bytes> pieces) {
-  size_t size = 0;
-  for (const Bytes& piece : pieces) size += piece.size();
+  const size_t size = TotalSize(pieces);
   ++method_->stats.messages_sent;
   server_->stats_.sent_bytes += size;
   StartResponse();
@@ -413,23 +437,38 @@ void Call::Send(Bytes message) { SendPieces(absl::MakeSpan(&message, 1)); }
 
 void Call::SendPieces(absl::Span<Bytes> pieces) {
   CHECK(open_);
+  if (!failure_.ok()) return;
+  const size_t size = TotalSize(pieces);
+  if (size > kMaxMessageBytes) return FailLater(TooLarge(size));
   SendMessage(pieces);
+}
+
+void Call::FailLater(const absl::Status& status) {
+  failure_ = status;
+  server_->loop_->Defer([server = server_, id = id_, alive = server_->alive_] {
+    Call* const call = *alive ? server->Find(id) : nullptr;
+    if (call == nullptr) return;
+    const absl::Status why = call->failure_;
+    call->SendStatus(why);
+    call->Cancel(why);
+  });
 }
 
 void Call::Finish(const absl::Status& status, Bytes response) {
   CHECK_MSG(open_, "Finish on a call that has ended");
-  CHECK(source_ == nullptr);
+  if (source_ != nullptr) return Abandon(status);
   if (status.ok() && method_->kind == MethodKind::kUnary) {
     return FinishPieces(absl::MakeSpan(&response, 1));
   }
-  SendStatus(status);
-  End(status);
+  const absl::Status& ended = failure_.ok() ? status : failure_;
+  SendStatus(ended);
+  End(ended);
 }
 
 void Call::FinishPieces(absl::Span<Bytes> pieces) {
   CHECK_MSG(open_, "Finish on a call that has ended");
-  size_t size = 0;
-  for (const Bytes& piece : pieces) size += piece.size();
+  const size_t size = TotalSize(pieces);
+  if (size > kMaxMessageBytes) return Finish(TooLarge(size));
   if (!server_->TakesResponse(*connection_, size)) return FinishTooMany();
   ChargeResponse(size);
   SendMessage(pieces);
@@ -516,10 +555,7 @@ void Call::Cancel(const absl::Status& why) {
 }
 
 // grpc-go's server resets the stream; the client has reached its deadline by itself.
-void Call::Expire() {
-  Cancel(absl::DeadlineExceededError("context deadline exceeded"));
-  Reset(http2::ErrorCode::kCancel);
-}
+void Call::Expire() { Abandon(absl::DeadlineExceededError("context deadline exceeded")); }
 
 void Call::OnClosed(http2::ErrorCode code) {
   (void)code;
@@ -537,6 +573,7 @@ void Call::Clear() {
   bad_timeout_ = false;
   headers_done_ = false;
   response_started_ = false;
+  failure_ = absl::OkStatus();
   got_message_ = false;
   reading_paused_ = false;
   resume_scheduled_ = false;

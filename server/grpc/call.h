@@ -97,10 +97,12 @@ class Call final : private http2::Stream {
   void Finish(const absl::Status& status, Bytes response = Bytes());
   void FinishPieces(absl::Span<Bytes> pieces);  // OK, with a response in pieces
   // OK, with a unary response whose bytes come as the client takes them. The call goes on until it
-  // has the last of them: its deadline and its cancellation hold till then.
+  // has the last of them: its deadline and its cancellation hold till then. A Finish meanwhile
+  // resets it.
   void FinishFrom(std::unique_ptr<ResponseSource> source);
 
-  // Streaming: queues one whole message.
+  // Streaming: queues one whole message. One of more than kMaxMessageBytes ends the call soon
+  // afterwards, as do all ways above for a response; nothing is sent behind it.
   void Send(Bytes message);
   void SendPieces(absl::Span<Bytes> pieces);
   // Message bytes that wait for flow control or for the socket. Producers pause above
@@ -150,6 +152,8 @@ class Call final : private http2::Stream {
   // A compressed message: a large one is unpacked off the loop, and the rest waits for it.
   void Unpack(const Bytes& packed);
   void OnUnpacked(absl::StatusOr<Bytes> message);
+  // Whether what the client sends still matters: not behind the request of an answered call.
+  bool reads() const { return open_ && source_ == nullptr; }
   // Whether no message may be read now.
   bool blocked() const { return reading_paused_ || unpacking_ > 0; }
   // Reads on in what was held back.
@@ -168,7 +172,11 @@ class Call final : private http2::Stream {
   void DropSource();
   // Nothing more comes of source_.
   void Break();
+  // Ends the call where it is: there is no place for a status within a message.
+  void Abandon(const absl::Status& why);
   void FinishTooMany();
+  // Ends the call with this status; its handler hears of it when it does not run itself.
+  void FailLater(const absl::Status& status);
   void SendStatus(const absl::Status& status);
 
   // The call is over for the application; its HTTP/2 stream may live on.
@@ -198,6 +206,7 @@ class Call final : private http2::Stream {
   bool reading_paused_ = false;
   bool resume_scheduled_ = false;
   bool gzip_ = false;                  // the client's messages may be compressed, and so are ours
+  absl::Status failure_;               // FailLater's, until then
   size_t unpacking_ = 0;               // bytes of a message that is being unpacked
   bool half_closed_ = false;           // the client has sent everything
   bool half_close_delivered_ = false;  // and the handler knows

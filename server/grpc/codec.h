@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 
@@ -14,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/bytes.h"
+#include "base/check.h"
 #include "base/coding.h"
 #include "base/time.h"
 
@@ -21,8 +23,12 @@ namespace quorate::grpc {
 
 inline constexpr size_t kFrameHeaderBytes = 5;
 
-// Writes the header of a message of `size` bytes at `at`.
+// What gRPC implementations are ready to send as one message: their lengths are signed.
+inline constexpr size_t kMaxMessageBytes = std::numeric_limits<int32_t>::max();
+
+// Writes the header of a message of `size` bytes, less than 4 GiB, at `at`.
 inline void StoreFrameHeader(char* at, size_t size, bool compressed = false) {
+  CHECK(size <= std::numeric_limits<uint32_t>::max());
   at[0] = compressed ? 1 : 0;
   StoreBe32(at + 1, static_cast<uint32_t>(size));
 }

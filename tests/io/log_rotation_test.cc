@@ -163,6 +163,54 @@ TEST_F(LogRotationTest, FullFilesAreCompressed) {
   for (size_t i = 1; i < full.size(); ++i) EXPECT_EQ(Text(full[i]), line + "\n");
 }
 
+TEST_F(LogRotationTest, WhatACompressionLeftThatDidNotEndIsRemoved) {
+  Touch("etcd-2001-01-01T00-00-00.000.log.gz.part");
+  Touch("etcd-other.log.gz.part");
+  io::LogRotation rotation;
+  io::uv::World world(Options(rotation));
+  RunUntil(&world, [this] { return Full().size() == 1; });
+  EXPECT_EQ(Full()[0].filename(), "etcd-other.log.gz.part");
+}
+
+TEST_F(LogRotationTest, AnEndDoesNotWaitForCompressions) {
+  // More than a thread could compress before the world ends.
+  constexpr int kFiles = 200;
+  for (int i = 0; i < kFiles; ++i) {
+    const fs::path path = directory_ / absl::StrCat("etcd-2001-01-01T00-00-00.", 100 + i, ".log");
+    std::ofstream(path) << "x";
+    fs::resize_file(path, 64 << 20);
+  }
+  io::LogRotation rotation;
+  rotation.compress = true;
+  { io::uv::World world(Options(rotation)); }
+  int plain = 0;
+  for (const fs::path& path : Full()) {
+    plain += path.extension() == ".log" ? 1 : 0;
+    EXPECT_NE(path.extension(), ".part");
+  }
+  EXPECT_GT(plain, kFiles / 2);
+}
+
+TEST_F(LogRotationTest, AFileThatWasTakenAwayIsMadeAnew) {
+  io::LogRotation rotation;
+  rotation.max_bytes = 1;
+  io::uv::World world(Options(rotation));
+  world.env().log->WriteLine("a");
+  fs::remove(path_);
+  world.env().log->WriteLine("b");
+  EXPECT_EQ(Text(path_), "b\n");
+  EXPECT_TRUE(Full().empty());
+  const fs::path elsewhere = directory_.string() + "-elsewhere";
+  fs::rename(directory_, elsewhere);
+  world.env().log->WriteLine("c");
+  world.env().log->WriteLine("d");
+  EXPECT_EQ(Text(elsewhere / "etcd.log"), "b\n");
+  EXPECT_EQ(Text(path_), "d\n");
+  ASSERT_EQ(Full().size(), 1u);
+  EXPECT_EQ(Text(Full()[0]), "c\n");
+  fs::remove_all(elsewhere);
+}
+
 TEST_F(LogRotationTest, AFileThatCannotBeExchangedGoesOn) {
   io::LogRotation rotation;
   rotation.max_bytes = 1;
@@ -170,10 +218,28 @@ TEST_F(LogRotationTest, AFileThatCannotBeExchangedGoesOn) {
   world.env().log->WriteLine("a");
   const fs::path elsewhere = directory_.string() + "-elsewhere";
   fs::rename(directory_, elsewhere);
+  std::ofstream(directory_) << "where a directory was";
   world.env().log->WriteLine("b");
   world.env().log->WriteLine("c");
+  fs::remove(directory_);
   fs::rename(elsewhere, directory_);
   EXPECT_EQ(Text(path_), "a\nb\nc\n");
+}
+
+TEST_F(LogRotationTest, APipeIsNotExchanged) {
+  ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);
+  const int reader = open(path_.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  ASSERT_GE(reader, 0);
+  io::LogRotation rotation;
+  rotation.max_bytes = 1;
+  io::uv::World world(Options(rotation));
+  for (const char* line : {"a", "b", "c"}) world.env().log->WriteLine(line);
+  char read_bytes[100];
+  const ssize_t n = read(reader, read_bytes, sizeof(read_bytes));
+  close(reader);
+  EXPECT_EQ(std::string(read_bytes, static_cast<size_t>(std::max<ssize_t>(n, 0))), "a\nb\nc\n");
+  EXPECT_TRUE(fs::is_fifo(path_));
+  EXPECT_TRUE(Full().empty());
 }
 
 }  // namespace
