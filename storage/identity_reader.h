@@ -3,7 +3,7 @@
 // The file `meta` says it, and so do the header of each segment of the log and each manifest of a
 // checkpoint, all with a check of their own. Where meta is damaged the others are believed if they
 // agree, and whoever opens the directory writes it anew. The number of the data format goes the
-// same way: who raises kDataFormatVersion raises kLogFormatVersion, too.
+// same way (segment.h keeps it and the log's together).
 #ifndef QUORATE_STORAGE_IDENTITY_READER_H_
 #define QUORATE_STORAGE_IDENTITY_READER_H_
 

@@ -125,8 +125,13 @@ void Scrubber::Check(absl::StatusOr<Bytes> bytes) {
 std::optional<Scrubber::Flaw> Scrubber::FlawOf(const Piece& piece, const Bytes& bytes) const {
   if (piece.manifest > LogIndex(0)) {
     const absl::StatusOr<Manifest> manifest = DecodeManifest(bytes, paths_.manifest);
-    if (manifest.ok()) return std::nullopt;
-    return Flaw{0, "the manifest does not fit its check"};
+    if (!manifest.ok()) return Flaw{0, "the manifest does not fit its check"};
+    if (manifest->identity != checkpoints_->identity()) {
+      return Flaw{0, "the manifest is another member's"};
+    }
+    // A later one is being installed.
+    if (manifest->index < piece.manifest) return Flaw{0, "the manifest is an earlier one"};
+    return std::nullopt;
   }
   if (bytes.size() != piece.bytes) {
     return Flaw{piece.offset + bytes.size(), "the file ends within the segment"};

@@ -17,12 +17,19 @@
 #include "base/bytes.h"
 #include "base/strong_int.h"
 #include "engine/raft/types.h"
+#include "storage/data_dir.h"
 #include "storage/record.h"
 
 namespace quorate::storage {
 
 // Raised when a member that knows only lower numbers could misread a segment.
 inline constexpr uint32_t kLogFormatVersion = 1;
+// Where meta is damaged a start takes the segments' word for whose the directory is, and writes the
+// present kDataFormatVersion: only their number can tell it that the directory is of another
+// format.
+static_assert(kDataFormatVersion == 1 && kLogFormatVersion == 1,
+              "who raises kDataFormatVersion raises kLogFormatVersion, too; then put the new pair "
+              "here");
 
 // "0000000000000001.log", sixteen hexadecimal digits.
 std::string SegmentName(SegmentNumber segment);

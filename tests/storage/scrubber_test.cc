@@ -130,6 +130,36 @@ TEST_F(ScrubberTest, ADamagedManifestIsReplacedByTheNextCheckpoint) {
   EXPECT_EQ(report->previous_checkpoint, LogIndex(1));
 }
 
+// As a disk leaves it that lost the rename, or took the directory's blocks for another file's.
+TEST_F(ScrubberTest, AManifestThatIsNotTheNewestOnesIsDamage) {
+  const std::string path = "/data/m1/member/checkpoint/manifest";
+  const std::string earlier = machine_.ReadFile(path);
+  ASSERT_TRUE(machine_.AppendAndWait({NewEntry(2, 1, "entry")}).ok());
+  image_.index = LogIndex(2);
+  WriteCheckpoint();
+  const std::string newest = machine_.ReadFile(path);
+  const auto put = [&](const std::string& content) {
+    machine_.WriteFile(path, content);
+    manifests_ = 0;
+    machine_.Settle();
+  };
+  put(newest);
+  EXPECT_EQ(manifests_, 0) << damage_;
+  put(earlier);
+  EXPECT_GT(manifests_, 0);
+  EXPECT_TRUE(absl::StrContains(damage_.ToString(), "earlier")) << damage_;
+  absl::StatusOr<Manifest> manifest = DecodeManifest(Bytes::Copy(newest), path);
+  ASSERT_TRUE(manifest.ok()) << manifest.status();
+  manifest->identity.member_id = MemberId(0xb2);
+  put(std::string(EncodeManifest(*manifest).view()));
+  EXPECT_GT(manifests_, 0);
+  EXPECT_TRUE(absl::StrContains(damage_.ToString(), "another member's")) << damage_;
+  WriteCheckpoint();
+  manifests_ = 0;
+  machine_.Settle();
+  EXPECT_EQ(manifests_, 0) << damage_;
+}
+
 // Checkpoints of entries 2 and 5, none of which shares a segment with another; between them one of
 // entry 4 that fails when the one of entry 2 has become the one before and nothing is the newest.
 class HalfInstalledTest : public ScrubberTest {
