@@ -21,12 +21,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <memory>
 #include <optional>
 #include <sstream>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -185,6 +187,11 @@ absl::StatusOr<Logs> OpenLogs(const config::Config& config) {
       continue;
     }
     ASSIGN_OR_RETURN(const std::string path, PathOfLog(output));
+    // As in etcd, too. A failure shows in the next line.
+    std::error_code error;
+    if (rotation.has_value()) {
+      std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
+    }
     const int fd = open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, mode);
     if (fd < 0) {
       return absl::FailedPreconditionError(

@@ -92,15 +92,17 @@ std::optional<Bytes> LongReply::Reader::Next() {
 // The next records of this piece.
 Bytes LongReply::Reader::Copied() {
   const uint64_t end = reply_->pieces_[piece_].records;
-  BytesBuilder out(kPieceBytes + kPieceBytes / 8);
-  for (; piece_record_ < end && out.size() < kPieceBytes; ++piece_record_) {
-    const absl::string_view record = RecordAt(reply_->records_[record_++]);
-    // A large one gets a piece of its own.
-    if (out.size() > 0 && record.size() > kPieceBytes / 8) {
-      --record_;
-      break;
-    }
-    AppendRecord(record, reply_->form_, &out);
+  const RecordForm form = reply_->form_;
+  uint64_t records = 0;
+  size_t size = 0;
+  for (; piece_record_ + records < end; ++records) {
+    const size_t more = AppendedBytes(RecordAt(reply_->records_[record_ + records]), form);
+    if (records > 0 && size + more > kPieceBytes) break;
+    size += more;
+  }
+  BytesBuilder out(size < kPieceBytes / 8 ? size : std::max(size, kPieceBytes));
+  for (piece_record_ += records; records > 0; --records) {
+    AppendRecord(RecordAt(reply_->records_[record_++]), form, &out);
   }
   return std::move(out).Finish();
 }

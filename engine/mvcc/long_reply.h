@@ -40,9 +40,10 @@ size_t AppendedBytes(absl::string_view record, RecordForm form);
 
 class LongReply {
  public:
-  // Of records that are copied into one piece. Small enough for the allocator to use the memory
-  // again at once.
-  static constexpr size_t kPieceBytes = 64 * limits::kKiB;
+  // Of records that are copied into one piece, at most, unless one alone has more. Room of that
+  // size the allocator takes from the system and gives back there (io/uv/allocator.h), and of that
+  // room only what is written to is in memory.
+  static constexpr size_t kPieceBytes = 256 * limits::kKiB - 64;
 
   LongReply() = default;
   LongReply(const LongReply&) = delete;

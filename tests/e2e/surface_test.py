@@ -2,9 +2,11 @@
 """One real server under the name `etcd`, as an operator and his probes, scripts and old
 clients meet it: configuration file, JSON by plain HTTP, metrics, systemd, signals."""
 import base64
+import contextlib
 import http.client
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -108,40 +110,65 @@ class Settings(unittest.TestCase):
         self.assertEqual(both.returncode, 1)
         self.assertIn('multi logoutput for "default" is not supported yet', both.stderr)
 
-    def test_a_log_for_people_that_is_rotated(self):
-        peer, client = (f"unix://{WORK}/rotated-{port}.sock" for port in ("peer", "client"))
-        log = os.path.join(WORK, "rotated.log")
-        with open(log, "w", encoding="utf-8") as full:
-            full.write("x" * (1024 * 1024 - 1) + "\n")
+    @contextlib.contextmanager
+    def served(self, name, *flags):
+        """A member that is ready to serve, and the lines of its standard output: those until
+        then, and afterwards all."""
+        peer, client = (f"unix://{WORK}/{name}-{port}.sock" for port in ("peer", "client"))
         process = subprocess.Popen(
-            [ETCD, "--data-dir", os.path.join(WORK, "rotated"), "--log-outputs", f"{log},stdout",
-             "--log-format=console", "--enable-log-rotation", "--memory-mlock",
-             "--log-rotation-config-json", '{"maxsize":1,"compress":true}',
+            [ETCD, "--data-dir", os.path.join(WORK, name), *flags,
              "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
              "--initial-cluster", "default=" + peer,
              "--listen-client-urls", client, "--advertise-client-urls", client],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        lines = []
         try:
-            lines = []
             while not any("ready to serve" in line for line in lines):
                 lines.append(process.stdout.readline())
                 self.assertTrue(lines[-1], lines)
-            with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
-                locked = next(line for line in status if line.startswith("VmLck:"))
-            self.assertGreater(int(locked.split()[1]), 0)
+            yield process, lines
         finally:
             process.terminate()
             lines += process.stdout.readlines()
             process.stdout.close()
             process.wait(timeout=30)
+
+    def test_a_log_for_people_that_is_rotated(self):
+        log = os.path.join(WORK, "rotated.log")
+        with open(log, "w", encoding="utf-8") as full:
+            full.write("x" * (1024 * 1024 - 1) + "\n")
+
+        def full_ones():
+            return [name for name in os.listdir(WORK) if name.startswith("rotated-2")]
+
+        with self.served("rotated", "--log-outputs", f"{log},stdout", "--log-format=console",
+                         "--enable-log-rotation", "--log-rotation-config-json",
+                         '{"maxsize":1,"compress":true}') as (_, lines):
+            local.wait_until(lambda: [name.endswith(".log.gz") for name in full_ones()] == [True],
+                             30, "the full file is compressed")
         stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
         for line in lines:
             self.assertRegex(line, stamp + r"\t(info|warn)\t[\w./]+:\d+\t[^\t{]+(\t{\"[^\t]*})?\n$")
         with open(log, encoding="utf-8") as current:
             self.assertEqual(current.read(), "".join(lines))
-        full = [name for name in os.listdir(WORK) if name.startswith("rotated-2")]
-        self.assertEqual(len(full), 1)
-        self.assertTrue(full[0].endswith(".log.gz"), full)
+        self.assertEqual(len(full_ones()), 1)
+
+    def test_a_rotated_log_in_a_directory_that_is_not_there_yet(self):
+        log = os.path.join(WORK, "not", "there", "yet.log")
+        with self.served("yet", "--log-outputs", f"{log},stdout",
+                         "--enable-log-rotation") as (_, lines):
+            pass
+        with open(log, encoding="utf-8") as current:
+            self.assertEqual(current.read(), "".join(lines))
+
+    def test_memory_that_is_locked(self):
+        limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+        if os.geteuid() != 0 and limit != resource.RLIM_INFINITY and limit < 1 << 30:
+            skip_loudly(f"--memory-mlock: this user may lock {limit} bytes only")
+        with self.served("locked", "--log-outputs=stdout", "--memory-mlock") as (process, _):
+            with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
+                locked = next(line for line in status if line.startswith("VmLck:"))
+            self.assertGreater(int(locked.split()[1]), 0)
 
     def test_a_cipher_suite_that_nobody_knows(self):
         peer, client = (f"unix://{WORK}/ciphers-{port}.sock" for port in ("peer", "client"))

@@ -129,13 +129,13 @@ TEST_F(LongReplyTest, StaysWhatItWasWhileItsRecordsAreCompactedAway) {
     } else {
       LongReply::Reader reader(answer.long_reply());
       while (reader.left() > 0) {
+        ChangeMuch();
+        Compact();
         ASSERT_EQ(got.size() + reader.left(), expected.size());
         const std::optional<Bytes> piece = reader.Next();
         ASSERT_TRUE(piece.has_value());
         ASSERT_FALSE(piece->empty());
         got.append(piece->data(), piece->size());
-        ChangeMuch();
-        Compact();
       }
     }
     ASSERT_EQ(got, expected) << "round " << round;
