@@ -371,15 +371,15 @@ class Hostile(unittest.TestCase):
                             frame(DATA, END_STREAM, 1, want))
             asked.append(connection)
         self.attack(lambda: None, at_least=50)
-        self.assert_grew_by_less(1400)
-        # Some were refused, with the right code, or closed since they read nothing.
+        # An answer is made as it is read.
+        self.assert_grew_by_less(450)
+        # Whoever is refused is so with the right code, or closed since he reads nothing.
         outcomes = [connection.outcome(1) for connection in asked]
         for blocks in outcomes:
             if blocks:
                 # grpc-status 8, ResourceExhausted; or 14 where the machine is so slow that a long read
                 # has waited for its turn for longer than a request may.
                 self.assertTrue(b"\x018" in blocks or b"\x0214" in blocks, blocks)
-        self.assertTrue(any(blocks is None or b"\x018" in blocks for blocks in outcomes), outcomes)
         for connection in asked:
             connection.close()
         # There is room again for whoever reads.
@@ -418,12 +418,12 @@ class Hostile(unittest.TestCase):
             reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             reader.sendall(request * 3)  # pipelined: the second waits for the first
         self.attack(lambda: None, at_least=50)
-        self.assert_grew_by_less(900)
-        # Some were refused, with the right code, or closed since they read nothing.
+        # An answer is made as it is read.
+        self.assert_grew_by_less(450)
+        # Whoever is refused is so with the right code, or closed since he reads nothing.
         statuses = [first_status(reader) for reader in readers]
         # 503 where the machine is so slow that a read has waited longer than a request may.
         self.assertLessEqual(set(statuses), {200, 429, 503, None})
-        self.assertTrue({429, None} & set(statuses), statuses)
         for reader in readers:
             reader.close()
         status, text = self.http("POST", "/v3/kv/range", want)

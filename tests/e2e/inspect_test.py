@@ -207,9 +207,9 @@ class Inspect(unittest.TestCase):
         directory = self.copy("meta")
         flip(os.path.join(directory, "member", "meta"), 20)
         run = inspect(directory)
-        self.assertEqual(run.returncode, DAMAGED)
+        self.assertEqual(run.returncode, REPAIRABLE)
         self.assertIn(os.path.join(directory, "member", "meta"), run.stderr)
-        self.assertIn("meta", self.report(directory, DAMAGED)["error"])
+        self.assertIn("meta", self.report(directory, REPAIRABLE)["error"])
 
     def test_a_missing_segment(self):
         directory = self.copy("missing")
@@ -237,7 +237,7 @@ class Inspect(unittest.TestCase):
         meta = os.path.join(directory, "member", "meta")
         for end in (0, 100, 511):
             os.truncate(meta, end)
-            report = self.report(directory, DAMAGED)
+            report = self.report(directory, REPAIRABLE)
             self.assertIn(f"{meta}: damaged at offset {end}", report["error"])
             self.assertFalse(report["whole"])
 
