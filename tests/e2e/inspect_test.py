@@ -208,8 +208,8 @@ class Inspect(unittest.TestCase):
         flip(os.path.join(directory, "member", "meta"), 20)
         run = inspect(directory)
         self.assertEqual(run.returncode, REPAIRABLE)
-        self.assertIn(os.path.join(directory, "member", "meta"), run.stderr)
-        self.assertIn("meta", self.report(directory, REPAIRABLE)["error"])
+        self.assertIn(os.path.join(directory, "member", "meta"), run.stdout)
+        self.assertIn("meta", self.report(directory, REPAIRABLE)["damage"])
 
     def test_a_missing_segment(self):
         directory = self.copy("missing")
@@ -238,7 +238,7 @@ class Inspect(unittest.TestCase):
         for end in (0, 100, 511):
             os.truncate(meta, end)
             report = self.report(directory, REPAIRABLE)
-            self.assertIn(f"{meta}: damaged at offset {end}", report["error"])
+            self.assertIn(f"{meta}: damaged at offset {end}", report["damage"])
             self.assertFalse(report["whole"])
 
     def test_missing_manifests(self):
