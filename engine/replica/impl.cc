@@ -94,8 +94,11 @@ void Replica::Impl::FinishStep() {
     return;
   }
   out_->only_long_work = !HasShortWork();
-  out_->turn_end_wanted = !out_->only_long_work || HasLongWork();
+  const bool background = HasBackgroundWork();
+  out_->turn_end_wanted =
+      !out_->only_long_work || HasAwaitedLongWork() || (background && now_ >= next_background_);
   Instant wake = std::min(raft_.NextDeadline(), watches_.next_tick());
+  if (background) wake = std::min(wake, next_background_);
   wake = std::min(wake, reads_.next_retry());
   wake = std::min({wake, lease_calls_.next_retry(), LeaseWorkDue()});
   wake = std::min(wake, token_waits_.next_deadline());
@@ -119,10 +122,15 @@ bool Replica::Impl::HasShortWork() const {
          (!held_requests_.empty() && !applying_.has_value());
 }
 
-bool Replica::Impl::HasLongWork() const {
-  return applied_ < handed_out_ || watches_.HasWork() || HasLongReads() || !retired_.empty() ||
-         MayCut() || imaging_ != nullptr || (WantsImage() && !applying_.has_value()) ||
-         MayCompact() || now_ >= LeaseWorkDue() || (arriving_.has_value() && !arriving_->accepted);
+// What clients or peers wait for, or entries that are to be applied.
+bool Replica::Impl::HasAwaitedLongWork() const {
+  return applied_ < handed_out_ || watches_.HasWork() || HasLongReads() || imaging_ != nullptr ||
+         (WantsImage() && !applying_.has_value()) || now_ >= LeaseWorkDue() ||
+         (arriving_.has_value() && !arriving_->accepted);
+}
+
+bool Replica::Impl::HasBackgroundWork() const {
+  return MayCompact() || !retired_.empty() || MayCut();
 }
 
 // A new leader, or none: what waited for the old one is tried again.

@@ -126,7 +126,8 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void NoticeLeader();
   void FinishStep();
   bool HasShortWork() const;
-  bool HasLongWork() const;
+  bool HasAwaitedLongWork() const;
+  bool HasBackgroundWork() const;
 
   // ---- requests.cc: clients ----
   // Read: answered from the state; whether a quorum is asked first is in `linearizable`.
@@ -302,7 +303,8 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void AnswerReadyReads(mvcc::Work* work);
   void ReleaseHeldRequests(mvcc::Work* work);
   void CompactSome(mvcc::Work* work);
-  uint64_t BackgroundShare(uint64_t full, uint64_t foreground) const;
+  uint64_t ShareBeside(uint64_t foreground, uint64_t full) const;
+  uint64_t BackgroundPiece(uint64_t foreground);
 
   // ---- retired.cc: giving back what is not needed any more ----
   void Retire(std::unique_ptr<apply::ReadRun> run);
@@ -365,6 +367,8 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   // While it counts down, requests come in and long work has smaller pieces.
   static constexpr uint32_t kBusyTurns = 64;
   uint32_t busy_turns_ = 0;
+  // The next piece of work that nobody waits for (BackgroundPiece).
+  Instant next_background_;
   std::deque<std::unique_ptr<Retired>> retired_;
 
   // Of the step under way.

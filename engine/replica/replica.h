@@ -59,8 +59,8 @@ struct Config {
   size_t max_apply_bytes = 4 * 1024 * 1024;
   size_t max_watch_reply_bytes = 256 * 1024;
   // Of the whole turn, in units of engine/mvcc/work.h: half of it for applying, a quarter
-  // each for confirmed reads, for a long one and for watchers, an eighth for images and
-  // compaction. What needs more goes on in the next turn.
+  // each for confirmed reads, for a long one and for watchers. What needs more goes on in the
+  // next turn. Compaction, and whatever else nobody waits for, has up to a half, each millisecond.
   uint64_t max_turn_work = 2000;
   // Bytes in use by records, index and leases, above which nothing is added; negative = no
   // bound. What was under way when it was reached may exceed it.

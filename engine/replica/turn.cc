@@ -19,6 +19,7 @@ namespace {
 
 // Before dropped proposals are offered to raft again, unless the leader changes first.
 constexpr Duration kProposeRetryInterval = Milliseconds(20);
+constexpr Duration kBackgroundPause = Milliseconds(1);
 // Entries whose keys are looked for together; fewer than so many are not worth it.
 constexpr size_t kPrefetched = 32;
 constexpr uint64_t kWorthPrefetching = 8;
@@ -44,9 +45,9 @@ void Replica::Impl::On(const TurnEnd&) {
   mvcc::Work reading(eighth * 2);
   AnswerReadyReads(&reading);
   const uint64_t foreground = eighth * 6 - applying.left() - reading.left();
-  mvcc::Work reading_long(BackgroundShare(eighth * 2, foreground));
+  mvcc::Work reading_long(ShareBeside(foreground, eighth * 2));
   WorkOnLongReads(&reading_long);
-  mvcc::Work background(BackgroundShare(eighth, foreground));
+  mvcc::Work background(BackgroundPiece(foreground));
   TakeImages(imaging ? &applying : &background);
   CompactSome(&background);
   ReleaseRetired(&background);
@@ -55,12 +56,25 @@ void Replica::Impl::On(const TurnEnd&) {
   if (watches_.HasWork()) watches_.Pump(config_.max_watch_reply_bytes, &watching);
 }
 
-// Of a full piece of background work, how much there is of it in this turn. While requests
-// come in each of them waits for several turns, so that a piece is to be short; but not shorter
-// than what they cost themselves, or a busy member would never be done with its compactions.
-uint64_t Replica::Impl::BackgroundShare(uint64_t full, uint64_t foreground) const {
+// Of a full piece of long work, how much there is of it in this turn. While requests come in
+// each of them waits for several turns, so that a piece is to be short.
+uint64_t Replica::Impl::ShareBeside(uint64_t foreground, uint64_t full) const {
   if (busy_turns_ == 0) return full;
   return std::clamp(foreground / 2, full / 8 + 1, full);
+}
+
+// Work that nobody waits for has a piece each kBackgroundPause: members that clean at once would
+// else take all processors of a machine that they share, or one of their own, from requests. More
+// of it is done beside many requests, as much as they cost themselves by half, or a busy member
+// would never be done with its compactions.
+uint64_t Replica::Impl::BackgroundPiece(uint64_t foreground) {
+  const uint64_t quarter = config_.max_turn_work / 4 + 1;
+  uint64_t piece = std::min(foreground / 2, quarter);
+  if (now_ >= next_background_) {
+    next_background_ = now_ + kBackgroundPause;
+    piece = busy_turns_ == 0 ? quarter * 2 : quarter;
+  }
+  return piece;
 }
 
 void Replica::Impl::ProposeGathered() {
