@@ -223,9 +223,9 @@ void RevisionLog::Swap(RevisionLog* other) {
   std::swap(used_bytes_, other->used_bytes_);
   std::swap(garbage_bytes_, other->garbage_bytes_);
   std::swap(records_, other->records_);
-  // What was read of these segments goes on with them.
-  std::swap(pins_, other->pins_);
-  pins_->SetBoundsOf(*other->pins_);
+  // Answers go on reading what was here, and pins know segments by where they lie: whichever log
+  // gives one up must tell these, and they stay with the log that goes on.
+  other->pins_ = pins_;
   // No cursor made before is good for what is here now.
   rewrites_ = other->rewrites_ = std::max(rewrites_, other->rewrites_) + 1;
 }

@@ -25,7 +25,10 @@ void SegmentPins::Holder::Unpin() {
   for (const char* const data : pinned_) {
     const auto at = pins_->pinned_.find(data);
     if (--at->second.holders > 0) continue;
-    if (at->second.dead) pins_->dead_bytes_ -= at->second.segment.size();
+    if (at->second.dead) {
+      pins_->dead_bytes_ -= at->second.segment.size();
+      pins_->unpinned_.push_back(std::move(at->second.segment));
+    }
     pins_->pinned_.erase(at);
   }
   pinned_ = {};
@@ -44,6 +47,15 @@ void SegmentPins::Drop(const Bytes& segment) {
     oldest->revoked_ = true;
     ++revoked_;
   }
+}
+
+bool SegmentPins::Release(Work* work) {
+  for (; !unpinned_.empty(); unpinned_.pop_back()) {
+    if (work->spent()) return false;
+    work->SpendFind();
+    work->SpendBytes(unpinned_.back().size());
+  }
+  return true;
 }
 
 }  // namespace quorate::mvcc

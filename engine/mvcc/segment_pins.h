@@ -5,7 +5,8 @@
 // cleaning has replaced it, the answers alone hold its bytes: these are counted, and bounded. When
 // there are too many, the oldest answers are revoked: their pins go at once, and their readers
 // learn that there is no more. So a client that reads slowly costs the more the longer it reads,
-// and never more than the bound, whatever is written and compacted meanwhile.
+// and never more than the bound, whatever is written and compacted meanwhile. What the last answer
+// lets go of is given back in pieces (Release), and is memory beyond the bound until then.
 #ifndef QUORATE_ENGINE_MVCC_SEGMENT_PINS_H_
 #define QUORATE_ENGINE_MVCC_SEGMENT_PINS_H_
 
@@ -20,6 +21,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "base/bytes.h"
 #include "base/limits.h"
+#include "engine/mvcc/work.h"
 
 namespace quorate::mvcc {
 
@@ -68,13 +70,14 @@ class SegmentPins {
   // The log gives a segment up.
   void Drop(const Bytes& segment);
 
+  // Whether there is memory to be given back, and a piece of doing so: true once all of it is.
+  bool releasing() const { return !unpinned_.empty(); }
+  bool Release(Work* work);
+
   // Other bounds than those above.
   void SetBounds(uint64_t copied_bytes, uint64_t max_dead_bytes) {
     copied_bytes_ = copied_bytes;
     max_dead_bytes_ = max_dead_bytes;
-  }
-  void SetBoundsOf(const SegmentPins& other) {
-    SetBounds(other.copied_bytes_, other.max_dead_bytes_);
   }
   uint64_t copied_bytes() const { return copied_bytes_; }
   // Bytes of segments that only answers keep.
@@ -94,6 +97,7 @@ class SegmentPins {
   uint64_t max_dead_bytes_ = kMaxDeadBytes;
   uint64_t dead_bytes_ = 0;
   uint64_t revoked_ = 0;
+  std::vector<Bytes> unpinned_;                      // nobody's any more
   std::list<Holder*> readers_;                       // the oldest first
   absl::flat_hash_map<const char*, Pinned> pinned_;  // lookup only
 };

@@ -49,8 +49,8 @@ void Replica::Impl::On(const TurnEnd&) {
   WorkOnLongReads(&reading_long);
   mvcc::Work background(BackgroundPiece(foreground));
   TakeImages(imaging ? &applying : &background);
+  ReleaseRetired(&background);  // before the compactor leaves more behind
   CompactSome(&background);
-  ReleaseRetired(&background);
   CutSome();
   mvcc::Work watching(eighth * 2);
   if (watches_.HasWork()) watches_.Pump(config_.max_watch_reply_bytes, &watching);
