@@ -137,7 +137,9 @@ class Applier : private LeaseKeys {
   // store and the compactor goes on pointing at the right ones.
   void TakeOver(Applier* loaded);
   // Gives memory back in pieces; true once little of it is left. The state is of no use any more.
-  bool Release(mvcc::Work* work) { return store_.Release(work) && leases_.Release(work); }
+  bool Release(mvcc::Work* work) {
+    return store_.Release(work) && leases_.Release(work) && auth_.Release(work);
+  }
 
   // Over everything that the entries decided, not over how it is kept; O(size).
   uint64_t Digest() const;

@@ -117,9 +117,10 @@ class AuthRead final : public ReadRun {
       case Operation::kAuthRoleList:
         return ListNames(auth_.roles(), work);
       case Operation::kAuthUserGet:
-        return ListAll(
-            auth_.users().find(name_)->second.roles, work,
-            [this](const std::string& role) { AppendLen(reply_->out(), kNamesField, role); });
+        return ListAll(auth_.users().find(name_)->second.roles, work,
+                       [this](const auth::RoleGrant& role) {
+                         if (auth_.IsHeld(role)) AppendLen(reply_->out(), kNamesField, role.name);
+                       });
       case Operation::kAuthRoleGet:
         if (name_ == auth::kRootRole) {
           AppendPermission({auth::Permission::kReadWrite, "", std::string(1, '\0')}, reply_->out());

@@ -1,6 +1,6 @@
 #include "engine/apply/state_image.h"
 
-#include <limits>
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -15,30 +15,31 @@ using engine::Section;
 // Checking a record of a segment, and sorting it by its key, cost a fraction of indexing it.
 constexpr size_t kCheckedBytesPerRecord = 1024;
 constexpr size_t kSortedPerRecord = 4;
-// So does decoding a lease.
-constexpr size_t kLeasesPerRecord = 4;
-// Room for the sections of an image but that of the leases; they grow beyond it.
+// So do a lease, a user or a role of so many bytes.
+constexpr size_t kSectionBytesPerRecord = 96;
+// Of them so many are encoded for a unit of work: of the auth store, and of leases.
+constexpr size_t kAuthBytesPerUnit = 64;
+constexpr size_t kLeaseBytesPerUnit = 192;
+// Room for the other sections of an image, where there is more of them it grows.
 constexpr size_t kSmallSectionsBytes = 8192;
 
 }  // namespace
 
 ImageRun::ImageRun(const Applier& applier, engine::StateImage image)
-    : applier_(applier),
-      image_(std::move(image)),
-      sections_(kSmallSectionsBytes + applier.leases().encoded_bytes()) {}
+    : applier_(applier), image_(std::move(image)), sections_(kSmallSectionsBytes) {}
 
 bool ImageRun::Step(mvcc::Work* work) {
   if (phase_ == Phase::kSmall) {
     mvcc::EncodeStore(applier_.store(), sections_.Begin(Section::kStore));
     applier_.membership().Encode(sections_.Begin(Section::kMembership));
-    applier_.auth().Encode(sections_.Begin(Section::kAuth));
-    lease_section_ = sections_.Begin(Section::kLease, applier_.leases().encoded_bytes());
+    phase_ = Phase::kAuth;
+  }
+  if (phase_ == Phase::kAuth || phase_ == Phase::kAuthSections) {
+    if (!EncodeAuth(work)) return false;
     phase_ = Phase::kLeases;
   }
   if (phase_ == Phase::kLeases) {
-    const bool done = applier_.leases().EncodeSome(&last_lease_, work, lease_section_);
-    sections_.Fold();
-    if (!done) return false;
+    if (!EncodeLeases(work)) return false;
     phase_ = Phase::kRest;
   }
   if (phase_ == Phase::kRest) {
@@ -54,6 +55,39 @@ bool ImageRun::Step(mvcc::Work* work) {
   return true;
 }
 
+// All of it beside the image first, which then has room for it without being moved.
+bool ImageRun::EncodeAuth(mvcc::Work* work) {
+  while (phase_ == Phase::kAuth) {
+    if (work->spent()) return false;
+    BytesBuilder section(engine::kSectionPartBytes / 8);
+    const bool more = applier_.auth().EncodeSome(&auth_place_, &section);
+    work->Spend(section.size() / kAuthBytesPerUnit + 1);
+    auth_bytes_ += section.size() + engine::SectionWriter::kHeaderBytes;
+    auth_sections_.push_back(std::move(section).Finish());
+    if (more) continue;
+    sections_.Reserve(auth_bytes_ + applier_.leases().encoded_bytes() + kSmallSectionsBytes);
+    phase_ = Phase::kAuthSections;
+  }
+  for (; !auth_sections_.empty(); auth_sections_.pop_front()) {
+    if (work->spent()) return false;
+    work->SpendLook();
+    work->SpendBytes(auth_sections_.front().size());
+    sections_.Begin(Section::kAuth)->Append(auth_sections_.front());
+  }
+  return true;
+}
+
+bool ImageRun::EncodeLeases(mvcc::Work* work) {
+  for (bool more = true; more;) {
+    if (work->spent()) return false;
+    BytesBuilder* const section = sections_.Begin(Section::kLease);
+    const size_t begin = section->size();
+    more = applier_.leases().EncodeSome(&last_lease_, section);
+    work->Spend((section->size() - begin) / kLeaseBytesPerUnit + 1);
+  }
+  return true;
+}
+
 void Applier::TakeOver(Applier* loaded) {
   store_.Swap(&loaded->store_);
   compactor_.Replace(&loaded->compactor_);
@@ -65,15 +99,13 @@ void Applier::TakeOver(Applier* loaded) {
 }
 
 ImageLoader::ImageLoader(engine::StateImage image, Applier* applier)
-    : image_(std::move(image)), applier_(applier), store_(&applier->store_, &applier->compactor_) {}
+    : image_(std::move(image)),
+      applier_(applier),
+      sections_(image_.sections),
+      store_(&applier->store_, &applier->compactor_) {}
 
 bool ImageLoader::Step(size_t max_records) {
-  if (!status_.ok()) return true;
-  if (!std::exchange(sections_done_, true)) {
-    status_ = DecodeSections();
-    if (!status_.ok()) return true;
-  }
-  if (!DecodeLeases(max_records)) return !status_.ok();
+  if (!DecodeSections(&max_records)) return !status_.ok();
   while (next_segment_ < image_.segments.size()) {
     if (max_records == 0) return false;
     const size_t at = next_segment_++;
@@ -101,24 +133,22 @@ bool ImageLoader::Release(mvcc::Work* work) {
 }
 
 // True once all are there.
-bool ImageLoader::DecodeLeases(size_t max_records) {
-  if (leases_done_) return true;
-  const size_t all = std::numeric_limits<size_t>::max();
-  const size_t max = max_records > all / kLeasesPerRecord ? all : max_records * kLeasesPerRecord;
-  status_ = applier_->leases_.DecodeSome(max, &leases_done_);
-  return status_.ok() && leases_done_;
-}
-
-absl::Status ImageLoader::DecodeSections() {
-  bool has_store = false;
-  engine::SectionReader in(image_.sections);
-  while (in.Next()) {
-    has_store = has_store || in.tag() == Section::kStore;
-    absl::Status status = Decode(in.tag(), in.body());
-    if (!status.ok()) return status;
+bool ImageLoader::DecodeSections(size_t* max_records) {
+  while (!sections_done_ && status_.ok()) {
+    if (*max_records == 0) return false;
+    if (!sections_.Next()) {
+      sections_done_ = true;
+      status_ = sections_.status();
+      if (status_.ok() && !has_store_) {
+        status_ = absl::DataLossError("state image: it has no store");
+      }
+      break;
+    }
+    has_store_ = has_store_ || sections_.tag() == Section::kStore;
+    status_ = Decode(sections_.tag(), sections_.body());
+    *max_records -= std::min(*max_records, sections_.body().size() / kSectionBytesPerRecord + 1);
   }
-  if (!in.status().ok()) return in.status();
-  return has_store ? absl::OkStatus() : absl::DataLossError("state image: it has no store");
+  return status_.ok();
 }
 
 absl::Status ImageLoader::Decode(Section tag, absl::string_view body) {
@@ -132,9 +162,7 @@ absl::Status ImageLoader::Decode(Section tag, absl::string_view body) {
     case Section::kAuth:
       return applier_->auth_.Decode(body);
     case Section::kLease:
-      applier_->leases_.BeginDecode(body);
-      leases_done_ = false;
-      return absl::OkStatus();
+      return applier_->leases_.Decode(body);
     case Section::kAlarm:
       return applier_->alarms_.Decode(body);
     default:

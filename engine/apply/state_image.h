@@ -8,11 +8,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "base/bytes.h"
 #include "engine/apply/applier.h"
+#include "engine/auth/auth.h"
 #include "engine/image/image.h"
 #include "engine/mvcc/store_loader.h"
 #include "engine/mvcc/work.h"
@@ -34,13 +37,19 @@ class ImageRun {
   engine::StateImage Take() && { return std::move(image_); }
 
  private:
-  enum class Phase { kSmall, kLeases, kRest, kSegments, kDone };
+  enum class Phase { kSmall, kAuth, kAuthSections, kLeases, kRest, kSegments, kDone };
+
+  bool EncodeAuth(mvcc::Work* work);
+  bool EncodeLeases(mvcc::Work* work);
 
   const Applier& applier_;
   engine::StateImage image_;
   engine::SectionWriter sections_;
-  BytesBuilder* lease_section_ = nullptr;
   Phase phase_ = Phase::kSmall;
+  // How much there is of the auth store is known once it is encoded: before it has its place.
+  auth::Auth::ImagePlace auth_place_;
+  std::deque<Bytes> auth_sections_;
+  size_t auth_bytes_ = 0;
   LeaseId last_lease_;
   uint64_t next_segment_ = 0;
 };
@@ -63,15 +72,15 @@ class ImageLoader {
   bool Release(mvcc::Work* work);
 
  private:
-  absl::Status DecodeSections();
+  bool DecodeSections(size_t* max_records);
   absl::Status Decode(engine::Section tag, absl::string_view body);
-  bool DecodeLeases(size_t max_records);
 
   engine::StateImage image_;
   Applier* const applier_;
+  engine::SectionReader sections_;
   mvcc::StoreLoader store_;
+  bool has_store_ = false;
   bool sections_done_ = false;
-  bool leases_done_ = true;  // there is no section of them, or all are there
   size_t next_segment_ = 0;
   absl::Status status_;
 };

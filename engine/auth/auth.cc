@@ -13,9 +13,12 @@
 namespace quorate::auth {
 namespace {
 
-bool HasRole(const User& user, absl::string_view role) {
-  const auto at = std::lower_bound(user.roles.begin(), user.roles.end(), role);
-  return at != user.roles.end() && *at == role;
+// Where the role is among the user's, or would be.
+template <typename Roles>
+auto PlaceOf(Roles& roles, absl::string_view role) {
+  return std::lower_bound(
+      roles.begin(), roles.end(), role,
+      [](const RoleGrant& grant, absl::string_view name) { return grant.name < name; });
 }
 
 bool IsBase64Char(char c) {
@@ -45,18 +48,30 @@ bool IsPermissionRange(const Permission& permission) {
   return range.kind != mvcc::KeyRange::Kind::kHalfOpen || range.begin < range.end;
 }
 
-bool RemoveRole(User* user, absl::string_view role) {
-  const auto at = std::lower_bound(user->roles.begin(), user->roles.end(), role);
-  if (at == user->roles.end() || *at != role) return false;
-  user->roles.erase(at);
-  return true;
-}
-
 }  // namespace
 
-void Auth::CountChange() {
-  ++revision_;
-  grants_.clear();
+bool Auth::IsHeld(const RoleGrant& grant) const {
+  if (grant.name == kRootRole) return grant.role == root_role_id_;
+  const auto role = roles_.find(grant.name);
+  return role != roles_.end() && role->second.id == grant.role;
+}
+
+bool Auth::HasRole(const User& user, absl::string_view role) const {
+  const auto at = PlaceOf(user.roles, role);
+  return at != user.roles.end() && at->name == role && IsHeld(*at);
+}
+
+// Two are looked at for each that is added: they never become many more than those that are held.
+void Auth::ForgetDeletedRoles(User* user) const {
+  for (int i = 0; i < 2 && !user->roles.empty(); ++i) {
+    if (user->looked_at >= user->roles.size()) user->looked_at = 0;
+    const auto at = user->roles.begin() + static_cast<ptrdiff_t>(user->looked_at);
+    if (IsHeld(*at)) {
+      ++user->looked_at;
+    } else {
+      user->roles.erase(at);
+    }
+  }
 }
 
 absl::Status Auth::Enable() {
@@ -71,7 +86,7 @@ absl::Status Auth::Enable() {
 void Auth::Disable() {
   if (!enabled_) return;
   enabled_ = false;
-  CountChange();
+  ++revision_;
 }
 
 // ---- users ----
@@ -87,14 +102,15 @@ absl::Status Auth::AddUser(absl::string_view name, absl::string_view password, b
     user.password_hash = *std::move(hash);
   }
   users_.emplace(std::string(name), std::move(user));
-  CountChange();
+  ++revision_;
   return absl::OkStatus();
 }
 
 absl::Status Auth::DeleteUser(absl::string_view name) {
   if (enabled_ && name == kRootUser) return InvalidAuthMgmtError();
   if (users_.erase(std::string(name)) == 0) return UserNotFoundError();
-  CountChange();
+  grants_.erase(std::string(name));
+  ++revision_;
   return absl::OkStatus();
 }
 
@@ -106,19 +122,27 @@ absl::Status Auth::ChangePassword(absl::string_view name, absl::string_view pass
     if (!hash.has_value()) return NoPasswordUserError();
     user->second.password_hash = *std::move(hash);
   }
-  CountChange();
+  ++revision_;
   return absl::OkStatus();
 }
 
 absl::Status Auth::GrantRole(absl::string_view user, absl::string_view role) {
   const auto at = users_.find(user);
   if (at == users_.end()) return UserNotFoundError();
-  if (role != kRootRole && !roles_.contains(role)) return RoleNotFoundError();
-  std::vector<std::string>& roles = at->second.roles;
-  const auto place = std::lower_bound(roles.begin(), roles.end(), role);
-  if (place != roles.end() && *place == role) return absl::OkStatus();
-  roles.insert(place, std::string(role));
-  CountChange();
+  const auto known = roles_.find(role);
+  if (role != kRootRole && known == roles_.end()) return RoleNotFoundError();
+  const uint64_t id = role == kRootRole ? root_role_id_ : known->second.id;
+  std::vector<RoleGrant>& roles = at->second.roles;
+  const auto place = PlaceOf(roles, role);
+  if (place == roles.end() || place->name != role) {
+    roles.insert(place, {std::string(role), id});
+    ForgetDeletedRoles(&at->second);
+  } else if (place->role != id) {
+    place->role = id;
+  } else {
+    return absl::OkStatus();
+  }
+  ++revision_;
   return absl::OkStatus();
 }
 
@@ -126,8 +150,9 @@ absl::Status Auth::RevokeRole(absl::string_view user, absl::string_view role) {
   if (enabled_ && user == kRootUser && role == kRootRole) return InvalidAuthMgmtError();
   const auto at = users_.find(user);
   if (at == users_.end()) return UserNotFoundError();
-  if (!RemoveRole(&at->second, role)) return RoleNotGrantedError();
-  CountChange();
+  if (!HasRole(at->second, role)) return RoleNotGrantedError();
+  at->second.roles.erase(PlaceOf(at->second.roles, role));
+  ++revision_;
   return absl::OkStatus();
 }
 
@@ -135,16 +160,17 @@ absl::Status Auth::RevokeRole(absl::string_view user, absl::string_view role) {
 
 absl::Status Auth::AddRole(absl::string_view name) {
   if (name.empty()) return RoleEmptyError();
-  if (!roles_.emplace(std::string(name), Role()).second) return RoleAlreadyExistError();
-  CountChange();
+  if (roles_.contains(name)) return RoleAlreadyExistError();
+  roles_.emplace(std::string(name), Role{++last_role_id_, {}});
+  ++revision_;
   return absl::OkStatus();
 }
 
 absl::Status Auth::DeleteRole(absl::string_view name) {
   if (enabled_ && name == kRootRole) return InvalidAuthMgmtError();
   if (roles_.erase(std::string(name)) == 0) return RoleNotFoundError();
-  for (auto& [user_name, user] : users_) RemoveRole(&user, name);
-  CountChange();
+  if (name == kRootRole) root_role_id_ = ++last_role_id_;
+  ++revision_;
   return absl::OkStatus();
 }
 
@@ -165,7 +191,7 @@ absl::Status Auth::GrantPermission(absl::string_view role, Permission permission
                          [](const Permission& a, const Permission& b) { return a.key < b.key; });
     permissions.insert(place, std::move(permission));
   }
-  CountChange();
+  ++revision_;
   return absl::OkStatus();
 }
 
@@ -177,7 +203,7 @@ absl::Status Auth::RevokePermission(absl::string_view role, absl::string_view ke
     return p.key == key && p.range_end == range_end;
   });
   if (revoked == 0) return PermissionNotGrantedError();
-  CountChange();
+  ++revision_;
   return absl::OkStatus();
 }
 
@@ -220,21 +246,21 @@ bool Auth::UserHasRole(absl::string_view user, absl::string_view role) const {
 }
 
 const Auth::Grants& Auth::GrantsOf(const std::string& name, const User& user) const {
-  const auto [at, fresh] = grants_.try_emplace(name);
-  if (!fresh) return at->second;
+  Grants& grants = grants_[name];
+  if (grants.revision == revision_) return grants;
   std::vector<mvcc::KeyRange> read;
   std::vector<mvcc::KeyRange> write;
-  for (const std::string& role_name : user.roles) {
-    const auto role = roles_.find(role_name);
-    if (role == roles_.end()) continue;  // root's, without a role of that name
+  for (const RoleGrant& grant : user.roles) {
+    const auto role = roles_.find(grant.name);
+    // Root's without a role of that name, too.
+    if (role == roles_.end() || !IsHeld(grant)) continue;
     for (const Permission& permission : role->second.permissions) {
       if (permission.Allows(Access::kRead)) read.push_back(permission.range());
       if (permission.Allows(Access::kWrite)) write.push_back(permission.range());
     }
   }
-  at->second.read = KeySet(read);
-  at->second.write = KeySet(write);
-  return at->second;
+  grants = {revision_, KeySet(read), KeySet(write)};
+  return grants;
 }
 
 namespace {
@@ -254,8 +280,10 @@ uint64_t Auth::Digest(uint64_t digest) const {
     digest = Fold(digest, name);
     digest = Fold(digest, user.password_hash);
     digest = Fold(digest, uint64_t{user.no_password});
-    digest = Fold(digest, user.roles.size());
-    for (const std::string& role : user.roles) digest = Fold(digest, role);
+    for (const RoleGrant& role : user.roles) {
+      if (IsHeld(role)) digest = Fold(digest, role.name);
+    }
+    digest = Fold(digest, uint64_t{0});
   }
   digest = Fold(digest, roles_.size());
   for (const auto& [name, role] : roles_) {

@@ -23,6 +23,7 @@
 #include "base/bytes.h"
 #include "engine/auth/key_set.h"
 #include "engine/mvcc/key_range.h"
+#include "engine/mvcc/work.h"
 
 namespace quorate::auth {
 
@@ -48,14 +49,23 @@ struct Permission {
 };
 
 struct Role {
+  uint64_t id = 0;  // of roles that had the name one after another no two have the same
   // In ascending key; those of one key in the order in which they were granted.
   std::vector<Permission> permissions;
 };
 
+// A role that was deleted is gone from all users at once, however many they are: they keep the
+// grant until they are changed, and it counts for nothing (Auth::IsHeld).
+struct RoleGrant {
+  std::string name;
+  uint64_t role = 0;  // Role::id
+};
+
 struct User {
-  std::string password_hash;       // bcrypt's text; empty matches no password
-  bool no_password = false;        // known by certificate only
-  std::vector<std::string> roles;  // ascending
+  std::string password_hash;     // bcrypt's text; empty matches no password
+  bool no_password = false;      // known by certificate only
+  std::vector<RoleGrant> roles;  // in ascending name
+  size_t looked_at = 0;          // of roles, for those that were deleted
 };
 
 // Who asks, and the auth revision at which the asker was found to be that user; revision
@@ -87,7 +97,7 @@ class Auth {
   absl::Status RevokeRole(absl::string_view user, absl::string_view role);
 
   absl::Status AddRole(absl::string_view name);
-  // Also takes it from all users.
+  // Also takes it from all users. O(log n), but for its permissions.
   absl::Status DeleteRole(absl::string_view name);
   // Adds a permission, or changes the type of the one for that very range if it is the
   // first of its key (an etcd habit that members must share: else what one of them
@@ -116,11 +126,23 @@ class Auth {
   // By name.
   const absl::btree_map<std::string, User>& users() const { return users_; }
   const absl::btree_map<std::string, Role>& roles() const { return roles_; }
+  // Whether the role that a user was granted is still there.
+  bool IsHeld(const RoleGrant& grant) const;
 
-  // All of it as bytes, equal for equal states, and back. Decode: DataLoss if they are not
-  // what Encode gives; then nothing has changed.
-  void Encode(BytesBuilder* out) const;
-  absl::Status Decode(absl::string_view bytes);
+  // All of it as sections of an image, equal for equal states. Each goes on where the last one
+  // ended, as *at has it, and has about kSectionPartBytes: false with the last one.
+  struct ImagePlace {
+    bool begun = false;
+    bool users_done = false;
+    std::string name;   // the last user, or role, that was encoded
+    size_t listed = 0;  // of its roles, or permissions; 0 = all
+  };
+  bool EncodeSome(ImagePlace* at, BytesBuilder* out) const;
+  // Back, in a fresh one, one section after another. DataLoss if they are not what EncodeSome
+  // gives; then it is of no use.
+  absl::Status Decode(absl::string_view section);
+  // Gives memory back in pieces; true once little of it is left. It is of no use any more.
+  bool Release(mvcc::Work* work);
 
   // Folds all of it into a digest.
   uint64_t Digest(uint64_t digest) const;
@@ -128,19 +150,29 @@ class Auth {
  private:
   // What a user's roles permit together.
   struct Grants {
+    uint64_t revision = 0;  // at which this was found
     KeySet read;
     KeySet write;
   };
 
-  void CountChange();
+  bool HasRole(const User& user, absl::string_view role) const;
+  // Forgets some of the user's grants of roles that were deleted, if there are any.
+  void ForgetDeletedRoles(User* user) const;
+  // A record of an image; false if there is none any more.
+  bool EncodeUser(ImagePlace* at, BytesBuilder* out) const;
+  bool EncodeRole(ImagePlace* at, BytesBuilder* out) const;
   const Grants& GrantsOf(const std::string& name, const User& user) const;
 
   bool enabled_ = false;
   uint64_t revision_ = 1;
   absl::btree_map<std::string, User> users_;
   absl::btree_map<std::string, Role> roles_;
-  // Follows from users_ and roles_: made when first asked for, dropped with each change.
+  uint64_t last_role_id_ = 0;
+  // The root role can be granted though there is none of that name.
+  uint64_t root_role_id_ = 0;
+  // Follows from users_ and roles_: made when first asked for, and anew after each change.
   mutable absl::btree_map<std::string, Grants> grants_;
+  bool decoding_ = false;
 };
 
 }  // namespace quorate::auth

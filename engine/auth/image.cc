@@ -1,7 +1,7 @@
 // The auth store as bytes: a message in protobuf's wire format, its users and roles those
 // of authpb, which is how etcd keeps them too.
-#include <algorithm>
-#include <functional>
+#include "engine/image/image.h"
+
 #include <utility>
 
 #include "api/auth.pb.h"
@@ -19,86 +19,147 @@ constexpr uint32_t kRoleField = 4;
 
 absl::Status Malformed() { return absl::DataLossError("auth: the image is malformed"); }
 
-// Whether the name follows all that are there, as it does in an image.
+// Roles of a user, or permissions of a role, in a record: there are several of who has more.
+constexpr int kListedPerRecord = 100;
+// Users or roles, and what they list, whose memory is given back for a unit of work.
+constexpr size_t kReleasedPerUnit = 4;
+
+// The user, or role, of that name, which is the last one or follows all that are there, as in an
+// image; null if it does not.
 template <typename Value>
-bool Append(const std::string& name, Value value, absl::btree_map<std::string, Value>* map) {
-  if (name.empty() || (!map->empty() && name <= map->rbegin()->first)) return false;
-  map->emplace_hint(map->end(), name, std::move(value));
-  return true;
+Value* LastOf(const std::string& name, absl::btree_map<std::string, Value>* map) {
+  if (name.empty() || (!map->empty() && name < map->rbegin()->first)) return nullptr;
+  return &map->try_emplace(map->end(), name)->second;
 }
 
 bool ReadUser(absl::string_view bytes, absl::btree_map<std::string, User>* users) {
   authpb::User proto;
   if (!ParseMessage(bytes, &proto)) return false;
-  User user;
-  user.password_hash = proto.password();
-  user.no_password = proto.options().no_password();
-  user.roles.assign(proto.roles().begin(), proto.roles().end());
-  const bool ascending = std::adjacent_find(user.roles.begin(), user.roles.end(),
-                                            std::greater_equal<>()) == user.roles.end();
-  return ascending && Append(proto.name(), std::move(user), users);
+  const size_t before = users->size();
+  User* const user = LastOf(proto.name(), users);
+  if (user == nullptr) return false;
+  if (users->size() > before) {
+    user->password_hash = proto.password();
+    user->no_password = proto.options().no_password();
+  } else if (proto.roles().empty()) {
+    return false;  // nothing to go on with: it is there twice
+  }
+  for (const std::string& role : proto.roles()) {
+    if (!user->roles.empty() && role <= user->roles.back().name) return false;
+    user->roles.push_back({role, 0});
+  }
+  return true;
 }
 
 bool ReadRole(absl::string_view bytes, absl::btree_map<std::string, Role>* roles) {
   authpb::Role proto;
   if (!ParseMessage(bytes, &proto)) return false;
-  Role role;
+  const size_t before = roles->size();
+  Role* const role = LastOf(proto.name(), roles);
+  if (role == nullptr || (roles->size() == before && proto.keypermission().empty())) return false;
   for (const authpb::Permission& p : proto.keypermission()) {
-    role.permissions.push_back({static_cast<int32_t>(p.permtype()), p.key(), p.range_end()});
+    if (!role->permissions.empty() && p.key() < role->permissions.back().key) return false;
+    role->permissions.push_back({static_cast<int32_t>(p.permtype()), p.key(), p.range_end()});
   }
-  const bool ascending =
-      std::is_sorted(role.permissions.begin(), role.permissions.end(),
-                     [](const Permission& a, const Permission& b) { return a.key < b.key; });
-  return ascending && Append(proto.name(), std::move(role), roles);
+  return true;
+}
+
+// The one that is encoded in part, or the next.
+template <typename Value>
+auto AtPlace(const absl::btree_map<std::string, Value>& map, const Auth::ImagePlace& place) {
+  return place.listed > 0 ? map.find(place.name) : map.upper_bound(place.name);
+}
+
+template <typename Value, typename List>
+bool ReleaseSome(absl::btree_map<std::string, Value>* map, List Value::*list, mvcc::Work* work) {
+  for (; !map->empty(); map->erase(map->begin())) {
+    if (work->spent()) return false;
+    work->Spend(((map->begin()->second.*list).size() + 1) / kReleasedPerUnit + 1);
+  }
+  return true;
 }
 
 }  // namespace
 
-void Auth::Encode(BytesBuilder* out) const {
-  AppendBool(out, kEnabledField, enabled_);
-  AppendUint64(out, kRevisionField, revision_);
-  for (const auto& [name, user] : users_) {
-    authpb::User proto;
-    proto.set_name(name);
-    proto.set_password(user.password_hash);
-    proto.mutable_options()->set_no_password(user.no_password);
-    for (const std::string& role : user.roles) proto.add_roles(role);
-    AppendLen(out, kUserField, proto.SerializeAsString());
+bool Auth::EncodeSome(ImagePlace* at, BytesBuilder* out) const {
+  const size_t begin = out->size();
+  const auto full = [&] { return out->size() - begin >= engine::kSectionPartBytes; };
+  if (!std::exchange(at->begun, true)) {
+    AppendBool(out, kEnabledField, enabled_);
+    AppendUint64(out, kRevisionField, revision_);
   }
-  for (const auto& [name, role] : roles_) {
-    authpb::Role proto;
-    proto.set_name(name);
-    for (const Permission& p : role.permissions) {
-      authpb::Permission* permission = proto.add_keypermission();
-      permission->set_permtype(static_cast<authpb::Permission::Type>(p.type));
-      permission->set_key(p.key);
-      permission->set_range_end(p.range_end);
-    }
-    AppendLen(out, kRoleField, proto.SerializeAsString());
+  while (!full()) {
+    if (!at->users_done && !EncodeUser(at, out)) *at = {true, true, "", 0};
+    if (at->users_done && !EncodeRole(at, out)) return false;
   }
+  return true;
 }
 
-absl::Status Auth::Decode(absl::string_view bytes) {
-  Auth read;
-  read.revision_ = 0;
-  WireReader in(bytes);
+// A record of the next user. Roles that were deleted count for nothing here, either: where records
+// and sections end must not tell who kept them.
+bool Auth::EncodeUser(ImagePlace* at, BytesBuilder* out) const {
+  const auto it = AtPlace(users_, *at);
+  if (it == users_.end()) return false;
+  const auto& [name, user] = *it;
+  authpb::User proto;
+  proto.set_name(name);
+  const bool first = at->listed == 0;
+  if (first) {
+    proto.set_password(user.password_hash);
+    proto.mutable_options()->set_no_password(user.no_password);
+  }
+  size_t i = at->listed;
+  for (; i < user.roles.size() && proto.roles_size() < kListedPerRecord; ++i) {
+    if (IsHeld(user.roles[i])) proto.add_roles(user.roles[i].name);
+  }
+  at->name = name;
+  at->listed = i < user.roles.size() ? i : 0;
+  if (first || !proto.roles().empty()) AppendLen(out, kUserField, proto.SerializeAsString());
+  return true;
+}
+
+bool Auth::EncodeRole(ImagePlace* at, BytesBuilder* out) const {
+  const auto it = AtPlace(roles_, *at);
+  if (it == roles_.end()) return false;
+  const auto& [name, role] = *it;
+  authpb::Role proto;
+  proto.set_name(name);
+  size_t i = at->listed;
+  for (; i < role.permissions.size() && proto.keypermission_size() < kListedPerRecord; ++i) {
+    const Permission& p = role.permissions[i];
+    authpb::Permission* permission = proto.add_keypermission();
+    permission->set_permtype(static_cast<authpb::Permission::Type>(p.type));
+    permission->set_key(p.key);
+    permission->set_range_end(p.range_end);
+  }
+  at->name = name;
+  at->listed = i < role.permissions.size() ? i : 0;
+  AppendLen(out, kRoleField, proto.SerializeAsString());
+  return true;
+}
+
+absl::Status Auth::Decode(absl::string_view section) {
+  if (!std::exchange(decoding_, true)) revision_ = 0;
+  WireReader in(section);
   while (in.Next()) {
     bool sound = false;
     if (in.tag() == VarintTag(kEnabledField)) {
-      sound = read.enabled_ = in.boolean();
+      sound = enabled_ = in.boolean();
     } else if (in.tag() == VarintTag(kRevisionField)) {
-      read.revision_ = in.uint64();
-      sound = read.revision_ != 0;
+      revision_ = in.uint64();
+      sound = revision_ != 0;
     } else if (in.tag() == LenTag(kUserField)) {
-      sound = ReadUser(in.bytes(), &read.users_);
+      sound = ReadUser(in.bytes(), &users_);
     } else if (in.tag() == LenTag(kRoleField)) {
-      sound = ReadRole(in.bytes(), &read.roles_);
+      sound = ReadRole(in.bytes(), &roles_);
     }
     if (!sound) return Malformed();
   }
-  if (!in.ok() || read.revision_ == 0) return Malformed();
-  *this = std::move(read);
-  return absl::OkStatus();
+  return in.ok() && revision_ != 0 ? absl::OkStatus() : Malformed();
+}
+
+bool Auth::Release(mvcc::Work* work) {
+  return ReleaseSome(&users_, &User::roles, work) && ReleaseSome(&roles_, &Role::permissions, work);
 }
 
 }  // namespace quorate::auth

@@ -17,7 +17,7 @@ constexpr size_t kPreambleBytes = 12;  // magic, version
 // A section's header: CRC of what follows it up to the section's end, tag, length.
 constexpr size_t kTagAt = 4;
 constexpr size_t kLengthAt = 8;
-constexpr size_t kHeaderBytes = 16;
+constexpr size_t kHeaderBytes = SectionWriter::kHeaderBytes;
 
 absl::Status Damaged(absl::string_view what) {
   return absl::DataLossError(absl::StrCat("state image: ", what));
@@ -38,40 +38,26 @@ SectionWriter::SectionWriter(size_t reserve) : out_(reserve) {
   PutU32(&out_, kImageVersion);
 }
 
+void SectionWriter::Reserve(size_t bytes) {
+  const size_t size = out_.size();
+  out_.Grow(bytes);
+  out_.Truncate(size);
+}
+
 BytesBuilder* SectionWriter::Begin(Section tag) {
   Seal();
   begin_ = out_.size();
   open_ = true;
-  folded_ = 0;
   char* const header = out_.Grow(kHeaderBytes);
   StoreLe32(header + kTagAt, static_cast<uint32_t>(tag));
   return &out_;
 }
 
-BytesBuilder* SectionWriter::Begin(Section tag, size_t bytes) {
-  Begin(tag);
-  StoreLe64(out_.data() + begin_ + kLengthAt, bytes);
-  folded_ = begin_ + kTagAt;
-  crc_ = 0;
-  return &out_;
-}
-
-void SectionWriter::Fold() {
-  crc_ = Crc32cExtend(crc_, out_.view().substr(folded_));
-  folded_ = out_.size();
-}
-
 void SectionWriter::Seal() {
   if (!std::exchange(open_, false)) return;
-  const size_t length = out_.size() - begin_ - kHeaderBytes;
-  if (folded_ == 0) {
-    StoreLe64(out_.data() + begin_ + kLengthAt, length);
-    folded_ = begin_ + kTagAt;
-    crc_ = 0;
-  }
-  CHECK_EQ(LoadLe64(out_.data() + begin_ + kLengthAt), uint64_t{length});
-  Fold();
-  StoreLe32(out_.data() + begin_, crc_);
+  char* const header = out_.data() + begin_;
+  StoreLe64(header + kLengthAt, out_.size() - begin_ - kHeaderBytes);
+  StoreLe32(header, Crc32c(out_.view().substr(begin_ + kTagAt)));
 }
 
 Bytes SectionWriter::Finish() && {

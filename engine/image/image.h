@@ -1,7 +1,8 @@
 // The state of a member at one applied index: what checkpoints hold and snapshots carry.
 //
-// An image has two parts. The sections are small: each component of the state machine
-// writes one, tagged, with its length and a checksum. The segments are the revision log:
+// An image has two parts. In the sections each component of the state machine writes what it has,
+// tagged, with its length and a checksum. A component that may have much writes several, one going
+// on where the last one ended, so that none takes long. The segments are the revision log:
 // records as they stand in memory, shared and never copied. A segment's bytes do not
 // change, so taking an image pins them and stops nobody.
 //
@@ -34,6 +35,9 @@ namespace quorate::engine {
 
 // Raised when a member that knows only lower numbers could misread an image.
 inline constexpr uint32_t kImageVersion = 1;
+
+// About how many bytes a section has of a component that may have many.
+inline constexpr size_t kSectionPartBytes = 16384;
 
 // Numbers are part of the format: never reused. A component that has nothing to say
 // still writes its section; one that is missing means the component's initial state.
@@ -92,13 +96,13 @@ class SectionWriter {
   SectionWriter(const SectionWriter&) = delete;
   SectionWriter& operator=(const SectionWriter&) = delete;
 
+  // Makes room for so many bytes more, while there is not much to be moved.
+  void Reserve(size_t bytes);
+  // What a section adds to its body.
+  static constexpr size_t kHeaderBytes = 16;
+
   // The body of the section is what is appended to the builder until the next call.
   BytesBuilder* Begin(Section tag);
-  // The same for a section that is written in pieces: its body will have exactly `bytes`
-  // bytes. Fold() after each piece takes that into the checksum, so that none is left to
-  // do at the end.
-  BytesBuilder* Begin(Section tag, size_t bytes);
-  void Fold();
   Bytes Finish() &&;
 
  private:
@@ -107,9 +111,6 @@ class SectionWriter {
   BytesBuilder out_;
   size_t begin_ = 0;  // of the open section's header
   bool open_ = false;
-  // Of the open section: its checksum up to folded_; 0 = nothing folded yet.
-  size_t folded_ = 0;
-  uint32_t crc_ = 0;
 };
 
 // Walks sections. What does not fit its checksum, or ends too early, is DataLoss; a

@@ -17,8 +17,11 @@ namespace {
 
 constexpr size_t kIdBytes = 8;
 constexpr uint64_t kWord = 1;
+// A section of an image: how many leases there are in it, and they.
+constexpr size_t kCountBytes = 8;
 constexpr size_t kEncodedLeaseBytes = 24;
-// Encoded, or forgotten, for a unit of work.
+constexpr uint64_t kLeasesPerSection = engine::kSectionPartBytes / kEncodedLeaseBytes;
+// Forgotten for a unit of work.
 constexpr uint64_t kLeasesPerUnit = 8;
 constexpr uint64_t kReleasedAtOnce = 64;
 
@@ -92,55 +95,39 @@ uint64_t Leases::CountKeys(LeaseId id) const {
   return end - attachments_.WeightBefore(Prefix(number));
 }
 
-size_t Leases::encoded_bytes() const { return 8 + leases_.size() * kEncodedLeaseBytes; }
-
-void Leases::Encode(BytesBuilder* out) const {
-  LeaseId last;
-  mvcc::Work work = mvcc::Work::Unlimited();
-  CHECK(EncodeSome(&last, &work, out));
+size_t Leases::encoded_bytes() const {
+  const size_t sections = leases_.size() / kLeasesPerSection + 1;
+  return sections * (engine::SectionWriter::kHeaderBytes + kCountBytes) +
+         leases_.size() * kEncodedLeaseBytes;
 }
 
 // Ids of leases are never 0, but they may be negative.
-bool Leases::EncodeSome(LeaseId* last, mvcc::Work* work, BytesBuilder* out) const {
-  const bool first = *last == LeaseId();
-  if (first) engine::PutU64(out, leases_.size());
-  uint64_t leases = 0;
-  for (auto at = first ? leases_.begin() : leases_.upper_bound(*last); at != leases_.end(); ++at) {
-    if (leases++ % kLeasesPerUnit == 0) {
-      if (work->spent()) return false;
-      work->Spend(1);
-    }
+bool Leases::EncodeSome(LeaseId* last, BytesBuilder* out) const {
+  auto at = *last == LeaseId() ? leases_.begin() : leases_.upper_bound(*last);
+  const size_t begin = out->size();
+  out->Grow(kCountBytes);
+  uint64_t count = 0;
+  for (; at != leases_.end() && count < kLeasesPerSection; ++at, ++count) {
     const auto& [id, lease] = *at;
     engine::PutU64(out, static_cast<uint64_t>(id.value()));
     engine::PutU64(out, static_cast<uint64_t>(lease.ttl));
     engine::PutU64(out, static_cast<uint64_t>(lease.remaining));
     *last = id;
   }
-  return true;
-}
-
-void Leases::BeginDecode(absl::string_view section) {
-  section_ = engine::FieldReader(section);
-  section_left_ = section_.Count(kEncodedLeaseBytes);
-}
-
-absl::Status Leases::DecodeSome(size_t max, bool* done) {
-  for (; section_left_ > 0 && max > 0; --section_left_, --max) {
-    const auto id = LeaseId(static_cast<int64_t>(section_.U64()));
-    const auto ttl = static_cast<int64_t>(section_.U64());
-    const absl::Status status = Grant(id, ttl);
-    if (!status.ok()) return absl::DataLossError("leases: one is there twice, or cannot be");
-    Checkpoint(id, static_cast<int64_t>(section_.U64()));
-  }
-  *done = section_left_ == 0;
-  if (!*done || section_.complete()) return absl::OkStatus();
-  return absl::DataLossError("leases: malformed");
+  StoreLe64(out->data() + begin, count);
+  return count == kLeasesPerSection;
 }
 
 absl::Status Leases::Decode(absl::string_view section) {
-  BeginDecode(section);
-  bool done = false;
-  return DecodeSome(std::numeric_limits<size_t>::max(), &done);
+  engine::FieldReader in(section);
+  for (uint64_t left = in.Count(kEncodedLeaseBytes); left > 0; --left) {
+    const auto id = LeaseId(static_cast<int64_t>(in.U64()));
+    const auto ttl = static_cast<int64_t>(in.U64());
+    const absl::Status status = Grant(id, ttl);
+    if (!status.ok()) return absl::DataLossError("leases: one is there twice, or cannot be");
+    Checkpoint(id, static_cast<int64_t>(in.U64()));
+  }
+  return in.complete() ? absl::OkStatus() : absl::DataLossError("leases: malformed");
 }
 
 bool Leases::Release(mvcc::Work* work) {

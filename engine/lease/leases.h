@@ -72,17 +72,14 @@ class Leases final : public mvcc::LeaseTable {
   // Of all leases together.
   uint64_t attachments() const { return attachments_.size(); }
 
-  // The leases as bytes, equal for equal leases; attachments are not among them.
-  void Encode(BytesBuilder* out) const;
+  // The leases as sections of an image, equal for equal leases; attachments are not among them.
+  // Each holds those behind *last, which is 0 at first, as many as make kSectionPartBytes: false
+  // with the last one.
+  bool EncodeSome(LeaseId* last, BytesBuilder* out) const;
+  // How many bytes all sections have together.
   size_t encoded_bytes() const;
-  // Encode in pieces, between which nothing changes: goes on behind *last, which is 0 at
-  // first. True once it is done.
-  bool EncodeSome(LeaseId* last, mvcc::Work* work, BytesBuilder* out) const;
-  // Back, in fresh Leases: Begin with the bytes, which stay, and then up to `max` leases at a
-  // time; *done once that was all. DataLoss if the bytes are not what Encode gives.
-  void BeginDecode(absl::string_view section);
-  absl::Status DecodeSome(size_t max, bool* done);
-  // All at once.
+  // Back, in fresh Leases, one section after another. DataLoss if they are not what EncodeSome
+  // gives; the leases are of no use then.
   absl::Status Decode(absl::string_view section);
   void Swap(Leases* other);
   // Gives memory back in pieces; true once little of it is left. They are of no use any more.
@@ -105,9 +102,6 @@ class Leases final : public mvcc::LeaseTable {
   mvcc::CountedTree attachments_;
   LeaseId noticed_id_;
   bool noticed_ = false;
-  // Being decoded: the leases that are left.
-  engine::FieldReader section_{absl::string_view()};
-  uint64_t section_left_ = 0;
 };
 
 }  // namespace quorate::lease

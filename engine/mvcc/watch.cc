@@ -11,8 +11,9 @@
 namespace quorate::mvcc {
 namespace {
 
-// Watchers of a stream that goes, in a piece.
-constexpr size_t kRemovedAtOnce = 256;
+// Watchers of a stream that goes, in a piece, each for so many units of work.
+constexpr size_t kRemovedAtOnce = 64;
+constexpr uint64_t kRemoveCost = 20;
 // Of a stream's watchers so many are looked at in a piece at most, each for so many units of work.
 constexpr size_t kVisitedAtOnce = 256;
 constexpr uint64_t kVisitCost = 2;
@@ -58,9 +59,9 @@ bool WatchHub::RemoveSome(Stream* stream, size_t max) {
 
 void WatchHub::RemoveClosed(Work* work) {
   while (!closed_.empty() && !work->spent()) {
-    const auto max = static_cast<size_t>(work->left() / kVisitCost + 1);
+    const auto max = static_cast<size_t>(work->left() / kRemoveCost + 1);
     const size_t some = std::min(max, kRemovedAtOnce);
-    work->Spend(kVisitCost * some);
+    work->Spend(kRemoveCost * some);
     if (RemoveSome(closed_.front().get(), some)) closed_.pop_front();
   }
 }

@@ -146,6 +146,7 @@ bool WatchHub::EncodeDeliveries(Work* work) {
   Preparation& p = preparation_;
   // A group that has left is not served any more; one that is there is served in order.
   while (!p.seen.empty()) {
+    if (work->spent()) return false;
     const auto& [group, node] = p.seen.begin()->second;
     const bool prev_kv = group->key.prev_kv;
     if (!p.encoded.contains({node, prev_kv}) && !EncodeWay(node, prev_kv, work)) return false;

@@ -130,7 +130,8 @@ bool Replica::Impl::HasAwaitedLongWork() const {
 }
 
 bool Replica::Impl::HasBackgroundWork() const {
-  return MayCompact() || !retired_.empty() || applier_.store().log().pins()->releasing() || MayCut();
+  return MayCompact() || !retired_.empty() || applier_.store().log().pins()->releasing() ||
+         MayCut();
 }
 
 // A new leader, or none: what waited for the old one is tried again.
