@@ -39,16 +39,31 @@ const CallTable::Beginning* CallTable::Find(CallId id) const {
   return index == kEnd ? nullptr : &slots_[index].beginning;
 }
 
-CallTable::Callback CallTable::Take(CallId id) {
+void CallTable::LiftDeadline(CallId id) {
   const uint32_t index = SlotOf(id);
-  if (index == kEnd) return nullptr;
+  if (index == kEnd) return;
+  Unlist(index);
   Slot& slot = slots_[index];
+  slot.usual = false;
+  slot.deadline = Instant::Infinite();
+  unusual_.emplace(slot.deadline, index);
+}
+
+void CallTable::Unlist(uint32_t index) {
+  const Slot& slot = slots_[index];
   if (slot.usual) {
     slots_[slot.previous].next = slot.next;
     slots_[slot.next].previous = slot.previous;
   } else {
     unusual_.erase({slot.deadline, index});
   }
+}
+
+CallTable::Callback CallTable::Take(CallId id) {
+  const uint32_t index = SlotOf(id);
+  if (index == kEnd) return nullptr;
+  Unlist(index);
+  Slot& slot = slots_[index];
   Callback callback = std::move(slot.callback);
   slot.callback = nullptr;
   slot.used = false;

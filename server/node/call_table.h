@@ -41,6 +41,8 @@ class CallTable {
   const Beginning* Find(CallId id) const;
   // Removes a call and gives its callback; an empty function if it is not there.
   Callback Take(CallId id);
+  // From now on the call, if it is there, has no deadline.
+  void LiftDeadline(CallId id);
   // The call that is due first, if its deadline is at or before `now`; 0 if none.
   CallId Due(Instant now) const;
   // The earliest deadline; Infinite if there is none.
@@ -71,6 +73,8 @@ class CallTable {
   // kEnd if the call is not there.
   uint32_t SlotOf(CallId id) const;
   uint32_t NewSlot();
+  // Takes it out of the list by deadline.
+  void Unlist(uint32_t index);
 
   Duration usual_timeout_;
   std::vector<Slot> slots_ = std::vector<Slot>(1);

@@ -221,6 +221,7 @@ void Node::HandOut() {
   if (handing_out_.checkpoint.has_value()) WriteCheckpoint(*std::move(handing_out_.checkpoint));
   if (handing_out_.log_cut > LogIndex(0))
     CutLog(handing_out_.log_cut, checkpoints_.get(), wal_.get());
+  for (const CallId call : handing_out_.without_timeout) calls_.LiftDeadline(call);
   AnswerCalls(&handing_out_.responses);
   DeliverWatchReplies(&handing_out_.watch_replies);
   EndWatches(handing_out_.watch_ends);

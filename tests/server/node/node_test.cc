@@ -238,6 +238,31 @@ TEST_F(NodeTest, VeryManyCallsTimeOutInPieces) {
   EXPECT_EQ(node_->pending_calls(), 0u);
 }
 
+class SlowNodeTest : public NodeTest {
+ protected:
+  void Adjust(Options* options) override {
+    NodeTest::Adjust(options);
+    options->replica.max_turn_work = 8;
+  }
+};
+
+// It said "request timed out" while cleaning went on.
+TEST_F(SlowNodeTest, APhysicalCompactionIsWaitedForUntilItIsDone) {
+  Boot(1);
+  WaitForLeadership();
+  for (int i = 0; i < 500; ++i) Finish(RequestKind::kPut, PutRequest("a", "1"));
+  etcdserverpb::CompactionRequest compact;
+  compact.set_revision(501);
+  compact.set_physical(true);
+  Answer answer;
+  Call(RequestKind::kCompact, compact.SerializeAsString(), &answer, Milliseconds(100));
+  world_.RunFor(Milliseconds(200));
+  EXPECT_FALSE(answer.done) << "cleaning takes longer than the time-out";
+  ASSERT_TRUE(world_.RunUntil([&] { return answer.done; }));
+  EXPECT_TRUE(answer.status.ok()) << answer.status;
+  EXPECT_EQ(node_->counters().calls_timed_out, 0u);
+}
+
 TEST_F(NodeTest, AnAbandonedCallIsNeverAnswered) {
   Boot(1);
   WaitForLeadership();
