@@ -57,7 +57,7 @@ ModelWorld::ModelWorld() : cluster_(3, [](Config* config) { *config = Small(*con
   const int members[] = {leader_, leader_, steady_};
   for (uint64_t number = 1; number <= 3; ++number) {
     streams_[number].member = members[number - 1];
-    cluster_.OpenWatch(members[number - 1], number);
+    cluster_.OpenWatch(members[number - 1], number, As("root"));
   }
   Watcher all;
   all.key = all.end = std::string(1, '\0');
@@ -76,14 +76,21 @@ void ModelWorld::Fail(const std::string& what) {
   absl::StrAppend(&difference_, doing_, what);
 }
 
-template <typename T, typename U>
-void ModelWorld::ExpectEqual(const std::string& what, const T& got, const U& expected) {
-  if (got != expected) Fail(absl::StrCat(what, ": ", got, ", expected ", expected));
+Response ModelWorld::Call(RequestKind kind, const google::protobuf::Message& request,
+                          const std::string& asker) {
+  absl::StrAppend(&doing_, asker, ": ", request.GetTypeName(), " {", request.ShortDebugString(),
+                  "}\n");
+  return cluster_.Call(leader_, kind, request.SerializeAsString(), As(asker));
 }
 
-Response ModelWorld::Call(RequestKind kind, const google::protobuf::Message& request) {
-  absl::StrAppend(&doing_, request.GetTypeName(), " {", request.ShortDebugString(), "}\n");
-  return cluster_.Call(leader_, kind, request.SerializeAsString());
+template <typename Request, typename R>
+void ModelWorld::DoAs(const std::string& asker, RequestKind kind, const Request& request,
+                      absl::Status (mvcc_model::Model::*perform)(const Request&, R*)) {
+  R expected;
+  const std::string refusal = Refusal(asker, request);
+  const absl::Status status = refusal.empty() ? (model_.*perform)(request, &expected)
+                                              : absl::PermissionDeniedError(refusal);
+  Expect(request.GetTypeName(), Call(kind, request, asker), status, expected);
 }
 
 template <typename R>
@@ -99,35 +106,35 @@ void ModelWorld::Expect(const std::string& what, const Response& response,
 // ---- keys ----
 
 void ModelWorld::DoKv(Requests* draw) {
+  const std::string asker = Asker(&draw->prng());
   switch (draw->prng().Below(7)) {
     case 0:
     case 1:
     case 2: {
       etcdserverpb::PutRequest request;
-      etcdserverpb::PutResponse expected;
       draw->Fill(&request);
-      const absl::Status status = model_.Put(request, &expected);
-      return Expect("put", Call(RequestKind::kPut, request), status, expected);
+      return DoAs(asker, RequestKind::kPut, request, &mvcc_model::Model::Put);
     }
     case 3: {
       etcdserverpb::DeleteRangeRequest request;
-      etcdserverpb::DeleteRangeResponse expected;
       draw->Fill(&request);
-      const absl::Status status = model_.DeleteRange(request, &expected);
-      return Expect("delete", Call(RequestKind::kDeleteRange, request), status, expected);
+      return DoAs(asker, RequestKind::kDeleteRange, request, &mvcc_model::Model::DeleteRange);
     }
     default: {
       etcdserverpb::RangeRequest request;
       etcdserverpb::RangeResponse expected;
       draw->Fill(&request, model_.revision());
       request.set_serializable(draw->prng().Chance(1, 2));
-      const absl::Status status = model_.Range(request, &expected);
+      const std::string refusal = Refusal(asker, request);
+      const absl::Status status =
+          refusal.empty() ? model_.Range(request, &expected) : absl::PermissionDeniedError(refusal);
       // The other member that is there answers, too.
       const int member = draw->prng().Chance(1, 2) ? steady_ : leader_;
-      absl::StrAppend(&doing_, "at ", member, ": {", request.ShortDebugString(), "}\n");
-      return Expect("range",
-                    cluster_.Call(member, RequestKind::kRange, request.SerializeAsString()), status,
-                    expected);
+      absl::StrAppend(&doing_, asker, " at ", member, ": {", request.ShortDebugString(), "}\n");
+      return Expect(
+          "range",
+          cluster_.Call(member, RequestKind::kRange, request.SerializeAsString(), As(asker)),
+          status, expected);
     }
   }
 }
@@ -140,9 +147,9 @@ void ModelWorld::DoTxn(Requests* draw) {
   absl::Status status = mvcc::Decode(bytes, &decoded);
   // What is malformed is refused before it is proposed, and changes nothing.
   if (status.ok()) status = mvcc::Validate(decoded, kMaxTxnOps);
-  etcdserverpb::TxnResponse expected;
-  if (status.ok()) status = model_.Txn(request, &expected);
-  Expect("txn", Call(RequestKind::kTxn, request), status, expected);
+  const std::string asker = Asker(&draw->prng());
+  if (status.ok()) return DoAs(asker, RequestKind::kTxn, request, &mvcc_model::Model::Txn);
+  Expect("txn", Call(RequestKind::kTxn, request, asker), status, etcdserverpb::TxnResponse());
 }
 
 void ModelWorld::DoCompact(Requests* draw) {
@@ -177,8 +184,8 @@ void ModelWorld::CompareHash(int member, int64_t revision) {
   expected.set_compact_revision(hash.compact_revision);
   expected.set_hash_revision(hash.hash_revision);
   Expect(absl::StrCat("hash at ", revision, " of member ", member),
-         cluster_.Call(member, RequestKind::kHashKv, request.SerializeAsString()), status,
-         expected);
+         cluster_.Call(member, RequestKind::kHashKv, request.SerializeAsString(), As("root")),
+         status, expected);
 }
 
 // ---- leases ----
@@ -241,8 +248,8 @@ void ModelWorld::CompareLeases() {
   for (const int64_t id : ids) absl::StrAppend(&listed, id, " ");
   ExpectEqual("leases", listed, expected);
   for (int64_t id = 1; id <= kLeases; ++id) {
-    const auto got = Parsed<etcdserverpb::LeaseTimeToLiveResponse>(
-        cluster_.Call(steady_, RequestKind::kLeaseTimeToLive, TimeToLive(id, /*keys=*/true)));
+    const auto got = Parsed<etcdserverpb::LeaseTimeToLiveResponse>(cluster_.Call(
+        steady_, RequestKind::kLeaseTimeToLive, TimeToLive(id, /*keys=*/true), As("root")));
     const auto time = leases_.find(id);
     if (time == leases_.end()) {
       ExpectEqual("time of a lease that is not there", got.ttl(), -1);
@@ -274,7 +281,7 @@ void ModelWorld::LetTimePass(Prng* prng) {
 // went in one revision.
 void ModelWorld::NoteExpired() {
   const auto list = Parsed<etcdserverpb::LeaseLeasesResponse>(
-      cluster_.Call(leader_, RequestKind::kLeaseList, ""));
+      cluster_.Call(leader_, RequestKind::kLeaseList, "", As("root")));
   std::set<int64_t> gone;
   for (const auto& [id, time] : leases_) gone.insert(id);
   for (const auto& lease : list.leases()) gone.erase(lease.id());
@@ -298,7 +305,8 @@ void ModelWorld::NoteExpired() {
     look.set_range_end(look.key());
     look.set_revision(revision);
     look.set_keys_only(true);
-    const Response response = cluster_.Call(leader_, RequestKind::kRange, look.SerializeAsString());
+    const Response response =
+        cluster_.Call(leader_, RequestKind::kRange, look.SerializeAsString(), As("root"));
     if (!response.status.ok()) break;
     std::map<std::string, int64_t> left = holders;
     const auto there = Parsed<etcdserverpb::RangeResponse>(response);
@@ -509,7 +517,7 @@ void ModelWorld::Do(uint64_t seed) {
   story_.push_back(std::exchange(doing_, ""));
   if (story_.size() > kStory) story_.pop_front();
   Requests draw(seed, kLeases);
-  const uint64_t kind = draw.prng().Below(40);
+  const uint64_t kind = draw.prng().Below(44);
   if (kind < 12) {
     DoKv(&draw);
   } else if (kind < 20) {
@@ -524,6 +532,8 @@ void ModelWorld::Do(uint64_t seed) {
     CompareHash(leader_, draw.prng().Between(0, model_.revision() + 1));
   } else if (kind < 32) {
     Disturb(&draw.prng());
+  } else if (kind < 36) {
+    DoAuth(&draw);
   } else {
     DoWatch(&draw);
   }
@@ -567,6 +577,7 @@ void ModelWorld::CompareEverything() {
       ExpectEqual("digest", cluster_[member].StateDigest(), digest);
       // The hashes that compactions have stored are each member's own.
       for (const int64_t at : SomeRevisions(model_.compact_revision() + 1)) CompareHash(member, at);
+      CompareAuth(member);
     }
     for (const int64_t at : SomeRevisions(model_.compact_revision())) {
       etcdserverpb::RangeRequest request;

@@ -1,5 +1,5 @@
-// A cluster of three and the model of one store, given the same commands one after another: every
-// answer, every event and every hash is compared.
+// A cluster of three and the models of one store and of its users, given the same commands one
+// after another: every answer, every event and every hash is compared.
 //
 // One of the members does not take part in the majority that answers: it is crashed, cut off and
 // restarted at will, and comes to the same state by other ways (log, checkpoint, a leader's state).
@@ -17,8 +17,10 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "api/rpc.pb.h"
 #include "base/prng.h"
+#include "sim/auth_model.h"
 #include "tests/engine/mvcc/draw_requests.h"
 #include "tests/engine/mvcc/model.h"
 #include "tests/engine/replica/cluster.h"
@@ -61,10 +63,17 @@ class ModelWorld {
 
   void Fail(const std::string& what);
   template <typename T, typename U>
-  void ExpectEqual(const std::string& what, const T& got, const U& expected);
+  void ExpectEqual(const std::string& what, const T& got, const U& expected) {
+    if (got != expected) Fail(absl::StrCat(what, ": ", got, ", expected ", expected));
+  }
 
   // Sends it to one who answers.
-  Response Call(RequestKind kind, const google::protobuf::Message& request);
+  Response Call(RequestKind kind, const google::protobuf::Message& request,
+                const std::string& asker = "root");
+  // Lets the cluster and the model do it in somebody's name, and compares the answers.
+  template <typename Request, typename R>
+  void DoAs(const std::string& asker, RequestKind kind, const Request& request,
+            absl::Status (mvcc_model::Model::*perform)(const Request&, R*));
   // Compares an answer with what the model says.
   template <typename R>
   void Expect(const std::string& what, const Response& response, const absl::Status& status,
@@ -80,6 +89,21 @@ class ModelWorld {
   void CompareLeases();
   void LetTimePass(Prng* prng);
   void NoteExpired();
+
+  // model_auth.cc
+  static Credentials As(const std::string& user);
+  // In whose name a request is made: mostly of one who may do all.
+  std::string Asker(Prng* prng) const;
+  void DoAuth(mvcc_model::Requests* draw);
+  void ChangeAuth(const sim::AuthChange& change, const std::string& asker);
+  // Why the asker may not make the request; empty if he may.
+  std::string Refusal(const std::string& asker, bool write, const std::string& key,
+                      const std::string& range_end) const;
+  std::string Refusal(const std::string& asker, const etcdserverpb::RangeRequest& r) const;
+  std::string Refusal(const std::string& asker, const etcdserverpb::PutRequest& r) const;
+  std::string Refusal(const std::string& asker, const etcdserverpb::DeleteRangeRequest& r) const;
+  std::string Refusal(const std::string& asker, const etcdserverpb::TxnRequest& r) const;
+  void CompareAuth(int member);
 
   void DoWatch(mvcc_model::Requests* draw);
   void CreateWatch(Stream* stream, uint64_t number, mvcc_model::Requests* draw);
@@ -101,6 +125,7 @@ class ModelWorld {
   int disturbed_ = 0;  // the other one
   bool isolated_ = false;
   mvcc_model::Model model_;
+  sim::AuthModel auth_;
   std::map<uint64_t, Stream> streams_;
   struct LeaseTime {
     int64_t ttl = 0;
