@@ -6,12 +6,16 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "api/rpc.pb.h"
 #include "base/check.h"
+#include "base/prng.h"
 #include "bench/step_member.h"
+#include "engine/apply/command.h"
 #include "engine/image/image.h"
+#include "engine/mvcc/long_reply.h"
 #include "engine/replica/replica.h"
 
 namespace quorate::engine {
@@ -79,6 +83,22 @@ void BM_StepOverwriteAndCompact(benchmark::State& state) {
   });
 }
 BENCHMARK(BM_StepOverwriteAndCompact)->Iterations(1)->Unit(benchmark::kMillisecond);
+
+// A long answer, half read, while all that it refers to is written anew and compacted, so that it
+// is cut off; and then its end.
+void BM_StepGiveUpALongAnswer(benchmark::State& state) {
+  Run(state, false, [](Member* member) {
+    member->Call(RequestKind::kRange, All().SerializeAsString());
+    std::optional<mvcc::LongReply::Reader> reader(member->TakeAnswer().long_reply());
+    CHECK(reader->Next().has_value());
+    member->Fill(false);
+    Compact(member);
+    CHECK(!reader->Next().has_value());
+    reader.reset();
+    member->Pass(Seconds(1));
+  });
+}
+BENCHMARK(BM_StepGiveUpALongAnswer)->Iterations(1)->Unit(benchmark::kMillisecond);
 
 void BM_StepRevoke(benchmark::State& state) {
   etcdserverpb::LeaseRevokeRequest revoke;
@@ -204,6 +224,37 @@ void BM_StepHotKey(benchmark::State& state) {
   Report(member, state);
 }
 BENCHMARK(BM_StepHotKey)->Iterations(1)->Unit(benchmark::kMillisecond);
+
+// A restart: 100,000 overwrites of random keys behind the checkpoint of a million.
+void BM_ApplyBehindACheckpoint(benchmark::State& state) {
+  constexpr uint64_t kEntries = 100'000;
+  Member member;
+  member.Fill(false);
+  Recovered recovered;
+  recovered.checkpoint = member.image();
+  recovered.base = member.image().index;
+  recovered.base_term = member.image().term;
+  recovered.hard_state = {recovered.base_term, MemberId(1), recovered.base + kEntries};
+  etcdserverpb::PutRequest put;
+  put.set_value(std::string(256, 'w'));
+  for (uint64_t i = 1; i <= kEntries; ++i) {
+    put.set_key(Key(Mix64(i) % (kKeys / 2)));
+    recovered.entries.push_back(
+        {recovered.base_term, recovered.base + i, raft::EntryType::kNormal,
+         apply::EncodeCommand(apply::Operation::kPut, put.SerializeAsString(), i, {})});
+  }
+  for (auto _ : state) {
+    Replica replica(MemberConfig(), recovered, Instant());
+    Output out;
+    const int64_t begin = CpuNanos();
+    while (replica.status().applied < recovered.hard_state.commit) {
+      replica.Step({Instant(), WallTime(), TurnEnd{}}, &out);
+    }
+    state.SetIterationTime(static_cast<double>(CpuNanos() - begin) / 1e9);
+  }
+  state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * kEntries));
+}
+BENCHMARK(BM_ApplyBehindACheckpoint)->UseManualTime()->Iterations(1)->Unit(benchmark::kMillisecond);
 
 // ---- a million leases, on a member of its own ----
 

@@ -36,21 +36,26 @@ inline std::string Key(uint64_t i) {
   return key;
 }
 
+inline Config MemberConfig() {
+  Config config;
+  config.cluster_id = ClusterId(1);
+  config.member_id = MemberId(1);
+  config.raft.seed = 1;
+  config.server_version = "3.7.1";
+  config.run_id = 1;
+  config.background_pause = Duration();
+  return config;
+}
+
 // A cluster of one, whose disk is done at once; or a follower of somebody who says nothing.
 class Member {
  public:
   explicit Member(uint64_t members = 1) {
-    Config config;
-    config.cluster_id = ClusterId(1);
-    config.member_id = MemberId(1);
-    config.raft.seed = 1;
-    config.server_version = "3.7.1";
-    config.run_id = 1;
     std::vector<BootstrapMember> founders;
     for (uint64_t i = 1; i <= members; ++i) {
       founders.push_back({MemberId(i), "m", {"http://127.0.0.1:" + std::to_string(i)}});
     }
-    replica_ = std::make_unique<Replica>(config, Replica::Bootstrap(founders), now_);
+    replica_ = std::make_unique<Replica>(MemberConfig(), Replica::Bootstrap(founders), now_);
     Step(TimePassed{});
     Settle();  // one who is alone leads at once
     if (members > 1) return;
@@ -101,6 +106,8 @@ class Member {
     Settle();
     CHECK(answered_);
   }
+  // The last answer, once.
+  Answer TakeAnswer() { return std::exchange(answer_, Answer()); }
 
   // The newest checkpoint.
   const StateImage& image() const { return image_; }
@@ -147,11 +154,15 @@ class Member {
     steps_.longest = std::max(steps_.longest, took);
     steps_.total += took;
     ++steps_.count;
-    if (took > 2'000'000) ++steps_.over_2ms;
+    if (took > 2000000) {
+      ++steps_.over_2ms;
+      fprintf(stderr, "LONG step %lu kind %zu took %ld\n", steps_.count, kind, took);
+    }
     CHECK_MSG(out_.fatal.ok(), out_.fatal.ToString());
-    for (const Response& response : out_.responses) {
+    for (Response& response : out_.responses) {
       CHECK_MSG(response.status.ok(), response.status.ToString());
       answered_ = true;
+      answer_ = std::move(response.body);
     }
     for (const WatchReply& reply : out_.watch_replies) events_bytes_ += reply.events.size();
     if (out_.checkpoint.has_value()) image_ = *out_.checkpoint;
@@ -171,6 +182,7 @@ class Member {
   Output out_;
   uint64_t token_ = 0;
   bool answered_ = false;
+  Answer answer_;
   uint64_t events_bytes_ = 0;
   StateImage image_;
   Steps steps_;
