@@ -46,6 +46,7 @@ class Member {
     config.raft.seed = 1;
     config.server_version = "3.7.1";
     config.run_id = 1;
+    config.background_pause = Duration();
     std::vector<BootstrapMember> founders;
     for (uint64_t i = 1; i <= members; ++i) {
       founders.push_back({MemberId(i), "m", {"http://127.0.0.1:" + std::to_string(i)}});
