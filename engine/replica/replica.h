@@ -60,8 +60,11 @@ struct Config {
   size_t max_watch_reply_bytes = 256 * 1024;
   // Of the whole turn, in units of engine/mvcc/work.h: half of it for applying, a quarter
   // each for confirmed reads, for a long one and for watchers. What needs more goes on in the
-  // next turn. Compaction, and whatever else nobody waits for, has up to a half, each millisecond.
+  // next turn. Compaction, and whatever else nobody waits for, has up to a half.
   uint64_t max_turn_work = 2000;
+  // Between two pieces of work that nobody waits for. Members that clean at once would else take
+  // all processors of a machine that they share, or one of their own, from requests.
+  Duration background_pause = Milliseconds(1);
   // Bytes in use by records, index and leases, above which nothing is added; negative = no
   // bound. What was under way when it was reached may exceed it.
   int64_t quota_bytes = -1;

@@ -19,7 +19,6 @@ namespace {
 
 // Before dropped proposals are offered to raft again, unless the leader changes first.
 constexpr Duration kProposeRetryInterval = Milliseconds(20);
-constexpr Duration kBackgroundPause = Milliseconds(1);
 // Entries whose keys are looked for together; fewer than so many are not worth it.
 constexpr size_t kPrefetched = 32;
 constexpr uint64_t kWorthPrefetching = 8;
@@ -63,15 +62,14 @@ uint64_t Replica::Impl::ShareBeside(uint64_t foreground, uint64_t full) const {
   return std::clamp(foreground / 2, full / 8 + 1, full);
 }
 
-// Work that nobody waits for has a piece each kBackgroundPause: members that clean at once would
-// else take all processors of a machine that they share, or one of their own, from requests. More
-// of it is done beside many requests, as much as they cost themselves by half, or a busy member
-// would never be done with its compactions.
+// Of work that nobody waits for, how much there is of it in this turn: a piece when the pause
+// after the last one is over. Beside many requests more of it is done, half of what they cost
+// themselves, or a busy member would never be done with its compactions.
 uint64_t Replica::Impl::BackgroundPiece(uint64_t foreground) {
   const uint64_t quarter = config_.max_turn_work / 4 + 1;
   uint64_t piece = std::min(foreground / 2, quarter);
   if (now_ >= next_background_) {
-    next_background_ = now_ + kBackgroundPause;
+    next_background_ = now_ + config_.background_pause;
     piece = busy_turns_ == 0 ? quarter * 2 : quarter;
   }
   return piece;

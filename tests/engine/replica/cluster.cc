@@ -36,6 +36,7 @@ void Cluster::Start(int member) {
   config.raft.seed = static_cast<uint64_t>(member) * 1000 + node.run;
   config.server_version = "3.7.1";
   config.run_id = ++node.run;
+  config.background_pause = Duration();  // the cluster comes to rest while time stands still
   if (configure_) configure_(&config);
   node.replica = std::make_unique<Replica>(config, node.disk, now_);
   node.out = Output();

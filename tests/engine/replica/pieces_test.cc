@@ -394,6 +394,31 @@ TEST(ReplicaPieces, ALongHashIsOfOneRevisionWhileWritesAndCompactionsGoOn) {
   EXPECT_EQ(cluster[1].status().compact_revision, Revision(compact.revision()));
 }
 
+// Members that share a machine would else clean with all of its processors at once.
+TEST(ReplicaPieces, WhatNobodyWaitsForHasAPieceAfterEachPause) {
+  static constexpr Duration kPause = Milliseconds(1);
+  constexpr uint64_t kUnits = 64;
+  Cluster cluster(1, [](Config* config) {
+    config->max_turn_work = kUnits;
+    config->background_pause = kPause;
+  });
+  cluster.Elect();
+  Fill(&cluster);
+  etcdserverpb::CompactionRequest compact;
+  compact.set_physical(true);
+  compact.set_revision(cluster[1].status().revision.value());
+  const RequestToken compaction =
+      cluster.Send(1, RequestKind::kCompact, compact.SerializeAsString());
+  cluster.Settle();
+  int pauses = 0;
+  for (; cluster.Find(compaction) == nullptr; ++pauses) {
+    ASSERT_LE(pauses, kKeys * 8);
+    ASSERT_LE(cluster.last_output(1).next_wake, cluster.now() + kPause);
+    cluster.Run(kPause);
+  }
+  EXPECT_GT(pauses, kKeys / (static_cast<int>(kUnits) / 2));
+}
+
 TEST(ReplicaPieces, LongRangesDoNotWaitForAHash) {
   Cluster cluster(1, TurnWork(64));
   cluster.Elect();
