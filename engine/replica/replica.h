@@ -213,6 +213,9 @@ class Replica {
   uint64_t members_version() const;
   // Whether the member was one once and is not any more; for ever.
   bool IsRemoved(MemberId id) const;
+  // Whether it is a read that only waits for its turn at the store, or has it: it needs nobody
+  // else any more, and will be answered.
+  bool IsReading(RequestToken token) const;
   // How far a member's log is known to agree with ours; 0 if that is not known, as it is to nobody
   // but a leader.
   LogIndex MatchOf(MemberId id) const;

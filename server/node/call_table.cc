@@ -39,16 +39,30 @@ const CallTable::Beginning* CallTable::Find(CallId id) const {
   return index == kEnd ? nullptr : &slots_[index].beginning;
 }
 
-CallTable::Callback CallTable::Take(CallId id) {
-  const uint32_t index = SlotOf(id);
-  if (index == kEnd) return nullptr;
-  Slot& slot = slots_[index];
+void CallTable::Unlink(uint32_t index) {
+  const Slot& slot = slots_[index];
   if (slot.usual) {
     slots_[slot.previous].next = slot.next;
     slots_[slot.next].previous = slot.previous;
   } else {
     unusual_.erase({slot.deadline, index});
   }
+}
+
+void CallTable::Unbind(CallId id) {
+  const uint32_t index = SlotOf(id);
+  CHECK_NE(index, kEnd);
+  Unlink(index);
+  slots_[index].deadline = Instant::Infinite();
+  slots_[index].usual = false;
+  unusual_.emplace(Instant::Infinite(), index);
+}
+
+CallTable::Callback CallTable::Take(CallId id) {
+  const uint32_t index = SlotOf(id);
+  if (index == kEnd) return nullptr;
+  Unlink(index);
+  Slot& slot = slots_[index];
   Callback callback = std::move(slot.callback);
   slot.callback = nullptr;
   slot.used = false;

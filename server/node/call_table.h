@@ -39,6 +39,8 @@ class CallTable {
              engine::RequestKind kind = engine::RequestKind::kRange);
   // Null if the call is not there.
   const Beginning* Find(CallId id) const;
+  // Takes its deadline off a call that is there.
+  void Unbind(CallId id);
   // Removes a call and gives its callback; an empty function if it is not there.
   Callback Take(CallId id);
   // The call that is due first, if its deadline is at or before `now`; 0 if none.
@@ -71,6 +73,8 @@ class CallTable {
   // kEnd if the call is not there.
   uint32_t SlotOf(CallId id) const;
   uint32_t NewSlot();
+  // Takes a slot out of the list, or the tree, of deadlines.
+  void Unlink(uint32_t index);
 
   Duration usual_timeout_;
   std::vector<Slot> slots_ = std::vector<Slot>(1);

@@ -363,6 +363,10 @@ void Node::OnCallTimeout() {
   size_t ended = 0;
   for (CallId id = calls_.Due(now); id != CallId(0); id = calls_.Due(now)) {
     if (++ended > kTimeoutsAtOnce) break;  // the timer is due again at once
+    if (replica_.IsReading(id)) {
+      calls_.Unbind(id);
+      continue;
+    }
     ++counters_.calls_timed_out;
     NoteEnd(id, /*read=*/false, /*ok=*/false, now);
     const ReplyCallback done = calls_.Take(id);

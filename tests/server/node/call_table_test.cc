@@ -68,6 +68,20 @@ TEST(CallTableTest, AnswersInAnyOrderKeepTheOthersDue) {
   EXPECT_EQ(calls.First(), ids[3]);
 }
 
+TEST(CallTableTest, WhatIsUnboundIsNotDueAndMayBeTaken) {
+  CallTable calls(kUsual);
+  const CallId usual = calls.Add(At(0), kUsual, Nothing());
+  const CallId other = calls.Add(At(0), Seconds(1), Nothing());
+  const CallId last = calls.Add(At(1), kUsual, Nothing());
+  calls.Unbind(usual);
+  calls.Unbind(other);
+  EXPECT_EQ(calls.Due(At(1'000'000)), last);
+  EXPECT_NE(calls.Take(usual), nullptr);
+  EXPECT_NE(calls.Take(last), nullptr);
+  EXPECT_EQ(calls.next_deadline(), Instant::Infinite());
+  EXPECT_EQ(calls.First(), other);
+}
+
 TEST(CallTableTest, AnEndlessTimeoutIsNeverDue) {
   CallTable calls(kUsual);
   calls.Add(At(5), Duration::Infinite(), Nothing());
