@@ -468,5 +468,29 @@ TEST(ReplicaPieces, ACompactionGetsItsTurnAmongRangesAndHashesWithoutEnd) {
   cluster.Settle();
 }
 
+// As in etcd: what may be lost is waited for so long and no longer, and cleaning until it is done.
+TEST(ReplicaPieces, APhysicalCompactionHasNoTimeoutOnceItIsApplied) {
+  Cluster cluster(3);
+  const int leader = cluster.Elect();
+  const int follower = leader % 3 + 1;
+  for (int i = 0; i < 10; ++i) cluster.Call(leader, RequestKind::kPut, Put("k", "v"));
+  etcdserverpb::CompactionRequest compact;
+  compact.set_revision(5);
+  cluster.Call(leader, RequestKind::kCompact, compact.SerializeAsString());
+  EXPECT_TRUE(cluster.without_timeout().empty());
+  compact.set_revision(9);
+  compact.set_physical(true);
+  for (int member = 1; member <= 3; ++member) cluster.HoldDisk(member, true);
+  const RequestToken token =
+      cluster.Send(follower, RequestKind::kCompact, compact.SerializeAsString());
+  cluster.Settle();
+  EXPECT_TRUE(cluster.without_timeout().empty()) << "it may never be applied";
+  for (int member = 1; member <= 3; ++member) cluster.HoldDisk(member, false);
+  cluster.Settle();
+  EXPECT_TRUE(cluster.without_timeout().contains(token));
+  ASSERT_NE(cluster.Find(token), nullptr);
+  EXPECT_TRUE(cluster.Find(token)->status.ok());
+}
+
 }  // namespace
 }  // namespace quorate::engine

@@ -328,30 +328,6 @@ TEST(Replica, CompactionRefusesOlderReadsAndPhysicalWaitsForTheSpace) {
   ExpectSameState(&cluster);
 }
 
-// As in etcd: what may be lost is waited for so long and no longer, and cleaning until it is done.
-TEST(Replica, APhysicalCompactionHasNoTimeoutOnceItIsApplied) {
-  Cluster cluster(3);
-  const int leader = cluster.Elect();
-  const int follower = leader % 3 + 1;
-  for (int i = 0; i < 10; ++i) cluster.Call(leader, RequestKind::kPut, Put("k", "v"));
-  etcdserverpb::CompactionRequest compact;
-  compact.set_revision(5);
-  cluster.Call(leader, RequestKind::kCompact, compact.SerializeAsString());
-  EXPECT_TRUE(cluster.without_timeout().empty());
-  compact.set_revision(9);
-  compact.set_physical(true);
-  cluster.Isolate(follower, true);
-  const RequestToken token =
-      cluster.Send(follower, RequestKind::kCompact, compact.SerializeAsString());
-  cluster.Run(Milliseconds(100));
-  EXPECT_TRUE(cluster.without_timeout().empty()) << "it may never be applied";
-  cluster.Isolate(follower, false);
-  cluster.Run(Seconds(2));
-  EXPECT_TRUE(cluster.without_timeout().contains(token));
-  ASSERT_NE(cluster.Find(token), nullptr);
-  EXPECT_TRUE(cluster.Find(token)->status.ok());
-}
-
 // Found beside etcd, whose fresh store counts as compacted at -1.
 TEST(Replica, APhysicalCompactionAtRevisionZeroIsAnswered) {
   Cluster cluster(1);
