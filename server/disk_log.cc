@@ -23,7 +23,8 @@ void LogDiskState(const config::Config& config, log::Logger* log, const engine::
 }  // namespace
 
 void WatchDisk(const config::Config& config, log::Logger* log, node::Options* options) {
-  options->disk = {config.DataDir(), config.disk_reserve_bytes, config.election_timeout};
+  options->disk = {config.DataDir(), config.disk_reserve_bytes, config.election_timeout,
+                   config.wal_dir};
   options->on_disk_state = [&config, log](const engine::DiskState& disk, uint64_t free_bytes) {
     LogDiskState(config, log, disk, free_bytes);
   };

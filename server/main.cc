@@ -41,6 +41,7 @@
 #include "base/status.h"
 #include "google/protobuf/stubs/logging.h"
 #include "io/uv/allocator.h"
+#include "io/uv/linked_directory.h"
 #include "io/uv/resolver.h"
 #include "io/uv/world.h"
 #include "server/config/discovery.h"
@@ -213,6 +214,25 @@ absl::Status LockMemory() {
       absl::StrCat("--memory-mlock: the memory cannot be locked: ", std::strerror(errno)));
 }
 
+// --wal-dir: the log's directory is a link to one in there, so that a later start, and whoever
+// looks at the data directory, finds the log without the flag.
+absl::Status PlaceLog(config::Config* config) {
+  const std::string member = config->DataDir() + "/member";
+  const std::string log = member + "/log";
+  // Recovery refuses a directory of etcd's: it is left without a trace.
+  const bool is_etcds = access((member + "/snap").c_str(), F_OK) == 0;
+  if (!config->wal_dir.empty() && !is_etcds) {
+    const absl::Status linked = io::uv::LinkDirectory(log, config->wal_dir + "/log");
+    if (!linked.ok()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "--wal-dir: ", linked.message(),
+          ". To move a log, stop the server, move that directory, and start with the flag"));
+    }
+  }
+  ASSIGN_OR_RETURN(config->wal_dir, io::uv::LinkedDirectory(log));
+  return absl::OkStatus();
+}
+
 // Runs until the server has stopped or failed; the signal that asked for it, or 0.
 int Serve(const config::Config& config, Logs logs, bool* failed) {
   int received = 0;
@@ -220,6 +240,7 @@ int Serve(const config::Config& config, Logs logs, bool* failed) {
   io::uv::WorldOptions world_options;
   world_options.log_fds = std::move(logs.fds);
   world_options.rotated_log = std::move(logs.rotated);
+  world_options.reuse_port = config.socket_reuse_port;
   io::uv::World world(world_options);
   server::Options options;
   options.on_failure = [&](const absl::Status&) {  // logged already
@@ -311,6 +332,7 @@ int Main(int argc, char** argv) {
   config::Config config = line->config;
   absl::Status prepared = config.memory_mlock ? LockMemory() : absl::OkStatus();
   if (prepared.ok()) prepared = Discover(&config);
+  if (prepared.ok()) prepared = PlaceLog(&config);
   if (!prepared.ok()) {
     std::fprintf(stderr, "quorate: %s\n", std::string(prepared.message()).c_str());
     return config::kExitBadSetting;

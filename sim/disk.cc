@@ -379,6 +379,7 @@ absl::StatusOr<std::string> Disk::PeekDurable(const std::string& path) const {
 }
 
 uint64_t Disk::used_bytes() const { return impl_->used; }
+uint64_t Disk::Digest() const { return impl_->names.Digest(); }
 uint64_t Disk::operations() const { return impl_->operations; }
 void Disk::SetOperationHook(OperationHook hook) { impl_->hook = std::move(hook); }
 void Disk::SetOperationFault(OperationFault fault) { impl_->fault = std::move(fault); }

@@ -140,6 +140,8 @@ class Disk {
   absl::StatusOr<std::string> Peek(const std::string& path) const;
   absl::StatusOr<std::string> PeekDurable(const std::string& path) const;
   uint64_t used_bytes() const;
+  // Of all names and contents as the process sees them; the same only within a process.
+  uint64_t Digest() const;
   // Operations begun since the disk was made, over all processes.
   uint64_t operations() const;
   // Called when an operation begins, with its number (counting from 1) and kind: the

@@ -43,6 +43,15 @@ std::shared_ptr<DiskNode> CopyNode(const DiskNode& node, uint64_t* used, bool du
   return copy;
 }
 
+uint64_t DigestOf(const DiskNode& node) {
+  if (!node.is_directory()) return node.pages->Digest();
+  uint64_t digest = 1;
+  for (const auto& [name, child] : node.names) {
+    digest = Mix64(digest ^ HashName(name)) + DigestOf(*child);
+  }
+  return digest;
+}
+
 void MakeNamesDurable(DiskNode* node) {
   node->names = node->durable;
   for (auto& [name, child] : node->names) {
@@ -253,5 +262,7 @@ void NameTree::ForEachFile(
     const std::function<void(const std::string& path, DiskNode* file)>& visit, bool durable) const {
   Walk(*root_, "", durable, visit);
 }
+
+uint64_t NameTree::Digest() const { return DigestOf(*root_); }
 
 }  // namespace quorate::sim

@@ -57,6 +57,8 @@ class NameTree {
   // Every file, by path, sorted.
   void ForEachFile(const std::function<void(const std::string& path, DiskNode* file)>& visit,
                    bool durable = false) const;
+  // Of names and contents as the process sees them; the same only within a process.
+  uint64_t Digest() const;
 
  private:
   // One atomic change: each of these names now leads to this node (null: nowhere).

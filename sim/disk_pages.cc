@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/hash/hash.h"
+
 namespace quorate::sim {
 namespace {
 
@@ -13,6 +15,17 @@ constexpr std::array<char, io::kSectorBytes> kZeroSector = {};
 
 const FilePages::Chunk* FilePages::FindChunk(uint64_t index) const {
   return index < chunks_.size() ? chunks_[index].get() : nullptr;
+}
+
+FilePages::Chunk* FilePages::OwnChunk(uint64_t index) {
+  if (index >= chunks_.size()) chunks_.resize(index + 1);
+  std::shared_ptr<Chunk>& chunk = chunks_[index];
+  if (chunk == nullptr) {
+    chunk = std::make_shared<Chunk>();
+  } else if (chunk.use_count() > 1) {
+    chunk = std::make_shared<Chunk>(*chunk);
+  }
+  return chunk.get();
 }
 
 void FilePages::Read(uint64_t offset, size_t size, char* out) const {
@@ -36,7 +49,7 @@ FilePages::Content FilePages::Snapshot(uint64_t sector) const {
   if (chunk == nullptr) return nullptr;
   const char* at = chunk->data() + sector % kSectorsPerChunk * kSector;
   if (std::memcmp(at, kZeroSector.data(), kSector) == 0) return nullptr;
-  auto content = std::make_unique<Sector>();
+  auto content = std::make_shared<Sector>();
   std::memcpy(content->data(), at, kSector);
   return content;
 }
@@ -51,13 +64,9 @@ void FilePages::Touch(uint64_t sector) {
 
 void FilePages::Store(uint64_t offset, const char* data, size_t size) {
   const uint64_t index = offset / kChunk;
-  if (index >= chunks_.size()) chunks_.resize(index + 1);
-  if (chunks_[index] == nullptr) {
-    if (data == nullptr) return;  // zeros over zeros
-    chunks_[index] = std::make_unique<Chunk>();
-  }
+  if (data == nullptr && FindChunk(index) == nullptr) return;  // zeros over zeros
   Touch(offset / kSector);
-  char* at = chunks_[index]->data() + offset % kChunk;
+  char* at = OwnChunk(index)->data() + offset % kChunk;
   if (data == nullptr) {
     std::memset(at, 0, size);
   } else {
@@ -131,13 +140,9 @@ void FilePages::FailSync(Prng* prng) {
 
 void FilePages::Put(uint64_t sector, const Content& content) {
   const uint64_t index = sector / kSectorsPerChunk;
-  if (index >= chunks_.size() || chunks_[index] == nullptr) {
-    if (content == nullptr) return;
-    if (index >= chunks_.size()) chunks_.resize(index + 1);
-    chunks_[index] = std::make_unique<Chunk>();
-  }
+  if (content == nullptr && FindChunk(index) == nullptr) return;
   const char* from = content == nullptr ? kZeroSector.data() : content->data();
-  std::memcpy(chunks_[index]->data() + sector % kSectorsPerChunk * kSector, from, kSector);
+  std::memcpy(OwnChunk(index)->data() + sector % kSectorsPerChunk * kSector, from, kSector);
 }
 
 PageLosses FilePages::LosePower(const Survivor& survivor) {
@@ -173,25 +178,19 @@ void FilePages::ZeroFrom(uint64_t offset) {
   const uint64_t first = (offset + kChunk - 1) / kChunk;
   if (first < chunks_.size()) chunks_.resize(first);
   const uint64_t index = offset / kChunk;
-  if (index >= chunks_.size() || chunks_[index] == nullptr) return;
+  if (FindChunk(index) == nullptr) return;
   const size_t within = offset % kChunk;
-  std::memset(chunks_[index]->data() + within, 0, kChunk - within);
+  std::memset(OwnChunk(index)->data() + within, 0, kChunk - within);
 }
 
 void FilePages::Overwrite(uint64_t offset, absl::string_view bytes) {
   for (size_t i = 0; i < bytes.size(); ++i) {
-    const uint64_t index = (offset + i) / kChunk;
-    if (index >= chunks_.size()) chunks_.resize(index + 1);
-    if (chunks_[index] == nullptr) chunks_[index] = std::make_unique<Chunk>();
-    (*chunks_[index])[(offset + i) % kChunk] = bytes[i];
+    (*OwnChunk((offset + i) / kChunk))[(offset + i) % kChunk] = bytes[i];
   }
 }
 
 void FilePages::FlipBit(uint64_t offset, int bit) {
-  const uint64_t index = offset / kChunk;
-  if (index >= chunks_.size()) chunks_.resize(index + 1);
-  if (chunks_[index] == nullptr) chunks_[index] = std::make_unique<Chunk>();
-  char& byte = (*chunks_[index])[offset % kChunk];
+  char& byte = (*OwnChunk(offset / kChunk))[offset % kChunk];
   byte = static_cast<char>(byte ^ (1 << (bit & 7)));
 }
 
@@ -203,9 +202,7 @@ bool FilePages::Readable(uint64_t offset, size_t size) const {
 
 std::unique_ptr<FilePages> FilePages::Copy(uint64_t* used, bool durable_only) const {
   auto copy = std::make_unique<FilePages>(used);
-  for (const std::unique_ptr<Chunk>& chunk : chunks_) {
-    copy->chunks_.push_back(chunk == nullptr ? nullptr : std::make_unique<Chunk>(*chunk));
-  }
+  copy->chunks_ = chunks_;
   if (durable_only) {
     for (const auto& [sector, older] : dirty_) copy->Put(sector, older.versions[0]);
   }
@@ -218,15 +215,18 @@ std::unique_ptr<FilePages> FilePages::Copy(uint64_t* used, bool durable_only) co
 
 std::unique_ptr<FilePages> FilePages::Clone(uint64_t* used) const {
   std::unique_ptr<FilePages> clone = Copy(used, /*durable_only=*/false);
-  for (const auto& [sector, older] : dirty_) {
-    Older& copy = clone->dirty_[sector];
-    copy.orphaned = older.orphaned;
-    for (const Content& content : older.versions) {
-      copy.versions.push_back(content == nullptr ? nullptr : std::make_unique<Sector>(*content));
-    }
-  }
+  clone->dirty_ = dirty_;
   clone->sizes_ = sizes_;
   return clone;
+}
+
+uint64_t FilePages::Digest() const {
+  uint64_t digest = Mix64(size());
+  for (size_t i = 0; i < chunks_.size(); ++i) {
+    if (chunks_[i] == nullptr) continue;
+    digest = Mix64(digest ^ Mix64(i) ^ absl::HashOf(absl::string_view(chunks_[i]->data(), kChunk)));
+  }
+  return digest;
 }
 
 }  // namespace quorate::sim

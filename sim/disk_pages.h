@@ -30,8 +30,8 @@ struct PageLosses {
 using Survivor = std::function<size_t(size_t older)>;
 
 // Bytes are kept in chunks of which those that were never written (or are zero
-// since) take no memory. For each sector written since the last good sync the
-// contents that a power loss may bring back are kept beside it.
+// since) take no memory, and copies share what neither has changed. For each sector written since
+// the last good sync the contents that a power loss may bring back are kept beside it.
 class FilePages {
  public:
   // Adds its size to *used as long as it lives.
@@ -71,6 +71,8 @@ class FilePages {
   std::unique_ptr<FilePages> Copy(uint64_t* used, bool durable_only) const;
   // A copy that a power loss harms as it would harm this.
   std::unique_ptr<FilePages> Clone(uint64_t* used) const;
+  // Of the size and the newest content; the same only within a process.
+  uint64_t Digest() const;
 
  private:
   static constexpr size_t kSector = io::kSectorBytes;
@@ -82,7 +84,7 @@ class FilePages {
   using Chunk = std::array<char, kChunk>;
   using Sector = std::array<char, kSector>;
   // Null: zeros.
-  using Content = std::unique_ptr<Sector>;
+  using Content = std::shared_ptr<const Sector>;
   // Contents from before: [0] is durable, the others came later.
   struct Older {
     absl::InlinedVector<Content, 1> versions;
@@ -90,6 +92,8 @@ class FilePages {
   };
 
   const Chunk* FindChunk(uint64_t index) const;
+  // One that may be written to: made, or no longer shared, from now on.
+  Chunk* OwnChunk(uint64_t index);
   Content Snapshot(uint64_t sector) const;
   void Touch(uint64_t sector);
   void Store(uint64_t offset, const char* data, size_t size);  // within a sector; null data: zeros
@@ -98,7 +102,7 @@ class FilePages {
   void ZeroFrom(uint64_t offset);
 
   uint64_t* const used_;
-  std::vector<std::unique_ptr<Chunk>> chunks_;
+  std::vector<std::shared_ptr<Chunk>> chunks_;
   absl::btree_map<uint64_t, Older> dirty_;
   absl::btree_set<uint64_t> broken_;
   std::vector<uint64_t> sizes_ = {0};  // durable first, newest last

@@ -73,8 +73,8 @@ class Inspection final : public PendingOpen {
   void LookForLock() {
     disk_->Open(absl::StrCat(paths_.member, "/", kLockName), {.write = false},
                 lifetime_.Guard([this](const absl::StatusOr<std::unique_ptr<io::File>>& file) {
-                  if (absl::IsNotFound(file.status())) return Measure();
-                  Lock();
+                  unlocked_ = absl::IsNotFound(file.status());
+                  unlocked_ ? Measure() : Lock();
                 }));
   }
   // Whoever cannot have the lock does not know whether a server has it.
@@ -173,6 +173,12 @@ class Inspection final : public PendingOpen {
     report_.last_index = contents.position.last_index;
     report_.last_term = contents.position.last_term;
     report_.notes = std::move(contents.notes);
+    if (unlocked_) {
+      const std::string lock = absl::StrCat(paths_.member, "/", kLockName);
+      report_.notes.push_back({absl::StrCat("No lock could be taken: there is no ", lock,
+                                            ". Nothing kept a server from writing meanwhile"),
+                               lock, 0, 0});
+    }
     Finish(std::move(report_));
   }
   void Finish(absl::StatusOr<StorageReport> result) {
@@ -193,6 +199,7 @@ class Inspection final : public PendingOpen {
   absl::Status meta_damage_;
   bool recovering_ = false;
   std::unique_ptr<io::DirectoryLock> lock_;
+  bool unlocked_ = false;     // there is no lock file
   CheckpointContents found_;  // without its image
   StorageReport report_;
   std::unique_ptr<PendingOpen> peeking_;

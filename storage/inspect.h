@@ -4,8 +4,9 @@
 //     std::cout << storage::DescribeReport(*report);
 //   });
 //
-// Holds the directory against a server meanwhile, if it has a lock file: none is made for that. One
-// that a running process holds is not looked at, nor one whose lock file cannot be locked.
+// Holds the directory against a server meanwhile, if it has a lock file: none is made for that, and
+// a note says so. A file system that can only be read will do. A directory that a running process
+// holds is not looked at, nor one whose lock file cannot be locked.
 #ifndef QUORATE_STORAGE_INSPECT_H_
 #define QUORATE_STORAGE_INSPECT_H_
 

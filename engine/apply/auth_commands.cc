@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "api/auth_rpc.pb.h"
+#include "api/malformed.h"
 #include "api/messages.h"
 #include "api/raft_internal.pb.h"
 #include "base/check.h"
@@ -32,8 +33,7 @@ template <typename Request>
 absl::StatusOr<Request> Parse(absl::string_view body) {
   Request request;
   if (ParseMessage(body, &request)) return request;
-  return absl::InternalError(
-      absl::StrCat("grpc: error unmarshalling request: malformed ", request.GetTypeName()));
+  return MalformedRequestError();
 }
 
 absl::Status ClearPasswordError(absl::string_view type) {

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "api/auth_rpc.pb.h"
+#include "api/malformed.h"
 #include "api/messages.h"
 #include "base/check.h"
 #include "base/wire.h"
@@ -71,8 +72,7 @@ class AuthRead final : public ReadRun {
   void ParseName(absl::string_view body) {
     Request request;
     if (!ParseMessage(body, &request)) {
-      status_ = absl::InternalError(
-          absl::StrCat("grpc: error unmarshalling request: malformed ", request.GetTypeName()));
+      status_ = MalformedRequestError();
     } else if constexpr (std::is_same_v<Request, pb::AuthUserGetRequest>) {
       name_ = request.name();
     } else {

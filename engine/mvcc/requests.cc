@@ -3,18 +3,13 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "api/malformed.h"
 #include "base/coding.h"
 #include "base/wire.h"
 #include "engine/mvcc/errors.h"
 
 namespace quorate::mvcc {
 namespace {
-
-absl::Status Malformed(absl::string_view message) {
-  return absl::InternalError(
-      absl::StrCat("grpc: error unmarshalling request: malformed etcdserverpb.", message));
-}
 
 bool Parse(absl::string_view bytes, RangeRequest* out) {
   WireReader in(bytes);
@@ -332,33 +327,23 @@ bool Parse(absl::string_view bytes, WatchRequest* out) {
 }
 
 template <typename Request>
-absl::Status DecodeAs(absl::string_view in, Request* out, absl::string_view name) {
-  return Parse(in, out) ? absl::OkStatus() : Malformed(name);
+absl::Status DecodeAs(absl::string_view in, Request* out) {
+  return Parse(in, out) ? absl::OkStatus() : MalformedRequestError();
 }
 
 }  // namespace
 
-absl::Status Decode(absl::string_view in, RangeRequest* out) {
-  return DecodeAs(in, out, "RangeRequest");
-}
-absl::Status Decode(absl::string_view in, PutRequest* out) {
-  return DecodeAs(in, out, "PutRequest");
-}
-absl::Status Decode(absl::string_view in, DeleteRangeRequest* out) {
-  return DecodeAs(in, out, "DeleteRangeRequest");
-}
+absl::Status Decode(absl::string_view in, RangeRequest* out) { return DecodeAs(in, out); }
+absl::Status Decode(absl::string_view in, PutRequest* out) { return DecodeAs(in, out); }
+absl::Status Decode(absl::string_view in, DeleteRangeRequest* out) { return DecodeAs(in, out); }
 absl::Status Decode(absl::string_view in, TxnRequest* out, size_t max_ops) {
   TxnBudget budget;
   budget.ops = max_ops;
   if (Parse(in, out, &budget)) return absl::OkStatus();
-  return budget.exceeded ? TooManyOpsError() : Malformed("TxnRequest");
+  return budget.exceeded ? TooManyOpsError() : MalformedRequestError();
 }
-absl::Status Decode(absl::string_view in, CompactionRequest* out) {
-  return DecodeAs(in, out, "CompactionRequest");
-}
-absl::Status Decode(absl::string_view in, WatchRequest* out) {
-  return DecodeAs(in, out, "WatchRequest");
-}
+absl::Status Decode(absl::string_view in, CompactionRequest* out) { return DecodeAs(in, out); }
+absl::Status Decode(absl::string_view in, WatchRequest* out) { return DecodeAs(in, out); }
 
 namespace {
 

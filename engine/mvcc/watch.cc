@@ -5,6 +5,7 @@
 #include <utility>
 #include <variant>
 
+#include "api/malformed.h"
 #include "base/check.h"
 #include "base/prng.h"
 
@@ -176,7 +177,7 @@ void WatchHub::Request(uint64_t token, const Bytes& body, Instant now) {
   WatchRequest request;
   const absl::Status status = Decode(body, &request);
   if (!status.ok()) {
-    sink_->OnWatchEnd(token, absl::InternalError("grpc: error unmarshalling request"));
+    sink_->OnWatchEnd(token, MalformedMessageError());
     return Close(token);
   }
   if (const auto* create = std::get_if<WatchCreateRequest>(&request)) {

@@ -48,11 +48,6 @@ inline absl::Status NotLeaderError() {
   return absl::FailedPreconditionError("etcdserver: not leader");
 }
 
-// A client's bytes that are no `what`.
-inline absl::Status MalformedRequestError(absl::string_view what) {
-  return absl::InternalError(absl::StrCat("grpc: error unmarshalling request: malformed ", what));
-}
-
 inline constexpr int64_t kNanosPerSecond = 1'000'000'000;
 
 // Something large that is given up: its memory comes back in pieces.
@@ -73,6 +68,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   std::vector<MemberInfo> members() const;
   uint64_t members_version() const { return members_version_; }
   bool IsRemoved(MemberId id) const { return applier_.membership().IsRemoved(id); }
+  bool OutlivesTimeout(RequestToken token) const;
   LogIndex MatchOf(MemberId id) const;
   std::vector<alarm::Alarm> alarms() const;
   const LeaseTtls& lease_ttls() const { return lease_ttls_; }

@@ -15,6 +15,7 @@
 #include <limits>
 #include <utility>
 
+#include "api/malformed.h"
 #include "api/messages.h"
 #include "api/rpc.pb.h"
 #include "base/check.h"
@@ -124,7 +125,8 @@ void Replica::Impl::OnLeaseCall(const ClientRequest& request) {
   // Both requests have the id in field 1.
   etcdserverpb::LeaseTimeToLiveRequest parsed;
   if (!ParseMessage(request.body, &parsed)) {
-    return Answer(request.token, MalformedRequestError("lease request"));
+    const bool streamed = request.kind == RequestKind::kLeaseKeepAlive;
+    return Answer(request.token, streamed ? MalformedMessageError() : MalformedRequestError());
   }
   if (lease_calls_.size() + held_requests_.size() >= config_.max_pending_lease_calls) {
     return Answer(request.token, TooManyRequestsError());

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "api/malformed.h"
 #include "api/messages.h"
 #include "api/rpc.pb.h"
 #include "base/status.h"
@@ -35,7 +36,7 @@ Replica::Impl::ReadRunOr Replica::Impl::StartRead(const ClientRequest& request,
     case RequestKind::kHashKv: {
       etcdserverpb::HashKVRequest hash;
       if (!ParseMessage(request.body, &hash)) {
-        return MalformedRequestError("etcdserverpb.HashKVRequest");
+        return MalformedRequestError();
       }
       return applier_.StartHashKv(Revision(hash.revision()), identity());
     }
@@ -162,6 +163,14 @@ bool Replica::Impl::AbandonRead(RequestToken token) {
     if (reads->waiting.Abandon(token)) return true;
   }
   return reads_.Abandon(token) || ready_reads_.Abandon(token) || held_requests_.Abandon(token);
+}
+
+bool Replica::Impl::OutlivesTimeout(RequestToken token) const {
+  for (const LongReads* const reads : {&long_reads_, &long_hashes_}) {
+    if (reads->running.has_value() && reads->running->request.token == token) return true;
+    if (reads->waiting.Contains(token)) return true;
+  }
+  return ready_reads_.Contains(token) || awaiting_compaction_.contains(token);
 }
 
 // Whether the compactor has something to do and may do it. Live watchers first get what a

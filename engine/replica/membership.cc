@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "api/malformed.h"
 #include "api/messages.h"
 #include "api/rpc.pb.h"
 #include "base/check.h"
@@ -50,7 +51,7 @@ template <typename Proto>
 absl::StatusOr<Proto> Parse(const Bytes& body) {
   Proto proto;
   if (ParseMessage(body, &proto)) return proto;
-  return MalformedRequestError("membership request");
+  return MalformedRequestError();
 }
 
 void FillMember(const membership::Member& member, etcdserverpb::Member* out) {

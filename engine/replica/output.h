@@ -97,9 +97,6 @@ struct Output {
   LogIndex log_cut;
   // For clients. They tell only what is committed and applied.
   std::vector<Response> responses;
-  // Requests that are applied, and answered once what follows is done, however long that takes:
-  // physical compactions. A caller's time-out is for what may be lost, and ends them no more.
-  std::vector<RequestToken> without_timeout;
   std::vector<WatchReply> watch_replies;
   std::vector<WatchEnd> watch_ends;
   // For another member. They depend on nothing.
@@ -126,7 +123,6 @@ struct Output {
     checkpoint.reset();
     log_cut = LogIndex(0);
     responses.clear();
-    without_timeout.clear();
     watch_replies.clear();
     watch_ends.clear();
     forwards.clear();

@@ -15,6 +15,7 @@
 //     before the barrier was proposed, so it has not accepted it, and will not be elected: any
 //     quorum has a member in common with the barrier's that is another than the one that asks,
 //     and whose log is ahead of the candidate's.
+#include "api/malformed.h"
 #include "api/rpc.pb.h"
 #include "base/coding.h"
 #include "engine/apply/command.h"
@@ -55,7 +56,7 @@ std::optional<RepairAnswer> RepairAnswer::Decode(absl::string_view bytes) {
 // The barrier is a question for alarms, which changes nothing, whoever applies it.
 void Replica::Impl::OnRepairRequest(const ClientRequest& request) {
   const std::optional<RepairRequest> repair = RepairRequest::Decode(request.body);
-  if (!repair.has_value()) return Answer(request.token, MalformedRequestError("RepairRequest"));
+  if (!repair.has_value()) return Answer(request.token, MalformedRequestError());
   const MemberId member = repair->member;
   if (IsRemoved(member)) {
     return Answer(request.token,

@@ -50,6 +50,9 @@ ReplicaStatus Replica::status() const { return impl_->status(); }
 std::vector<MemberInfo> Replica::members() const { return impl_->members(); }
 uint64_t Replica::members_version() const { return impl_->members_version(); }
 bool Replica::IsRemoved(MemberId id) const { return impl_->IsRemoved(id); }
+bool Replica::OutlivesTimeout(RequestToken token) const {
+  return impl_->OutlivesTimeout(token);
+}
 LogIndex Replica::MatchOf(MemberId id) const { return impl_->MatchOf(id); }
 std::vector<alarm::Alarm> Replica::alarms() const { return impl_->alarms(); }
 const LeaseTtls& Replica::lease_ttls() const { return impl_->lease_ttls(); }

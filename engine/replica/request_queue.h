@@ -37,6 +37,7 @@ class RequestQueue {
     requests_.pop_front();
     return request;
   }
+  bool Contains(RequestToken token) const { return at_.contains(token); }
   // False if it is not here.
   bool Abandon(RequestToken token) {
     const auto it = at_.find(token);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "api/malformed.h"
 #include "api/messages.h"
 #include "api/rpc.pb.h"
 #include "base/check.h"
@@ -35,7 +36,7 @@ template <typename Proto>
 absl::StatusOr<Proto> Parse(const Bytes& body) {
   Proto proto;
   if (ParseMessage(body, &proto)) return proto;
-  return MalformedRequestError(proto.GetTypeName());
+  return MalformedRequestError();
 }
 
 }  // namespace

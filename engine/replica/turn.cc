@@ -310,7 +310,6 @@ void Replica::Impl::FinishCommand(apply::Operation operation, std::optional<Requ
     OnBarrier(*token, repair.mapped(), applied_ + 1);
   } else if (outcome.awaits_compaction.has_value()) {
     awaiting_compaction_[*token] = *outcome.awaits_compaction;
-    out_->without_timeout.push_back(*token);
   } else {
     Answer(*token, std::move(outcome.status), std::move(outcome.body));
   }

@@ -86,6 +86,8 @@ absl::StatusOr<std::vector<std::string>> ListNames(const std::string& path) {
   return names;
 }
 
+}  // namespace
+
 absl::Status MakeDirectories(const std::string& path) {
   for (size_t end = 1; end <= path.size(); ++end) {
     if (end != path.size() && path[end] != '/') continue;
@@ -113,6 +115,8 @@ absl::Status SyncDirectory(const std::string& path) {
   if (result != 0) return DiskError("sync directory", path, errno, Access::kWrite);
   return absl::OkStatus();
 }
+
+namespace {
 
 // The kernel frees the lock when the descriptor is closed, by whatever end.
 class LockedDirectory final : public DirectoryLock {

@@ -16,6 +16,10 @@
 
 namespace quorate::io::uv {
 
+// What Disk's MakeDirs and SyncDir do, on the thread that calls.
+absl::Status MakeDirectories(const std::string& path);
+absl::Status SyncDirectory(const std::string& path);
+
 class Disk final : public io::Disk {
  public:
   Disk(Loop* loop, int threads);

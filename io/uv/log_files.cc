@@ -244,9 +244,8 @@ void RotatedFile::Rotate() {
     return;
   }
   (void)fchmod(fresh, status.st_mode & 07777);
-  if (fchown(fresh, status.st_uid, status.st_gid) != 0) {
-    // Only root gives files away; then it stays ours.
-  }
+  // Only root gives files away: else it stays ours.
+  (void)!fchown(fresh, status.st_uid, status.st_gid);
   close(std::exchange(fd_, fresh));
   Cleaner::Start(cleaner_);
 }

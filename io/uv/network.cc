@@ -106,8 +106,9 @@ class ListenSocket {
   ListenSocket(const ListenSocket&) = delete;
   ListenSocket& operator=(const ListenSocket&) = delete;
 
-  int Listen(const sockaddr_storage& address) {
-    const int result = uv_tcp_bind(&socket_.tcp, AsSockaddr(address), 0);
+  int Listen(const sockaddr_storage& address, bool reuse_port) {
+    int result = reuse_port ? OpenShared(address.ss_family) : 0;
+    if (result == 0) result = uv_tcp_bind(&socket_.tcp, AsSockaddr(address), 0);
     if (result != 0) return result;
     // That the port is taken may only show here.
     const int listening = Listen();
@@ -130,6 +131,17 @@ class ListenSocket {
 
  private:
   ~ListenSocket() = default;
+
+  // libuv sets no such option before it binds.
+  int OpenShared(int family) {
+    const int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return uv_translate_sys_error(errno);
+    const int on = 1;
+    int result = setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+    result = result != 0 ? uv_translate_sys_error(errno) : uv_tcp_open(&socket_.tcp, fd);
+    if (result != 0) close(fd);
+    return result;
+  }
 
   int Listen() {
     return uv_listen(&socket_.stream, kListenBacklog, [](uv_stream_t* s, int status) {
@@ -337,7 +349,7 @@ absl::StatusOr<std::unique_ptr<Listener>> Network::Listen(const std::string& add
   } else {
     ASSIGN_OR_RETURN(const sockaddr_storage at, ResolveNow(loop_, address));
     socket = new ListenSocket(loop_, SocketKind::kTcp, std::move(accept));
-    result = socket->Listen(at);
+    result = socket->Listen(at, reuse_port_);
   }
   if (result != 0) {
     socket->Release();

@@ -12,7 +12,9 @@ namespace quorate::io::uv {
 
 class Network final : public io::Network {
  public:
-  explicit Network(Loop* loop) : loop_(loop) {}
+  // With `reuse_port`, of ports on which only such sockets listen there may be more than one
+  // (SO_REUSEPORT): the kernel shares out the connections.
+  Network(Loop* loop, bool reuse_port) : loop_(loop), reuse_port_(reuse_port) {}
 
   // Resolves a name while it waits (at start, from the hosts file as a rule).
   absl::StatusOr<std::unique_ptr<Listener>> Listen(const std::string& address,
@@ -23,6 +25,7 @@ class Network final : public io::Network {
 
  private:
   Loop* const loop_;
+  const bool reuse_port_;
 };
 
 }  // namespace quorate::io::uv

@@ -72,7 +72,7 @@ struct SignalWatch {
 
 struct World::Impl {
   explicit Impl(const WorldOptions& options)
-      : network(&loop),
+      : network(&loop, options.reuse_port),
         disk(&loop, options.disk_threads),
         compute(&loop, options.compute_threads),
         log(options.log_fds) {

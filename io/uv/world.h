@@ -34,6 +34,8 @@ struct WorldOptions {
   // Where log lines go, each to all of them (standard error); not closed.
   std::vector<int> log_fds = {2};
   std::optional<RotatedLog> rotated_log;
+  // Listening sockets share their ports with others that do so, too (SO_REUSEPORT).
+  bool reuse_port = false;
   // Threads for files that have no dedicated one, and for io::Compute. Started when
   // first needed.
   int disk_threads = 4;

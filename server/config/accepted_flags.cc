@@ -10,7 +10,6 @@ namespace {
 
 constexpr absl::string_view kOtherStorage = "the storage works otherwise";
 constexpr absl::string_view kAlwaysSafe = "there is no such trade here";
-constexpr absl::string_view kNotThere = "not there yet";
 
 absl::Status Ignore(absl::string_view value, Config* config) {
   (void)value;
@@ -35,8 +34,6 @@ Flag Ignored(absl::string_view group, absl::string_view name, absl::string_view 
 std::vector<Flag> MemberRows() {
   const absl::string_view group = "Member";
   return {
-      Ignored(group, "wal-dir", "", "Directory of the log.",
-              "the log is kept in the data directory"),
       Ignored(group, "initial-election-tick-advance", "true", "Fast-forward initial ticks.",
               "deadlines are continuous", true),
       Ignored(group, "max-snapshots", "5", "Snapshot files to retain.", kOtherStorage),
@@ -47,8 +44,6 @@ std::vector<Flag> MemberRows() {
               kOtherStorage),
       Ignored(group, "backend-batch-limit", "0", "Most operations between backend commits.",
               kOtherStorage),
-      Ignored(group, "socket-reuse-port", "false", "Set SO_REUSEPORT on listeners.", kNotThere,
-              true),
       Ignored(group, "socket-reuse-address", "false", "Set SO_REUSEADDR on listeners.",
               "it is always set", true),
       Ignored(group, "raft-read-timeout", "5s", "Read time-out of connections between members.",
@@ -64,9 +59,6 @@ std::vector<Flag> ClusteringRows() {
       "discovery by a service is not supported yet; name the members in --initial-cluster, or use "
       "--discovery-srv";
   std::vector<Flag> rows = {
-      Ignored(group, "strict-reconfig-check", "true",
-              "Reject reconfigurations that would cause quorum loss.", "the checks are always made",
-              true),
       Ignored(group, "v2-deprecation", "gone", "Phase of the v2 store's deprecation.",
               "there is no v2 store"),
       {group, "discovery-fallback", "exit", "What to do when discovery fails.",
@@ -98,7 +90,7 @@ std::vector<Flag> MonitoringRows() {
   constexpr absl::string_view kNoTracing = "there is no distributed tracing yet";
   return {
       Ignored(monitoring, "enable-pprof", "false", "Serve profiles of the Go runtime.",
-              "there is no Go runtime", true),
+              "there is no Go runtime; perf profiles this one", true),
       {logging, "logger", "zap", "Kind of logger; the lines have zap's shape.",
        Only({"zap"}, "must be zap"), false, false, "there is one kind"},
       Ignored(tracing, "enable-distributed-tracing", "false", "Send traces.", kNoTracing, true),
@@ -123,7 +115,7 @@ std::vector<Flag> FeatureRows() {
       Ignored(group, "bootstrap-defrag-threshold-megabytes", "0", "Defragment at the start.",
               "there is nothing to defragment"),
       Ignored(group, "downgrade-check-time", "5s", "Duration between checks of a downgrade.",
-              "the cluster's version is checked every 4 s"),
+              "a member of the target's version ends a downgrade, and this one never is"),
       {"Unsafe feature", "force-new-cluster", "false",
        "Force to create a new one-member cluster from this member's data: for when the majority is "
        "lost for good.",

@@ -30,6 +30,10 @@ struct InitialMember {
 
 enum class ClusterState { kNew, kExisting };
 
+// Of --log-rotation-config-json, as etcd has it.
+inline constexpr char kDefaultLogRotation[] =
+    R"({"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false})";
+
 // What a server compacts by itself: nothing, if both are 0.
 struct AutoCompaction {
   Duration period;        // of history that is kept
@@ -41,6 +45,8 @@ struct AutoCompaction {
 struct Config {
   std::string name = "default";
   std::string data_dir;  // empty: "<name>.etcd"
+  // Where the log lies, if not in the data directory, which then has a link to it (server/main.cc).
+  std::string wal_dir;
   std::vector<Url> listen_peer_urls = {{"http", "localhost", 2380}};
   std::vector<Url> listen_client_urls = {{"http", "localhost", 2379}};
   std::vector<Url> initial_advertise_peer_urls = {{"http", "localhost", 2380}};
@@ -146,14 +152,15 @@ struct Config {
   std::string log_level = "info";
   // Whether the process keeps all of its pages in memory, once they are used.
   bool memory_mlock = false;
+  // Whether others may listen on the same ports.
+  bool socket_reuse_port = false;
   // "default", "stderr", "stdout", "systemd/journal", or paths of files.
   std::vector<std::string> log_outputs = {"default"};
   // "json" or "console".
   std::string log_format = "json";
   // Whether the one file among them is rotated, and how (server/config/log_rotation.h).
   bool enable_log_rotation = false;
-  std::string log_rotation_config_json =
-      R"({"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false})";
+  std::string log_rotation_config_json = kDefaultLogRotation;
   // What the environment gave: settings used, and names that mean nothing here.
   std::vector<std::string> environment_used;
   std::vector<std::string> environment_unknown;

@@ -229,6 +229,10 @@ std::vector<Flag> MemberFlags() {
   return {
       {group, "name", "default", "Human-readable name for this member.", Text(&Config::name)},
       {group, "data-dir", "${name}.etcd", "Path to the data directory.", Text(&Config::data_dir)},
+      {group, "wal-dir", "",
+       "Directory of the log, if it is not to be in the data directory: there is a link to it "
+       "then.",
+       Text(&Config::wal_dir)},
       {group, "listen-client-urls", "http://localhost:2379",
        "List of URLs to listen on for client traffic.", Urls(&Config::listen_client_urls)},
       {group, "listen-peer-urls", "http://localhost:2380",
@@ -259,6 +263,9 @@ std::vector<Flag> MemberFlags() {
       {group, "memory-mlock", "false",
        "Keep the pages of the process in memory (needs the right or the limit to lock so much).",
        Boolean(&Config::memory_mlock), true},
+      {group, "socket-reuse-port", "false",
+       "Set SO_REUSEPORT on listeners, so that another process may listen on the same ports.",
+       Boolean(&Config::socket_reuse_port), true},
       {group, "max-request-bytes", "1572864",
        "Maximum client request size in bytes the server will accept.",
        Count(&Config::max_request_bytes)},
@@ -423,8 +430,7 @@ std::vector<Flag> LoggingFlags() {
       {"Logging", "enable-log-rotation", "false",
        "Rotate the one file among --log-outputs when it is full.",
        Boolean(&Config::enable_log_rotation), true},
-      {"Logging", "log-rotation-config-json",
-       R"({"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false})",
+      {"Logging", "log-rotation-config-json", kDefaultLogRotation,
        "How it is rotated: at so many MiB, full files removed after so many days or when there are "
        "more than so many (0: never), with the local time in their names, compressed by gzip.",
        Text(&Config::log_rotation_config_json)},
@@ -436,13 +442,8 @@ std::vector<Flag> EveryFlag() {
   std::vector<Flag> flags = MemberFlags();
   for (const std::vector<Flag>& more :
        {ClusteringFlags(), ClientTlsFlags(), PeerTlsFlags(), CommonTlsFlags(), AuthFlags(),
-        LoggingFlags(), ServingFlags()}) {
+        LoggingFlags(), ServingFlags(), AcceptedFlags()}) {
     flags.insert(flags.end(), more.begin(), more.end());
-  }
-  for (Flag& flag : AcceptedFlags()) {
-    const bool has_effect =
-        std::any_of(flags.begin(), flags.end(), [&](const Flag& f) { return f.name == flag.name; });
-    if (!has_effect) flags.push_back(std::move(flag));
   }
   std::vector<absl::string_view> groups;
   for (const Flag& flag : flags) {

@@ -17,9 +17,10 @@ namespace {
 // What of an answer is in between the gRPC server and the client's socket.
 constexpr uint32_t kStreamWindow = 512 * 1024;
 // JSON leaves in slices of this size; an answer of less has a Content-Length.
-constexpr size_t kSliceBytes = 64 * 1024;
-// What one piece of the message may add to it.
-constexpr size_t kSliceRoom = 24 * 1024;
+constexpr size_t kSliceBytes = 224 * 1024;
+// With what the last piece of the message adds to it. So large that the allocator takes it from the
+// system and gives it back there (io/uv/allocator.h), however many readers stop at once.
+constexpr size_t kSliceRoom = 256 * 1024 - 64;
 
 constexpr absl::string_view kMetadataPrefix = "grpc-metadata-";
 
@@ -129,7 +130,7 @@ void UnaryCall::OnPiece(absl::string_view piece, bool last) {
   if (stream_ == nullptr) return;
   absl::Status status =
       complete_ ? absl::InternalError("more than one answer to one request") : absl::OkStatus();
-  if (!json_.has_value()) json_.emplace(last ? 2 * piece.size() + 64 : kSliceBytes + kSliceRoom);
+  if (!json_.has_value()) json_.emplace(last ? 2 * piece.size() + 64 : kSliceRoom);
   if (status.ok()) status = writer_.Write(piece, &*json_);
   if (status.ok() && last) status = writer_.End(&*json_);
   if (!status.ok()) return Fail(status);

@@ -11,6 +11,9 @@
 
 namespace quorate::grpc {
 
+// Its name in grpc-encoding and grpc-accept-encoding.
+inline constexpr absl::string_view kGzip = "gzip";
+
 // The bytes behind `compressed`, which may be of several gzip members one after another.
 // ResourceExhausted if they are more than `max` (no more than that is ever unpacked), Internal if
 // it is no gzip, or not all of one.

@@ -73,7 +73,7 @@ class CallTable {
   // kEnd if the call is not there.
   uint32_t SlotOf(CallId id) const;
   uint32_t NewSlot();
-  // Takes it out of the list by deadline.
+  // Takes a slot out of the list, or the tree, of deadlines.
   void Unlist(uint32_t index);
 
   Duration usual_timeout_;

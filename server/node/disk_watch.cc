@@ -49,18 +49,25 @@ void DiskWatch::Look() {
 // A disk that stalls may not answer this, either: the question then stands.
 void DiskWatch::AskForSpace() {
   if (options_.reserve_bytes == 0 || std::exchange(asking_, true)) return;
-  env_.disk->FreeSpace(options_.data_dir, [this, alive = std::weak_ptr<bool>(alive_)](
-                                              const absl::StatusOr<uint64_t>& free) {
-    if (!alive.expired()) OnSpace(free);
+  Ask(options_.data_dir, [this](uint64_t free) {
+    if (options_.log_dir.empty()) return OnSpace(free);
+    Ask(options_.log_dir, [this, free](uint64_t log) { OnSpace(std::min(free, log)); });
   });
 }
 
-void DiskWatch::OnSpace(const absl::StatusOr<uint64_t>& free) {
+void DiskWatch::Ask(const std::string& path, std::function<void(uint64_t)> then) {
+  env_.disk->FreeSpace(path, [this, then = std::move(then), alive = std::weak_ptr<bool>(alive_)](
+                                 const absl::StatusOr<uint64_t>& free) {
+    if (alive.expired()) return;
+    free.ok() ? then(*free) : void(asking_ = false);
+  });
+}
+
+void DiskWatch::OnSpace(uint64_t free) {
   asking_ = false;
-  if (!free.ok()) return;
-  free_bytes_ = *free;
+  free_bytes_ = free;
   const uint64_t reserve = options_.reserve_bytes;
-  const bool low = *free < (state_.low_space ? reserve + reserve / 2 : reserve);
+  const bool low = free < (state_.low_space ? reserve + reserve / 2 : reserve);
   if (std::exchange(state_.low_space, low) != low) report_(state_);
 }
 

@@ -1,5 +1,5 @@
-// Watches over the disk of the data directory: how much space is left, and whether writes
-// of the log come to their end.
+// Watches over the disk of the data directory, and the log's if it has one of its own: how much
+// space is left, and whether writes of the log come to their end.
 #ifndef QUORATE_SERVER_NODE_DISK_WATCH_H_
 #define QUORATE_SERVER_NODE_DISK_WATCH_H_
 
@@ -27,6 +27,8 @@ struct DiskWatchOptions {
   uint64_t reserve_bytes = 0;
   // A write of the log that takes longer means that the disk stalls: an election timeout.
   Duration stall_after;
+  // Not empty: the log lies there, perhaps on a disk with less space.
+  std::string log_dir = {};
 };
 
 class DiskWatch {
@@ -47,7 +49,8 @@ class DiskWatch {
  private:
   void Look();
   void AskForSpace();
-  void OnSpace(const absl::StatusOr<uint64_t>& free);
+  void Ask(const std::string& path, std::function<void(uint64_t)> then);
+  void OnSpace(uint64_t free);
 
   const io::Env env_;
   const DiskWatchOptions options_;

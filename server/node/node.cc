@@ -221,7 +221,6 @@ void Node::HandOut() {
   if (handing_out_.checkpoint.has_value()) WriteCheckpoint(*std::move(handing_out_.checkpoint));
   if (handing_out_.log_cut > LogIndex(0))
     CutLog(handing_out_.log_cut, checkpoints_.get(), wal_.get());
-  for (const CallId call : handing_out_.without_timeout) calls_.LiftDeadline(call);
   AnswerCalls(&handing_out_.responses);
   DeliverWatchReplies(&handing_out_.watch_replies);
   EndWatches(handing_out_.watch_ends);
@@ -364,6 +363,10 @@ void Node::OnCallTimeout() {
   size_t ended = 0;
   for (CallId id = calls_.Due(now); id != CallId(0); id = calls_.Due(now)) {
     if (++ended > kTimeoutsAtOnce) break;  // the timer is due again at once
+    if (replica_.OutlivesTimeout(id)) {
+      calls_.LiftDeadline(id);
+      continue;
+    }
     ++counters_.calls_timed_out;
     NoteEnd(id, /*read=*/false, /*ok=*/false, now);
     const ReplyCallback done = calls_.Take(id);

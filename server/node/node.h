@@ -147,8 +147,8 @@ class Node final : public PeerSink {
 
   // Sends a request to the replica. `done` is called once, later, unless the call is
   // abandoned: with the encoded response (etcdserverpb message of `kind`), with etcd's
-  // status, with Unavailable "etcdserver: request timed out" after `timeout` (a physical compaction
-  // that is applied is waited for without, as in etcd), or with
+  // status, with Unavailable "etcdserver: request timed out" after `timeout` (but not if it needs
+  // nobody else any more, see Replica::OutlivesTimeout), or with
   // Unavailable "etcdserver: server stopped" when the node halts or stops. A request
   // that failed with Unavailable may still take effect.
   // `credentials`: who makes it, as far as the caller can tell.

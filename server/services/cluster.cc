@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "api/malformed.h"
 #include "api/messages.h"
 #include "api/rpc.pb.h"
 #include "server/config/ids.h"
@@ -16,10 +17,6 @@ namespace quorate::services {
 namespace {
 
 using engine::RequestKind;
-
-absl::Status Malformed() {
-  return absl::InternalError("grpc: error unmarshalling request: malformed membership request");
-}
 
 // As etcd keeps a member's URLs: at least one, sorted.
 absl::StatusOr<std::vector<config::Url>> ParsePeerUrls(
@@ -43,7 +40,7 @@ void MemberAdd(grpc::Server* server, node::Node* node, io::Loop* loop, grpc::Cal
                const Bytes& body) {
   etcdserverpb::MemberAddRequest request;
   if (!ParseMessage(body, &request)) {
-    return call->Finish(Malformed());
+    return call->Finish(MalformedRequestError());
   }
   const absl::StatusOr<std::vector<config::Url>> urls = ParsePeerUrls(request.peerurls());
   if (!urls.ok()) return call->Finish(urls.status());
@@ -78,7 +75,7 @@ void RefuseChange(grpc::Server* server, node::Node* node, grpc::Call* call, Memb
 void MemberUpdate(grpc::Server* server, node::Node* node, grpc::Call* call, Bytes body) {
   etcdserverpb::MemberUpdateRequest request;
   if (!ParseMessage(body, &request)) {
-    return call->Finish(Malformed());
+    return call->Finish(MalformedRequestError());
   }
   const absl::StatusOr<std::vector<config::Url>> urls = ParsePeerUrls(request.peerurls());
   if (!urls.ok()) return RefuseChange(server, node, call, MemberId(request.id()), urls.status());

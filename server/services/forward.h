@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "api/malformed.h"
 #include "api/messages.h"
 #include "server/grpc/server.h"
 #include "server/node/node.h"
@@ -16,7 +17,8 @@ namespace quorate::services {
 template <typename Request>
 bool ParseRequest(grpc::Call* call, const Bytes& bytes, Request* request) {
   if (ParseMessage(bytes, request)) return true;
-  call->Finish(absl::InternalError("grpc: error unmarshalling request"));
+  const bool unary = call->method().kind == grpc::MethodKind::kUnary;
+  call->Finish(unary ? MalformedRequestError() : MalformedMessageError());
   return false;
 }
 

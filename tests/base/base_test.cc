@@ -88,6 +88,20 @@ TEST(Crc32c, MatchesTheCatalogueValueAndExtends) {
   EXPECT_EQ(Crc32c(""), 0U);
 }
 
+// However long, and wherever it lies: lengths are computed in different ways.
+TEST(Crc32c, AnyLengthIsThatOfItsBits) {
+  std::string data;
+  for (int i = 0; i < 1100; ++i) data.push_back(static_cast<char>(i * 31 + i / 7));
+  for (const size_t at : {0, 1, 5, 13}) {
+    uint32_t state = ~0U;
+    for (size_t size = 0; at + size < data.size(); ++size) {
+      ASSERT_EQ(Crc32c(absl::string_view(data).substr(at, size)), ~state) << size;
+      state ^= static_cast<unsigned char>(data[at + size]);
+      for (int bit = 0; bit < 8; ++bit) state = state >> 1 ^ ((state & 1) != 0 ? 0x82F63B78U : 0);
+    }
+  }
+}
+
 TEST(Prng, TheSequenceOfASeedIsFixedForEver) {
   // Stored seeds replay only as long as these numbers stay.
   Prng prng(42);

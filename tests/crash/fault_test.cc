@@ -1,5 +1,6 @@
-// Every error on every operation of the disk in a script's life, and every bit of what it left
-// flipped: nothing acknowledged is missing afterwards, nothing false is ever served.
+// Every error on every operation of the disk in a script's life and in recoveries from its crashes,
+// and every bit of what it left flipped: nothing acknowledged is missing afterwards, nothing false
+// is ever served.
 //
 // QUORATE_LONG=1: longer scripts, every bit of every file.
 #include <cstdlib>
@@ -88,6 +89,44 @@ class FaultTest : public ::testing::Test {
     return errors;
   }
 
+  // The same in a recovery from what a crash of the script left, `number` counting from there.
+  size_t FailRecoveryAt(const Script& script, uint64_t number, size_t which) {
+    Machine machine(number);
+    machine.CloneDiskFrom(script.machine, nullptr);
+    size_t errors = 1;
+    bool read = false;
+    const uint64_t first = machine.disk().operations();
+    machine.disk().SetOperationFault(
+        [&](uint64_t operation, sim::DiskOperation kind) -> absl::Status {
+          if (operation != first + number) return absl::OkStatus();
+          errors = ErrorsOf(kind).size();
+          read = Reads(kind);
+          ++failures_;
+          return ErrorsOf(kind)[which];
+        });
+    const absl::Status status = machine.Open();
+    machine.disk().SetOperationFault(nullptr);
+    const std::string place = absl::StrCat("recovery, operation ", number, " error ", which);
+    if (!status.ok()) {
+      ++stopped_;
+      EXPECT_TRUE(absl::StrContains(status.ToString(), "/")) << status << " " << place;
+    }
+    // What cannot be read may be made good from the checkpoint before and the log, which is said.
+    const bool made_good = status.ok() && read && !machine.state().notes.empty();
+    for (int start = 0; start < 2; ++start) {
+      if (start > 0 || !status.ok()) {
+        machine.Crash(sim::CrashKind::kPowerLoss);
+        const absl::Status again = machine.Open();
+        EXPECT_TRUE(again.ok()) << again << " " << place;
+        if (!again.ok()) break;
+      }
+      const RecoveredState& found = machine.state();
+      EXPECT_EQ(made_good ? script.history.CheckLog(found) : script.history.Check(found), "")
+          << place;
+    }
+    return errors;
+  }
+
   uint64_t failures_ = 0;
   uint64_t stopped_ = 0;
 };
@@ -104,10 +143,35 @@ TEST_F(FaultTest, EveryErrorOnEveryOperation) {
   EXPECT_GT(stopped_, operations / 2);
 }
 
+TEST_F(FaultTest, EveryErrorOnEveryOperationOfARecovery) {
+  constexpr uint64_t kOperations = 200;
+  uint64_t recoveries = 0;
+  for (uint64_t crash = 1; crash <= kOperations && !HasFailure(); crash += Long() ? 1 : 25) {
+    Script script(1);
+    ASSERT_TRUE(script.RunTo(crash)) << script.status();
+    script.machine.Crash(sim::CrashKind::kPowerLoss);
+    Machine machine(0);
+    machine.CloneDiskFrom(script.machine, nullptr);
+    const uint64_t before = machine.disk().operations();
+    ASSERT_TRUE(machine.Open().ok());
+    const uint64_t operations = machine.disk().operations() - before;
+    for (uint64_t number = 1; number <= operations && !HasFailure(); ++number) {
+      size_t errors = 1;
+      for (size_t which = 0; which < errors && !HasFailure(); ++which) {
+        SCOPED_TRACE(absl::StrCat("crash at ", crash));
+        errors = FailRecoveryAt(script, number, which);
+      }
+    }
+    ++recoveries;
+  }
+  EXPECT_GT(failures_, 50 * recoveries);
+  EXPECT_GT(stopped_, 30 * recoveries);
+}
+
 // A disk that is full, dead or read-only from some moment on.
 TEST_F(FaultTest, EveryErrorFromEveryOperationOn) {
   const uint64_t operations = Long() ? 1000 : 200;
-  for (uint64_t number = 1; number <= operations && !HasFailure(); number += Long() ? 1 : 3) {
+  for (uint64_t number = 1; number <= operations && !HasFailure(); ++number) {
     for (size_t which = 0; which < 4 && !HasFailure(); ++which) {
       FailAt(2, number, which, /*for_ever=*/true, operations + 40);
     }

@@ -19,7 +19,19 @@ namespace quorate::storage {
 // and so do the disk's operations, one by one.
 class Script {
  public:
-  explicit Script(uint64_t seed) : machine(seed), history(seed), prng_(seed) {}
+  explicit Script(uint64_t seed, OpenOptions sizes = Machine::DefaultOptions())
+      : machine(seed), history(seed), options(std::move(sizes)), prng_(seed) {
+    history.set_max_data(options.max_write_bytes * 3 / 8);
+  }
+  // One whose writes are of a few sectors each, so that all that a crash may leave of them can be
+  // walked; in segments that are as small beside them.
+  static OpenOptions SmallSizes() {
+    OpenOptions options = Machine::DefaultOptions();
+    options.segment_bytes = 4096;
+    options.pack_bytes = 1024;
+    options.max_write_bytes = 1024;
+    return options;
+  }
 
   // Runs until `operations` of the disk have begun. False: the log failed, or the directory
   // could not be opened, before that.
@@ -38,10 +50,11 @@ class Script {
 
   Machine machine;
   History history;
+  const OpenOptions options;
 
  private:
   bool Open() {
-    machine.StartOpen();
+    machine.StartOpen(options);
     while (!reached_ && !machine.open_finished()) CHECK(machine.RunOne());
     if (!machine.open_finished()) return true;
     status_ = machine.TakeOpened();

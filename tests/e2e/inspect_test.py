@@ -309,9 +309,27 @@ class Inspect(unittest.TestCase):
     def test_a_copy_without_its_lock_file_gets_none(self):
         directory = self.copy("unlocked")
         lock = os.path.join(directory, "member", "LOCK")
+        self.assertEqual(self.report(directory, WHOLE)["notes"], [])
         os.remove(lock)
-        self.report(directory, WHOLE)
+        notes = self.report(directory, WHOLE)["notes"]
+        self.assertEqual(len(notes), 1, notes)
+        self.assertIn("No lock could be taken", notes[0])
         self.assertFalse(os.path.exists(lock))
+
+    def test_a_file_system_that_can_only_be_read(self):
+        directory = self.copy("mounted")
+        for locked in (True, False):
+            script = ('mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" || exit 77; '
+                      'touch "$1/x" 2>/dev/null && exit 78; exec "$0" --json "$1"')
+            run = subprocess.run(["unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
+                                  script, INSPECT, directory], stdin=subprocess.DEVNULL,
+                                 capture_output=True, text=True, timeout=60, check=False)
+            if run.returncode == 77 or "unshare" in run.stderr:
+                self.skipTest(f"no file system can be mounted here: {run.stderr}")
+            self.assertEqual(run.returncode, WHOLE, run.stdout + run.stderr)
+            self.assertEqual(len(json.loads(run.stdout)["notes"]), 0 if locked else 1)
+            if locked:
+                os.remove(os.path.join(directory, "member", "LOCK"))
 
     def test_every_document_has_the_same_keys_on_top(self):
         damaged = self.copy("keys")

@@ -92,7 +92,8 @@ class Settings(unittest.TestCase):
                     "--max-wals=9", "--unsafe-no-fsync")
         self.assertEqual(shown.returncode, 0, shown.stderr)
         self.assertIn('watch-progress-notify-interval: "5s"  # flag', shown.stdout)
-        self.assertIn('wal-dir: "/w"  # flag; no effect: ', shown.stdout)
+        self.assertIn('wal-dir: "/w"  # flag\n', shown.stdout)
+        self.assertIn('max-wals: "9"  # flag; no effect: ', shown.stdout)
 
     def test_a_word_that_is_no_flag(self):
         refused = run("start", "--name=m1")
@@ -160,6 +161,31 @@ class Settings(unittest.TestCase):
             pass
         with open(log, encoding="utf-8") as current:
             self.assertEqual(current.read(), "".join(lines))
+
+    def test_a_log_in_a_directory_of_its_own(self):
+        data, elsewhere = (os.path.join(WORK, name) for name in ("logged", "another-disk"))
+        place = ["--log-outputs=stdout", "--wal-dir", os.path.join(elsewhere, "wal")]
+        with self.served("logged", *place):
+            self.assertIn("0000000000000001.log", os.listdir(os.path.join(elsewhere, "wal", "log")))
+            self.assertEqual(os.listdir(os.path.join(data, "member", "log")),
+                             os.listdir(os.path.join(elsewhere, "wal", "log")))
+        # The member knows where its log is, whoever forgets the flag.
+        for flags in (place, place[:1]):
+            with self.served("logged", *flags) as (_, lines):
+                self.assertIn('"msg":"restarting local member"', "".join(lines))
+        # A disk that is not mounted is no damage, and nothing is begun anew.
+        os.rename(elsewhere, elsewhere + ".away")
+        for flags in (place, place[:1]):
+            refused = run("--data-dir", data, *flags)
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn("is its disk mounted?", refused.stderr)
+        self.assertFalse(os.path.exists(elsewhere))
+        os.rename(elsewhere + ".away", elsewhere)
+        moved = run("--data-dir", data, "--wal-dir", os.path.join(WORK, "third"))
+        self.assertEqual(moved.returncode, 1)
+        self.assertIn("member/log is a link to " + elsewhere, moved.stderr)
+        with self.served("logged", *place) as (_, lines):
+            self.assertIn('"msg":"restarting local member"', "".join(lines))
 
     def test_memory_that_is_locked(self):
         limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]

@@ -18,6 +18,8 @@
 #include <thread>
 #include <vector>
 
+#include "base/check.h"
+#include "io/uv/linked_directory.h"
 #include "io/uv/world.h"
 
 namespace quorate::testing {
@@ -269,6 +271,52 @@ TEST_F(SocketFileTest, OneThatIsInUseIsTakenAndOneThatIsLeftOverIsNot) {
   EXPECT_TRUE(absl::IsAlreadyExists(second.status())) << second.status();
   const auto long_one = world.env().network->Listen("unix:/" + std::string(200, 'x'), nullptr);
   EXPECT_TRUE(absl::IsInvalidArgument(long_one.status())) << long_one.status();
+}
+
+TEST(UvWorldTest, PortsAreSharedWithThoseWhoShareThem) {
+  io::uv::World world({.reuse_port = true});
+  io::uv::World other({.reuse_port = true});
+  io::uv::World ordinary;
+  const auto first = world.env().network->Listen("127.0.0.1:0", [](auto) {});
+  ASSERT_TRUE(first.ok()) << first.status();
+  const auto second = other.env().network->Listen((*first)->address(), [](auto) {});
+  EXPECT_TRUE(second.ok()) << second.status();
+  const auto third = ordinary.env().network->Listen((*first)->address(), [](auto) {});
+  EXPECT_TRUE(absl::IsAlreadyExists(third.status())) << third.status();
+}
+
+class LinkedDirectoryTest : public ::testing::Test {
+ protected:
+  LinkedDirectoryTest() : work_(::testing::TempDir() + "linked-XXXXXX") {
+    CHECK(mkdtemp(work_.data()) != nullptr);
+  }
+
+  std::string work_;
+};
+
+TEST_F(LinkedDirectoryTest, IsMadeOnceAndLeftAsItIs) {
+  const std::string link = work_ + "/data/log";
+  const std::string target = work_ + "/disk/wal/../log/";
+  ASSERT_TRUE(io::uv::LinkDirectory(link, target).ok());
+  EXPECT_EQ(io::uv::LinkedDirectory(link).value(), work_ + "/disk/log");
+  struct stat info;
+  ASSERT_EQ(stat((work_ + "/disk/log").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0700u);
+  EXPECT_TRUE(io::uv::LinkDirectory(link, work_ + "/disk/log").ok());
+  const absl::Status elsewhere = io::uv::LinkDirectory(link, work_ + "/other");
+  EXPECT_TRUE(absl::IsFailedPrecondition(elsewhere)) << elsewhere;
+  EXPECT_NE(stat((work_ + "/other").c_str(), &info), 0);
+}
+
+TEST_F(LinkedDirectoryTest, WhatIsThereIsNoLinkAndNoLinkLeadsNowhere) {
+  EXPECT_EQ(io::uv::LinkedDirectory(work_).value(), "");
+  EXPECT_EQ(io::uv::LinkedDirectory(work_ + "/nothing").value(), "");
+  EXPECT_TRUE(absl::IsFailedPrecondition(io::uv::LinkDirectory(work_, "/tmp")));
+  const std::string link = work_ + "/log";
+  ASSERT_EQ(symlink((work_ + "/unmounted").c_str(), link.c_str()), 0);
+  EXPECT_TRUE(absl::IsFailedPrecondition(io::uv::LinkedDirectory(link).status()));
+  EXPECT_TRUE(absl::IsFailedPrecondition(io::uv::LinkDirectory(link, work_ + "/unmounted")));
+  EXPECT_TRUE(absl::IsFailedPrecondition(io::uv::LinkDirectory(link, work_ + "/other")));
 }
 
 TEST(UvWorldTest, AnUnknownNameIsUnavailable) {

@@ -43,8 +43,9 @@ ALLOWED = [
     r"google::protobuf::.*",
     # assertions in the headers of Abseil, in builds without NDEBUG
     r"__assert_fail",
-    # checksums
+    # checksums, and whether the processor has an instruction for them
     r"crc32_iscsi",
+    r"__cpu_model",
 ]
 
 # Inside what is allowed above, these are not.

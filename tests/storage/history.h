@@ -4,6 +4,7 @@
 #define QUORATE_TESTS_STORAGE_HISTORY_H_
 
 #include <algorithm>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -16,11 +17,43 @@
 
 namespace quorate::storage {
 
+// A log from entry 1 on. Copies share what they have in common.
+class SharedLog {
+ public:
+  uint64_t size() const { return last_ == nullptr ? 0 : last_->entry.index.value(); }
+  void Truncate(uint64_t size) {
+    while (this->size() > size) last_ = last_->before;
+  }
+  void Append(raft::Entry entry) {
+    CHECK_EQ(entry.index.value(), size() + 1);
+    last_ = std::make_shared<const Node>(Node{std::move(entry), last_});
+  }
+  // An entry that it holds.
+  const raft::Entry& At(uint64_t index) const {
+    const Node* node = last_.get();
+    while (node->entry.index.value() > index) node = node->before.get();
+    return node->entry;
+  }
+  // Whether it ends with these, behind an entry of that term (if there is one).
+  bool EndsWith(Term before, const std::vector<raft::Entry>& entries) const {
+    const Node* node = last_.get();
+    for (size_t i = entries.size(); i-- > 0; node = node->before.get()) {
+      if (node == nullptr || node->entry != entries[i]) return false;
+    }
+    return node == nullptr || node->entry.term == before;
+  }
+
+ private:
+  struct Node {
+    raft::Entry entry;
+    std::shared_ptr<const Node> before;
+  };
+  std::shared_ptr<const Node> last_;
+};
+
 struct LogState {
   raft::HardState hard_state;
-  std::vector<raft::Entry> entries;
-
-  friend bool operator==(const LogState&, const LogState&) = default;
+  SharedLog log;
 };
 
 // Draws units, appends them to a machine's log, and judges what is recovered.
@@ -40,8 +73,8 @@ class History {
     const bool with_hard_state = entries.empty() || prng_.Chance(1, 3);
     if (with_hard_state) DrawHardState(&next.hard_state);
     for (const raft::Entry& entry : entries) {
-      next.entries.resize(entry.index.value() - 1);
-      next.entries.push_back(entry);
+      next.log.Truncate(entry.index.value() - 1);
+      next.log.Append(entry);
     }
     commit_ = next.hard_state.commit;
     states_.push_back(next);
@@ -58,14 +91,13 @@ class History {
   // of its state are made up, some of them those of the checkpoint before. The log is cut
   // behind it when it is done, up to `keep` entries before.
   void Checkpoint(Wal* wal, Checkpoints* checkpoints, uint64_t keep) {
-    const LogState& durable = states_[acknowledged_];
-    const uint64_t last = durable.entries.size();
+    const uint64_t last = states_[acknowledged_].log.size();
     if (last <= floor_.value()) return;
-    const raft::Entry& entry = durable.entries[last - 1];
+    const raft::Entry& entry = states_[acknowledged_].log.At(last);
     // What was applied is committed: no unit replaces it any more.
-    for (const LogState& later : states_) {
-      if (&later < &durable) continue;
-      if (later.entries.size() < last || later.entries[last - 1] != entry) return;
+    for (size_t later = acknowledged_; later < states_.size(); ++later) {
+      const SharedLog& log = states_[later].log;
+      if (log.size() < last || log.At(last) != entry) return;
     }
     floor_ = entry.index;
     images_.push_back(DrawImage(entry));
@@ -81,15 +113,14 @@ class History {
   // A state from elsewhere, ahead of the log, which begins anew behind it.
   void Install(Wal* wal, Checkpoints* checkpoints) {
     LogState next = newest();
-    const uint64_t index = next.entries.size() + 1 + prng_.Below(5);
+    const uint64_t index = next.log.size() + 1 + prng_.Below(5);
     ++next.hard_state.term;
-    while (next.entries.size() < index) {
-      next.entries.push_back(
-          NewEntry(next.entries.size() + 1, next.hard_state.term.value(), "elsewhere"));
+    while (next.log.size() < index) {
+      next.log.Append(NewEntry(next.log.size() + 1, next.hard_state.term.value(), "elsewhere"));
     }
     next.hard_state.vote = MemberId(0);
     next.hard_state.commit = commit_ = floor_ = LogIndex(index);
-    images_.push_back(DrawImage(next.entries.back()));
+    images_.push_back(DrawImage(next.log.At(index)));
     installing_ = index;
     // From the manifest on, either state may be found until the log has followed.
     states_.push_back(next);
@@ -124,7 +155,10 @@ class History {
   // The same, and the history stays where it was. *unit: after which unit.
   std::string Check(const RecoveredState& recovered, size_t* unit = nullptr) const {
     const std::string checkpoint = CheckCheckpoint(recovered);
-    if (!checkpoint.empty()) return checkpoint;
+    return checkpoint.empty() ? CheckLog(recovered, unit) : checkpoint;
+  }
+  // The same, but that a checkpoint may be gone of which the log holds everything.
+  std::string CheckLog(const RecoveredState& recovered, size_t* unit = nullptr) const {
     for (size_t number = states_.size(); number-- > acknowledged_;) {
       if (!Matches(states_[number], recovered)) continue;
       if (unit != nullptr) *unit = number;
@@ -136,7 +170,7 @@ class History {
     if (early == states_.end()) {
       return absl::StrCat("recovered a state that never was, with ", recovered.entries.size(),
                           " entries; the last of ", states_.size() - 1, " has ",
-                          newest().entries.size());
+                          newest().log.size());
     }
     return absl::StrCat("recovered unit ", early - states_.begin(), " though ", acknowledged_,
                         " was acknowledged");
@@ -145,23 +179,22 @@ class History {
   const LogState& newest() const { return states_.back(); }
   size_t acknowledged() const { return acknowledged_; }
   size_t appended() const { return states_.size() - 1; }
+  // As long as it stays the same, so does what may be recovered.
+  uint64_t stage() const {
+    return states_.size() + acknowledged_ + images_.size() + checkpointed_.value();
+  }
 
  private:
   // Behind its base the recovered log is that of `state`; what a checkpoint covers is
   // committed.
   static bool Matches(const LogState& state, const RecoveredState& recovered) {
-    const size_t base = recovered.base.value();
-    if (state.entries.size() < base || state.entries.size() != base + recovered.entries.size()) {
-      return false;
-    }
-    if (base > 0 && state.entries[base - 1].term != recovered.base_term) return false;
+    if (state.log.size() != recovered.last_index().value()) return false;
+    if (!state.log.EndsWith(recovered.base_term, recovered.entries)) return false;
     raft::HardState expected = state.hard_state;
     if (recovered.checkpoint.has_value()) {
       expected.commit = std::max(expected.commit, recovered.checkpoint->index);
     }
-    return expected == recovered.hard_state &&
-           std::equal(recovered.entries.begin(), recovered.entries.end(),
-                      state.entries.begin() + static_cast<ptrdiff_t>(base));
+    return expected == recovered.hard_state;
   }
 
   static LogIndex CheckpointIndex(const RecoveredState& recovered) {
@@ -213,7 +246,7 @@ class History {
 
   void AppendCommit(Wal* wal) {
     raft::HardState hard_state = newest().hard_state;
-    if (commit_.value() < newest().entries.size()) commit_ = commit_ + 1;
+    if (commit_.value() < newest().log.size()) commit_ = commit_ + 1;
     hard_state.commit = commit_;
     wal->Append({}, &hard_state, false, [](const absl::Status&) {});
   }
@@ -221,7 +254,7 @@ class History {
   std::vector<raft::Entry> DrawEntries(const LogState& state) {
     std::vector<raft::Entry> entries;
     const uint64_t count = prng_.Below(5);
-    const uint64_t last = state.entries.size();
+    const uint64_t last = state.log.size();
     uint64_t index = last + 1;
     // A new leader's entries replace what was not committed.
     if (last > 0 && prng_.Chance(1, 6)) index = last - prng_.Below(std::min<uint64_t>(last, 4));
@@ -229,7 +262,9 @@ class History {
     for (uint64_t i = 0; i < count; ++i) {
       std::string data = absl::StrCat("entry ", ++made_, ";");
       const uint64_t pick = prng_.Below(20);
-      const size_t limit = pick == 0 ? max_data_ : pick < 8 ? 1200 : 60;
+      const size_t limit = pick == 0  ? max_data_
+                           : pick < 8 ? std::min<size_t>(max_data_, 1200)
+                                      : 60;
       data.resize(data.size() + prng_.Below(limit), static_cast<char>('a' + made_ % 26));
       entries.push_back(NewEntry(index + i, state.hard_state.term.value(), data));
     }

@@ -203,6 +203,7 @@ class Machine {
   }
 
   sim::Disk& disk() { return host_.disk(); }
+  const sim::Disk& disk() const { return host_.disk(); }
   const io::Env& env() const { return env_; }
   Wal* wal() { return wal_.get(); }
   Checkpoints* checkpoints() { return checkpoints_.get(); }

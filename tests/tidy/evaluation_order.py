@@ -5,7 +5,8 @@ C++ leaves that order open for the arguments of one call and for the operands of
 (line, what):
 
   - two draws of generators: the same seed then draws different things in different builds;
-  - a move of a variable in one argument and a use of it in another one.
+  - a move of a variable in one argument and a use of it, or of what it is a part of, in another
+    one. std::exchange and release() move, too.
 
 A draw is a call of a method of base/prng.h, a generator handed on by its address, or a call of a
 function of the same file that draws. What is sequenced is no matter: `&&`, `||`, `?:`, `,` outside of
@@ -22,12 +23,18 @@ NOT_CALLS = {"if", "for", "while", "switch", "return", "catch", "sizeof", "declt
              "noexcept"}
 
 GENERATOR = r"\b\w*(?:prng|draw)\w*"
-DRAW = re.compile(GENERATOR + r"(?:\(\w*\))?\s*(?:\.|->)\s*"
+# Of several: prngs_[At(c)], prng(c).
+SUBSCRIPT = r"(?:\[(?:[^\[\]()]|\([^()]*\))*\]|\((?:[^()]|\([^()]*\))*\))?"
+DRAW = re.compile(GENERATOR + SUBSCRIPT + r"\s*(?:\.|->)\s*"
                   r"(?:Next\(|Chance\(|Exponential\(|(?:Below|Between)\((?!\s*(?:\"|absl::StrCat)))")
 HANDED_ON = re.compile(r"(?<![&\w)])&\s*" + GENERATOR + r"\b(?!\s*[(.\w])")
 FUNCTION = re.compile(r"\b(\w+)\s*\((?:[^()]|\([^()]*\))*\)(?:\s*(?:const|override|final|noexcept))*"
                       r"\s*\{")
-MOVE = re.compile(r"\bstd::move\(\s*\*?([A-Za-z_]\w*(?:(?:\.|->)\w+)*)\s*\)")
+PLACE = r"([A-Za-z_]\w*(?:(?:\.|->)[A-Za-z_]\w*|\[[^\[\]]*\])*)"
+MOVES = (re.compile(r"\bstd::move\(\s*\*?(?:this->)?" + PLACE + r"\s*\)"),
+         re.compile(r"\bstd::exchange\(\s*\*?(?:this->)?" + PLACE + r"\s*,"),
+         re.compile(r"(?<![\w.>\])])(?:this->)?" + PLACE + r"\s*\.\s*release\(\s*\)"))
+PART = re.compile(r"(?:\.|->)[A-Za-z_]\w*$|\[[^\[\]]*\]$")
 SEQUENCED = re.compile(r"&&|\|\||<<=?|>>=?|\?|(?<!:):(?!:)|[-+*/%&|^]=|(?<![=!<>])=(?!=)|,|;|\breturn\b")
 UNSEQUENCED = re.compile(r"<=>|[=!<>]=|[-+*/%&|^<>]")
 
@@ -141,10 +148,21 @@ class Draws:
         return bool(DRAW.search(piece) or HANDED_ON.search(piece) or self._helpers.search(piece))
 
 
+def uses(place):
+    """What uses this place, or all of what it is a part of."""
+    unused = r"(?!\s*=[^=])(?!\s*\()"
+    begin = r"(?:(?<![\w.>&])|(?<=\bthis->))"
+    out = [begin + re.escape(place) + (r"\b" if place[-1] != "]" else "") + unused]
+    while PART.search(place):
+        place = PART.sub("", place)
+        out.append(begin + re.escape(place) + r"(?![\w\[.(])(?!\s*(?:\.|->|\[))" + unused)
+    return re.compile("|".join(out))
+
+
 def moved_and_used(arguments):
     for k, argument in enumerate(arguments):
-        for name in MOVE.findall(argument):
-            use = re.compile(r"(?<![\w.>&])" + re.escape(name) + r"\b(?!\s*=[^=])(?!\s*\()")
+        for name in (name for moves in MOVES for name in moves.findall(argument)):
+            use = uses(name)
             if any(use.search(other) for at, other in enumerate(arguments) if at != k):
                 return name
     return None
@@ -193,7 +211,7 @@ def problems(text):
         for opening, closing in inner.items():
             if scope[opening] != "(" or not is_call(scope, opening):
                 continue
-            if not ever_draws and "std::move(" not in scope[opening:closing]:
+            if not ever_draws and not any(m.search(scope[opening:closing]) for m in MOVES):
                 continue
             arguments = split_at_commas(scope, opening + 1, closing)
             if ever_draws and sum(draws.in_piece(a) for a in arguments) > 1:

@@ -29,6 +29,7 @@ class EvaluationOrder(unittest.TestCase):
                      "return Act(prng(c).Next(), prng(c).Chance(1, 2));",
                      "Act(&prng_, prng_.Next());",
                      "out->emplace_back(Pick(&draw), Pick(&draw));",
+                     "Put(prngs_[i].Next(), prngs_[At(c)].Below(3));",
                      "Do([&] { Put(prng_.Next(), prng_.Next()); });"):
             self.assertEqual(self.found(call), [ARGUMENTS], call)
 
@@ -38,6 +39,7 @@ class EvaluationOrder(unittest.TestCase):
                            "if (prng_.Next() < prng_.Next()) return;",
                            "x = ok ? 1 : prng_.Next() % prng_.Next();",
                            "Put(prng_.Next() ^ prng_.Next());",
+                           "x = prngs_[i].Next() + prngs_[j].Next();",
                            "Do([&] { x = draw.Next() - draw.Next(); });"):
             self.assertEqual(self.found(expression), [OPERANDS], expression)
 
@@ -58,6 +60,14 @@ void Nemesis::Act() { caretaker_->Begin(prng_.Next(), Lasts()); }
                            ("Send(reply.size(), [reply = std::move(reply)] { Use(reply); });", "reply"),
                            ("done(body.status(), ok ? *std::move(body) : Bytes());", "body"),
                            ("Add(item.key, Entry(std::move(item.key)));", "item.key"),
+                           ("Send(std::move(items_[i]), items_[i].size());", "items_[i]"),
+                           ("Send(this->body_.size(), std::move(body_));", "body_"),
+                           ("Send(std::move(this->body_), body_.size());", "body_"),
+                           ("Send(body.size(), std::exchange(body, Bytes()));", "body"),
+                           ("Send(std::exchange(next_->id, 0), next_->id);", "next_->id"),
+                           ("Send(page->size(), page.release());", "page"),
+                           ("Send(Copy(message), std::move(message.entries));", "message.entries"),
+                           ("Send(items_, std::move(items_[i].body));", "items_[i].body"),
                            ("Do([&] { Send(body.size(), std::move(body)); });", "body")):
             self.assertEqual(self.found(call),
                              [f"'{name}' is moved in one argument and used in another"], call)
@@ -75,7 +85,12 @@ void Nemesis::Act() { caretaker_->Begin(prng_.Next(), Lasts()); }
                            "body->Send(std::move(body));",
                            "Send(other.body, std::move(body));",
                            "Send(std::move(body), [body = Copy()] { Use(body); });",
-                           "Send(std::move(a), std::move(b));"):
+                           "Send(std::move(a), std::move(b));",
+                           "Send(message.to, std::move(message.entries));",
+                           "Send(message->to, std::exchange(message->entries, {}));",
+                           "Send(items_[j], std::move(items_[i]));",
+                           "Send(pages.size(), page.release());",
+                           "Send(&message, std::move(message.entries));"):
             self.assertEqual(self.found(statements), [], statements)
 
     def test_draws_that_are_keyed_have_no_order(self):

@@ -68,7 +68,6 @@ void Cluster::Collect(int member) {
     node.checkpoint = std::move(node.out.checkpoint);
   }
   if (node.out.log_cut > LogIndex(0)) Cut(&node, node.out.log_cut);
-  without_timeout_.insert(node.out.without_timeout.begin(), node.out.without_timeout.end());
   for (Response& response : node.out.responses) {
     const auto passed = passed_.find(response.token);
     if (passed != passed_.end()) {

@@ -50,8 +50,6 @@ class Cluster {
   Response Call(int member, RequestKind kind, const std::string& body,
                 const Credentials& credentials = {});
   void Abandon(int member, RequestToken token);
-  // Requests that no time-out of their callers ends any more.
-  const std::set<RequestToken>& without_timeout() const { return without_timeout_; }
 
   void OpenWatch(int member, uint64_t stream, const Credentials& credentials = {});
   void Watch(int member, uint64_t stream, const etcdserverpb::WatchRequest& request);
@@ -120,7 +118,6 @@ class Cluster {
   std::deque<std::pair<Passed, Response>> passed_answers_;
   std::deque<SnapshotToSend> snapshots_;
   std::map<RequestToken, Response> responses_;
-  std::set<RequestToken> without_timeout_;
   std::map<uint64_t, std::vector<etcdserverpb::WatchResponse>> watched_;
   uint64_t last_token_ = 0;
   uint64_t persists_ = 0;

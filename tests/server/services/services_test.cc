@@ -327,7 +327,9 @@ TEST_P(ServicesTest, AWatchEndsWithWhatIsNoRequest) {
     ASSERT_TRUE(watch.Wait([&] { return watch.responses.size() == 1; }));
     watch.SendBytes("\x0a\x7f");
     ASSERT_TRUE(watch.Wait([&] { return watch.finished; }));
-    EXPECT_EQ(watch.final_status, absl::InternalError("grpc: error unmarshalling request"));
+    EXPECT_EQ(watch.final_status,
+              absl::InternalError("grpc: failed to unmarshal the received message: proto: cannot "
+                                  "parse invalid wire-format data"));
     EXPECT_EQ(watch.responses.size(), 1u);
   }
 }
