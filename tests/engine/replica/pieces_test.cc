@@ -468,5 +468,30 @@ TEST(ReplicaPieces, ACompactionGetsItsTurnAmongRangesAndHashesWithoutEnd) {
   cluster.Settle();
 }
 
+// As in etcd: what may be lost is waited for so long and no longer, and cleaning until it is done.
+TEST(ReplicaPieces, APhysicalCompactionHasNoTimeoutOnceItIsApplied) {
+  Cluster cluster(3, [](Config* config) { config->max_turn_work = 8; });
+  const int leader = cluster.Elect();
+  const int follower = leader % 3 + 1;
+  for (int i = 0; i < 100; ++i) cluster.Call(leader, RequestKind::kPut, Put("k", "v"));
+  etcdserverpb::CompactionRequest compact;
+  compact.set_revision(90);
+  compact.set_physical(true);
+  cluster.Isolate(follower, true);
+  const RequestToken token =
+      cluster.Send(follower, RequestKind::kCompact, compact.SerializeAsString());
+  cluster.Run(Milliseconds(100));
+  EXPECT_FALSE(cluster[follower].OutlivesTimeout(token)) << "it may never be applied";
+  cluster.Isolate(follower, false);
+  while (cluster[follower].status().compact_revision < Revision(90)) cluster.Run(Milliseconds(1));
+  for (int turns = 0; cluster.Find(token) == nullptr; ++turns) {
+    ASSERT_LT(turns, 1000);
+    EXPECT_TRUE(cluster[follower].OutlivesTimeout(token));
+    cluster.WorkOnce(follower);
+  }
+  EXPECT_FALSE(cluster[follower].OutlivesTimeout(token));
+  EXPECT_TRUE(cluster.Find(token)->status.ok());
+}
+
 }  // namespace
 }  // namespace quorate::engine
