@@ -1,7 +1,9 @@
 // Watch: everybody who asked learns of every change, in order, each revision whole.
 //
 // A watcher is *synced* when it has been sent all events before live(): then it is fed
-// as revisions are made, one response per revision. Else it stands at a position (the
+// as revisions are made, one response per revision. Where very many are to be fed, and
+// writers never pause, that falls behind: then with a batch of revisions in each response,
+// and with more of each Pump. Else it stands at a position (the
 // next revision that it needs) and catches up from the store in bounded batches. A
 // stream that takes no bytes costs nothing but its watchers' positions: no event is
 // buffered for it, and it delays nobody.
@@ -64,8 +66,8 @@ struct WatchOptions {
   // jitter of up to a tenth, drawn from the seed.
   Duration progress_interval = Seconds(600);
   uint64_t seed = 0;
-  // A batch of a watcher that catches up holds at most so many revisions, and ends with
-  // the revision that brings it to so many bytes.
+  // A batch holds at most so many revisions, and ends with the revision that brings it to so many
+  // bytes.
   size_t batch_revisions = 1000;
   size_t batch_bytes = limits::kMiB;
 };
@@ -215,20 +217,21 @@ class WatchHub {
   struct Batch {
     Bytes events;
     Paged<size_t> ends;
+    Revision last;  // that of the last event, in one for live watchers
   };
   // Events being encoded.
   struct Encoding {
     Reply reply;
     Batch batch;
   };
-  // The events of one revision for one group.
+  // The events of the revisions under way for one group.
   struct Delivery {
     std::shared_ptr<Group> group;
     std::shared_ptr<const Batch> batch;
   };
 
-  // Finding out who is to see what of a revision. Groups that see the same changes share
-  // what is encoded: what a group sees is a way through a tree, at whose nodes stand changes,
+  // Finding out who is to see what of the revisions under way. Groups that see the same changes
+  // share what is encoded: what a group sees is a way through a tree, at whose nodes stand changes,
   // and groups that end at one node have seen the same.
   struct Preparation {
     struct Node {
@@ -240,6 +243,7 @@ class WatchHub {
     bool begun_anew = false;  // since records were moved: from now on they stay
     LogCursor cursor;         // the next record
     uint64_t rewrites = 0;
+    size_t bytes = 0;  // of the changes
     Paged<Location> changes;
     Paged<Node> nodes;  // the first is the root: nothing seen
     // By the number of the group: it, and where it stands.
@@ -330,7 +334,8 @@ class WatchHub {
   void Enqueue(Watcher* watcher);
   void Dequeue(Watcher* watcher);
   void Distribute(Work* work, size_t* budget);
-  void FinishRevision();
+  void FinishRevisions();
+  int64_t Backlog() const;
   bool DeliverTo(const Delivery& delivery, size_t* budget);
   Cohorts* CohortsOf(const Watcher& watcher) {
     return watcher.group->range().single() ? &cohorts_ : &sweepers_;
@@ -348,8 +353,8 @@ class WatchHub {
   size_t Send(Watcher* watcher, Revision revision, const Batch& batch);
 
   // watch_prepare.cc: finding and encoding events, in pieces
-  void BeginRevision();
-  bool PrepareRevision(Work* work);
+  void BeginRevisions(int64_t most);
+  bool PrepareRevisions(Work* work);
   bool CollectChanges(Work* work);
   void BeginSeeing(const Record& record);
   bool See(const std::shared_ptr<Group>& group, const Record& record);
@@ -403,7 +408,10 @@ class WatchHub {
   uint64_t last_group_ = 0;
 
   Revision live_;
-  // Revision live_ under way: what is to be sent, and how far that has come.
+  // Revisions live_ to until_ under way: what is to be sent, and how far that has come. While their
+  // changes are collected until_ moves on, up to most_.
+  Revision until_;
+  Revision most_;
   Preparation preparation_;
   bool delivering_ = false;
   std::deque<Delivery> deliveries_;

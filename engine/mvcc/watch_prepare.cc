@@ -1,4 +1,4 @@
-// What watchers are to be sent: the changes of a revision for the live ones, and batches of
+// What watchers are to be sent: the changes of new revisions for the live ones, and batches of
 // history for those that catch up; found and encoded in pieces, since a revision may have
 // any number of changes.
 #include <algorithm>
@@ -25,16 +25,18 @@ void WatchHub::Append(const Record& record, bool prev_kv, Work* work, Encoding* 
   encoding->batch.ends.push_back(encoding->reply.size());
 }
 
-// ---- a revision for the live ones ----
+// ---- revisions for the live ones ----
 
-void WatchHub::BeginRevision() {
+void WatchHub::BeginRevisions(int64_t most) {
   delivering_ = true;
   delivered_watcher_ = 0;
+  until_ = live_;
+  most_ = std::min(store_->revision(), live_ + (most - 1));
   preparation_.under_way = true;
 }
 
-// Finds the changes of revision live_ and who is to see them; true once that is done.
-bool WatchHub::PrepareRevision(Work* work) {
+// Finds the changes and who is to see them; true once that is done.
+bool WatchHub::PrepareRevisions(Work* work) {
   if (!preparation_.collected) {
     if (!CollectChanges(work)) return false;
     preparation_.collected = true;
@@ -53,6 +55,7 @@ bool WatchHub::ReleasePreparation(Work* work) {
 void WatchHub::DropPreparation() {
   Preparation& p = preparation_;
   p.under_way = p.collected = p.begun_anew = p.seeing = false;
+  p.bytes = 0;
   p.steps.clear();
   p.asked.reset();
   p.changes.clear();
@@ -68,6 +71,7 @@ void WatchHub::DropPreparation() {
 // begun anew each time, so it must stand still once that has happened.
 void WatchHub::BeginPreparationAnew() {
   DropPreparation();
+  until_ = live_;
   preparation_.under_way = preparation_.begun_anew = true;
 }
 
@@ -85,9 +89,12 @@ bool WatchHub::CollectChanges(Work* work) {
     if (work->spent()) return false;
     work->SpendLook();
     const Record record = log.Get(cursor_.location());
-    if (record.revision.main > live_) break;
-    if (record.revision.main < live_) continue;
+    const Revision main = record.revision.main;
+    if (main > until_ && (main > most_ || p.bytes >= options_.batch_bytes)) break;
+    if (main < live_) continue;
     if (!p.seeing) {
+      until_ = main;
+      p.bytes += record.bytes.size();
       p.changes.push_back(cursor_.location());
       BeginSeeing(record);
     }
@@ -181,7 +188,9 @@ bool WatchHub::EncodeWay(uint32_t node, bool prev_kv, Work* work) {
   for (; !p.way.empty(); p.way.pop_back()) {
     if (work->spent()) return false;
     work->SpendLook();
-    Append(log.Get(p.changes[p.way.back()]), prev_kv, work, p.encoding.get());
+    const Record record = log.Get(p.changes[p.way.back()]);
+    p.encoding->batch.last = record.revision.main;
+    Append(record, prev_kv, work, p.encoding.get());
   }
   Batch& batch = p.encoding->batch;
   if (!p.encoding->reply.Finish(work, &batch.events)) return false;

@@ -16,14 +16,21 @@ namespace {
 constexpr size_t kSendCost = 128;
 // Watchers of a cohort that are brought further in a piece.
 constexpr size_t kServedAtOnce = 1000;
+// So many revisions that are not delivered make an overload: they go in batches (as those do that
+// etcd's watchers find when 128 responses wait for them), and get that much more of each Pump.
+constexpr int64_t kOverload = 128;
+constexpr int64_t kLargestShare = 16;
 
 }  // namespace
 
 // Whether a watcher that needs `next` and later has all that synced ones were sent; of
-// a revision under way it must not depend on the rest.
+// revisions under way it must not depend on the rest.
 bool WatchHub::IsDelivered(Revision next) const {
-  return delivering_ ? next > live_ : next >= live_;
+  return delivering_ ? next > until_ : next >= live_;
 }
+
+// Revisions that live watchers have not been sent.
+int64_t WatchHub::Backlog() const { return store_->revision() - live_ + 1; }
 
 void WatchHub::Sync(Watcher* watcher) {
   CHECK(!watcher->synced);
@@ -71,6 +78,7 @@ void WatchHub::Pump(size_t max_bytes, Work* work) {
   // Those behind get their share even while the live ones use all that they are allowed, or while
   // very many watchers are gone through.
   const uint64_t half = work->left() / 2 + 1;
+  max_bytes *= static_cast<size_t>(std::clamp<int64_t>(Backlog() / kOverload, 1, kLargestShare));
   size_t budget = max_bytes;
   Work live(half);
   Distribute(&live, &budget);
@@ -97,21 +105,22 @@ void WatchHub::Distribute(Work* work, size_t* budget) {
   while (*budget > 0 && !work->spent()) {
     if (!delivering_) {
       if (live_ > store_->revision()) return;
-      BeginRevision();
+      const bool overload = Backlog() >= kOverload;
+      BeginRevisions(overload ? static_cast<int64_t>(options_.batch_revisions) : 1);
     }
-    if (preparation_.under_way && !PrepareRevision(work)) return;
+    if (preparation_.under_way && !PrepareRevisions(work)) return;
     for (; !deliveries_.empty(); deliveries_.pop_front()) {
       if (work->spent() || !DeliverTo(deliveries_.front(), budget)) return;
       work->SpendLook();
     }
     delivering_ = false;
-    ++live_;
+    live_ = until_ + 1;
   }
 }
 
 // What is under way was encoded before the store changed; or it was not, and is looked for
 // in the history that there is now.
-void WatchHub::FinishRevision() {
+void WatchHub::FinishRevisions() {
   gathering_.reset();
   sweep_.reset();
   const bool prepared = !preparation_.under_way;
@@ -123,13 +132,13 @@ void WatchHub::FinishRevision() {
   for (; !deliveries_.empty(); deliveries_.pop_front()) {
     CHECK(DeliverTo(deliveries_.front(), &unlimited));
   }
-  if (delivering_ && prepared) ++live_;
+  if (delivering_ && prepared) live_ = until_ + 1;
   delivering_ = false;
   deliveries_.clear();
 }
 
 void WatchHub::Rebase() {
-  FinishRevision();
+  FinishRevisions();
   const Revision behind = live_;
   live_ = store_->revision() + 1;
   cursor_rewrites_ = ~uint64_t{0};
@@ -156,20 +165,21 @@ bool WatchHub::DeliverTo(const Delivery& delivery, size_t* budget) {
     if (*budget == 0) return false;
     Watcher* watcher = it->second;
     delivered_watcher_ = watcher->number;
-    if (watcher->next > live_) {
+    if (watcher->next > until_) {
       ++it;
-    } else if (watcher->stream->writable) {
-      const size_t sent = Send(watcher, live_, *delivery.batch) + kSendCost;
+    } else if (watcher->stream->writable && watcher->next <= live_) {
+      const size_t sent = Send(watcher, delivery.batch->last, *delivery.batch) + kSendCost;
       *budget -= std::min(sent, *budget);
       ++it;
     } else {
+      // It takes no bytes, or begins in the midst of the batch.
       it = synced.erase(it);
       LeftSynced(*delivery.group);
       watcher->synced = false;
       watcher->was_live = true;
       --watcher->stream->synced;
       ++slow_watchers_;
-      FallBehind(watcher, live_);
+      FallBehind(watcher, std::max(watcher->next, live_));
     }
   }
   delivered_watcher_ = 0;
