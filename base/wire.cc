@@ -10,21 +10,29 @@ namespace {
 // Groups are long dead; as many levels as protobuf's C++ library accepts.
 constexpr int kMaxGroupDepth = 100;
 
+// Most tags and lengths are one byte.
+inline bool TakeVarint(absl::string_view* in, uint64_t* v) {
+  if (in->empty() || static_cast<unsigned char>(in->front()) >= 0x80) return GetVarint(in, v);
+  *v = static_cast<unsigned char>(in->front());
+  in->remove_prefix(1);
+  return true;
+}
+
 }  // namespace
 
 bool WireReader::Next() {
   if (!ok_ || in_.empty()) return false;
   uint64_t tag = 0;
-  if (!GetVarint(&in_, &tag) || tag > UINT32_MAX || tag >> 3 == 0) return Fail();
+  if (!TakeVarint(&in_, &tag) || tag > UINT32_MAX || tag >> 3 == 0) return Fail();
   tag_ = static_cast<uint32_t>(tag);
   bytes_ = {};
   varint_ = 0;
   switch (tag_ & 7) {
     case kWireVarint:
-      return GetVarint(&in_, &varint_) || Fail();
+      return TakeVarint(&in_, &varint_) || Fail();
     case kWireLen: {
       uint64_t size = 0;
-      if (!GetVarint(&in_, &size) || size > in_.size()) return Fail();
+      if (!TakeVarint(&in_, &size) || size > in_.size()) return Fail();
       bytes_ = in_.substr(0, size);
       in_.remove_prefix(size);
       return true;

@@ -200,8 +200,8 @@ KeyValue Model::Show(const std::string& key, const Version& version) const {
       version.lease};
 }
 
-void Model::ForEach(const Operation& operation, int64_t revision,
-                    const std::function<void(const std::string&, const Version&)>& visit) const {
+template <typename Visit>
+void Model::ForEach(const Operation& operation, int64_t revision, Visit visit) const {
   if (operation.range_end.empty()) {
     const auto it = keys_.find(operation.key);
     const Version* version = it == keys_.end() ? nullptr : Find(it->second, revision);
@@ -282,16 +282,19 @@ OperationResult Model::Range(const Operation& operation, int64_t revision) const
   return result;
 }
 
-void Model::Record(const std::string& key, Version version) {
-  if (!changed_) changed_keys_.emplace_back();
-  changed_ = true;
-  changed_keys_.back().push_back(key);
-  History& history = keys_[key];
+void Model::Record(const std::string& key, History* of_key, Version version) {
+  if (!std::exchange(changed_, true)) changes_begin_.push_back(changed_keys_.size());
+  changed_keys_.push_back(key);
+  History& history = *of_key;
   // The key leaves the lease that it was attached to, for another one or for none.
   if (!history.empty() && history.back().lease != 0) {
     leases_[history.back().lease].keys.erase(key);
+    lease_changes_.push_back(history.back().lease);
   }
-  if (version.lease != 0) leases_[version.lease].keys.insert(key);
+  if (version.lease != 0) {
+    leases_[version.lease].keys.insert(key);
+    lease_changes_.push_back(version.lease);
+  }
   // Within one request a key may be written once only (etcd refuses more), except that
   // a read of the same request must see the write: versions of one revision replace.
   if (!history.empty() && history.back().revision == version.revision) history.pop_back();
@@ -300,8 +303,8 @@ void Model::Record(const std::string& key, Version version) {
 
 OperationResult Model::Put(const Operation& operation) {
   OperationResult result;
-  const auto it = keys_.find(operation.key);
-  const Version* before = it == keys_.end() ? nullptr : Find(it->second, writing_);
+  History& history = keys_[operation.key];
+  const Version* before = Find(history, writing_);
   if (before != nullptr && operation.prev_kv) result.kvs.push_back(Show(operation.key, *before));
   Version version;
   version.revision = writing_;
@@ -309,7 +312,7 @@ OperationResult Model::Put(const Operation& operation) {
   version.version = before == nullptr ? 1 : before->version + 1;
   version.value = operation.value;
   version.lease = operation.ignore_lease && before != nullptr ? before->lease : operation.lease;
-  Record(operation.key, std::move(version));
+  Record(operation.key, &history, std::move(version));
   return result;
 }
 
@@ -321,7 +324,7 @@ OperationResult Model::Delete(const Operation& operation) {
     if (operation.prev_kv) result.kvs.push_back(Show(key, version));
   });
   result.count = static_cast<int64_t>(keys.size());
-  for (const std::string& key : keys) Record(key, Version{writing_, 0, 0, "", 0});
+  for (const std::string& key : keys) Record(key, &keys_[key], Version{writing_, 0, 0, "", 0});
   return result;
 }
 
@@ -336,10 +339,11 @@ Result Model::ApplyLease(const Request& request) {
     result.refused = lease == leases_.end();
     if (!result.refused) {
       const std::set<std::string> keys = lease->second.keys;
-      for (const std::string& key : keys) Record(key, Version{writing_, 0, 0, "", 0});
+      for (const std::string& key : keys) Record(key, &keys_[key], Version{writing_, 0, 0, "", 0});
       leases_.erase(request.lease);
     }
   }
+  if (!result.refused) lease_changes_.push_back(request.lease);
   return result;
 }
 
@@ -442,9 +446,20 @@ Result Model::ReadAt(const Request& request, int64_t revision) const {
 }
 
 std::vector<Change> Model::ChangesAt(int64_t revision) const {
+  static constexpr absl::string_view kAll("\0", 1);
+  return ChangesAt(revision, kAll, kAll);
+}
+
+std::vector<Change> Model::ChangesAt(int64_t revision, absl::string_view from,
+                                     absl::string_view range_end) const {
   std::vector<Change> changes;
   if (revision < 2 || revision > revision_) return changes;
-  for (const std::string& key : changed_keys_[static_cast<size_t>(revision - 2)]) {
+  const auto number = static_cast<size_t>(revision - 2);
+  const size_t end =
+      number + 1 < changes_begin_.size() ? changes_begin_[number + 1] : changed_keys_.size();
+  for (size_t i = changes_begin_[number]; i < end; ++i) {
+    const std::string& key = changed_keys_[i];
+    if (!InRange(key, from, range_end)) continue;
     const History& history = keys_.find(key)->second;
     const auto at = std::lower_bound(
         history.begin(), history.end(), revision,

@@ -9,7 +9,6 @@
 #define QUORATE_SIM_MODEL_H_
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -185,8 +184,13 @@ class Model {
     std::set<std::string> keys;
   };
   const std::map<int64_t, Lease>& leases() const { return leases_; }
-  // Changes of one revision, in the order in which they were made.
+  // Leases that began, ended, got or lost a key, in the order in which they did; again for each
+  // time.
+  const std::vector<int64_t>& lease_changes() const { return lease_changes_; }
+  // Changes of one revision, in the order in which they were made: of all keys, or of a range.
   std::vector<Change> ChangesAt(int64_t revision) const;
+  std::vector<Change> ChangesAt(int64_t revision, absl::string_view key,
+                                absl::string_view range_end) const;
 
  private:
   struct Version {
@@ -200,8 +204,9 @@ class Model {
 
   const Version* Find(const History& history, int64_t revision) const;
   KeyValue Show(const std::string& key, const Version& version) const;
-  void ForEach(const Operation& operation, int64_t revision,
-               const std::function<void(const std::string&, const Version&)>& visit) const;
+  // Calls visit(key, version) for each key in the operation's range.
+  template <typename Visit>
+  void ForEach(const Operation& operation, int64_t revision, Visit visit) const;
   bool Holds(const Comparison& comparison, int64_t revision) const;
   bool AllHold(const std::vector<Comparison>& comparisons, int64_t revision) const;
   OperationResult Range(const Operation& operation, int64_t revision) const;
@@ -210,7 +215,7 @@ class Model {
   OperationResult ReadAt(const Operation& operation, int64_t revision, bool* refused) const;
   OperationResult Put(const Operation& operation);
   OperationResult Delete(const Operation& operation);
-  void Record(const std::string& key, Version version);
+  void Record(const std::string& key, History* history, Version version);
   Result ApplyLease(const Request& request);
   Result Perform(const Request& request);
 
@@ -221,7 +226,9 @@ class Model {
   bool changed_ = false;
   absl::btree_map<std::string, History> keys_;
   std::map<int64_t, Lease> leases_;
-  std::vector<std::vector<std::string>> changed_keys_;  // [revision - 2], in order
+  std::vector<int64_t> lease_changes_;
+  std::vector<std::string> changed_keys_;  // of all revisions, in order
+  std::vector<size_t> changes_begin_;      // [revision - 2]: in changed_keys_
 };
 
 }  // namespace quorate::sim

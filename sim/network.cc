@@ -25,19 +25,25 @@ LinkOptions LoopbackLink() {
 
 }  // namespace
 
-Edge& Network::Impl::edge(HostId from, HostId to) {
+Edge::Arrivals& Edge::arrivals_of(DatagramType type) {
+  for (Arrivals& known : arrivals) {
+    if (known.type == type) return known;
+  }
+  arrivals.push_back({type, VirtualTime(), VirtualTime()});
+  return arrivals.back();
+}
+
+Edge& Network::Impl::NewEdge(HostId from, HostId to) {
   if (edges.size() < hosts.size()) edges.resize(hosts.size());
   std::vector<std::unique_ptr<Edge>>& row = edges[from.value()];
   if (row.size() < hosts.size()) row.resize(hosts.size());
-  std::unique_ptr<Edge>& edge = row[to.value()];
-  if (edge == nullptr) {
-    const uint64_t component =
-        HashName("edge") ^ (uint64_t{from.value()} << 32 | uint64_t{to.value()});
-    edge = std::make_unique<Edge>(from == to ? LoopbackLink() : default_link,
-                                  NamedDraw(context.seed, component, HashName("datagram"), 0),
-                                  NamedDraw(context.seed, component, HashName("stream"), 0));
-  }
-  return *edge;
+  const uint64_t component =
+      HashName("edge") ^ (uint64_t{from.value()} << 32 | uint64_t{to.value()});
+  row[to.value()] =
+      std::make_unique<Edge>(from == to ? LoopbackLink() : default_link,
+                             NamedDraw(context.seed, component, HashName("datagram"), 0),
+                             NamedDraw(context.seed, component, HashName("stream"), 0));
+  return *row[to.value()];
 }
 
 Duration Network::Impl::Latency(const LinkOptions& link, Prng* prng) {
@@ -160,8 +166,8 @@ void Network::BlockBoth(HostId a, HostId b) {
 }
 
 void Network::Unblock(HostId from, HostId to) {
-  Edge& edge = impl_->edge(from, to);
-  if (!std::exchange(edge.blocked, false)) return;
+  Edge* const edge = impl_->FindEdge(from, to);
+  if (edge == nullptr || !std::exchange(edge->blocked, false)) return;
   impl_->context.Record(HostId(), kUnblock, from.value(), to.value());
   impl_->EdgeOpened(from, to);
 }
@@ -200,19 +206,18 @@ VirtualTime Network::Impl::DatagramArrival(HostId from, HostId to, DatagramType 
                                            bool again) {
   Edge& way = edge(from, to);
   const LinkOptions& link = way.options;
+  Edge::Arrivals& arrivals = way.arrivals_of(type);
   VirtualTime arrival = LineTime(&way, bytes) + Latency(link, &way.datagram_prng);
   const bool tail = link.tail_ppm > 0 && way.datagram_prng.Chance(link.tail_ppm, kPpm);
   if (tail) {
     context.Inject(Fault::kDatagramTail, from, to.value());
     arrival = arrival + way.datagram_prng.Between(Duration(), link.tail_max);
   } else if (link.ordered && !again) {
-    VirtualTime& last = way.last_in_order[type];
-    arrival = std::max(arrival, last + Nanoseconds(1));  // ties are drawn
-    last = arrival;
+    arrival = std::max(arrival, arrivals.last_in_order + Nanoseconds(1));  // ties are drawn
+    arrivals.last_in_order = arrival;
   }
-  VirtualTime& latest = way.last_arrival[type];
-  if (arrival < latest) context.Inject(Fault::kDatagramReorder, from, to.value());
-  latest = std::max(latest, arrival);
+  if (arrival < arrivals.last) context.Inject(Fault::kDatagramReorder, from, to.value());
+  arrivals.last = std::max(arrivals.last, arrival);
   return arrival;
 }
 

@@ -2,7 +2,6 @@
 #ifndef QUORATE_SIM_NETWORK_IMPL_H_
 #define QUORATE_SIM_NETWORK_IMPL_H_
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -94,9 +93,15 @@ struct Edge {
   Prng datagram_prng;
   Prng stream_prng;
   VirtualTime line_free;  // when the last byte has left (limited bandwidth)
-  // Of datagrams of each type: the latest arrival, and the latest of those that keep their order.
-  std::array<VirtualTime, kDatagramTypes> last_arrival;
-  std::array<VirtualTime, kDatagramTypes> last_in_order;
+  // Of datagrams of one type: the latest arrival, and the latest of those that keep their order.
+  struct Arrivals {
+    DatagramType type = 0;
+    VirtualTime last;
+    VirtualTime last_in_order;
+  };
+  std::vector<Arrivals> arrivals;  // of the few types that come this way
+
+  Arrivals& arrivals_of(DatagramType type);
 
   Edge(const LinkOptions& link, uint64_t datagram_seed, uint64_t stream_seed)
       : options(link), datagram_prng(datagram_seed), stream_prng(stream_seed) {}
@@ -116,7 +121,17 @@ struct Network::Impl {
 
   // --- hosts and edges (network.cc) ---
   HostState& host(HostId id) { return hosts[id.value()]; }
-  Edge& edge(HostId from, HostId to);
+  // Made when first asked for.
+  Edge& edge(HostId from, HostId to) {
+    Edge* const found = FindEdge(from, to);
+    return found != nullptr ? *found : NewEdge(from, to);
+  }
+  // Null if nobody has asked for it.
+  Edge* FindEdge(HostId from, HostId to) {
+    if (from.value() >= edges.size() || to.value() >= edges[from.value()].size()) return nullptr;
+    return edges[from.value()][to.value()].get();
+  }
+  Edge& NewEdge(HostId from, HostId to);
   bool Block(HostId from, HostId to);  // false if it was
   bool blocked(HostId from, HostId to) { return edge(from, to).blocked; }
   Duration Latency(const LinkOptions& link, Prng* prng);

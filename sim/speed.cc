@@ -4,6 +4,7 @@
 #include <array>
 #include <iostream>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +13,8 @@
 #include "sim/history.h"
 #include "sim/oracle/kv.h"
 #include "sim/report.h"
+#include "sim/study/cluster.h"
+#include "sim/study/judge.h"
 #include "sim/swarm.h"
 #include "sim/world.h"
 
@@ -57,8 +60,68 @@ constexpr Kind kKinds[] = {
      "1,000 seeds a minute, 2,000,000 events a second", [](Options options) { return options; }},
 };
 
-// Half puts, half gets, of a thousand keys, by ten clients whose calls overlap: as many as
-// 'requests', judged one by one as they end.
+// Raft and nothing else: no server, no bytes, no clients. Five members with
+// delays and disks, a proposal of 100 bytes every millisecond, and each second
+// one of them alone for a while.
+struct RaftTotals {
+  uint64_t seconds = 0;
+  uint64_t events = 0;
+  int64_t committed = 0;
+  int64_t elections = 0;
+  bool safe = true;
+};
+
+void RunRaft(uint64_t seed, RaftTotals* totals) {
+  constexpr uint64_t kMembers = 5;
+  constexpr int64_t kSeconds = 60;
+  study::ClusterOptions options;
+  options.seed = seed;
+  options.pre_vote = true;
+  options.check_quorum = true;
+  options.latency = *study::DelayModel::Parse("exp:0.1ms+0.2ms");
+  options.write = *study::DelayModel::Parse("exp:0.2ms+0.3ms");
+  study::Judge judge;
+  study::Cluster cluster(options);
+  cluster.AddObserver(&judge);
+  cluster.AddVoters(kMembers);
+  Prng prng(NamedDraw(seed, HashName("speed"), HashName("raft"), 0));
+  uint64_t payloads = 0;
+  for (int64_t ms = 0; ms < kSeconds * 1000; ++ms) {
+    if (ms % 1000 == 500) cluster.Isolate(MemberId(1 + prng.Below(kMembers)));
+    if (ms % 1000 == 800) cluster.OpenAllLinks();
+    const MemberId leader = cluster.Leader();
+    if (leader != raft::kNobody) {
+      // One that is cut off may refuse.
+      std::string payload = absl::StrCat(++payloads);
+      payload.resize(100, '.');
+      cluster.Propose(leader, Bytes::Copy(payload)).IgnoreError();
+    }
+    cluster.RunUntil(cluster.now() + Milliseconds(1));
+  }
+  totals->seconds += kSeconds;
+  totals->events += cluster.events_run();
+  totals->committed += judge.commits();
+  totals->elections += judge.leader_changes();
+  totals->safe = totals->safe && !judge.two_leaders_in_a_term() && !judge.conflicting_commits();
+}
+
+bool MeasureRaft(uint64_t seeds, const std::function<Duration()>& cpu_time) {
+  RaftTotals totals;
+  const Duration start = cpu_time();
+  for (uint64_t seed = 1; seed <= seeds; ++seed) RunRaft(seed, &totals);
+  const auto ms = static_cast<uint64_t>(std::max<int64_t>(1, (cpu_time() - start).millis()));
+  std::cout << "raft alone, five members, 1,000 proposals a second, " << seeds
+            << " seeds; aim: 4,000,000 events a second\nspeed: " << totals.seconds
+            << " s simulated in " << ms << " ms by 1 process: " << totals.seconds * 1000 / ms
+            << " times real time, " << totals.events * 1000 / ms << " events a second ("
+            << totals.events << ")\nmix: " << totals.committed << " entries committed, "
+            << totals.elections << " leaders elected, a member alone for 0.3 s each second\n"
+            << std::flush;
+  return totals.safe;
+}
+
+// Half puts, half gets, of a thousand keys, by ten clients whose calls overlap:
+// as many as 'requests', judged one by one as they end.
 uint64_t CheckCalls(uint64_t requests) {
   constexpr uint64_t kKeys = 1000;
   constexpr size_t kClients = 10;
@@ -123,6 +186,7 @@ int MeasureSpeed(uint64_t seeds, const std::function<Duration()>& cpu_time) {
               << tally.SpeedLines(cpu_time() - start, 1) << std::flush;
     clean = clean && tally.violations() == 0;
   }
+  clean = MeasureRaft(seeds, cpu_time) && clean;
   clean = MeasureChecker(cpu_time) && clean;
   return clean ? kClean : kFoundViolation;
 }

@@ -1,5 +1,5 @@
-// `quorate-sim speed`: how fast four kinds of worlds and a checker run on one core, each beside its
-// aim and with its mix.
+// `quorate-sim speed`: how fast four kinds of worlds, raft alone and a checker run on one core,
+// each beside its aim and with its mix.
 #ifndef QUORATE_SIM_SPEED_H_
 #define QUORATE_SIM_SPEED_H_
 

@@ -179,7 +179,8 @@ void Replica::Impl::ApplyCommitted(mvcc::Work* work) {
 
 // Of the next entries: they are applied as if each were alone, but for what they wait for memory.
 void Replica::Impl::PrefetchCommitted() const {
-  const uint64_t count = std::min<uint64_t>(handed_out_ - applied_, kPrefetched);
+  const uint64_t soon = std::min<uint64_t>(config_.max_apply_entries, kPrefetched);
+  const uint64_t count = std::min<uint64_t>(handed_out_ - applied_, soon);
   if (count < kWorthPrefetching) return;
   std::vector<absl::string_view> data;
   for (uint64_t i = 1; i <= count; ++i) {

@@ -154,7 +154,7 @@ template <typename Event>
 void Node::StepEvent(Event&& event) {
   if (!halted_.ok()) return;
   replica_.Step(engine::Input{env_.loop->Now(), env_.loop->WallNow(), std::forward<Event>(event)},
-                &out_);
+                out_);
   ScheduleTurn();
 }
 
@@ -170,7 +170,7 @@ void Node::EndTurn() {
   ++counters_.turn_ends;
   const Instant begun = Measured();
   const uint64_t before = replica_.done().all;
-  replica_.Step(engine::Input{env_.loop->Now(), env_.loop->WallNow(), engine::TurnEnd{}}, &out_);
+  replica_.Step(engine::Input{env_.loop->Now(), env_.loop->WallNow(), engine::TurnEnd{}}, out_);
   const Duration took = Measured() - begun;
   const uint64_t done = replica_.done().all - before;
   times_.AddTurn(replica_.done(), took);
@@ -185,15 +185,15 @@ void Node::RunTurn() {
   ++counters_.turns;
   int turn_ends = 0;
   do {
-    if (out_.turn_end_wanted) {
+    if (out_->turn_end_wanted) {
       EndTurn();
     }
     HandOut();
     if (!halted_.ok()) return;
-  } while (out_.turn_end_wanted && !out_.only_long_work && ++turn_ends < options_.max_turn_ends);
+  } while (out_->turn_end_wanted && !out_->only_long_work && ++turn_ends < options_.max_turn_ends);
   // More is left than one turn may take: let the loop do its I/O first.
-  if (out_.turn_end_wanted) continue_timer_->Set(env_.loop->Now());
-  ArmWake(out_.next_wake);
+  if (out_->turn_end_wanted) continue_timer_->Set(env_.loop->Now());
+  ArmWake(out_->next_wake);
   NoticeLeadership();
   NoticeMembers();
   NoticeCompactions();
@@ -204,27 +204,27 @@ void Node::RunTurn() {
 // follow in ticket order; answers come last.
 void Node::HandOut() {
   std::swap(out_, handing_out_);
-  out_.turn_end_wanted = handing_out_.turn_end_wanted;
-  out_.only_long_work = handing_out_.only_long_work;
-  out_.next_wake = handing_out_.next_wake;
-  if (!handing_out_.fatal.ok()) return Halt(handing_out_.fatal);
+  out_->turn_end_wanted = handing_out_->turn_end_wanted;
+  out_->only_long_work = handing_out_->only_long_work;
+  out_->next_wake = handing_out_->next_wake;
+  if (!handing_out_->fatal.ok()) return Halt(handing_out_->fatal);
 
-  if (!handing_out_.messages.empty()) {
-    counters_.messages_sent += handing_out_.messages.size();
-    transport_->Send(absl::MakeSpan(handing_out_.messages));
+  if (!handing_out_->messages.empty()) {
+    counters_.messages_sent += handing_out_->messages.size();
+    transport_->Send(absl::MakeSpan(handing_out_->messages));
   }
-  SendForwards(handing_out_.forwards);
-  for (engine::SnapshotToSend& snapshot : handing_out_.snapshots) {
+  SendForwards(handing_out_->forwards);
+  for (engine::SnapshotToSend& snapshot : handing_out_->snapshots) {
     transport_->SendSnapshot(std::move(snapshot.message), std::move(snapshot.image));
   }
-  WritePersists(&handing_out_.persists);
-  if (handing_out_.checkpoint.has_value()) WriteCheckpoint(*std::move(handing_out_.checkpoint));
-  if (handing_out_.log_cut > LogIndex(0))
-    CutLog(handing_out_.log_cut, checkpoints_.get(), wal_.get());
-  AnswerCalls(&handing_out_.responses);
-  DeliverWatchReplies(&handing_out_.watch_replies);
-  EndWatches(handing_out_.watch_ends);
-  handing_out_.Clear();
+  WritePersists(&handing_out_->persists);
+  if (handing_out_->checkpoint.has_value()) WriteCheckpoint(*std::move(handing_out_->checkpoint));
+  if (handing_out_->log_cut > LogIndex(0))
+    CutLog(handing_out_->log_cut, checkpoints_.get(), wal_.get());
+  AnswerCalls(&handing_out_->responses);
+  DeliverWatchReplies(&handing_out_->watch_replies);
+  EndWatches(handing_out_->watch_ends);
+  handing_out_->Clear();
 }
 
 void Node::SendForwards(const std::vector<engine::Forward>& forwards) {
@@ -424,7 +424,7 @@ void Node::EndService() {
   call_timer_->Cancel();
   continue_timer_->Cancel();
   disk_watch_.Stop();
-  out_.Clear();
+  out_->Clear();
   // Taken out first: a callback may call again, which is answered in a later turn.
   std::vector<ReplyCallback> callbacks;
   for (CallId id = calls_.First(); id != CallId(0); id = calls_.First()) {

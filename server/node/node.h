@@ -18,6 +18,7 @@
 #ifndef QUORATE_SERVER_NODE_NODE_H_
 #define QUORATE_SERVER_NODE_NODE_H_
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -246,10 +247,11 @@ class Node final : public PeerSink {
   // Units that wait until the state in the first of them is the newest checkpoint.
   std::deque<engine::Persist> installing_;
 
-  // Outputs gather in out_ during a turn; handing_out_ is what the end of the turn is
-  // working through, so that callbacks may step again.
-  engine::Output out_;
-  engine::Output handing_out_;
+  // Outputs gather in *out_ during a turn; *handing_out_ is what the end of the turn is
+  // working through, so that callbacks may step again. They change places.
+  std::array<engine::Output, 2> outputs_;
+  engine::Output* out_ = &outputs_[0];
+  engine::Output* handing_out_ = &outputs_[1];
   bool turn_scheduled_ = false;
 
   CallTable calls_;

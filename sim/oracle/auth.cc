@@ -33,10 +33,6 @@ std::string ShowUser(const std::string& user) {
   return user.empty() ? "nobody" : absl::StrCat("user ", user);
 }
 
-bool TouchesLeases(Request::Shape shape) {
-  return shape != Request::Shape::kRange && shape != Request::Shape::kCompact;
-}
-
 }  // namespace
 
 namespace {
@@ -113,16 +109,14 @@ AuthOracle::AuthOracle(Judge* judge, const History* history, const Model* model,
 
 void AuthOracle::Sync() {
   while (static_cast<int64_t>(makers_.size()) + 1 < model_->revision()) makers_.push_back(last_);
-  if (!std::exchange(keys_may_have_changed_, false)) return;
-  for (auto& [lease, sets] : keys_) {
-    if (!model_->leases().contains(lease) && !sets.back().keys.empty()) {
-      sets.push_back({committed_, {}});
-    }
-  }
-  for (const auto& [id, lease] : model_->leases()) {
+  for (; lease_changes_seen_ < model_->lease_changes().size(); ++lease_changes_seen_) {
+    const int64_t id = model_->lease_changes()[lease_changes_seen_];
+    const auto lease = model_->leases().find(id);
+    const std::set<std::string> keys =
+        lease == model_->leases().end() ? std::set<std::string>() : lease->second.keys;
     std::vector<Keys>& sets = keys_[id];
     if (sets.empty()) sets.push_back({LogIndex(0), {}});
-    if (sets.back().keys != lease.keys) sets.push_back({committed_, lease.keys});
+    if (sets.back().keys != keys) sets.push_back({committed_, keys});
   }
 }
 
@@ -150,7 +144,6 @@ bool AuthOracle::RefusesRequest(VirtualTime when, const AuthCommand& command,
   const AuthModel& auth = present();
   last_.user = command.user;
   last_.fingerprint = request.Fingerprint();
-  keys_may_have_changed_ = TouchesLeases(request.shape);
   // Who may grant or compact is asked where the command comes from.
   const bool checked =
       request.shape != Request::Shape::kGrant && request.shape != Request::Shape::kCompact;

@@ -144,7 +144,7 @@ class AuthOracle {
   std::vector<State> states_;
   std::vector<Maker> makers_;  // [revision - 2]
   Maker last_;                 // of the entry at committed_
-  bool keys_may_have_changed_ = false;
+  size_t lease_changes_seen_ = 0;
   std::map<int64_t, std::vector<Keys>> keys_;               // by lease
   std::map<std::string, std::vector<Refused>> refused_;     // by fingerprint
   std::map<int64_t, std::vector<Revocation>> revocations_;  // by lease

@@ -1,9 +1,12 @@
 #include "sim/oracle/search.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <limits>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -31,6 +34,32 @@ uint64_t HashState(const State& state) {
   }
   return hash;
 }
+
+// A state that the search's steps share until one changes it.
+class SharedState {
+ public:
+  const State& cells() const { return node_->cells; }
+  // To be changed: a copy, if somebody else remembers this one.
+  State* Change() {
+    if (node_.use_count() > 1) node_ = std::make_shared<Node>(Node{node_->cells, std::nullopt});
+    node_->hash.reset();
+    return &node_->cells;
+  }
+  uint64_t Hash() const {
+    if (!node_->hash.has_value()) node_->hash = HashState(node_->cells);
+    return *node_->hash;
+  }
+  friend bool operator==(const SharedState& a, const SharedState& b) {
+    return a.node_ == b.node_ || a.node_->cells == b.node_->cells;
+  }
+
+ private:
+  struct Node {
+    State cells;
+    std::optional<uint64_t> hash;  // of these cells, once asked for
+  };
+  std::shared_ptr<Node> node_ = std::make_shared<Node>();
+};
 
 bool Holds(const State& state, const Comparison& comparison) {
   const auto found = state.find(comparison.key);
@@ -64,19 +93,19 @@ bool SameKv(const KeyValue& told, const std::string& key, const Cell& cell, bool
 }
 
 // Calls visit(iterator) for each key in the operation's range.
-template <typename Visit>
-void ForEach(State* state, const Operation& operation, Visit visit) {
+template <typename Cells, typename Visit>
+void ForEach(Cells* state, const Operation& operation, Visit visit) {
   auto it = state->lower_bound(operation.key);
   while (it != state->end() && InRange(it->first, operation.key, operation.range_end)) {
     it = visit(it);
   }
 }
 
-bool PerformRange(State* state, const Operation& operation, const OperationResult* told) {
+bool PerformRange(const State& state, const Operation& operation, const OperationResult* told) {
   if (told == nullptr) return true;
   int64_t count = 0;
   bool same = true;
-  ForEach(state, operation, [&](State::iterator it) {
+  ForEach(&state, operation, [&](State::const_iterator it) {
     const auto at = static_cast<size_t>(count++);
     const bool shown = !operation.count_only && (operation.limit == 0 || count <= operation.limit);
     if (shown) {
@@ -118,12 +147,12 @@ bool PerformDelete(State* state, const Operation& operation, const OperationResu
 }
 
 // Performs the request on *state; false if that is not what its client was told.
-bool Perform(const Call& call, State* state) {
+bool Perform(const Call& call, SharedState* state) {
   const Result* told = call.outcome == Outcome::kOk ? &call.result : nullptr;
   bool first = true;
   if (call.request.shape == Request::Shape::kTxn) {
     for (const Comparison& comparison : call.request.compare) {
-      first = first && Holds(*state, comparison);
+      first = first && Holds(state->cells(), comparison);
     }
     if (told != nullptr && told->succeeded != first) return false;
   }
@@ -134,13 +163,13 @@ bool Perform(const Call& call, State* state) {
     bool same = true;
     switch (operations[i].kind) {
       case Operation::Kind::kRange:
-        same = PerformRange(state, operations[i], result);
+        same = PerformRange(state->cells(), operations[i], result);
         break;
       case Operation::Kind::kPut:
-        same = PerformPut(state, operations[i], result);
+        same = PerformPut(state->Change(), operations[i], result);
         break;
       case Operation::Kind::kDelete:
-        same = PerformDelete(state, operations[i], result);
+        same = PerformDelete(state->Change(), operations[i], result);
         break;
       case Operation::Kind::kTxn:
         UNREACHABLE("not searchable");
@@ -151,24 +180,51 @@ bool Perform(const Call& call, State* state) {
 }
 
 // The set of attempts performed so far.
-using Done = std::vector<bool>;
+class Done {
+ public:
+  explicit Done(size_t attempts) : words_((attempts + 63) / 64) {}
+  void Add(size_t i) { words_[i / 64] |= uint64_t{1} << i % 64; }
+  void Remove(size_t i) { words_[i / 64] &= ~(uint64_t{1} << i % 64); }
+  // The first from `i` on that is not in it; any number beyond the last if there is none.
+  size_t NextOpen(size_t i) const {
+    for (size_t word = i / 64; word < words_.size(); ++word) {
+      const uint64_t open = ~words_[word] & (~uint64_t{0} << (word == i / 64 ? i % 64 : 0));
+      if (open != 0) return word * 64 + static_cast<size_t>(std::countr_zero(open));
+    }
+    return words_.size() * 64;
+  }
+  friend bool operator==(const Done&, const Done&) = default;
+
+ private:
+  std::vector<uint64_t> words_;
+};
 
 uint64_t HashBit(size_t i) { return Mix64(0x5eed0000 + i); }
 
 class Search {
  public:
   Search(const std::vector<const Call*>& calls, uint64_t max_steps)
-      : calls_(calls), max_steps_(max_steps), done_(calls.size(), false) {
+      : calls_(calls), max_steps_(max_steps), done_(calls.size()) {
     std::sort(calls_.begin(), calls_.end(),
               [](const Call* a, const Call* b) { return a->invoked_at < b->invoked_at; });
+    times_.reserve(calls_.size());
+    for (const Call* call : calls_) {
+      times_.push_back(
+          {call->invoked_at, call->outcome == Outcome::kOk ? call->returned_at : kNever});
+    }
   }
 
   SearchResult Run();
 
  private:
+  static constexpr uint64_t kNever = std::numeric_limits<uint64_t>::max();
+  struct Times {
+    uint64_t invoked;
+    uint64_t returned;  // kNever unless it was answered: it may be performed at any later time
+  };
   struct Frame {
     size_t call;
-    State before;
+    SharedState before;
   };
 
   // The first attempt from `from` on that may be next: not done, and begun before any
@@ -178,38 +234,33 @@ class Search {
   bool Remember();
 
   std::vector<const Call*> calls_;
+  std::vector<Times> times_;  // of calls_
   const uint64_t max_steps_;
   SearchResult result_;
-  State state_;
+  SharedState state_;
   Done done_;
   uint64_t done_hash_ = 0;
   size_t first_open_ = 0;  // everything before it is done
   std::vector<Frame> stack_;
   size_t deepest_ = 0;
-  absl::flat_hash_map<uint64_t, std::vector<std::pair<Done, State>>> tried_;  // lookup only
+  absl::flat_hash_map<uint64_t, std::vector<std::pair<Done, SharedState>>> tried_;  // lookup only
 };
 
 size_t Search::Candidate(size_t from) const {
-  uint64_t earliest_return = std::numeric_limits<uint64_t>::max();
-  for (size_t i = first_open_; i < calls_.size(); ++i) {
-    if (calls_[i]->invoked_at > earliest_return) break;
-    if (done_[i]) continue;
+  uint64_t earliest_return = kNever;
+  for (size_t i = done_.NextOpen(first_open_); i < times_.size(); i = done_.NextOpen(i + 1)) {
     // An attempt with a later invocation than this return cannot come first; one with
     // an earlier may, wherever it stands in the order.
-    if (calls_[i]->outcome == Outcome::kOk) {
-      earliest_return = std::min(earliest_return, calls_[i]->returned_at);
-    }
+    if (times_[i].invoked > earliest_return) break;
+    earliest_return = std::min(earliest_return, times_[i].returned);
   }
-  for (size_t i = std::max(from, first_open_); i < calls_.size(); ++i) {
-    if (calls_[i]->invoked_at > earliest_return) break;
-    if (!done_[i]) return i;
-  }
-  return calls_.size();
+  const size_t next = done_.NextOpen(std::max(from, first_open_));
+  return next < times_.size() && times_[next].invoked <= earliest_return ? next : times_.size();
 }
 
 // True if this configuration is new.
 bool Search::Remember() {
-  auto& bucket = tried_[Mix64(done_hash_) ^ HashState(state_)];
+  auto& bucket = tried_[Mix64(done_hash_) ^ state_.Hash()];
   for (const auto& [done, state] : bucket) {
     if (done == done_ && state == state_) return false;
   }
@@ -221,16 +272,16 @@ bool Search::Remember() {
 bool Search::TryFrom(size_t from) {
   for (size_t i = Candidate(from); i < calls_.size(); i = Candidate(i + 1)) {
     ++result_.steps;
-    State before = state_;
+    SharedState before = state_;
     if (Perform(*calls_[i], &state_)) {
-      done_[i] = true;
+      done_.Add(i);
       done_hash_ ^= HashBit(i);
       if (Remember()) {
         stack_.push_back(Frame{i, std::move(before)});
-        while (first_open_ < calls_.size() && done_[first_open_]) ++first_open_;
+        first_open_ = std::min(done_.NextOpen(first_open_), calls_.size());
         return true;
       }
-      done_[i] = false;
+      done_.Remove(i);
       done_hash_ ^= HashBit(i);
     }
     state_ = std::move(before);
@@ -260,7 +311,7 @@ SearchResult Search::Run() {
     Frame frame = std::move(stack_.back());
     stack_.pop_back();
     state_ = std::move(frame.before);
-    done_[frame.call] = false;
+    done_.Remove(frame.call);
     done_hash_ ^= HashBit(frame.call);
     first_open_ = std::min(first_open_, frame.call);
     from = frame.call + 1;

@@ -1,6 +1,7 @@
 #include "sim/oracle/watch.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -37,15 +38,28 @@ void WatchOracle::Report(VirtualTime when, const std::string& text) {
                    spec_.prev_kv ? " prev-kv" : "", ": ", text));
 }
 
+std::vector<Change> WatchOracle::ExpectedAt(int64_t revision) const {
+  std::vector<Change> changes = model_->ChangesAt(revision, spec_.key, spec_.range_end);
+  std::erase_if(changes, [this](const Change& change) {
+    return change.deleted ? spec_.no_delete : spec_.no_put;
+  });
+  return changes;
+}
+
 std::vector<Change> WatchOracle::Expected(int64_t from, int64_t to) const {
   std::vector<Change> out;
   for (int64_t revision = from; revision <= to; ++revision) {
-    for (const Change& change : model_->ChangesAt(revision)) {
-      if (change.deleted ? spec_.no_delete : spec_.no_put) continue;
-      if (InRange(change.kv.key, spec_.key, spec_.range_end)) out.push_back(change);
-    }
+    std::vector<Change> changes = ExpectedAt(revision);
+    std::move(changes.begin(), changes.end(), std::back_inserter(out));
   }
   return out;
+}
+
+bool WatchOracle::AtHead() const {
+  for (int64_t revision = next_; revision <= model_->revision(); ++revision) {
+    if (!ExpectedAt(revision).empty()) return false;
+  }
+  return true;
 }
 
 // What a change replaced is told if it was asked for, unless it is compacted: the model

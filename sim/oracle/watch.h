@@ -33,10 +33,12 @@ class WatchOracle {
   // Where to resume: everything before it has been delivered.
   int64_t next_revision() const { return next_; }
   // True if nothing of the model's present history is missing.
-  bool AtHead() const { return Expected(next_, model_->revision()).empty(); }
+  bool AtHead() const;
   uint64_t delivered() const { return delivered_; }
 
  private:
+  // Of one revision.
+  std::vector<Change> ExpectedAt(int64_t revision) const;
   std::vector<Change> Expected(int64_t from, int64_t to) const;
   bool Fits(const Change& got, const Change& expected) const;
   void Report(VirtualTime when, const std::string& text);

@@ -102,10 +102,14 @@ void Cluster::Schedule(Instant at, std::function<void()> action) {
 }
 
 void Cluster::Handle(const Event& event) {
+  ++events_run_;
   switch (event.kind) {
     case Kind::kTimer: {
       Member& member = members_[event.what];
-      if (!member.up || member.timer != now_) return;  // superseded
+      if (!member.up || member.timer != now_) {  // superseded
+        --events_run_;
+        return;
+      }
       member.timer = Instant::Infinite();
       if (now_ >= member.raft->NextDeadline()) member.raft->Tick(now_);
       Settle(MemberId(event.what));

@@ -133,6 +133,8 @@ class Cluster {
   MemberId Leader() const;
   Term LatestTerm() const;
   uint64_t messages_sent() const { return messages_sent_; }
+  // Messages that arrived (at closed links, too), writes that ended, timers that fired, actions.
+  uint64_t events_run() const { return events_run_; }
 
  private:
   enum class Kind : uint8_t { kTimer, kMessage, kDisk, kAction };
@@ -183,6 +185,7 @@ class Cluster {
   Instant now_;
   uint64_t sequence_ = 0;
   uint64_t messages_sent_ = 0;
+  uint64_t events_run_ = 0;
   std::vector<MemberId> ids_;
   std::vector<Member> members_;  // by id
   bool open_[kMaxMembers + 1][kMaxMembers + 1];

@@ -4,9 +4,15 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "base/check.h"
 
 namespace quorate::sim {
+namespace {
+
+constexpr absl::string_view kAlphabet = "abcdefghijklmnopqrstuvwxyz";
+
+}  // namespace
 
 Generator::Generator(uint64_t seed, uint32_t client, const WorkloadOptions& options)
     : options_(options), seed_(seed), client_(client), prng_(seed) {
@@ -36,7 +42,11 @@ std::string Generator::Key(uint64_t group) {
 std::string Generator::FreshValue() {
   std::string value = absl::StrCat("c", client_, ".", ++values_);
   const uint64_t size = prng_.Below(options_.value_bytes_max + 1);
-  while (value.size() < size) value.push_back(static_cast<char>('a' + value.size() % 26));
+  // The alphabet from where the head of the value ends on.
+  while (value.size() < size) {
+    const absl::string_view letters = kAlphabet.substr(value.size() % kAlphabet.size());
+    absl::StrAppend(&value, letters.substr(0, size - value.size()));
+  }
   return value;
 }
 

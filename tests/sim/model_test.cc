@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "sim/oracle/search.h"
 #include "sim/wire.h"
@@ -81,6 +83,9 @@ TEST(Model, RangesAreHalfOpenAndAZeroByteMeansTheRest) {
   EXPECT_EQ(model.Apply(Get("b", std::string("\0", 1))).operations[0].count, 2);
   EXPECT_EQ(model.Apply(Delete("a", "c")).operations[0].count, 2);
   EXPECT_EQ(model.ChangesAt(5).size(), 2u) << "one revision for both";
+  ASSERT_EQ(model.ChangesAt(5, "b", "z").size(), 1u);
+  EXPECT_EQ(model.ChangesAt(5, "b", "z")[0].kv.key, "b");
+  EXPECT_TRUE(model.ChangesAt(5, "c", "").empty());
 }
 
 TEST(Model, ALimitCutsButDoesNotHideTheCount) {
@@ -168,6 +173,22 @@ TEST(Model, ARevokedLeaseTakesItsKeysInOneRevision) {
   EXPECT_EQ(model.ChangesAt(6)[1].kv.key, "c");
   EXPECT_EQ(model.Apply(Get("b")).operations[0].count, 1);
   EXPECT_TRUE(model.Apply(Revoke(7)).refused);
+}
+
+TEST(Model, TellsWhichLeasesChanged) {
+  Model model;
+  model.Apply(Grant(7));
+  model.Apply(Grant(8));
+  model.Apply(Put("a", "v"));
+  EXPECT_EQ(model.lease_changes(), (std::vector<int64_t>{7, 8})) << "a put without a lease";
+  model.Apply(PutWithLease("a", 7));
+  model.Apply(PutWithLease("a", 8));
+  EXPECT_EQ(model.lease_changes(), (std::vector<int64_t>{7, 8, 7, 7, 8}))
+      << "from one to the other";
+  model.Apply(Revoke(8));
+  EXPECT_EQ(model.lease_changes(), (std::vector<int64_t>{7, 8, 7, 7, 8, 8, 8})) << "key and lease";
+  EXPECT_TRUE(model.Apply(Revoke(8)).refused);
+  EXPECT_EQ(model.lease_changes().size(), 7u);
 }
 
 TEST(Model, IgnoreLeaseKeepsWhatWasThere) {
