@@ -29,11 +29,13 @@ Foundation FoundationOf(const config::Config& config) {
 
 DataDirectory::DataDirectory(const io::Env& env, io::Network* secure_network,
                              const config::Config& config, log::Logger* log, const JoinPoint* join,
-                             std::optional<storage::RepairState> repair, Callback done)
+                             GateListener* peer_gate, std::optional<storage::RepairState> repair,
+                             Callback done)
     : env_(env),
       secure_network_(secure_network),
       config_(config),
       log_(log),
+      peer_gate_(peer_gate),
       done_(std::move(done)),
       foundation_(FoundationOf(config)),
       repair_(std::move(repair)) {
@@ -54,19 +56,38 @@ void DataDirectory::OnIdentity(const absl::StatusOr<storage::Identity>& found) {
   }
   const absl::StatusOr<storage::Identity> identity = IdentityToOpen(found);
   if (!identity.ok()) return Finish(identity.status());
-  if (found.ok()) found_ = *found;
-  Open(*identity, !found.ok());
+  if (!found.ok()) {
+    return InquireAsFounder([this, identity = *identity] { Open(identity, /*create=*/true); });
+  }
+  found_ = *found;
+  Open(*identity, /*create=*/false);
+}
+
+void DataDirectory::InquireAsFounder(std::function<void()> then) {
+  if (join_.has_value() || foundation_.members.size() == 1) {
+    const absl::Status founds = join_.has_value()
+                                    ? CheckNotFoundedBefore(foundation_.member_id, join_->members)
+                                    : absl::OkStatus();
+    return founds.ok() ? then() : Finish(founds);
+  }
+  peer_gate_->Open([](const std::unique_ptr<io::Stream>&, bool) {});
+  inquiry_ = std::make_unique<Inquiry>(
+      env_, secure_network_, config_, log_, Inquiry::Purpose::kFound, foundation_.member_id,
+      [this, then = std::move(then)](const absl::StatusOr<JoinPoint>& answered) {
+        peer_gate_->Hold();
+        answered.ok() ? then() : Finish(answered.status());
+      });
 }
 
 void DataDirectory::Inquire(std::function<void()> then) {
   if (join_.has_value()) return then();
-  inquiry_ =
-      std::make_unique<Inquiry>(env_, secure_network_, config_, log_,
-                                [this, then = std::move(then)](absl::StatusOr<JoinPoint> point) {
-                                  if (!point.ok()) return Finish(point.status());
-                                  join_ = *std::move(point);
-                                  then();
-                                });
+  inquiry_ = std::make_unique<Inquiry>(
+      env_, secure_network_, config_, log_, Inquiry::Purpose::kJoin, MemberId(0),
+      [this, then = std::move(then)](absl::StatusOr<JoinPoint> point) {
+        if (!point.ok()) return Finish(point.status());
+        join_ = *std::move(point);
+        then();
+      });
 }
 
 void DataDirectory::Open(const storage::Identity& identity, bool create) {

@@ -16,6 +16,7 @@
 #include "io/disk.h"
 #include "io/env.h"
 #include "server/config/config.h"
+#include "server/gate_listener.h"
 #include "server/join.h"
 #include "server/log/logger.h"
 #include "storage/checkpoints.h"
@@ -53,19 +54,22 @@ Foundation FoundationOf(const config::Config& config);
 //
 // A directory that holds a member is recovered and the --initial-* flags are ignored, as
 // etcd does, but for one case: flags (with state "new") by which this is another member than
-// the directory's are refused, since the peers would refuse such a member anyway.
+// the directory's are refused, since the peers would refuse such a member anyway. A founder whose
+// directory is empty founds nothing if the others know it already (server/join).
 class DataDirectory {
  public:
   using Callback = std::function<void(absl::StatusOr<StartPoint>)>;
 
-  // All borrowed. `secure_network`: for members with https URLs. With `join` (may be null) a
-  // member that joins need not ask the others.
+  // All borrowed. `secure_network`: for members with https URLs. With `join` (may be null) nobody
+  // asks the others: it is what they would tell a member that joins, or a founder (no members:
+  // nobody answers). `peer_gate`: while a founder asks, whoever calls there is turned away; of
+  // founders that start together none waits for another.
   // `done` comes once, later, and may destroy this object. Errors name the directory or file, and
   // say what to do: held by another process, of another cluster, damaged, of a newer format.
   // A directory that was found damaged is opened with `repair`, the state of another member.
   DataDirectory(const io::Env& env, io::Network* secure_network, const config::Config& config,
-                log::Logger* log, const JoinPoint* join, std::optional<storage::RepairState> repair,
-                Callback done);
+                log::Logger* log, const JoinPoint* join, GateListener* peer_gate,
+                std::optional<storage::RepairState> repair, Callback done);
   DataDirectory(const DataDirectory&) = delete;
   DataDirectory& operator=(const DataDirectory&) = delete;
   ~DataDirectory();
@@ -78,6 +82,8 @@ class DataDirectory {
   absl::StatusOr<storage::Identity> IdentityToOpen(
       const absl::StatusOr<storage::Identity>& found) const;
   void Open(const storage::Identity& identity, bool create);
+  // Asks the others whether this founder is a member already; `then` is called if not.
+  void InquireAsFounder(std::function<void()> then);
   // Asks the cluster who this member is; `then` is called unless that fails.
   void Inquire(std::function<void()> then);
   void OnOpened(absl::StatusOr<storage::OpenedStorage> opened);
@@ -91,6 +97,7 @@ class DataDirectory {
   io::Network* const secure_network_;
   const config::Config& config_;
   log::Logger* const log_;
+  GateListener* const peer_gate_;
   const Callback done_;
   const Foundation foundation_;
   std::optional<storage::RepairState> repair_;

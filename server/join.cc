@@ -16,14 +16,17 @@
 namespace quorate::server {
 namespace {
 
-constexpr Duration kPatience = Seconds(10);  // etcd's, with each member
+// etcd's, with each member.
+constexpr Duration kPatience = Seconds(10);
+constexpr Duration kFoundersPatience = Seconds(1);
 constexpr size_t kMaxAnswerBytes = 1024 * 1024;
 
-http1::ClientOptions Patient() {
+http1::ClientOptions OptionsFor(Inquiry::Purpose purpose) {
+  const Duration patience = purpose == Inquiry::Purpose::kFound ? kFoundersPatience : kPatience;
   http1::ClientOptions options;
-  options.connect_timeout = kPatience;
-  options.response_timeout = kPatience;
-  options.read_timeout = kPatience;
+  options.connect_timeout = patience;
+  options.response_timeout = patience;
+  options.read_timeout = patience;
   options.max_idle_connections = 0;
   return options;
 }
@@ -74,12 +77,27 @@ absl::StatusOr<MemberId> FindSelf(const config::Config& config,
                    "\" in the initial cluster configuration (--name, --initial-cluster)"));
 }
 
+absl::Status CheckNotFoundedBefore(MemberId founder,
+                                   const std::vector<membership::Member>& members) {
+  for (const membership::Member& member : members) {
+    if (member.id != founder || member.client_urls.empty()) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat("member ", config::HexId(founder),
+                     " has already been bootstrapped, but its data directory is empty: what it had "
+                     "acknowledged is lost. Remove it from the cluster and add it anew, or give it "
+                     "its directory back"));
+  }
+  return absl::OkStatus();
+}
+
 Inquiry::Inquiry(const io::Env& env, io::Network* secure_network, const config::Config& config,
-                 log::Logger* log, Callback done)
+                 log::Logger* log, Purpose purpose, MemberId self, Callback done)
     : env_(env),
       secure_network_(secure_network),
       config_(config),
       log_(log),
+      purpose_(purpose),
+      self_(self),
       done_(std::move(done)) {
   for (const config::InitialMember& member : config.Members()) {
     if (member.name == config.name) continue;
@@ -98,7 +116,7 @@ void Inquiry::Ask(const std::string& address, const std::string& target,
   absl::string_view host_port = address;
   const bool secure = absl::ConsumePrefix(&host_port, "https://");
   client_ = std::make_unique<http1::Client>(env_.loop, secure ? secure_network_ : env_.network,
-                                            std::string(host_port), Patient());
+                                            std::string(host_port), OptionsFor(purpose_));
   http1::ClientRequest request;
   request.target = target;
   exchange_ = client_->Fetch(std::move(request), kMaxAnswerBytes, std::move(then));
@@ -107,12 +125,25 @@ void Inquiry::Ask(const std::string& address, const std::string& target,
 void Inquiry::AskNextForMembers() {
   if (next_ == addresses_.size()) {
     const Callback done = done_;
+    if (purpose_ == Purpose::kFound) return done(JoinPoint());
     if (!misfit_.ok()) return done(misfit_);
     return done(absl::UnavailableError(
         "cannot fetch cluster info from peer urls: could not retrieve cluster information from "
         "the given URLs (--initial-cluster)"));
   }
-  Ask(addresses_[next_], "/members", [this](const Answer& answer) { OnMembers(answer); });
+  Ask(addresses_[next_], "/members", [this](const Answer& answer) {
+    purpose_ == Purpose::kFound ? OnMembersOfOld(answer) : OnMembers(answer);
+  });
+}
+
+void Inquiry::OnMembersOfOld(const Answer& answer) {
+  ++next_;
+  if (answer.ok() && TakeMembers(*answer).ok()) {
+    const absl::Status founds = CheckNotFoundedBefore(self_, point_.members);
+    const Callback done = done_;
+    if (!founds.ok()) return done(founds);
+  }
+  AskNextForMembers();
 }
 
 void Inquiry::OnMembers(const Answer& answer) {

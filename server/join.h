@@ -1,5 +1,7 @@
-// A new member of a running cluster (--initial-cluster-state existing): it was added to the
-// cluster before it starts, and asks the others who it is.
+// What the members of a running cluster tell one that starts without data. A new member
+// (--initial-cluster-state existing) was added to the cluster before it starts, and asks the others
+// who it is. A founder (new) asks whether there is a cluster already and it is one of its members:
+// then it has lost what it had acknowledged, and would vote twice.
 #ifndef QUORATE_SERVER_JOIN_H_
 #define QUORATE_SERVER_JOIN_H_
 
@@ -34,17 +36,25 @@ struct JoinPoint {
 absl::StatusOr<MemberId> FindSelf(const config::Config& config,
                                   const std::vector<membership::Member>& members);
 
-// Asks the other members of --initial-cluster, one after another, for the cluster's members, until
-// one answers what fits the flags (etcd believes the first that answers, which may be behind);
-// then, whether a server of this version may take part. Destroying it gives up.
+// FailedPrecondition, in etcd's words, if one of the members is this founder and has announced
+// itself: a directory without data is then not that of a founder who has yet to begin.
+absl::Status CheckNotFoundedBefore(MemberId founder,
+                                   const std::vector<membership::Member>& members);
+
+// Asks the other members of --initial-cluster, one after another, for the cluster's members.
+// kJoin: until one answers what fits the flags (etcd believes the first that answers, which may be
+// behind); then, whether a server of this version may take part. kFound: all of them, each for a
+// second as etcd does; that nobody answers is what a founder expects. Destroying it gives up.
 class Inquiry {
  public:
+  enum class Purpose : uint8_t { kJoin, kFound };
   using Callback = std::function<void(absl::StatusOr<JoinPoint>)>;
 
   // All borrowed. `done` comes once, later, and may destroy this object. FailedPrecondition
-  // if the cluster is another than the flags say, Unavailable if nobody answers.
+  // if the cluster is another than the flags say, Unavailable if nobody answers. kFound: the point
+  // has nothing; FailedPrecondition if the founder, who is `self`, has founded before.
   Inquiry(const io::Env& env, io::Network* secure_network, const config::Config& config,
-          log::Logger* log, Callback done);
+          log::Logger* log, Purpose purpose, MemberId self, Callback done);
   Inquiry(const Inquiry&) = delete;
   Inquiry& operator=(const Inquiry&) = delete;
 
@@ -55,6 +65,7 @@ class Inquiry {
            std::function<void(const Answer&)> then);
   void AskNextForMembers();
   void OnMembers(const Answer& answer);
+  void OnMembersOfOld(const Answer& answer);
   absl::Status TakeMembers(const http1::Client::WholeResponse& response);
   void AskNextForVersion();
   void OnVersion(const Answer& answer);
@@ -63,6 +74,8 @@ class Inquiry {
   io::Network* const secure_network_;  // for members with https URLs
   const config::Config& config_;
   log::Logger* const log_;
+  const Purpose purpose_;
+  const MemberId self_;
   const Callback done_;
   std::vector<std::string> addresses_;
   size_t next_ = 0;

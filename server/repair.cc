@@ -75,12 +75,12 @@ void Repair::FindPeers() {
     return TakePeers(founders);
   }
   if (options_.join != nullptr) return TakePeers(options_.join->members);
-  inquiry_ =
-      std::make_unique<Inquiry>(env_, options_.secure_ports->peer_network(), *options_.config,
-                                options_.log, [this](absl::StatusOr<JoinPoint> point) {
-                                  if (!point.ok()) return Finish(point.status());
-                                  TakePeers(point->members);
-                                });
+  inquiry_ = std::make_unique<Inquiry>(
+      env_, options_.secure_ports->peer_network(), *options_.config, options_.log,
+      Inquiry::Purpose::kJoin, options_.self.member_id, [this](absl::StatusOr<JoinPoint> point) {
+        if (!point.ok()) return Finish(point.status());
+        TakePeers(point->members);
+      });
 }
 
 void Repair::TakePeers(const std::vector<membership::Member>& members) {

@@ -189,7 +189,7 @@ void Server::Impl::Start() {
 void Server::Impl::OpenDirectory(std::optional<storage::RepairState> repair) {
   data_directory_ = std::make_unique<DataDirectory>(
       env_, secure_ports_.peer_network(), config_, &log_,
-      options_.join.has_value() ? &*options_.join : nullptr, std::move(repair),
+      options_.join.has_value() ? &*options_.join : nullptr, &peer_gate_, std::move(repair),
       [this](absl::StatusOr<StartPoint> start) { OnOpened(std::move(start)); });
 }
 
@@ -357,6 +357,7 @@ node::Options Server::Impl::NodeOptions() {
   WatchDisk(config_, &log_, &options);
   options.stopwatch = options_.stopwatch;
   options.replica = ReplicaConfig(config_);
+  options.replica.hindrance = options_.hindrance;
   options.replica.cluster_id = cluster_id_;
   options.replica.member_id = member_id_;
   options.replica.run_id = static_cast<uint64_t>(env_.loop->WallNow().unix_millis());

@@ -46,7 +46,7 @@ struct Options {
   // Borrowed; used instead of etcd's peer protocol, and no peer URL is listened on. Its
   // owner delivers to node() (null until recovery is done: drop messages then).
   node::PeerTransport* peer_transport = nullptr;
-  // For a member that joins a running cluster: what it would ask the others for.
+  // For a member without data: what it would ask the others for (server/bootstrap.h).
   std::optional<JoinPoint> join;
   // False: no client URL is listened on; clients call node().
   bool listen_for_clients = true;
@@ -54,6 +54,8 @@ struct Options {
   std::function<metrics::ProcessStats()> process_stats;
   // As in node::Options.
   std::function<Instant()> stopwatch;
+  // Borrowed; as in engine::Config.
+  engine::Hindrance* hindrance = nullptr;
 };
 
 class Server {

@@ -62,6 +62,13 @@ config::Url UrlOf(size_t member, uint16_t port) {
   return config::Url{"http", Cluster::HostName(member), port};
 }
 
+// What sim/settings.cc changes.
+std::vector<uint64_t> SettingsOf(const config::Config& flags) {
+  return {flags.max_append_bytes,         flags.max_apply_entries,   flags.snapshot_count,
+          flags.snapshot_catchup_entries, flags.store_segment_bytes, flags.checkpoint_pack_bytes,
+          flags.watch_reply_bytes,        flags.max_turn_work,       flags.pre_vote ? 1U : 0U};
+}
+
 }  // namespace
 
 // What one process of a member sends through in typed mode.
@@ -157,6 +164,8 @@ config::Config Cluster::ConfigOf(size_t member, size_t members, const Options& o
   config.max_append_bytes = options.max_append_bytes;
   config.max_apply_entries = options.max_apply_entries;
   config.watch_reply_bytes = options.watch_reply_bytes;
+  config.copied_answer_bytes = options.copied_answer_bytes;
+  config.max_dead_answer_bytes = options.max_dead_answer_bytes;
   config.watch_progress_notify_interval = options.watch_progress_interval;
   if (options.lease_reads) config.lease_read_clock_drift = ClockDriftBound(options);
   config.max_turn_work = options.max_turn_work;
@@ -181,10 +190,16 @@ void Cluster::Start(size_t number) {
   server::Options options;
   if (member.config.initial_cluster_state == config::ClusterState::kExisting) {
     Join(&member, &options);
+  } else if (!streams_) {
+    options.join = WhatOthersTell(number);
   }
+  options.hindrance = &member.hindrance;
   const uint64_t incarnation = member.host->incarnation();
-  options.on_ready = [this, host = member.host->id(), incarnation] {
-    context_.Record(host, kReady, incarnation);
+  options.on_ready = [this, &member, incarnation, settings = SettingsOf(member.config)] {
+    context_.Record(member.host->id(), kReady, incarnation);
+    const bool changed = !member.settings.empty() && member.settings != settings;
+    if (changed) context_.Inject(Fault::kSettingsChanged, member.host->id(), incarnation);
+    member.settings = settings;
   };
   options.on_failure = [this, number](const absl::Status& why) { OnFailure(number, why); };
   options.on_removed = [this, number, host = member.host->id(), incarnation] {
@@ -202,60 +217,6 @@ void Cluster::Start(size_t number) {
   }
   member.server = std::make_unique<server::Server>(env, member.config, std::move(options));
   member.host->Run([server = member.server.get()] { server->Start(); });
-}
-
-// What its administrator tells a new member: who is in the cluster now.
-void Cluster::Join(Member* member, server::Options* options) {
-  member->config.initial_cluster.clear();
-  server::JoinPoint point{member->id, cluster_id_, {}};
-  for (const size_t m : configured_) {
-    const std::vector<config::Url>& urls = peer_urls(m);
-    member->config.initial_cluster.push_back({HostName(m), urls});
-    point.members.push_back({At(m).id, HostName(m), config::UrlStrings(urls), {}, false});
-  }
-  // Over streams it asks the others.
-  if (!streams_) options->join = std::move(point);
-}
-
-bool Cluster::IsActive(size_t member) const {
-  return std::binary_search(active_.begin(), active_.end(), member);
-}
-
-size_t Cluster::FindSpare() const {
-  for (const auto& member : members_) {
-    if (member->id == MemberId(0)) return member->number;
-  }
-  return 0;
-}
-
-void Cluster::Admit(size_t number, MemberId id) {
-  Member& member = At(number);
-  CHECK(member.id == MemberId(0));
-  member.id = id;
-  oracle_->SetId(number, id);
-  configured_.insert(number);
-  active_.insert(std::upper_bound(active_.begin(), active_.end(), number), number);
-  Start(number);
-}
-
-void Cluster::Lose(size_t number) {
-  Member& member = At(number);
-  if (std::exchange(member.retired, true)) return;
-  active_.erase(std::find(active_.begin(), active_.end(), number));
-  CHECK(!active_.empty());
-  context_.scheduler->Cancel(member.restart);
-  Crash(number, CrashKind::kPowerLoss, Duration::Infinite());
-}
-
-void Cluster::Retire(size_t number, Duration after) {
-  configured_.erase(number);
-  Member& member = At(number);
-  if (std::exchange(member.retired, true)) return;
-  active_.erase(std::find(active_.begin(), active_.end(), number));
-  CHECK(!active_.empty());
-  context_.scheduler->Cancel(member.restart);
-  context_.scheduler->After(
-      after, [this, number] { Crash(number, CrashKind::kKill, Duration::Infinite()); });
 }
 
 void Cluster::RestartInOrder(size_t number, Duration downtime) {

@@ -7,6 +7,7 @@
 #ifndef QUORATE_SIM_CLUSTER_H_
 #define QUORATE_SIM_CLUSTER_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -17,6 +18,7 @@
 #include "absl/types/span.h"
 #include "base/prng.h"
 #include "base/strong_int.h"
+#include "engine/replica/hindrance.h"
 #include "server/config/config.h"
 #include "server/config/version.h"
 #include "server/node/node.h"
@@ -92,6 +94,13 @@ class Cluster {
   // From its next start on the member must stop for want of its own directory and say so in these
   // words; it may not come to have a node. Empty: as usual.
   void ExpectRefusal(size_t member, std::string words) { At(member).refusal = std::move(words); }
+  // Whether all members serve clients, and each knows where this one does.
+  bool KnownToAll(size_t member);
+  // It leaves this stage of its work undone, or does it again; it, and those that start after it.
+  void Hinder(size_t member, engine::Stage stage, bool on) {
+    At(member).hindrance.held[static_cast<size_t>(stage)] = on;
+  }
+  void HinderNoLonger(size_t member) { At(member).hindrance.held = {}; }
   // Its flags, from its next start on.
   config::Config& flags(size_t member) { return At(member).config; }
   // Tells the leader, if there is one, to hand over to a member.
@@ -124,18 +133,29 @@ class Cluster {
   const Checkpointing& checkpoints() const { return checkpoints_; }
   // Of all members and all their lives so far.
   SometimesCounts Sometimes();
+  // Counts one that only shows outside of the members.
+  void AddSometimes(size_t property) { ++sometimes_[property]; }
   // Why members stopped by themselves, for the report.
   const std::vector<std::string>& failures() const { return failures_; }
 
  private:
   class Transport;
+  struct HeldStages final : engine::Hindrance {
+    Instant HeldUntil(engine::Stage stage, Instant now) override {
+      return held[static_cast<size_t>(stage)] ? now + Milliseconds(5) : now;
+    }
+    std::array<bool, engine::kStages> held = {};
+  };
   struct Member {
     size_t number = 0;
     MemberId id;
     std::unique_ptr<Host> host;
     config::Config config;
     std::unique_ptr<Transport> transport;  // outlives the server
+    HeldStages hindrance;                  // so does this
     std::unique_ptr<server::Server> server;
+    // Of the last process that served clients (SettingsOf in cluster.cc).
+    std::vector<uint64_t> settings;
     uint64_t turns_seen = 0;
     uint64_t incarnation_seen = 0;
     EventId restart;
@@ -159,6 +179,7 @@ class Cluster {
   config::Config ConfigOf(size_t member, size_t members, const Options& options) const;
   void ObserveNow(Member* member);
   void Join(Member* member, server::Options* options);
+  server::JoinPoint WhatOthersTell(size_t number);
   void Disconnect(size_t member);
   void OnFailure(size_t member, const absl::Status& why);
   void Send(size_t from, absl::Span<raft::Message> messages);

@@ -62,6 +62,9 @@ enum class Fault : uint8_t {
   kProcessKill,
   kPowerLoss,
   kRestart,
+  kApplyHeld,    // a member does not apply what is committed
+  kReadsHeld,    // nor answers reads that are confirmed
+  kWatchesHeld,  // nor tells watchers anything
   // Operator.
   kLeaderTransfer,  // a leader was told to hand over
   kLeaderUsurped,   // a leader was cut off until another one led, and then let in again
@@ -76,10 +79,11 @@ enum class Fault : uint8_t {
   kDefragment,
   kCheckpointOutOfTurn,  // a member was told to take one
   kHashCheck,            // all members were asked for their hashes
-  kSettingsChanged,      // a member was given other flags for its next start
+  kSettingsChanged,      // a member serves with other flags than before
   kDirectoryExchanged,   // two members were started with each other's directory
   kDirectoryCopied,      // a member was started with a copy of another one's
   kDirectoryOfCluster,   // a member was started with flags that name another cluster
+  kDirectoryLost,        // a member was started with an empty directory
   kDirectoryRefused,     // and said so
   kVersionAnnounced,     // a member announces another version than its own
   kUnknownField,         // a message had a field that this version does not know

@@ -9,7 +9,7 @@ absl::string_view FaultClassName(FaultClass fault_class) {
       "stream-reset", "kill",      "power-loss", "pause",      "clock",     "slow-disk",
       "sync-failure", "transfer",  "usurp",      "type-drop",  "bit-rot",   "membership",
       "rolling",      "full-disk", "disk-error", "bandwidth",  "upkeep",    "wrong-directory",
-      "versions",     "reorder",   "settings"};
+      "versions",     "reorder",   "settings",   "amnesia",    "hindrance"};
   static_assert(std::size(kNames) == kFaultClasses);
   return kNames[static_cast<size_t>(fault_class)];
 }
@@ -112,6 +112,12 @@ std::vector<Fault> FaultsOf(FaultClass fault_class, bool streams, bool datagrams
       break;
     case FaultClass::kSettings:
       add(true, {Fault::kSettingsChanged});
+      break;
+    case FaultClass::kAmnesia:
+      add(true, {Fault::kDirectoryLost, Fault::kDirectoryRefused});
+      break;
+    case FaultClass::kHindrance:
+      add(true, {Fault::kApplyHeld, Fault::kReadsHeld, Fault::kWatchesHeld});
       break;
   }
   return out;

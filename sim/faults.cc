@@ -82,6 +82,7 @@ void Nemesis::Heal() {
     GiveSpaceBack(&host);
     MendDisk(m);
     cluster_->AnnounceVersion(m, config::kServerVersion);
+    cluster_->HinderNoLonger(m);
     if (!host.running()) continue;
     host.loop()->SetDrift(0);
     if (host.loop()->paused()) host.loop()->Resume();
@@ -153,6 +154,10 @@ void Nemesis::Act(FaultClass c) {
       return AnnounceVersion();
     case FaultClass::kSettings:
       return ChangeSettings();
+    case FaultClass::kAmnesia:
+      return LoseDirectory();
+    case FaultClass::kHindrance:
+      return Hinder();
     default:
       UNREACHABLE("every class acts");
   }

@@ -125,8 +125,11 @@ class Nemesis {
   void MisplaceDirectories();
   void Exchange(size_t one, size_t other, CrashKind kind, bool copied);
   void MistakeCluster(size_t member, CrashKind kind);
+  void LoseDirectory();
   void TakeAway(size_t member);
   void GiveDirectoriesBack();
+  // hindrances.cc.
+  void Hinder();
   // settings.cc.
   void ChangeSettings();
   void AnnounceVersion();

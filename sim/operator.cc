@@ -47,6 +47,8 @@ Operator::~Operator() { context_.scheduler->Cancel(next_try_); }
 void Operator::Begin(uint64_t draws) {
   if (!idle()) return;
   prng_ = Prng(draws);
+  hasty_prng_ = Prng(NamedDraw(draws, HashName("operator"), HashName("hasty"), 0));
+  hasty_ = hasty_prng_.Chance(1, 2);
   const size_t voters = cluster_->active().size();
   std::vector<Fault> possible;
   if (cluster_->FindSpare() != 0 && voters < kMaxVoters) {
@@ -128,11 +130,13 @@ void Operator::TryAgainAfter(Duration wait) {
 
 void Operator::Try() {
   if (idle()) return;
+  // Of two that were asked for the second may come first.
+  if (hasty_ && steps_.size() > 1 && IsListed(steps_[1])) std::swap(steps_[0], steps_[1]);
   const Step& step = steps_.front();
   // An attempt without an answer may have made it, and a member that is not alone any more may
   // have to wait for the new one.
   ++attempt_;
-  if (IsListed()) return Complete();
+  if (IsListed(step)) return Complete();
   if (WouldStrandARepair(step)) return TryAgainAfter(kPause);
   const size_t asked = cluster_->PickActive(&prng_);
   node::Node* const node = cluster_->ready(asked) ? cluster_->node(asked) : nullptr;
@@ -140,6 +144,18 @@ void Operator::Try() {
     return TryAgainAfter(kPause);
   }
   TryAgainAfter(kPatience);
+  Ask(asked, step, /*heed=*/true);
+  if (hasty_) AskForNext();
+}
+
+void Operator::AskForNext() {
+  const size_t asked = cluster_->PickActive(&hasty_prng_);
+  if (steps_.size() < 2 || KindOf(steps_[1].fault) != RequestKind::kMemberAdd) return;
+  if (cluster_->ready(asked) && asked != steps_[0].member) Ask(asked, steps_[1], /*heed=*/false);
+}
+
+void Operator::Ask(size_t asked, const Step& step, bool heed) {
+  node::Node* const node = cluster_->node(asked);
   // Removals and promotions only have the id.
   etcdserverpb::Member request;
   request.set_id(step.id.value());
@@ -149,12 +165,12 @@ void Operator::Try() {
     }
     request.set_islearner(step.fault == Fault::kLearnerAdd);
   }
-  cluster_->host(asked).Run([this, node, kind = KindOf(step.fault), attempt = attempt_,
+  cluster_->host(asked).Run([this, node, heed, kind = KindOf(step.fault), attempt = attempt_,
                              body = SerializeMessage(request)] {
     node->Call(
         kind, body, kTimeout,
-        [this, attempt](const absl::Status& status, const Bytes&) {
-          if (attempt == attempt_ && !idle()) OnAnswer(status);
+        [this, heed, attempt](const absl::Status& status, const Bytes&) {
+          if (heed && attempt == attempt_ && !idle()) OnAnswer(status);
         },
         engine::OwnCredentials());
   });
@@ -162,7 +178,7 @@ void Operator::Try() {
 
 bool Operator::Made(const absl::Status& status) const {
   if (status.ok()) return true;
-  if (IsListed()) return true;
+  if (IsListed(steps_.front())) return true;
   switch (steps_.front().fault) {
     case Fault::kMemberAdd:
     case Fault::kLearnerAdd:
@@ -176,8 +192,7 @@ bool Operator::Made(const absl::Status& status) const {
 
 // As in a list of the members: an addition whose answer was lost is refused when it is repeated,
 // because one member has not started yet.
-bool Operator::IsListed() const {
-  const Step& step = steps_.front();
+bool Operator::IsListed(const Step& step) const {
   if (KindOf(step.fault) != RequestKind::kMemberAdd) return false;
   for (const size_t m : cluster_->active()) {
     node::Node* const node = cluster_->node(m);

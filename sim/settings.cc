@@ -37,8 +37,7 @@ void Nemesis::ChangeSettings() {
     Change<uint64_t>(&draw, {32, 300, 2000}, &flags.max_turn_work);
   }
   flags.pre_vote = draw.Chance(2, 3);
-  // Of one that is down the next start takes them.
-  context_.Inject(Fault::kSettingsChanged, cluster_->host_id(member), flags.pre_vote ? 1 : 0);
+  // Of one that is down the next start takes them. The cluster counts those that serve with them.
   if (cluster_->ready(member)) cluster_->RestartInOrder(member, downtime);
 }
 

@@ -59,6 +59,12 @@ constexpr Property kProperties[] = {
     {"a read took several turns", [](const Sources& s) { return s.status.pieces.reads; }},
     {"an image of the state took several turns",
      [](const Sources& s) { return s.status.pieces.images; }},
+    {"a slow reader was cut off by the bound on what its answer keeps",
+     [](const Sources& s) { return s.status.answers_revoked; }},
+    {"a long answer outlived the compaction of what it reads",
+     [](const Sources& s) { return s.status.answers_outlived; }},
+    {"the leader changed in the middle of a long answer",
+     [](const Sources&) { return uint64_t{0}; }},
 };
 static_assert(std::size(kProperties) == kSometimes);
 

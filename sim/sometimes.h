@@ -14,7 +14,9 @@
 
 namespace quorate::sim {
 
-inline constexpr size_t kSometimes = 22;
+inline constexpr size_t kSometimes = 25;
+// Clients see it, and count it (Cluster::AddSometimes).
+inline constexpr size_t kLeaderChangedInAnswer = kSometimes - 1;
 using SometimesCounts = std::array<uint64_t, kSometimes>;
 
 // "a vote was refused since the candidate's log is behind"; stable, used in reports.

@@ -40,9 +40,11 @@ struct Profile {
 
 constexpr size_t At(FaultClass c) { return static_cast<size_t>(c); }
 
+// But for what needs surroundings of its own to be noticed.
 std::array<uint32_t, kFaultClasses> All(uint32_t percent) {
   std::array<uint32_t, kFaultClasses> out;
   out.fill(percent);
+  out[At(FaultClass::kAmnesia)] = 0;
   return out;
 }
 
@@ -127,6 +129,7 @@ std::vector<Profile> MakeProfiles() {
                            {FaultClass::kDelay, 40},
                            {FaultClass::kReorder, 30},
                            {FaultClass::kTransfer, 40},
+                           {FaultClass::kHindrance, 50},
                            {FaultClass::kSettings, 30},
                            {FaultClass::kRolling, 30}})};
   membership.tempo_percent = 200;
@@ -152,6 +155,15 @@ std::vector<Profile> MakeProfiles() {
   garbled.streams_percent = 100;
   garbled.garbled_clients = true;
   out.push_back(garbled);
+  Profile amnesia{"amnesia", "founders start without their data, while the others can tell them so",
+                  Only({{FaultClass::kAmnesia, 100},
+                        {FaultClass::kTransfer, 50},
+                        {FaultClass::kUpkeep, 50},
+                        {FaultClass::kSlowDisk, 50}})};
+  amnesia.sizes = {2, 3, 3, 4, 5};
+  amnesia.streams_percent = 50;
+  amnesia.tempo_percent = 200;
+  out.push_back(amnesia);
   Profile streams{"streams", "byte streams only: gRPC and etcd's peer protocol", All(50)};
   streams.streams_percent = 100;
   out.push_back(streams);
@@ -162,7 +174,7 @@ std::vector<Profile> MakeProfiles() {
 constexpr std::pair<const char*, uint32_t> kDefaultMix[] = {
     {"swarm", 60},         {"uniform", 8}, {"leader-kill", 10},    {"partitions", 6},
     {"stale-messages", 6}, {"disk", 6},    {"usurpers", 10},       {"quiet", 4},
-    {"membership", 5},     {"clocks", 13}, {"garbled-clients", 3},
+    {"membership", 5},     {"clocks", 13}, {"garbled-clients", 3}, {"amnesia", 2},
 };
 
 // Draws of one seed, each by name.
@@ -216,6 +228,10 @@ void DrawCluster(const Draw& draw, const Profile& profile, Options* out) {
   out->auth_token_ttl = Seconds(draw.OneOf("auth-token-ttl", std::vector<int64_t>{1, 5, 300}));
   out->max_apply_entries = draw.OneOf("apply", std::vector<size_t>{1, 16, 4096});
   out->watch_reply_bytes = draw.OneOf("watch-reply", std::vector<size_t>{1, 500, 1 << 20, 1 << 20});
+  // Answers of a few keys are long ones then, and one segment is too much to keep for them.
+  out->copied_answer_bytes =
+      draw.OneOf("copied-answer", std::vector<uint64_t>{0, 200, 1 << 20, 1 << 20});
+  out->max_dead_answer_bytes = draw.OneOf("dead-answer", std::vector<uint64_t>{1, 10'000, 1 << 28});
   out->watch_progress_interval =
       Milliseconds(draw.OneOf("watch-progress", std::vector<int64_t>{200, 2000, 600'000}));
   out->corrupt_check_interval =
@@ -317,6 +333,8 @@ void DrawFaults(const Draw& draw, const Profile& profile, Options* out) {
       case FaultClass::kBitRot:
       case FaultClass::kFullDisk:
       case FaultClass::kDiskError:
+      case FaultClass::kAmnesia:
+      case FaultClass::kHindrance:
         plan.ppm = profile.leader_percent * (kMillion / 100);
         break;
       case FaultClass::kTransfer:
@@ -433,6 +451,18 @@ void BoundResends(Options* out) {
   }
 }
 
+void DrawAftermath(const Draw& draw, Options* out) {
+  // Who is in the cluster is known; and nobody of the majority needs the others to repair its disk.
+  const bool all_whole = !out->plan(FaultClass::kMembership).on &&
+                         !out->plan(FaultClass::kBitRot).on &&
+                         !out->plan(FaultClass::kDiskError).on;
+  out->core_first = out->members >= 3 && all_whole && draw.Percent("core-first", 40);
+  // Without PreVote its higher term does depose the leader, by what it answers.
+  out->cut_from_leader = out->members >= 3 && out->pre_vote &&
+                         !out->plan(FaultClass::kSettings).on &&
+                         !out->plan(FaultClass::kMembership).on && draw.Percent("cut-leader", 25);
+}
+
 const Profile* Find(const std::vector<Profile>& profiles, absl::string_view name) {
   for (const Profile& profile : profiles) {
     if (name == profile.name) return &profile;
@@ -478,6 +508,7 @@ absl::StatusOr<Options> DrawOptions(absl::string_view profile, uint64_t seed) {
   DrawFaults(draw, *found, &out);
   DrawWorkload(draw, *found, &out);
   BoundResends(&out);
+  DrawAftermath(draw, &out);
   return out;
 }
 
@@ -507,7 +538,8 @@ std::string Describe(const Options& options) {
       "us late=", options.turns.timer_late_max.micros(), "us append=", options.max_append_bytes,
       " apply=", options.max_apply_entries, "/", options.max_turn_work,
       options.lease_reads ? " lease-reads" : "", " watch=", options.watch_reply_bytes, "/",
-      options.watch_progress_interval.millis(), "ms segment=", options.wal_segment_bytes,
+      options.watch_progress_interval.millis(), "ms answers=", options.copied_answer_bytes, "/",
+      options.max_dead_answer_bytes, " segment=", options.wal_segment_bytes,
       " checkpoint=", options.snapshot_count, "+", options.snapshot_catchup_entries, "/",
       options.checkpoint_interval.millis(), "ms packs=", options.checkpoint_pack_bytes, "/",
       options.store_segment_bytes, options.pre_vote ? "" : " no-pre-vote",
@@ -519,6 +551,7 @@ std::string Describe(const Options& options) {
       w.slow_reader_percent, "% cancel=", w.cancel_percent, "% leases=", w.lease, "x", w.lease_ids,
       "/", w.lease_ttl_max, "s/", options.lease_checkpoint_interval.millis(),
       "ms corrupt-check=", options.corrupt_check_interval.millis(), "ms",
+      options.core_first ? " core-first" : "", options.cut_from_leader ? " cut-from-leader" : "",
       w.administrator ? " administrator" : "",
       w.auth ? absl::StrCat(" auth=", options.auth_token_ttl.millis(), "ms") : "",
       " workloads=", w.kinds_percent, "%[", absl::StrJoin(kinds, ", "), "] faults=[",

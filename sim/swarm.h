@@ -56,8 +56,10 @@ enum class FaultClass : uint8_t {
   kVersions,        // members announce other versions, and say what the others do not know
   kReorder,         // for a while each datagram finds a way of its own
   kSettings,        // an operator starts members with other sizes, and with or without PreVote
+  kAmnesia,         // members started without their data; they must refuse
+  kHindrance,       // members that apply, answer or tell nothing for a while
 };
-inline constexpr size_t kFaultClasses = static_cast<size_t>(FaultClass::kSettings) + 1;
+inline constexpr size_t kFaultClasses = static_cast<size_t>(FaultClass::kHindrance) + 1;
 
 // "power-loss"; stable.
 absl::string_view FaultClassName(FaultClass fault_class);
@@ -164,6 +166,8 @@ struct Options {
   uint64_t max_append_bytes = 1024 * 1024;
   size_t max_apply_entries = 4096;
   size_t watch_reply_bytes = 1024 * 1024;
+  uint64_t copied_answer_bytes = 1024 * 1024;
+  uint64_t max_dead_answer_bytes = 256 * 1024 * 1024;
   Duration watch_progress_interval = Seconds(600);
   // Reads by the leader's lease, with the drift that the seed's clocks can have as margin.
   bool lease_reads = false;
@@ -175,6 +179,10 @@ struct Options {
   Duration corrupt_check_interval;
   // The safety phase: anything may break.
   Duration duration = Seconds(30);
+  // After it: a majority must go on alone before the others come back; a follower that is cut off
+  // from the leader alone, once all is calm, must not depose it.
+  bool core_first = false;
+  bool cut_from_leader = false;
   TurnOptions turns;
   DiskOptions disk;
   LinkOptions link;  // with no fault on

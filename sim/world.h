@@ -120,8 +120,11 @@ class World {
   bool RunUntil(VirtualTime end, const std::function<bool()>& done);
   bool Broken() const { return !judge_.clean() || bound_reached_; }
   void SafetyPhase();
+  // world_liveness.cc
   void LivenessPhase();
-  bool HasLeader();
+  void CoreAlone();
+  void CutFollowerFromLeader();
+  bool HasLeader(const std::vector<size_t>& among);
   bool Converged();
   bool WatchersAtHead() const;
   bool HaveIntroducedThemselves();

@@ -51,7 +51,7 @@ void World::CheckRecovery() {
   cluster_->StartAll();
   Expect(options_.election_timeout * kRecoveryTimeouts + kRecoverySlack,
          "after a loss of all power the members did not come back to one state",
-         [this] { return HasLeader() && Converged(); });
+         [this] { return HasLeader(cluster_->active()) && Converged(); });
   if (Broken()) return;
   for (const size_t m : cluster_->active()) {
     const engine::Replica& back = cluster_->node(m)->replica();

@@ -1,6 +1,7 @@
 // Data directories at the wrong place: two that were exchanged, or one that was copied to another
 // member, as by a script that restores the wrong backup: both would vote, in the name of somebody
-// who may be voting as well. Or the directory of one cluster under the flags of another one.
+// who may be voting as well. Or the directory of one cluster under the flags of another one. Or an
+// empty one, in which nobody could see what the member has promised.
 // Whoever is started like that must say so and stop; later it gets its own back.
 #include <utility>
 
@@ -13,6 +14,7 @@ constexpr char kToken[] = "etcd-cluster";
 constexpr char kOtherToken[] = "another-cluster";
 constexpr char kOfAnotherMember[] = " of this cluster, but --name ";
 constexpr char kOfAnotherCluster[] = "--initial-cluster-token name cluster ";
+constexpr char kBootstrapped[] = " has already been bootstrapped";
 
 }  // namespace
 
@@ -66,6 +68,26 @@ void Nemesis::MistakeCluster(size_t member, CrashKind kind) {
   cluster_->flags(member).initial_cluster_token = kOtherToken;
   cluster_->ExpectRefusal(member, kOfAnotherCluster);
   cluster_->Start(member);
+}
+
+// The others know it and tell it so. Only where they always can: a founder that reaches nobody
+// is taken for one that has yet to begin, by anybody.
+void Nemesis::LoseDirectory() {
+  Prng& draw = prng(FaultClass::kAmnesia);
+  const Duration lasts = Lasts(FaultClass::kAmnesia);
+  const CrashKind kind = draw.Chance(1, 2) ? CrashKind::kKill : CrashKind::kPowerLoss;
+  const size_t member = Victim(FaultClass::kAmnesia);
+  if (!displaced_.empty() || !cluster_->KnownToAll(member)) return;
+  cluster_->Crash(member, kind, Duration::Infinite());
+  TakeAway(member);
+  Host& host = cluster_->host(member);
+  host.disk().CloneFrom(Disk(context_, host.id(), host.disk().options()));
+  context_.Inject(Fault::kDirectoryLost, host.id());
+  cluster_->ExpectRefusal(member, kBootstrapped);
+  cluster_->Start(member);
+  context_.scheduler->After(lasts, [this] {
+    if (active_) GiveDirectoriesBack();
+  });
 }
 
 // Keeps what the member's disk holds; the disk itself is free for something else.

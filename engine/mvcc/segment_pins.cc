@@ -6,8 +6,10 @@ namespace quorate::mvcc {
 
 SegmentPins::Holder::~Holder() {
   if (revoked_) return;
-  Unpin();
-  if (place_.has_value()) pins_->readers_.erase(*place_);
+  const bool outlived = Unpin();
+  if (!place_.has_value()) return;
+  if (outlived) ++pins_->outlived_;
+  pins_->readers_.erase(*place_);
 }
 
 void SegmentPins::Holder::Begin() {
@@ -21,9 +23,11 @@ void SegmentPins::Holder::Pin(const Bytes& segment) {
   if (pinned.holders++ == 0) pinned.segment = segment;
 }
 
-void SegmentPins::Holder::Unpin() {
+bool SegmentPins::Holder::Unpin() {
+  bool dead = false;
   for (const char* const data : pinned_) {
     const auto at = pins_->pinned_.find(data);
+    dead |= at->second.dead;
     if (--at->second.holders > 0) continue;
     if (at->second.dead) {
       pins_->dead_bytes_ -= at->second.segment.size();
@@ -33,6 +37,7 @@ void SegmentPins::Holder::Unpin() {
   }
   pinned_ = {};
   seen_ = {};
+  return dead;
 }
 
 void SegmentPins::Drop(const Bytes& segment) {

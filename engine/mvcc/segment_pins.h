@@ -54,7 +54,8 @@ class SegmentPins {
 
    private:
     friend class SegmentPins;
-    void Unpin();
+    // True if the log had given up one of them.
+    bool Unpin();
 
     const std::shared_ptr<SegmentPins> pins_;
     std::optional<std::list<Holder*>::iterator> place_;  // once it can be revoked
@@ -84,6 +85,9 @@ class SegmentPins {
   uint64_t dead_bytes() const { return dead_bytes_; }
   // Answers that were cut short.
   uint64_t revoked() const { return revoked_; }
+  // Answers whose reading began, and that were whole to the end although the log had given up
+  // segments of theirs.
+  uint64_t outlived() const { return outlived_; }
   size_t readers() const { return readers_.size(); }
 
  private:
@@ -97,6 +101,7 @@ class SegmentPins {
   uint64_t max_dead_bytes_ = kMaxDeadBytes;
   uint64_t dead_bytes_ = 0;
   uint64_t revoked_ = 0;
+  uint64_t outlived_ = 0;
   std::vector<Bytes> unpinned_;                      // nobody's any more
   std::list<Holder*> readers_;                       // the oldest first
   absl::flat_hash_map<const char*, Pinned> pinned_;  // lookup only

@@ -54,6 +54,8 @@ Replica::Impl::Impl(const Config& config, Start start, Instant now)
       now_(now),
       fatal_(std::move(start.status)),
       checkpointed_at_(now) {
+  applier_.store().log().pins()->SetBounds(config.copied_answer_bytes,
+                                           config.max_dead_answer_bytes);
   if (!start.image.has_value() || !fatal_.ok()) return;
   apply::ImageLoader loader(*std::move(start.image), &applier_);
   loader.Step(std::numeric_limits<size_t>::max());
@@ -109,6 +111,9 @@ void Replica::Impl::FinishStep() {
   }
   wake = std::min(wake, member_changes_.next_promotion());
   wake = std::min({wake, next_checkpoint(), next_snapshot_deadline()});
+  for (const Instant held : held_until_) {
+    if (held > now_) wake = std::min(wake, held);
+  }
   out_->next_wake = wake;
 }
 
@@ -117,16 +122,16 @@ bool Replica::Impl::HasShortWork() const {
   const bool can_propose = !proposals_.queued().empty() && now_ >= propose_again_;
   return can_propose || CanProposeMemberChange() || reads_.CanStartRound() ||
          now_ >= reads_.next_retry() || raft_.HasReady() ||
-         (applied_ < handed_out_ && !applying_.has_value() && imaging_ == nullptr) ||
-         HasReadyReads() || HasReleasedTokens() ||
+         (CanApply() && !applying_.has_value() && imaging_ == nullptr) ||
+         (HasReadyReads() && IsFree(Stage::kReads)) || HasReleasedTokens() ||
          (!held_requests_.empty() && !applying_.has_value());
 }
 
 // What clients or peers wait for, or entries that are to be applied.
 bool Replica::Impl::HasAwaitedLongWork() const {
-  return applied_ < handed_out_ || watches_.HasWork() || HasLongReads() || imaging_ != nullptr ||
-         (WantsImage() && !applying_.has_value()) || now_ >= LeaseWorkDue() ||
-         (arriving_.has_value() && !arriving_->accepted);
+  return CanApply() || (watches_.HasWork() && IsFree(Stage::kWatches)) || HasLongReads() ||
+         imaging_ != nullptr || (WantsImage() && !applying_.has_value()) ||
+         now_ >= LeaseWorkDue() || (arriving_.has_value() && !arriving_->accepted);
 }
 
 bool Replica::Impl::HasBackgroundWork() const {
@@ -290,6 +295,9 @@ ReplicaStatus Replica::Impl::status() const {
   s.leases_renewed = leases_renewed_;
   s.leases_expired = leases_expired_;
   s.pieces = pieces_;
+  const mvcc::SegmentPins& pins = *applier_.store().log().pins();
+  s.answers_revoked = pins.revoked();
+  s.answers_outlived = pins.outlived();
   s.auth_enabled = applier_.auth().enabled();
   s.auth_revision = applier_.auth().revision();
   return s;

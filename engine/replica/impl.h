@@ -122,6 +122,11 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   void NoticeLeader();
   void FinishStep();
   bool HasShortWork() const;
+  // Whether nothing holds up this stage.
+  bool IsFree(Stage stage) const { return now_ >= held_until_[static_cast<size_t>(stage)]; }
+  // Entries may be applied.
+  bool CanApply() const { return applied_ < handed_out_ && IsFree(Stage::kApply); }
+  void AskHindrance();
   bool HasAwaitedLongWork() const;
   bool HasBackgroundWork() const;
 
@@ -365,6 +370,7 @@ class Replica::Impl final : public ReplicaInspector, private mvcc::WatchSink {
   uint32_t busy_turns_ = 0;
   // The next piece of work that nobody waits for (BackgroundPiece).
   Instant next_background_;
+  std::array<Instant, kStages> held_until_ = {};
   std::deque<std::unique_ptr<Retired>> retired_;
 
   // Of the step under way.

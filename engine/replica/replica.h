@@ -28,6 +28,7 @@
 #include "engine/image/image.h"
 #include "engine/raft/config.h"
 #include "engine/raft/types.h"
+#include "engine/replica/hindrance.h"
 #include "engine/replica/input.h"
 #include "engine/replica/output.h"
 #include "engine/replica/statistics.h"
@@ -58,6 +59,10 @@ struct Config {
   size_t max_apply_entries = 4096;
   size_t max_apply_bytes = 4 * 1024 * 1024;
   size_t max_watch_reply_bytes = 256 * 1024;
+  // Of an answer so many bytes are copied; the rest is referred to, and the log may have given up
+  // so many bytes that answers alone still keep (engine/mvcc/segment_pins.h).
+  uint64_t copied_answer_bytes = 1024 * 1024;
+  uint64_t max_dead_answer_bytes = 256 * 1024 * 1024;
   // Of the whole turn, in units of engine/mvcc/work.h: half of it for applying, a quarter
   // each for confirmed reads, for a long one and for watchers. What needs more goes on in the
   // next turn. Compaction, and whatever else nobody waits for, has up to a half.
@@ -109,6 +114,8 @@ struct Config {
   // many and of so many bytes: one that needs earlier ones gets the state instead.
   uint64_t catchup_entries = 5'000;
   uint64_t catchup_bytes = 64 * 1024 * 1024;
+  // Borrowed; the simulator's alone (engine/replica/hindrance.h).
+  Hindrance* hindrance = nullptr;
   // Distinguishes request ids of this run from those of earlier ones (etcd: unix
   // milliseconds, low 40 bits).
   uint64_t run_id = 0;
@@ -170,6 +177,10 @@ struct ReplicaStatus {
   uint64_t leases_renewed = 0;
   uint64_t leases_expired = 0;
   PieceCounts pieces;
+  // Long answers: cut short by the bound on what they keep; whole although what they read was
+  // cleaned away.
+  uint64_t answers_revoked = 0;
+  uint64_t answers_outlived = 0;
 };
 
 // Times of granted leases: those of at most 1, 2, 4, ... seconds, and the longer ones.

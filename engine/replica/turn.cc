@@ -26,6 +26,7 @@ constexpr uint64_t kWorthPrefetching = 8;
 }  // namespace
 
 void Replica::Impl::On(const TurnEnd&) {
+  if (config_.hindrance != nullptr) AskHindrance();
   ProposeGathered();
   ProposeMemberChanges();
   WorkOnLeases();
@@ -42,7 +43,7 @@ void Replica::Impl::On(const TurnEnd&) {
   if (!fatal_.ok()) return;
   StandIfAlone();
   mvcc::Work reading(eighth * 2);
-  AnswerReadyReads(&reading);
+  if (IsFree(Stage::kReads)) AnswerReadyReads(&reading);
   const uint64_t foreground = eighth * 6 - applying.left() - reading.left();
   mvcc::Work reading_long(ShareBeside(foreground, eighth * 2));
   WorkOnLongReads(&reading_long);
@@ -52,7 +53,15 @@ void Replica::Impl::On(const TurnEnd&) {
   CompactSome(&background);
   CutSome();
   mvcc::Work watching(eighth * 2);
-  if (watches_.HasWork()) watches_.Pump(config_.max_watch_reply_bytes, &watching);
+  if (watches_.HasWork() && IsFree(Stage::kWatches)) {
+    watches_.Pump(config_.max_watch_reply_bytes, &watching);
+  }
+}
+
+void Replica::Impl::AskHindrance() {
+  for (size_t i = 0; i < kStages; ++i) {
+    held_until_[i] = config_.hindrance->HeldUntil(static_cast<Stage>(i), now_);
+  }
 }
 
 // Of a full piece of long work, how much there is of it in this turn. While requests come in
@@ -144,7 +153,7 @@ void Replica::Impl::HandOutUnit() {
 
 void Replica::Impl::ApplyCommitted(mvcc::Work* work) {
   // An image is of one applied index.
-  if (imaging_ != nullptr || applied_ == handed_out_) return;
+  if (imaging_ != nullptr || !CanApply()) return;
   const LogIndex before = applied_;
   bool go_on = true;
   if (applying_.has_value()) {

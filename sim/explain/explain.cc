@@ -81,6 +81,10 @@ absl::string_view RuleInWords(Rule rule) {
              "a bound.";
     case Rule::kDeterminism:
       return "The same seed gives the same run.";
+    case Rule::kOneChange:
+      return "A leader begins no change of the configuration before the one before it is applied.";
+    case Rule::kStability:
+      return "A leader that all members but one hear is not deposed by that one.";
     case Rule::kAssertion:
       return "No assertion fails, and no process dies or hangs by itself.";
   }

@@ -24,6 +24,8 @@ absl::string_view RuleName(Rule rule) {
       return "R7 vote durability";
     case Rule::kMonotonicity:
       return "R8 monotonicity";
+    case Rule::kOneChange:
+      return "R9 one change at a time";
     case Rule::kReadSafety:
       return "R11 read safety";
     case Rule::kLinearizability:
@@ -50,6 +52,8 @@ absl::string_view RuleName(Rule rule) {
       return "S1 equal state";
     case Rule::kLiveness:
       return "L1 liveness";
+    case Rule::kStability:
+      return "L2 stability";
     case Rule::kDeterminism:
       return "S5 determinism";
     case Rule::kAssertion:

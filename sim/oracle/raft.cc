@@ -252,7 +252,27 @@ void RaftOracle::FollowLog(VirtualTime when, size_t member,
       return;
     }
     AppendTo(when, member, *entry);
+    if (entry->type != raft::EntryType::kNormal) {
+      CheckOneChange(when, member, *entry, inspector.applied());
+    }
   }
+}
+
+// R9 (thesis, section 4.1). Quorums of neighbouring configurations meet, those of others need
+// not. What was in a new leader's log it has applied before it begins a change, so what was cut
+// off before that does not count.
+void RaftOracle::CheckOneChange(VirtualTime when, size_t member, const raft::Entry& change,
+                                LogIndex applied) {
+  Member& m = members_[member];
+  const LogIndex before = std::exchange(m.last_change, change.index);
+  if (!m.leads || m.led_term != change.term) return;
+  judge_->Checked(Rule::kOneChange);
+  if (before >= change.index || before <= applied) return;
+  judge_->Report(Rule::kOneChange, when,
+                 absl::StrCat(Name(member), ", leader of term ", change.term.value(),
+                              ", begins a change of the configuration at index ",
+                              change.index.value(), " while that at index ", before.value(),
+                              " is not applied (it has applied index ", applied.value(), ")"));
 }
 
 // What is cut from a log is in a checkpoint: it was committed, and by somebody before this

@@ -1,5 +1,5 @@
 // Raft's safety properties, watched from outside while members run (Raft paper,
-// figure 3; simulation rules R1 to R8).
+// figure 3; simulation rules R1 to R9).
 //
 // Observe() looks at one member after each of its turns and costs a few loads when
 // nothing changed. The oracle keeps a shadow of every member's log as a hash chain, so
@@ -90,6 +90,7 @@ class RaftOracle {
     size_t config_seen = 0;  // in configs_, the one that was compared last
     bool leads = false;
     Term led_term;
+    LogIndex last_change;  // of the configuration, in the log; may be one that was cut off
     // What the member promised to others, over all its lives.
     Term promised_term;
     Term acknowledged_term;  // of those promises, to leaders
@@ -112,6 +113,7 @@ class RaftOracle {
   bool FollowCut(VirtualTime when, size_t member, const engine::ReplicaInspector& inspector);
   void Truncate(VirtualTime when, size_t member, size_t size, Term term);
   void AppendTo(VirtualTime when, size_t member, const raft::Entry& entry);
+  void CheckOneChange(VirtualTime when, size_t member, const raft::Entry& change, LogIndex applied);
   void CheckMonotonic(VirtualTime when, size_t member, const raft::HardState& state,
                       LogIndex applied);
   void CheckLeader(VirtualTime when, size_t member, Term term);

@@ -76,7 +76,9 @@ class ClientPort {
 
 // `env` is that of the client's host.
 std::unique_ptr<ClientPort> NewStreamPort(const io::Env& env);
-std::unique_ptr<ClientPort> NewTypedPort(Host* host, Network* network, Cluster* cluster);
+// Of the answers that members have to keep for their reader, this one reads `slow_percent` slowly.
+std::unique_ptr<ClientPort> NewTypedPort(const Context& context, Host* host, Network* network,
+                                         Cluster* cluster, uint32_t slow_percent);
 
 }  // namespace quorate::sim
 

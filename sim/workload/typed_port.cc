@@ -23,6 +23,8 @@ constexpr DatagramType kReplyType = 41;
 constexpr DatagramType kWatchType = 42;
 // What a message weighs besides its body.
 constexpr size_t kOverheadBytes = 64;
+// For so long, on average, a slow reader leaves an answer lying.
+constexpr Duration kSlowReading = Milliseconds(400);
 
 class TypedPort;
 
@@ -47,8 +49,14 @@ class MemberWatch final : public node::WatchSink {
 
 class TypedPort final : public ClientPort {
  public:
-  TypedPort(Host* host, Network* network, Cluster* cluster)
-      : host_(host), network_(network), cluster_(cluster) {}
+  TypedPort(const Context& context, Host* host, Network* network, Cluster* cluster,
+            uint32_t slow_percent)
+      : context_(context),
+        host_(host),
+        network_(network),
+        cluster_(cluster),
+        slow_percent_(slow_percent),
+        prng_(NamedDraw(context.seed, HashName("port"), HashName("slow"), host->id().value())) {}
 
   void Call(size_t member, const Request& request, Duration timeout,
             std::function<void(Reply)> done) override {
@@ -148,10 +156,41 @@ class TypedPort final : public ClientPort {
     if (node == nullptr) return;
     node->Call(
         kind, body, timeout,
-        [this, member, call](absl::Status status, Bytes reply) {
+        [this, member, call](absl::Status status, engine::Answer reply) {
+          if (reply.is_long() && reply.long_reply()->refers()) {
+            return ReadLong(member, call, reply);
+          }
           SendReply(member, call, std::move(status), std::move(reply), false);
         },
         who);
+  }
+
+  // The member keeps what the answer refers to, until its reader, who may be slow, has read it.
+  void ReadLong(size_t member, uint64_t call, const engine::Answer& answer) {
+    auto reader = std::make_shared<engine::LongReply::Reader>(answer.long_reply());
+    const bool slow = slow_percent_ > 0 && prng_.Chance(slow_percent_, 100);
+    const Duration pause = slow ? prng_.Exponential(kSlowReading) : Duration();
+    if (slow) context_.Inject(Fault::kSlowReader, host_->id());
+    const MemberId leader = cluster_->node(member)->status().leader;
+    context_.scheduler->After(pause, [=, this, incarnation = cluster_->incarnation(member)] {
+      if (!cluster_->running(member) || cluster_->incarnation(member) != incarnation) return;
+      cluster_->host(member).Run([=, this] { SendLong(member, call, leader, reader.get()); });
+    });
+  }
+
+  void SendLong(size_t member, uint64_t call, MemberId leader, engine::LongReply::Reader* reader) {
+    BytesBuilder all(reader->size());
+    while (reader->left() > 0) {
+      const std::optional<Bytes> piece = reader->Next();
+      if (!piece.has_value()) {
+        return SendReply(member, call, absl::UnavailableError("read too slowly"), Bytes(), false);
+      }
+      all.Append(*piece);
+    }
+    if (cluster_->node(member)->status().leader != leader) {
+      cluster_->AddSometimes(kLeaderChangedInAnswer);
+    }
+    SendReply(member, call, absl::OkStatus(), std::move(all).Finish(), false);
   }
 
   // What the Auth service does (server/services/auth): the hash at some revision, the
@@ -238,9 +277,12 @@ class TypedPort final : public ClientPort {
     cluster_->host(watched_).Run([end = std::move(end)] { end->node_stream.Close(); });
   }
 
+  const Context context_;
   Host* const host_;
   Network* const network_;
   Cluster* const cluster_;
+  const uint32_t slow_percent_;
+  Prng prng_;
 
   uint64_t call_ = 0;
   std::function<void(Reply)> done_;
@@ -263,8 +305,9 @@ void MemberWatch::OnWatchEnd(const absl::Status&) {}
 
 }  // namespace
 
-std::unique_ptr<ClientPort> NewTypedPort(Host* host, Network* network, Cluster* cluster) {
-  return std::make_unique<TypedPort>(host, network, cluster);
+std::unique_ptr<ClientPort> NewTypedPort(const Context& context, Host* host, Network* network,
+                                         Cluster* cluster, uint32_t slow_percent) {
+  return std::make_unique<TypedPort>(context, host, network, cluster, slow_percent);
 }
 
 }  // namespace quorate::sim

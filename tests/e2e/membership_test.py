@@ -194,6 +194,23 @@ class Membership(unittest.TestCase):
         local.wait_until(lambda: self.ctl.run("put", "a", "3", endpoints=rest).returncode == 0,
                          30, "two of three members accept a write")
 
+    def test_a_founder_that_lost_its_disk_is_refused(self):
+        self.found(3)
+        self.ctl("put", "a", "1")
+        forgetful = self.cluster.members[2]
+        forgetful.kill(signal.SIGKILL)
+        shutil.rmtree(forgetful.data_dir)
+        local.wait_until(lambda: self.ctl.leader(self.cluster), 20, "one of the others leads")
+        forgetful.start(self.cluster.initial_cluster, self.cluster.token)
+        local.wait_until(lambda: not forgetful.running(), 20, "it has ended by itself")
+        self.assertEqual(forgetful.process.returncode, 1)
+        self.assertRegex(forgetful.log_tail(), "member [0-9a-f]+ has already been bootstrapped")
+        self.assertFalse(os.path.exists(forgetful.data_dir))
+        # As a new member it may come back.
+        self.remove(forgetful)
+        self.add()
+        self.assert_equal()
+
     def test_a_learner_is_added_and_promoted(self):
         self.found(3)
         voters = ",".join(m.endpoint for m in self.cluster.members)

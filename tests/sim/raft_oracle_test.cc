@@ -343,6 +343,27 @@ TEST_F(RaftOracleTest, AMemberCountsByTheConfigurationThatItsEntriesMake) {
   EXPECT_EQ(Verdict(), Rule::kStateMachineSafety);
 }
 
+TEST_F(RaftOracleTest, ALeaderBeginsNoChangeBeforeTheLastIsApplied) {
+  for (FakeMember* const member : {&members_[1], &members_[2]}) {
+    member->applied_index = LogIndex(3);
+  }
+  const auto change = [this](size_t member, uint64_t term) {
+    members_[member].Append(term, "");
+    members_[member].log.back().type = raft::EntryType::kConfChange;
+    See(member);
+  };
+  Lead(1, 2);
+  change(1, 2);
+  EXPECT_TRUE(judge_.clean());
+  // A follower takes what it is sent.
+  members_[2].state.term = Term(2);
+  change(2, 2);
+  change(2, 2);
+  EXPECT_TRUE(judge_.clean());
+  change(1, 2);
+  EXPECT_EQ(Verdict(), Rule::kOneChange);
+}
+
 TEST(RaftOracleOfOthers, AConfigurationThatNoEntriesMakeNeedsAMajorityToo) {
   for (const size_t holders : {1, 2}) {
     Judge judge;

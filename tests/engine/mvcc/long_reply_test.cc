@@ -221,6 +221,22 @@ TEST_F(LongReplyTest, AnAnswerThatNobodyReadsYetIsNotCutOff) {
   EXPECT_EQ(answer.Joined().view(), expected);
 }
 
+TEST_F(LongReplyTest, CountsTheAnswersThatOutliveWhatTheyRead) {
+  ChangeMuch();
+  const std::string everything = Everything().SerializeAsString();
+  const auto read = [&](bool compact) {
+    const Answer answer = InPieces(everything);
+    LongReply::Reader reader(answer.long_reply());
+    for (int i = 0; compact && i < 10; ++i) ChangeMuch();
+    if (compact) Compact();
+    while (reader.left() > 0) ASSERT_TRUE(reader.Next().has_value());
+  };
+  read(/*compact=*/false);
+  EXPECT_EQ(pins().outlived(), 0u);
+  read(/*compact=*/true);
+  EXPECT_EQ(pins().outlived(), 1u);
+}
+
 // As when a leader's state replaces the own one, whose log is then given back.
 TEST_F(LongReplyTest, OutlivesItsLog) {
   RevisionLog log(4096);
