@@ -154,10 +154,7 @@ class Member {
     steps_.longest = std::max(steps_.longest, took);
     steps_.total += took;
     ++steps_.count;
-    if (took > 2000000) {
-      ++steps_.over_2ms;
-      fprintf(stderr, "LONG step %lu kind %zu took %ld\n", steps_.count, kind, took);
-    }
+    if (took > 2'000'000) ++steps_.over_2ms;
     CHECK_MSG(out_.fatal.ok(), out_.fatal.ToString());
     for (Response& response : out_.responses) {
       CHECK_MSG(response.status.ok(), response.status.ToString());

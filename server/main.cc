@@ -229,7 +229,8 @@ absl::Status PlaceLog(config::Config* config) {
           ". To move a log, stop the server, move that directory, and start with the flag"));
     }
   }
-  ASSIGN_OR_RETURN(config->wal_dir, io::uv::LinkedDirectory(log));
+  ASSIGN_OR_RETURN(const std::string elsewhere, io::uv::LinkedDirectory(log));
+  config->wal_dir = elsewhere.empty() ? "" : log;
   return absl::OkStatus();
 }
 

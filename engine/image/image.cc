@@ -72,9 +72,9 @@ SectionReader::SectionReader(Bytes sections) : bytes_(std::move(sections)), rest
     return;
   }
   const uint32_t version = LoadLe32(rest_.data() + kMagic.size());
-  if (version != kImageVersion) {
+  if (version == 0 || version > kImageVersion) {
     Fail(absl::FailedPreconditionError(absl::StrCat("state image: it has format version ", version,
-                                                    "; this server reads ", kImageVersion)));
+                                                    "; this server reads up to ", kImageVersion)));
     return;
   }
   rest_.remove_prefix(kPreambleBytes);

@@ -33,8 +33,9 @@
 
 namespace quorate::engine {
 
-// Raised when a member that knows only lower numbers could misread an image.
-inline constexpr uint32_t kImageVersion = 1;
+// Raised when a member that knows only lower numbers could misread an image. 2: leases and auth
+// may have several sections. Images of all lower numbers are read.
+inline constexpr uint32_t kImageVersion = 2;
 
 // About how many bytes a section has of a component that may have many.
 inline constexpr size_t kSectionPartBytes = 16384;

@@ -71,6 +71,8 @@ class SegmentPins {
   // The log gives a segment up.
   void Drop(const Bytes& segment);
 
+  // Whether any answer keeps segments. When it ends nobody is told.
+  bool holding() const { return !pinned_.empty(); }
   // Whether there is memory to be given back, and a piece of doing so: true once all of it is.
   bool releasing() const { return !unpinned_.empty(); }
   bool Release(Work* work);

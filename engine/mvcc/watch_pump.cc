@@ -19,7 +19,7 @@ constexpr size_t kServedAtOnce = 1000;
 // So many revisions that are not delivered make an overload: they go in batches (as those do that
 // etcd's watchers find when 128 responses wait for them), and get that much more of each Pump.
 constexpr int64_t kOverload = 128;
-constexpr int64_t kLargestShare = 16;
+constexpr int64_t kLargestShare = 4;
 
 }  // namespace
 

@@ -10,6 +10,9 @@
 namespace quorate::engine {
 namespace {
 
+// How long after the end of an answer, of which nobody is told, what only it kept may lie about.
+constexpr Duration kPinsInterval = Seconds(1);
+
 mvcc::WatchOptions WatchOptions(const Config& config) {
   mvcc::WatchOptions options;
   options.fragment_bytes = config.max_request_bytes + limits::kGrpcOverheadBytes;
@@ -111,6 +114,7 @@ void Replica::Impl::FinishStep() {
   }
   wake = std::min(wake, member_changes_.next_promotion());
   wake = std::min({wake, next_checkpoint(), next_snapshot_deadline()});
+  if (applier_.store().log().pins()->holding()) wake = std::min(wake, now_ + kPinsInterval);
   for (const Instant held : held_until_) {
     if (held > now_) wake = std::min(wake, held);
   }

@@ -54,6 +54,7 @@ class LeaseCalls {
   LeaseCall& Add(RequestToken token, LeaseCall call);
   // Null if it is not here.
   LeaseCall* Find(RequestToken token);
+  bool Contains(RequestToken token) const { return calls_.contains(token); }
   // False if it was not here.
   bool Erase(RequestToken token);
 

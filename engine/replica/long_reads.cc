@@ -166,11 +166,12 @@ bool Replica::Impl::AbandonRead(RequestToken token) {
 }
 
 bool Replica::Impl::OutlivesTimeout(RequestToken token) const {
+  if (lease_calls_.Contains(token)) return false;  // a new leader may have to be asked
   for (const LongReads* const reads : {&long_reads_, &long_hashes_}) {
     if (reads->running.has_value() && reads->running->request.token == token) return true;
     if (reads->waiting.Contains(token)) return true;
   }
-  return ready_reads_.Contains(token) || awaiting_compaction_.contains(token);
+  return reads_.IsReady(token, applied_) || awaiting_compaction_.contains(token);
 }
 
 // Whether the compactor has something to do and may do it. Live watchers first get what a

@@ -94,6 +94,13 @@ void Reads::Confirm(const Bytes& context, LogIndex index) {
   rounds_.erase(it);
 }
 
+bool Reads::IsReady(RequestToken token, LogIndex applied) const {
+  const auto place = places_.find(token);
+  if (place == places_.end()) return false;
+  const auto& [index, number] = place->second.batch->confirmed;
+  return number > 0 && index <= applied;
+}
+
 ClientRequest Reads::TakeReady() {
   Batch* const batch = confirmed_.begin()->second.get();
   ClientRequest request = std::move(batch->reads.front());

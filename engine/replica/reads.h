@@ -65,6 +65,8 @@ class Reads {
   bool HasReady(LogIndex applied) const {
     return !confirmed_.empty() && confirmed_.begin()->first.first <= applied;
   }
+  // Whether it is one of those.
+  bool IsReady(RequestToken token, LogIndex applied) const;
   // Takes the next of those, in order of their indexes and of confirmation. Only if there is one.
   ClientRequest TakeReady();
 

@@ -227,9 +227,9 @@ class Replica {
   uint64_t members_version() const;
   // Whether the member was one once and is not any more; for ever.
   bool IsRemoved(MemberId id) const;
-  // Whether the request needs nobody else any more and will be answered, however long that takes: a
-  // read that waits for its turn at the store, or has it, or a physical compaction that is applied.
-  // As in etcd, a caller's time-out is for what may be lost, and ends it no more.
+  // Whether, as things are, the request needs nobody else any more: a read that waits for its turn
+  // at the store, or has it, or a physical compaction that is applied. As in etcd, a caller's
+  // time-out is for what may be lost, and does not end these.
   bool OutlivesTimeout(RequestToken token) const;
   // How far a member's log is known to agree with ours; 0 if that is not known, as it is to nobody
   // but a leader.

@@ -76,12 +76,11 @@ uint64_t Replica::Impl::ShareBeside(uint64_t foreground, uint64_t full) const {
 // themselves, or a busy member would never be done with its compactions.
 uint64_t Replica::Impl::BackgroundPiece(uint64_t foreground) {
   const uint64_t quarter = config_.max_turn_work / 4 + 1;
-  uint64_t piece = std::min(foreground / 2, quarter);
-  if (now_ >= next_background_) {
-    next_background_ = now_ + config_.background_pause;
-    piece = busy_turns_ == 0 ? quarter * 2 : quarter;
-  }
-  return piece;
+  // Reads wait behind what the compactor could not do because of the last one.
+  const bool awaited = compaction_debt_ > 0 && HasLongReads() && MayCompact();
+  if (now_ < next_background_ && !awaited) return std::min(foreground / 2, quarter);
+  next_background_ = now_ + config_.background_pause;
+  return busy_turns_ == 0 ? quarter * 2 : quarter;
 }
 
 void Replica::Impl::ProposeGathered() {

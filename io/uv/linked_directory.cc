@@ -48,6 +48,7 @@ absl::StatusOr<std::string> LinkedDirectory(const std::string& path) {
 absl::Status LinkDirectory(const std::string& link, const std::string& target) {
   const fs::path from = Normal(link);
   const fs::path to = Normal(target);
+  if (from == to) return absl::OkStatus();
   ASSIGN_OR_RETURN(const std::string linked, LinkedDirectory(from.string()));
   std::error_code error;
   if (!linked.empty() && fs::equivalent(from, to, error)) return absl::OkStatus();

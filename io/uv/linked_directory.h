@@ -12,7 +12,7 @@ namespace quorate::io::uv {
 // Makes `link` a symbolic link to the directory `target`, which is made if it is missing (0700, as
 // its parents and the link's). All of it is durable before OK. A link that is there already must
 // lead to `target`; it, and anything else under the name, is left as it is: FailedPrecondition,
-// naming both.
+// naming both. Does nothing where the two are one path.
 absl::Status LinkDirectory(const std::string& link, const std::string& target);
 
 // Where the symbolic link `path` leads to; empty if it is none, or nothing is there.

@@ -45,7 +45,8 @@ struct AutoCompaction {
 struct Config {
   std::string name = "default";
   std::string data_dir;  // empty: "<name>.etcd"
-  // Where the log lies, if not in the data directory, which then has a link to it (server/main.cc).
+  // As set: where the log's directory is to lie, to which the data directory then has a link. Once
+  // main has seen to that: that link, or nothing.
   std::string wal_dir;
   std::vector<Url> listen_peer_urls = {{"http", "localhost", 2380}};
   std::vector<Url> listen_client_urls = {{"http", "localhost", 2379}};

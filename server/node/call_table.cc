@@ -39,13 +39,13 @@ const CallTable::Beginning* CallTable::Find(CallId id) const {
   return index == kEnd ? nullptr : &slots_[index].beginning;
 }
 
-void CallTable::LiftDeadline(CallId id) {
+void CallTable::Prolong(CallId id, Instant deadline) {
   const uint32_t index = SlotOf(id);
   if (index == kEnd) return;
   Unlist(index);
   Slot& slot = slots_[index];
   slot.usual = false;
-  slot.deadline = Instant::Infinite();
+  slot.deadline = deadline;
   unusual_.emplace(slot.deadline, index);
 }
 

@@ -41,8 +41,8 @@ class CallTable {
   const Beginning* Find(CallId id) const;
   // Removes a call and gives its callback; an empty function if it is not there.
   Callback Take(CallId id);
-  // From now on the call, if it is there, has no deadline.
-  void LiftDeadline(CallId id);
+  // Gives the call, if it is there, a later deadline.
+  void Prolong(CallId id, Instant deadline);
   // The call that is due first, if its deadline is at or before `now`; 0 if none.
   CallId Due(Instant now) const;
   // The earliest deadline; Infinite if there is none.

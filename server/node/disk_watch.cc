@@ -49,25 +49,26 @@ void DiskWatch::Look() {
 // A disk that stalls may not answer this, either: the question then stands.
 void DiskWatch::AskForSpace() {
   if (options_.reserve_bytes == 0 || std::exchange(asking_, true)) return;
-  Ask(options_.data_dir, [this](uint64_t free) {
-    if (options_.log_dir.empty()) return OnSpace(free);
-    Ask(options_.log_dir, [this, free](uint64_t log) { OnSpace(std::min(free, log)); });
+  Ask(options_.data_dir, [this](const Space& free) {
+    if (!free.ok() || options_.log_dir.empty()) return OnSpace(free);
+    Ask(options_.log_dir,
+        [this, free](const Space& log) { OnSpace(log.ok() ? std::min(*free, *log) : *free); });
   });
 }
 
-void DiskWatch::Ask(const std::string& path, std::function<void(uint64_t)> then) {
-  env_.disk->FreeSpace(path, [this, then = std::move(then), alive = std::weak_ptr<bool>(alive_)](
-                                 const absl::StatusOr<uint64_t>& free) {
-    if (alive.expired()) return;
-    free.ok() ? then(*free) : void(asking_ = false);
-  });
+void DiskWatch::Ask(const std::string& path, std::function<void(const Space&)> then) {
+  env_.disk->FreeSpace(
+      path, [then = std::move(then), alive = std::weak_ptr<bool>(alive_)](const Space& free) {
+        if (!alive.expired()) then(free);
+      });
 }
 
-void DiskWatch::OnSpace(uint64_t free) {
+void DiskWatch::OnSpace(const Space& free) {
   asking_ = false;
-  free_bytes_ = free;
+  if (!free.ok()) return;
+  free_bytes_ = *free;
   const uint64_t reserve = options_.reserve_bytes;
-  const bool low = free < (state_.low_space ? reserve + reserve / 2 : reserve);
+  const bool low = *free < (state_.low_space ? reserve + reserve / 2 : reserve);
   if (std::exchange(state_.low_space, low) != low) report_(state_);
 }
 

@@ -49,8 +49,10 @@ class DiskWatch {
  private:
   void Look();
   void AskForSpace();
-  void Ask(const std::string& path, std::function<void(uint64_t)> then);
-  void OnSpace(uint64_t free);
+  using Space = absl::StatusOr<uint64_t>;  // bytes that are free
+
+  void Ask(const std::string& path, std::function<void(const Space&)> then);
+  void OnSpace(const Space& free);
 
   const io::Env env_;
   const DiskWatchOptions options_;

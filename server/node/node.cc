@@ -364,7 +364,7 @@ void Node::OnCallTimeout() {
   for (CallId id = calls_.Due(now); id != CallId(0); id = calls_.Due(now)) {
     if (++ended > kTimeoutsAtOnce) break;  // the timer is due again at once
     if (replica_.OutlivesTimeout(id)) {
-      calls_.LiftDeadline(id);
+      calls_.Prolong(id, now + options_.request_timeout);
       continue;
     }
     ++counters_.calls_timed_out;

@@ -199,6 +199,28 @@ TEST(StateImage, UsersAndLeasesGoInPieces) {
   EXPECT_EQ(loaded.auth().users().size(), size_t{kMany});
 }
 
+// One that knows only version 1 would take the last of several sections for all leases.
+TEST(StateImage, ItsVersionIsTwoAndOneIsReadAsWell) {
+  Commands commands(1);
+  Applier original(kSegmentBytes);
+  for (int i = 0; i < 50; ++i) Run(&original, commands.Next(original.store().revision()));
+  engine::StateImage image = Share(original);
+  std::string sections(image.sections.view());
+  constexpr size_t kVersionAt = 8;
+  ASSERT_EQ(sections.substr(kVersionAt, 4), std::string("\2\0\0\0", 4));
+  sections[kVersionAt] = 1;
+  image.sections = Bytes::Copy(sections);
+  ExpectSame(*Load(image, kUnbounded), original);
+  for (const char version : {0, 3}) {
+    sections[kVersionAt] = version;
+    image.sections = Bytes::Copy(sections);
+    Applier applier;
+    ImageLoader loader(image, &applier);
+    while (!loader.Step(1)) continue;
+    EXPECT_TRUE(absl::IsFailedPrecondition(loader.status())) << loader.status();
+  }
+}
+
 TEST(StateImage, UnknownSectionIsOfANewerVersion) {
   Applier empty;
   ImageRun run(empty, engine::StateImage());

@@ -440,7 +440,10 @@ TEST(ReplicaPieces, LongRangesDoNotWaitForAHash) {
 }
 
 TEST(ReplicaPieces, ACompactionGetsItsTurnAmongRangesAndHashesWithoutEnd) {
-  Cluster cluster(1, TurnWork(64));
+  Cluster cluster(1, [](Config* config) {
+    config->max_turn_work = 64;
+    config->background_pause = Seconds(1);  // time stands still: reads that wait for it push it on
+  });
   cluster.Elect();
   Fill(&cluster);
   Fill(&cluster);

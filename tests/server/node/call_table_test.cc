@@ -55,21 +55,22 @@ TEST(CallTableTest, DeadlinesComeInOrderWhateverTheTimeouts) {
   EXPECT_EQ(calls.First(), CallId(0));
 }
 
-TEST(CallTableTest, ACallWhoseDeadlineIsLiftedIsNeverDue) {
+TEST(CallTableTest, AProlongedCallIsDueLater) {
   CallTable calls(kUsual);
   const CallId usual = calls.Add(At(0), kUsual, Nothing());
   const CallId other = calls.Add(At(0), Seconds(1), Nothing());
   const CallId last = calls.Add(At(1), kUsual, Nothing());
-  calls.LiftDeadline(usual);
-  calls.LiftDeadline(other);
+  calls.Prolong(usual, At(20));
+  calls.Prolong(other, At(10));
   EXPECT_EQ(calls.next_deadline(), At(8));
   EXPECT_EQ(calls.Due(At(100)), last);
   EXPECT_NE(calls.Take(last), nullptr);
-  EXPECT_EQ(calls.next_deadline(), Instant::Infinite());
-  EXPECT_NE(calls.First(), CallId(0));
-  EXPECT_NE(calls.Take(usual), nullptr);
+  EXPECT_EQ(calls.next_deadline(), At(10));
+  EXPECT_EQ(calls.Due(At(100)), other);
   EXPECT_NE(calls.Take(other), nullptr);
-  calls.LiftDeadline(other);
+  calls.Prolong(other, At(50));
+  EXPECT_EQ(calls.next_deadline(), At(20));
+  EXPECT_NE(calls.Take(usual), nullptr);
   EXPECT_EQ(calls.size(), 0u);
 }
 
