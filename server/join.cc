@@ -21,12 +21,11 @@ constexpr Duration kPatience = Seconds(10);
 constexpr Duration kFoundersPatience = Seconds(1);
 constexpr size_t kMaxAnswerBytes = 1024 * 1024;
 
-http1::ClientOptions OptionsFor(Inquiry::Purpose purpose) {
-  const Duration patience = purpose == Inquiry::Purpose::kFound ? kFoundersPatience : kPatience;
+http1::ClientOptions Patient() {
   http1::ClientOptions options;
-  options.connect_timeout = patience;
-  options.response_timeout = patience;
-  options.read_timeout = patience;
+  options.connect_timeout = kPatience;
+  options.response_timeout = kPatience;
+  options.read_timeout = kPatience;
   options.max_idle_connections = 0;
   return options;
 }
@@ -83,9 +82,9 @@ absl::Status CheckNotFoundedBefore(MemberId founder,
     if (member.id != founder || member.client_urls.empty()) continue;
     return absl::FailedPreconditionError(
         absl::StrCat("member ", config::HexId(founder),
-                     " has already been bootstrapped, but its data directory is empty: what it had "
-                     "acknowledged is lost. Remove it from the cluster and add it anew, or give it "
-                     "its directory back"));
+                     " has already been bootstrapped, but its data directory has no identity "
+                     "(member/meta). Give it its directory back, or that file; if what it had "
+                     "acknowledged is lost, remove it from the cluster and add it anew"));
   }
   return absl::OkStatus();
 }
@@ -106,6 +105,10 @@ Inquiry::Inquiry(const io::Env& env, io::Network* secure_network, const config::
     }
   }
   std::sort(addresses_.begin(), addresses_.end());
+  founders_patience_ = env_.loop->NewTimer([this] {
+    exchange_.reset();
+    OnMembersOfOld(absl::DeadlineExceededError("it does not answer"));
+  });
   begin_ = env_.loop->NewTimer([this] { AskNextForMembers(); });
   begin_->Set(env_.loop->Now());
 }
@@ -116,7 +119,7 @@ void Inquiry::Ask(const std::string& address, const std::string& target,
   absl::string_view host_port = address;
   const bool secure = absl::ConsumePrefix(&host_port, "https://");
   client_ = std::make_unique<http1::Client>(env_.loop, secure ? secure_network_ : env_.network,
-                                            std::string(host_port), OptionsFor(purpose_));
+                                            std::string(host_port), Patient());
   http1::ClientRequest request;
   request.target = target;
   exchange_ = client_->Fetch(std::move(request), kMaxAnswerBytes, std::move(then));
@@ -131,17 +134,21 @@ void Inquiry::AskNextForMembers() {
         "cannot fetch cluster info from peer urls: could not retrieve cluster information from "
         "the given URLs (--initial-cluster)"));
   }
+  if (purpose_ == Purpose::kFound) founders_patience_->Set(env_.loop->Now() + kFoundersPatience);
   Ask(addresses_[next_], "/members", [this](const Answer& answer) {
     purpose_ == Purpose::kFound ? OnMembersOfOld(answer) : OnMembers(answer);
   });
 }
 
 void Inquiry::OnMembersOfOld(const Answer& answer) {
+  founders_patience_->Cancel();
   ++next_;
   if (answer.ok() && TakeMembers(*answer).ok()) {
     const absl::Status founds = CheckNotFoundedBefore(self_, point_.members);
-    const Callback done = done_;
-    if (!founds.ok()) return done(founds);
+    if (!founds.ok()) {
+      const Callback done = done_;
+      return done(founds);
+    }
   }
   AskNextForMembers();
 }

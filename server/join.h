@@ -84,6 +84,7 @@ class Inquiry {
   bool compatible_ = false;  // somebody is
   std::unique_ptr<http1::Client> client_;
   std::unique_ptr<http1::ClientExchange> exchange_;
+  std::unique_ptr<io::Timer> founders_patience_;
   std::unique_ptr<io::Timer> begin_;
 };
 

@@ -139,10 +139,12 @@ void NotifySystemd(absl::string_view state) {
   close(socket_fd);
 }
 
-// --discovery-srv: a member without data learns from DNS who founds the cluster.
+// --discovery-srv: a member without data learns from DNS who founds the cluster. One that did not
+// get as far as having an identity has none: it would be alone else, and found a cluster of its
+// own.
 absl::Status Discover(config::Config* config) {
-  const std::string member_directory = config->DataDir() + "/member";
-  if (config->discovery_srv.empty() || access(member_directory.c_str(), F_OK) == 0) {
+  const std::string identity = config->DataDir() + "/member/meta";
+  if (config->discovery_srv.empty() || access(identity.c_str(), F_OK) == 0) {
     return absl::OkStatus();
   }
   config::Resolver resolver;

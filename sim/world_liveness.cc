@@ -193,8 +193,8 @@ void World::CoreAlone() {
 // A member that hears all others but the leader campaigns in vain (thesis, section 9.6): whom it
 // asks has heard of the leader.
 void World::CutFollowerFromLeader() {
-  if (Broken()) return;
-  const size_t leader = cluster_->Leader();
+  const size_t leader = Broken() ? 0 : cluster_->Leader();
+  if (leader == 0) return;
   const Term term = cluster_->node(leader)->status().term;
   std::vector<size_t> others = cluster_->active();
   others.erase(std::find(others.begin(), others.end(), leader));

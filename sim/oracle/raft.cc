@@ -259,8 +259,7 @@ void RaftOracle::FollowLog(VirtualTime when, size_t member,
 }
 
 // R9 (thesis, section 4.1). Quorums of neighbouring configurations meet, those of others need
-// not. What was in a new leader's log it has applied before it begins a change, so what was cut
-// off before that does not count.
+// not. What was cut off does not count.
 void RaftOracle::CheckOneChange(VirtualTime when, size_t member, const raft::Entry& change,
                                 LogIndex applied) {
   Member& m = members_[member];
@@ -318,6 +317,7 @@ void RaftOracle::Truncate(VirtualTime when, size_t member, size_t size, Term ter
                                 " and replaced its log from index ", size, " on"));
   }
   m.log.resize(size);
+  m.last_change = std::min(m.last_change, LogIndex(size - 1));
   const auto cut = m.cuts.try_emplace(term, size).first;
   cut->second = std::min(cut->second, LogIndex(size));
   m.acknowledged = std::min(m.acknowledged, LogIndex(size - 1));

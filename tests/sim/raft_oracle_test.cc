@@ -364,6 +364,28 @@ TEST_F(RaftOracleTest, ALeaderBeginsNoChangeBeforeTheLastIsApplied) {
   EXPECT_EQ(Verdict(), Rule::kOneChange);
 }
 
+TEST_F(RaftOracleTest, AChangeThatWasCutOffDoesNotCountForWhoeverHadIt) {
+  FakeMember& member = members_[2];
+  member.applied_index = LogIndex(3);
+  const auto append = [&member](uint64_t term, raft::EntryType type) {
+    member.Append(term, "");
+    member.log.back().type = type;
+  };
+  member.state.term = Term(2);
+  append(2, raft::EntryType::kNormal);
+  append(2, raft::EntryType::kConfChange);
+  See(2);
+  member.log.resize(3);
+  member.state.term = Term(3);
+  append(3, raft::EntryType::kNormal);
+  See(2);
+  Lead(2, 4);
+  append(4, raft::EntryType::kNormal);
+  append(4, raft::EntryType::kConfChange);
+  See(2);
+  EXPECT_TRUE(judge_.clean());
+}
+
 TEST(RaftOracleOfOthers, AConfigurationThatNoEntriesMakeNeedsAMajorityToo) {
   for (const size_t holders : {1, 2}) {
     Judge judge;
