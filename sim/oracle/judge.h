@@ -39,9 +39,9 @@ enum class Rule : uint8_t {
   kEqualState,          // members that converged are equal
   kLiveness,            // once faults stop: a leader, answers, convergence
   kDeterminism,         // the same seed again gives the same trace
-  kOneChange,  // a leader begins no change of the configuration before the last is applied
-  kStability,  // a leader that a quorum hears is not deposed
-  kAssertion,  // no assertion fails, no process dies or hangs
+  kOneChange,           // a leader begins no change of the configuration before the last is applied
+  kStability,           // a leader that a quorum hears is not deposed
+  kAssertion,           // no assertion fails, no process dies or hangs
 };
 inline constexpr size_t kRules = static_cast<size_t>(Rule::kAssertion) + 1;
 

@@ -203,7 +203,7 @@ TEST(StateImage, UsersAndLeasesGoInPieces) {
 TEST(StateImage, ItsVersionIsTwoAndOneIsReadAsWell) {
   Commands commands(1);
   Applier original(kSegmentBytes);
-  for (int i = 0; i < 50; ++i) Run(&original, commands.Next(original.store().revision()));
+  for (int i = 0; i < 50; ++i) apply::Run(&original, commands.Next(original.store().revision()));
   engine::StateImage image = Share(original);
   std::string sections(image.sections.view());
   constexpr size_t kVersionAt = 8;
