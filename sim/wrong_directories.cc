@@ -18,8 +18,8 @@ constexpr char kBootstrapped[] = " has already been bootstrapped";
 
 }  // namespace
 
-// Who joined later takes its identity from the directory: the flags do not say who it is. Who has yet
-// to found has none, and another one's would be as good.
+// Who joined later takes its identity from the directory: the flags do not say who it is. Who has
+// yet to found has none, and another one's would be as good.
 std::vector<size_t> Nemesis::FoundersThatRun() const {
   std::vector<size_t> out;
   for (const size_t m : cluster_->active()) {
