@@ -101,7 +101,9 @@ TEST(World, ABoundedCampaignIsCleanAndInjectsWhatItPromises) {
 }
 
 TEST(World, AQuietWorldAnswersEverything) {
-  const SeedReport report = World(Draw("quiet", 4)).Run();
+  Options options = Draw("quiet", 4);
+  options.core_first = false;  // who is killed does not answer
+  const SeedReport report = World(options).Run();
   EXPECT_TRUE(report.violations.empty()) << Explain("quiet", report);
   EXPECT_EQ(report.unknown, 0u);
   EXPECT_GT(report.acknowledged_writes, 100u);
@@ -282,6 +284,12 @@ TEST(World, AMajorityGoesOnAloneAndAMemberThatMissesTheLeaderDeposesNobody) {
     const SeedReport report = World(options).Run();
     EXPECT_TRUE(report.violations.empty()) << Explain("quiet", report);
     EXPECT_EQ(report.checks[static_cast<size_t>(Rule::kStability)], 1u);
+    options.core_first = false;
+    const SeedReport all = World(options).Run();
+    const auto liveness = static_cast<size_t>(Rule::kLiveness);
+    EXPECT_EQ(report.checks[liveness], all.checks[liveness] + 2) << "a leader, and a commit";
+    const auto kills = static_cast<size_t>(Fault::kProcessKill);
+    EXPECT_EQ(report.faults[kills], all.faults[kills] + 2) << "all but a majority";
   }
 }
 
