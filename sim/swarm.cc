@@ -456,7 +456,10 @@ void DrawAftermath(const Draw& draw, Options* out) {
   const bool all_whole = !out->plan(FaultClass::kMembership).on &&
                          !out->plan(FaultClass::kBitRot).on &&
                          !out->plan(FaultClass::kDiskError).on;
-  out->core_first = out->members >= 3 && all_whole && draw.Percent("core-first", 40);
+  // Killing the others is a fault, too.
+  const bool faults = std::any_of(out->faults.begin(), out->faults.end(),
+                                  [](const FaultPlan& plan) { return plan.on; });
+  out->core_first = out->members >= 3 && all_whole && faults && draw.Percent("core-first", 40);
   // Without PreVote its higher term does depose the leader, by what it answers.
   out->cut_from_leader = out->members >= 3 && out->pre_vote &&
                          !out->plan(FaultClass::kSettings).on &&

@@ -30,6 +30,10 @@ constexpr Duration kOperatorPatience = Seconds(30);
 constexpr Duration kTypedSlack = Seconds(3);
 constexpr Duration kStreamSlack = Seconds(12);
 
+// For a leader of a bare majority, in which all must vote for the one with the longest log: each
+// time that another one stands first is lost, and with few members and no PreVote that is most.
+constexpr int64_t kBareMajorityTimeouts = 40;
+
 // How long a follower is cut off from its leader: for several elections of its own.
 constexpr int64_t kCutTimeouts = 5;
 
@@ -179,7 +183,7 @@ void World::CoreAlone() {
     core.erase(out);
   }
   const Duration slack = options_.streams ? kStreamSlack : kTypedSlack;
-  Expect(options_.election_timeout * kLeaderTimeouts + slack,
+  Expect(options_.election_timeout * kBareMajorityTimeouts + slack,
          "no leader was followed by a majority that is alone",
          [this, &core] { return HasLeader(core); });
   const LogIndex before = cluster_->oracle().committed();

@@ -101,9 +101,7 @@ TEST(World, ABoundedCampaignIsCleanAndInjectsWhatItPromises) {
 }
 
 TEST(World, AQuietWorldAnswersEverything) {
-  Options options = Draw("quiet", 4);
-  options.core_first = false;  // who is killed does not answer
-  const SeedReport report = World(options).Run();
+  const SeedReport report = World(Draw("quiet", 4)).Run();
   EXPECT_TRUE(report.violations.empty()) << Explain("quiet", report);
   EXPECT_EQ(report.unknown, 0u);
   EXPECT_GT(report.acknowledged_writes, 100u);

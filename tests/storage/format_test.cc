@@ -131,7 +131,7 @@ TEST(FormatTest, StateImage) {
   out.Begin(engine::Section::kAlarm);
   const Bytes sections = std::move(out).Finish();
   EXPECT_EQ(absl::BytesToHexString(sections.view()),
-            "51554f52494d470a0100000056ab254f0300000007000000000000006d656d62657273fd4d44"
+            "51554f52494d470a0200000056ab254f0300000007000000000000006d656d62657273fd4d44"
             "8c0600000000000000000000005db5602b000000000000000000000000");
   engine::SectionReader in(sections);
   ASSERT_TRUE(in.Next());

@@ -23,6 +23,21 @@ bool Filters(const WatchCreateRequest& request, WatchCreateRequest::FilterType f
          request.filters().end();
 }
 
+// Of a batch, whose border is a matter of time, that of each revision by itself.
+std::vector<WatchResponse> ByRevision(const WatchResponse& batch) {
+  std::vector<WatchResponse> out;
+  for (const mvccpb::Event& event : batch.events()) {
+    const int64_t revision = event.kv().mod_revision();
+    if (out.empty() || out.back().header().revision() != revision) {
+      WatchResponse& next = out.emplace_back(batch);
+      next.clear_events();
+      next.mutable_header()->set_revision(revision);
+    }
+    *out.back().add_events() = event;
+  }
+  return out;
+}
+
 const char* Name(Side side) { return side == kReference ? "reference" : "subject"; }
 
 }  // namespace
@@ -118,10 +133,19 @@ std::string WatchPair::CheckNotes(Side side) {
   return "";
 }
 
+void WatchPair::DivideBatch(Incoming* in) {
+  std::vector<WatchResponse> single = ByRevision(in->responses.front());
+  if (single.size() < 2 || in->batches == kBatchesOfLive) return;
+  ++in->batches;
+  in->responses.pop_front();
+  in->responses.insert(in->responses.begin(), single.begin(), single.end());
+}
+
 std::string WatchPair::CompareLive() {
   Incoming& a = in_[kReference];
   Incoming& b = in_[kSubject];
   while (!a.responses.empty() && !b.responses.empty()) {
+    for (Incoming* const in : {&a, &b}) DivideBatch(in);
     WatchResponse& left = a.responses.front();
     WatchResponse& right = b.responses.front();
     Mask(&left);
