@@ -177,13 +177,18 @@ class Membership(unittest.TestCase):
         kept = self.ctl("get", "w/", "--prefix", "--keys-only").split()
         self.assertLessEqual(set(writer.acknowledged), set(kept))
 
-    def test_a_dead_member_is_replaced(self):
+    def found_and_lose_a_disk(self):
+        """Of three members, which have a key, the one that is killed and has no directory any more."""
         self.found(3)
         self.ctl("put", "a", "1")
-        dead = self.cluster.members[2]
-        dead.kill(signal.SIGKILL)
-        shutil.rmtree(dead.data_dir)
+        member = self.cluster.members[2]
+        member.kill(signal.SIGKILL)
+        shutil.rmtree(member.data_dir)
         local.wait_until(lambda: self.ctl.leader(self.cluster), 20, "one of the others leads")
+        return member
+
+    def test_a_dead_member_is_replaced(self):
+        dead = self.found_and_lose_a_disk()
         self.remove(dead)
         self.ctl("put", "a", "2")
         self.add()
@@ -195,12 +200,7 @@ class Membership(unittest.TestCase):
                          30, "two of three members accept a write")
 
     def test_a_founder_that_lost_its_disk_is_refused(self):
-        self.found(3)
-        self.ctl("put", "a", "1")
-        forgetful = self.cluster.members[2]
-        forgetful.kill(signal.SIGKILL)
-        shutil.rmtree(forgetful.data_dir)
-        local.wait_until(lambda: self.ctl.leader(self.cluster), 20, "one of the others leads")
+        forgetful = self.found_and_lose_a_disk()
         forgetful.start(self.cluster.initial_cluster, self.cluster.token)
         local.wait_until(lambda: not forgetful.running(), 20, "it has ended by itself")
         self.assertEqual(forgetful.process.returncode, 1)
