@@ -39,6 +39,10 @@ CheckpointReader::CheckpointReader(io::Disk* disk, io::Compute* compute, const D
   disk_->List(paths_.checkpoint,
               lifetime_.Guard([this](absl::StatusOr<std::vector<std::string>> names) {
                 if (absl::IsNotFound(names.status())) return Finish(absl::OkStatus());
+                if (absl::IsDataLoss(names.status())) {
+                  contents_.unreadable = true;
+                  return Finish(DamageError(paths_.checkpoint, 0, "the directory cannot be read"));
+                }
                 if (!names.ok()) return Finish(names.status());
                 for (const std::string& name : *names) {
                   const std::optional<PackNumber> pack = ParsePackName(name);
@@ -57,17 +61,15 @@ void CheckpointReader::OpenManifest() {
               lifetime_.Guard([this](absl::StatusOr<std::unique_ptr<io::File>> file) {
                 if (absl::IsNotFound(file.status())) return NoManifest();
                 if (absl::IsDataLoss(file.status())) {
-                  return Fail(DamageError(ManifestPath(), 0, "the file cannot be opened"));
+                  return FailUnreadable(ManifestPath(), 0, "the file cannot be opened");
                 }
                 if (!file.ok()) return Finish(file.status());
                 manifest_ = *std::move(file);
                 manifest_->Read(0, manifest_->size(), [this](absl::StatusOr<Bytes> bytes) {
-                  absl::Status status;
                   if (absl::IsDataLoss(bytes.status())) {
-                    status = DamageError(ManifestPath(), 0, "the file cannot be read");
-                  } else {
-                    status = bytes.ok() ? TakeManifest(*bytes) : bytes.status();
+                    return FailUnreadable(ManifestPath(), 0, "the file cannot be read");
                   }
+                  absl::Status status = bytes.ok() ? TakeManifest(*bytes) : bytes.status();
                   if (!status.ok()) return Fail(std::move(status));
                   if (options_.begun != nullptr) options_.begun(contents_.image.index);
                   OpenNextPack();
@@ -119,7 +121,7 @@ void CheckpointReader::OpenNextPack() {
                       absl::StrCat("the file is missing, though ", ManifestPath(), " needs it")));
                 }
                 if (absl::IsDataLoss(file.status())) {
-                  return Fail(DamageError(PackPath(last_opened_), 0, "the file cannot be opened"));
+                  return FailUnreadable(PackPath(last_opened_), 0, "the file cannot be opened");
                 }
                 if (!file.ok()) return Finish(file.status());
                 packs_[last_opened_] = *std::move(file);
@@ -155,8 +157,17 @@ void CheckpointReader::FailSegment(size_t index, absl::string_view what) {
   Fail(DamageError(PackPath(placed.pack), placed.offset, what));
 }
 
+void CheckpointReader::FailUnreadable(absl::string_view path, uint64_t offset,
+                                      absl::string_view what) {
+  contents_.unreadable = true;
+  Fail(DamageError(path, offset, what));
+}
+
 void CheckpointReader::TakeSegment(size_t index, absl::StatusOr<Bytes> bytes) {
-  if (absl::IsDataLoss(bytes.status())) return FailSegment(index, "a segment cannot be read");
+  if (absl::IsDataLoss(bytes.status())) {
+    const PlacedSegment& placed = contents_.manifest->segments[index];
+    return FailUnreadable(PackPath(placed.pack), placed.offset, "a segment cannot be read");
+  }
   if (!bytes.ok()) return Finish(bytes.status());
   if (options_.progress != nullptr) options_.progress(bytes->size());
   if (bytes->size() != contents_.manifest->segments[index].bytes) {

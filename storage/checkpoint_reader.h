@@ -40,6 +40,9 @@ struct CheckpointContents {
   absl::Status damage;
   // The newest one if just its packs are damaged: what it says of the log holds all the same.
   std::optional<Manifest> damaged;
+  // What is damaged, or some of it, is what the disk did not read (DataLoss of io::Disk's): it may
+  // another time.
+  bool unreadable = false;
 };
 
 // Whether the log goes on from the checkpoint that was read (FollowsCheckpoint), if there is one;
@@ -86,6 +89,7 @@ class CheckpointReader {
   void CheckSegment(size_t index);
   void TakeChecked(size_t index, uint32_t crc, std::shared_ptr<engine::PreparedSegment> prepared);
   void FailSegment(size_t index, absl::string_view what);
+  void FailUnreadable(absl::string_view path, uint64_t offset, absl::string_view what);
   void SyncPacks();
   void ReadPrevious();
   std::string PackPath(PackNumber pack) const;

@@ -202,10 +202,16 @@ void MetaFile::Read(ReadCallback callback) {
   };
   disk_->Open(paths_.meta, {.write = false},
               lifetime_.Guard([this, finish](absl::StatusOr<std::unique_ptr<io::File>> file) {
+                if (absl::IsDataLoss(file.status())) {
+                  return finish(MetaDamageError(paths_.meta, 0, "the file cannot be opened"));
+                }
                 if (!file.ok()) return finish(file.status());
                 file_ = *std::move(file);
                 // One byte more than there should be, to see one that is too long.
                 file_->Read(0, kMetaBytes + 1, [this, finish](absl::StatusOr<Bytes> bytes) {
+                  if (absl::IsDataLoss(bytes.status())) {
+                    return finish(MetaDamageError(paths_.meta, 0, "the file cannot be read"));
+                  }
                   if (!bytes.ok()) return finish(bytes.status());
                   finish(DecodeMeta(*bytes, paths_.meta));
                 });

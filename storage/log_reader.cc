@@ -77,6 +77,7 @@ void SectorStream::ReadSingly(size_t sectors) {
   }
   const auto take = [this, sectors](const absl::StatusOr<Bytes>& bytes) {
     if (!bytes.ok() && !absl::IsDataLoss(bytes.status())) return Finish(bytes.status());
+    unreadable_ |= !bytes.ok();
     const absl::string_view sector = bytes.ok() ? bytes->view() : absl::string_view();
     if (bytes.ok() && sector.size() < io::kSectorBytes) {
       if (!AllZero(sector)) consumer_({});
@@ -110,9 +111,12 @@ LogReader::LogReader(io::Disk* disk, std::string log_dir, std::optional<Identity
       callback_(std::move(callback)),
       progress_(std::move(progress)) {
   disk_->List(log_dir_, lifetime_.Guard([this](absl::StatusOr<std::vector<std::string>> names) {
-    if (!names.ok()) {
-      return Finish(absl::IsNotFound(names.status()) ? absl::OkStatus() : names.status());
+    if (absl::IsNotFound(names.status())) return Finish(absl::OkStatus());
+    if (absl::IsDataLoss(names.status())) {
+      contents_.unreadable = true;
+      return Finish(DamageError(log_dir_, 0, "the directory cannot be read"));
     }
+    if (!names.ok()) return Finish(names.status());
     for (const std::string& name : *names) {
       const std::optional<SegmentNumber> segment = ParseSegmentName(name);
       if (!segment.has_value()) continue;
@@ -135,6 +139,7 @@ void LogReader::OpenNext() {
       contents_.files[next_].path, {.write = writable_},
       lifetime_.Guard([this](absl::StatusOr<std::unique_ptr<io::File>> file) {
         if (absl::IsDataLoss(file.status())) {
+          contents_.unreadable = true;
           return Finish(DamageError(contents_.files[next_].path, 0, "the file cannot be opened"));
         }
         if (!file.ok()) return Finish(file.status());
@@ -147,6 +152,7 @@ void LogReader::ReadHeader() {
   LogFile& file = contents_.files[next_];
   file.file->Read(0, io::kSectorBytes, [this, &file](absl::StatusOr<Bytes> bytes) {
     if (absl::IsDataLoss(bytes.status())) {
+      contents_.unreadable = true;
       file.header_state = SectorState::kDamaged;
     } else if (!bytes.ok()) {
       return Finish(bytes.status());
@@ -268,6 +274,7 @@ void LogReader::ScanNext() {
         return !scanner_->done();
       },
       [this](absl::Status status) {
+        contents_.unreadable |= stream_->unreadable();
         if (status.ok()) status = FinishScan();
         if (!status.ok() && !GoOnBehind(status)) return Finish(std::move(status));
         ++next_;
@@ -370,6 +377,7 @@ void LogReader::ScanUnbegun(size_t index) {
       },
       [this, scan, index](absl::Status status) {
         const LogFile& scanned = contents_.files[index];
+        contents_.unreadable |= stream_->unreadable();
         if (!status.ok()) return Finish(std::move(status));
         if (scan->later_write) {
           return Finish(DamageError(scanned.path, 0, "the segment's header is missing"));

@@ -55,6 +55,9 @@ struct LogContents {
   // The last write of all, the one that nothing proves to have been synced.
   Replay::LastWrite last_write;
   std::vector<RecoveryNote> notes;
+  // There is something that the disk did not read (DataLoss of io::Disk's), though it may another
+  // time: needed or not, it counts as damaged.
+  bool unreadable = false;
 };
 
 // Whether the log goes on from the checkpoint. One of our own state ends with an entry that the
@@ -76,6 +79,9 @@ class SectorStream {
   // unreadable sectors.
   SectorStream(io::File* file, SectorIndex first, Consumer consumer, Callback callback);
 
+  // Whether there was one that cannot be read.
+  bool unreadable() const { return unreadable_; }
+
  private:
   void ReadChunks();
   void ReadSingly(size_t sectors);
@@ -87,6 +93,7 @@ class SectorStream {
   uint64_t next_read_;       // of what is read next
   size_t in_flight_ = 0;     // chunks that are being read
   uint64_t generation_ = 0;  // of those that count
+  bool unreadable_ = false;
   const Consumer consumer_;
   Callback callback_;
   Lifetime lifetime_;

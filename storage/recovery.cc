@@ -11,6 +11,12 @@
 namespace quorate::storage {
 namespace {
 
+// What could not be read may be readable a little later: a path to the disk that came back, a
+// disk that has read it after all. Before what else there is to start from takes its place, or
+// another member's state, all is read so often, with pauses twice as long each time.
+constexpr size_t kMaxReadings = 4;
+constexpr Duration kReadingPause = Milliseconds(250);
+
 // Sector indexes have 32 bits, and a segment may grow by one unit.
 constexpr uint64_t kMaxSegmentBytes = uint64_t{1} << 40;
 
@@ -107,6 +113,23 @@ void Opening::Mark() {
 
 void Opening::MakeLogDirectory() { disk_->MakeDirs(paths_.log, Then(&Opening::ReadCheckpoint)); }
 
+// Whether checkpoint and log are read anew, since some of it could not be read. Not what is about
+// to be replaced by another member's.
+bool Opening::ReadAgain(bool unreadable) {
+  if (!unreadable || options_.repair.has_value() || readings_ == kMaxReadings) return false;
+  const Duration pause = kReadingPause * (int64_t{1} << (readings_ - 1));
+  ++readings_;
+  checkpoint_read_ = false;
+  checkpoint_ = {};
+  log_ = {};
+  read_again_ = loop_->NewTimer([this] {
+    reader_.reset();
+    ReadCheckpoint();
+  });
+  read_again_->Set(loop_->Now() + pause);
+  return true;
+}
+
 // The log is read beside the checkpoint's segments: once the manifest is there it is known from
 // which entry on.
 void Opening::ReadCheckpoint() {
@@ -119,6 +142,7 @@ void Opening::ReadCheckpoint() {
                                 .prepare = options_.prepare,
                                 .begun = [this](LogIndex index) { ReadLog(index); }},
       [this](absl::Status status, CheckpointContents contents) {
+        if (ReadAgain(contents.unreadable)) return;
         if (!status.ok()) return Fail(std::move(status));
         TakeCheckpoint(std::move(contents));
       });
@@ -153,8 +177,15 @@ void Opening::ReadLog(LogIndex checkpoint) {
 }
 
 void Opening::TakeBoth() {
+  if (ReadAgain(log_.unreadable)) return;
   const absl::Status status = *log_status_;
   LogContents contents = std::move(log_);
+  if (readings_ > 1 && !contents.unreadable && !checkpoint_.unreadable) {
+    contents.notes.push_back({absl::StrCat(paths_.member, ": the checkpoint and the log could be ",
+                                           "read only when it was tried again. The disk may be ",
+                                           "failing"),
+                              paths_.member, 0, 0});
+  }
   const bool damaged = absl::IsDataLoss(status);
   if (options_.repair.has_value() && (status.ok() || damaged)) {
     return TakeRepair(std::move(contents));

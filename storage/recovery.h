@@ -15,6 +15,8 @@
 //   - Everything that was ever acknowledged is in the result, in order, and nothing that
 //     was not appended is; each appended unit is there as a whole or not at all.
 //   - A torn tail (what a crash left of the last write) is cut, with a note.
+//   - What the disk does not read is asked for again a few times before it counts as damaged: an
+//     error that passes costs nothing but time, and a note.
 //   - Damage to the newest checkpoint is made good from the one before it, and from the log
 //     behind that; with a note.
 //   - A damaged segment of the log of which the checkpoint holds everything is not needed:

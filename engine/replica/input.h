@@ -236,6 +236,9 @@ struct Persisted {
 struct DiskState {
   // There is so little space left that nothing more may be added to the store.
   bool low_space = false;
+  // Not so little, but not so much more that an alarm for it, raised before a restart, would be
+  // put out by a member that had gone on running.
+  bool scarce = false;
   // A write of the log has been under way for longer than an election timeout.
   bool stalled = false;
 };

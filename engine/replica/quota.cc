@@ -56,9 +56,11 @@ void Replica::Impl::NoteCauseOfAlarm(uint64_t id, bool awaited) {
 
 // Of one that was raised for the disk. That of the quota, and one that somebody else raised,
 // is the operator's to put out, as in etcd. One from before this start counts as the quota's
-// if a request could have raised it for that.
+// if a request could have raised it for that; and one for the disk stands until there is as much
+// space as would have been waited for without the restart.
 void Replica::Impl::PutOutNoSpace() {
   if (!OwnNoSpaceStands() || alarm_cause_ == AlarmCause::kOther) return;
+  if (alarm_cause_ == AlarmCause::kUnknown && disk_.scarce) return;
   if (now_ < alarm_again_ || applied_ < raft_.log().committed()) return;
   if (config_.quota_bytes >= 0) {
     const bool unknown = alarm_cause_ == AlarmCause::kUnknown;

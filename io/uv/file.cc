@@ -40,6 +40,8 @@ absl::Status WriteVectors(const FileState& file, uint64_t offset, std::vector<io
       if (errno == EINTR) continue;
       return DiskError("write", file.path, errno, Access::kWrite);
     }
+    // Nothing, and no error: asking for ever would not help.
+    if (written == 0) return DiskError("write", file.path, EIO, Access::kWrite);
     offset += static_cast<uint64_t>(written);
     size_t left = static_cast<size_t>(written);
     while (first < vectors->size() && left >= (*vectors)[first].iov_len) {

@@ -104,6 +104,8 @@ struct World::Impl {
 
 World::World(const WorldOptions& options) {
   signal(SIGPIPE, SIG_IGN);
+  // A limit on the size of files (ulimit -f) is an error of the write, EFBIG: a kind of full disk.
+  signal(SIGXFSZ, SIG_IGN);
   impl_ = std::make_unique<Impl>(options);
 }
 

@@ -68,7 +68,9 @@ void DiskWatch::OnSpace(const Space& free) {
   if (!free.ok()) return;
   free_bytes_ = *free;
   const uint64_t reserve = options_.reserve_bytes;
-  const bool low = *free < (state_.low_space ? reserve + reserve / 2 : reserve);
+  const uint64_t enough = reserve + reserve / 2;
+  const bool low = *free < (state_.low_space ? enough : reserve);
+  state_.scarce = !low && *free < enough;
   if (std::exchange(state_.low_space, low) != low) report_(state_);
 }
 

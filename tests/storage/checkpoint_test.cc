@@ -296,38 +296,6 @@ TEST(CheckpointTest, ADamagedSegmentThatNobodyNeedsCostsNoStart) {
   EXPECT_EQ(started, 3u);
 }
 
-// As a file system says of a name whose structures it finds damaged: what else there is to start
-// from is what a start goes on from, and nothing is lost.
-TEST(CheckpointTest, OneThatCannotBeOpenedIsMadeGoodFromTheOneBefore) {
-  Machine machine(1);
-  History history(1);
-  MakeCheckpoint(&machine, &history);
-  const uint64_t last = history.newest().log.size();
-  machine.Restart();
-  uint64_t fell_back = 0;
-  for (uint64_t number = 1;; ++number) {
-    Machine copy(2);
-    copy.CopyDiskFrom(machine);
-    uint64_t opened = 0;
-    copy.disk().SetOperationFault([&](uint64_t, sim::DiskOperation kind) -> absl::Status {
-      if (kind != sim::DiskOperation::kOpen || ++opened != number) return absl::OkStatus();
-      return absl::DataLossError("open: structure needs cleaning");
-    });
-    const absl::Status status = copy.Open();
-    if (opened < number) break;
-    if (!status.ok()) {
-      ASSERT_TRUE(absl::IsDataLoss(status)) << number << ": " << status;
-      continue;
-    }
-    ASSERT_EQ(copy.state().last_index(), LogIndex(last)) << number;
-    if (copy.state().notes.empty()) continue;
-    if (copy.state().notes[0].file == kMetaFile) continue;  // no part of the checkpoint
-    ++fell_back;
-    EXPECT_TRUE(absl::StrContains(copy.state().notes[0].message, "/checkpoint/")) << number;
-  }
-  EXPECT_GE(fell_back, 2u) << "the manifest, and a file that it refers to";
-}
-
 // It would put a wrong state in the place of a right one.
 TEST(CheckpointTest, WhatMemoryHasLostIsNotWrittenAnew) {
   Machine machine(1);

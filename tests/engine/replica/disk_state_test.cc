@@ -105,6 +105,11 @@ TEST(ReplicaDisk, AnAlarmOfAnEarlierRunIsPutOutOnceThereIsSpace) {
   cluster.HoldDisk(third, false);
   cluster.Run(Seconds(3));
   ASSERT_EQ(cluster[full].alarms().size(), 1u);
+  for (int i = 0; i < 3; ++i) {
+    cluster.Step(full, DiskState{.scarce = true});
+    cluster.Run(Seconds(2));
+  }
+  EXPECT_EQ(cluster[full].alarms().size(), 1u) << "a restart makes no more space";
   for (int i = 0; i < 2; ++i) {
     cluster.Step(full, DiskState{});
     cluster.Run(Seconds(2));
