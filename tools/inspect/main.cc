@@ -126,6 +126,10 @@ int Inspect(const std::string& directory, bool json, bool progress) {
   }
   const std::string text = json ? Dump(ToJson(**report)) : DescribeReport(**report);
   std::fputs(text.c_str(), stdout);
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    std::fputs("quorate-inspect: the report could not be written\n", stderr);
+    return kUnreadable;
+  }
   return ExitStatus(**report);
 }
 

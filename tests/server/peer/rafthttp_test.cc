@@ -395,6 +395,25 @@ TEST_F(RaftHttpTest, ASnapshotArrivesWholeInManyChunksWhileMessagesGoOn) {
             b_->stats(1).snapshot_receive_times.total_nanos);
 }
 
+// It goes on where it was: what has arrived is not sent again but for the chunk under way.
+TEST_F(RaftHttpTest, ASnapshotWhoseConnectionsBreakGoesOnWhereItWas) {
+  ConnectTwo();
+  const engine::StateImage image = ImageOf(60, 200'000);
+  const uint64_t before = a_->stats(2).sent_bytes;
+  a_->SendSnapshot(SnapshotFromTo(1, 2), image);
+  for (uint64_t broken = 1; broken <= 4; ++broken) {
+    const uint64_t sent = before + broken * image.bytes() / 5;
+    ASSERT_TRUE(world_.RunUntil([&] { return a_->stats(2).sent_bytes >= sent; }));
+    ASSERT_TRUE(a_->snapshots_sent.empty()) << "it is still under way";
+    world_.network().ResetStreams(a_->host().id(), b_->host().id());
+  }
+  ASSERT_TRUE(world_.RunUntil([this] { return !a_->snapshots_sent.empty(); }));
+  EXPECT_EQ(a_->snapshots_sent[0], std::make_pair(MemberId(2), true));
+  ASSERT_EQ(b_->snapshots.size(), 1u);
+  ExpectSame(b_->snapshots[0].second, image);
+  EXPECT_LT(a_->stats(2).sent_bytes - before, image.bytes() * 3 / 2);
+}
+
 TEST_F(RaftHttpTest, ASnapshotToNobodyIsReportedLost) {
   ConnectTwo();
   a_->SendSnapshot(SnapshotFromTo(1, 9), ImageOf(1, 10));
