@@ -329,7 +329,7 @@ bool Checkpoints::NewestBecomesPrevious() const {
 
 void Checkpoints::ReplaceManifest() {
   disk_->Rename(paths_.manifest_tmp, paths_.manifest, lifetime_.Guard([this](absl::Status status) {
-    if (!status.ok()) return Finish(status);
+    if (!status.ok()) return SyncInstalled(status);
     disk_->SyncDir(paths_.checkpoint, Then(&Checkpoints::Succeed));
   }));
 }

@@ -419,6 +419,34 @@ TEST(CheckpointTest, OneThatFindsNoSpaceLeavesNothingBehind) {
 
 // The directory could not be synced after both renames, so that what is there is not what is
 // known. The log reaches back to the one before that is really there.
+// A start makes sure of the manifest that is there if it finds no space to write it anew, in the
+// file or in the directory.
+TEST(CheckpointTest, AFullDirectoryCostsNoStart) {
+  Machine machine(1);
+  History history(1);
+  MakeCheckpoint(&machine, &history);
+  machine.Restart();
+  uint64_t renames = 0;
+  machine.disk().SetOperationFault([&](uint64_t, sim::DiskOperation kind) -> absl::Status {
+    if (kind != sim::DiskOperation::kRename || ++renames > 1) return absl::OkStatus();
+    return absl::ResourceExhaustedError("rename /injected: no space left on device");
+  });
+  const absl::Status status = machine.Open();
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_GE(renames, 1u);
+  EXPECT_EQ(history.Check(machine.state()), "");
+  machine.disk().SetOperationFault(nullptr);
+  // Checkpoints go on.
+  machine.Run([&] {
+    history.Append(machine.wal());
+    history.Checkpoint(machine.wal(), machine.checkpoints(), 0);
+  });
+  machine.Settle();
+  machine.Crash(sim::CrashKind::kPowerLoss);
+  ASSERT_TRUE(machine.Open().ok());
+  EXPECT_EQ(history.Judge(machine.state()), "");
+}
+
 TEST(CheckpointTest, AFailedSyncOfTheDirectoryDoesNotCostTheOneBefore) {
   Machine machine(1);
   History history(1);
