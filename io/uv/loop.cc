@@ -155,9 +155,8 @@ Loop::Loop()
   prepare_.data = check_.data = idle_.data = due_.data = timer_.data = this;
   CHECK_EQ(uv_poll_init(&uv_, &completed_, completed_fd_), 0);
   completed_.data = this;
-  uv_poll_start(&completed_, UV_READABLE, [](uv_poll_t* h, int, int) {
-    static_cast<Loop*>(h->data)->RunCompletions();
-  });
+  uv_poll_start(&completed_, UV_READABLE,
+                [](uv_poll_t* h, int, int) { static_cast<Loop*>(h->data)->RunCompletions(); });
   uv_prepare_start(&prepare_, [](uv_prepare_t* h) { static_cast<Loop*>(h->data)->EndTurn(); });
   uv_check_start(&check_, [](uv_check_t* h) { static_cast<Loop*>(h->data)->EndTurn(); });
   BeginCallback();

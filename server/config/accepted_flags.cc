@@ -90,9 +90,8 @@ std::vector<Flag> ClusteringRows() {
     rows.push_back({group, name, "", "Find the initial members by discovery; refused if set.",
                     Only({""}, kNoDiscovery)});
   }
-  for (const absl::string_view name :
-       {"discovery-dial-timeout", "discovery-request-timeout", "discovery-keepalive-time",
-        "discovery-keepalive-timeout"}) {
+  for (const absl::string_view name : {"discovery-dial-timeout", "discovery-request-timeout",
+                                       "discovery-keepalive-time", "discovery-keepalive-timeout"}) {
     rows.push_back(Ignored(group, name, "", "A detail of discovery by a service.",
                            "there is no such discovery", Kind::kSpan));
   }

@@ -118,8 +118,8 @@ Setter SetTlsVersion(TlsVersion TlsSettings::*field, TlsVersion fallback) {
     if (value == "TLS1.2") version = TlsVersion::kTls12;
     if (value == "TLS1.3") version = TlsVersion::kTls13;
     if (version == fallback && !value.empty() && value != "TLS1.2" && value != "TLS1.3") {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "unexpected TLS version \"", value, "\" (must be one of: TLS1.2, TLS1.3)"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("unexpected TLS version \"", value, "\" (must be one of: TLS1.2, TLS1.3)"));
     }
     config->client_tls.*field = version;
     config->peer_tls.*field = version;

@@ -464,9 +464,19 @@ TEST(CommandLineTest, NumbersMayBeSpelledAsInGo) {
     absl::string_view text;
     int64_t number;
   };
-  for (const Case& c : {Case{"1000", 1000}, {"1_000", 1000}, {"0x10", 16}, {"0X1_f", 31}, {"010", 8},
-                        {"0o17", 15}, {"0b101", 5}, {"0_7", 7}, {"0", 0}, {"-0x10", -16}, {"+5", 5},
-                        {"9223372036854775807", INT64_MAX}, {"-9223372036854775808", INT64_MIN}}) {
+  for (const Case& c : {Case{"1000", 1000},
+                        {"1_000", 1000},
+                        {"0x10", 16},
+                        {"0X1_f", 31},
+                        {"010", 8},
+                        {"0o17", 15},
+                        {"0b101", 5},
+                        {"0_7", 7},
+                        {"0", 0},
+                        {"-0x10", -16},
+                        {"+5", 5},
+                        {"9223372036854775807", INT64_MAX},
+                        {"-9223372036854775808", INT64_MIN}}) {
     const auto line = Parse({"--quota-backend-bytes", c.text});
     ASSERT_TRUE(line.ok()) << c.text << ": " << line.status();
     EXPECT_EQ(line->config.quota_backend_bytes, c.number) << c.text;
