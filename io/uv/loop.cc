@@ -1,5 +1,9 @@
 #include "io/uv/loop.h"
 
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <ctime>
 #include <utility>
 
@@ -137,7 +141,11 @@ class LoopTimer final : public Timer, public Loop::TimerHeap::Node {
   const std::shared_ptr<std::function<void()>> callback_;
 };
 
-Loop::Loop() : timers_(std::make_unique<TimerHeap>()), read_buffer_(new char[kReadBufferBytes]) {
+Loop::Loop()
+    : completed_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      timers_(std::make_unique<TimerHeap>()),
+      read_buffer_(new char[kReadBufferBytes]) {
+  CHECK_MSG(completed_fd_ >= 0, "the system gives no eventfd");
   CHECK_EQ(uv_loop_init(&uv_), 0);
   uv_prepare_init(&uv_, &prepare_);
   uv_check_init(&uv_, &check_);
@@ -145,10 +153,10 @@ Loop::Loop() : timers_(std::make_unique<TimerHeap>()), read_buffer_(new char[kRe
   uv_idle_init(&uv_, &due_);
   uv_timer_init(&uv_, &timer_);
   prepare_.data = check_.data = idle_.data = due_.data = timer_.data = this;
-  CHECK_EQ(uv_async_init(&uv_, &async_,
-                         [](uv_async_t* h) { static_cast<Loop*>(h->data)->RunCompletions(); }),
-           0);
-  async_.data = this;
+  CHECK_EQ(uv_poll_init(&uv_, &completed_, completed_fd_), 0);
+  completed_.data = this;
+  uv_poll_start(&completed_, UV_READABLE,
+                [](uv_poll_t* h, int, int) { static_cast<Loop*>(h->data)->RunCompletions(); });
   uv_prepare_start(&prepare_, [](uv_prepare_t* h) { static_cast<Loop*>(h->data)->EndTurn(); });
   uv_check_start(&check_, [](uv_check_t* h) { static_cast<Loop*>(h->data)->EndTurn(); });
   BeginCallback();
@@ -158,11 +166,12 @@ Loop::~Loop() {
   for (uv_handle_t* handle :
        {reinterpret_cast<uv_handle_t*>(&prepare_), reinterpret_cast<uv_handle_t*>(&check_),
         reinterpret_cast<uv_handle_t*>(&idle_), reinterpret_cast<uv_handle_t*>(&due_),
-        reinterpret_cast<uv_handle_t*>(&timer_), reinterpret_cast<uv_handle_t*>(&async_)}) {
+        reinterpret_cast<uv_handle_t*>(&timer_), reinterpret_cast<uv_handle_t*>(&completed_)}) {
     uv_close(handle, nullptr);
   }
   uv_run(&uv_, UV_RUN_DEFAULT);
   CHECK_MSG(uv_loop_close(&uv_) == 0, "a stream, listener or timer outlived its loop");
+  close(completed_fd_);
 }
 
 WallTime Loop::WallNow() const {
@@ -194,11 +203,21 @@ void Loop::PostCompletion(std::unique_ptr<Completion> completion) {
     first = completions_.empty();
     completions_.push_back(std::move(completion));
   }
-  if (first) uv_async_send(&async_);
+  if (!first) return;
+  const uint64_t one = 1;
+  ssize_t written;
+  do {
+    written = write(completed_fd_, &one, sizeof(one));
+  } while (written < 0 && errno == EINTR);
+  CHECK_EQ(written, static_cast<ssize_t>(sizeof(one)));
 }
 
 void Loop::RunCompletions() {
   BeginCallback();
+  // Before the list is taken: what is posted after that writes anew. There may be nothing to read:
+  // a list that was taken early has left its number behind.
+  uint64_t count;
+  (void)!read(completed_fd_, &count, sizeof(count));
   {
     std::lock_guard<std::mutex> lock(completions_mutex_);
     completions_.swap(completing_);

@@ -120,7 +120,10 @@ class Loop final : public io::Loop {
   uv_idle_t idle_;
   uv_idle_t due_;  // while a timer is due that has not fired
   uv_timer_t timer_;
-  uv_async_t async_;
+  // What other threads write to when they have completed something. Not a uv_async_t: until libuv
+  // 1.45 its loop waits actively, tens of microseconds, for a sender that it has preempted.
+  const int completed_fd_;
+  uv_poll_t completed_;
 
   Instant now_;
   uint64_t callbacks_ = 0;

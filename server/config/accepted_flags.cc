@@ -3,7 +3,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "base/check.h"
 #include "server/config/flag.h"
+#include "server/config/flags.h"
 
 namespace quorate::config {
 namespace {
@@ -11,10 +13,23 @@ namespace {
 constexpr absl::string_view kOtherStorage = "the storage works otherwise";
 constexpr absl::string_view kAlwaysSafe = "there is no such trade here";
 
-absl::Status Ignore(absl::string_view value, Config* config) {
-  (void)value;
-  (void)config;
-  return absl::OkStatus();
+// What a value of a setting without effect must be: etcd would not start with another.
+enum class Kind { kText, kBoolean, kCount, kNumber, kSpan };
+
+absl::Status Judge(Kind kind, absl::string_view value) {
+  switch (kind) {
+    case Kind::kText:
+      return absl::OkStatus();
+    case Kind::kBoolean:
+      return ParseBoolean(value).status();
+    case Kind::kCount:
+      return ParseCount(value).status();
+    case Kind::kNumber:
+      return ParseNumber(value).status();
+    case Kind::kSpan:
+      return ParseSpan(value).status();
+  }
+  UNREACHABLE("a kind of value");
 }
 
 // A setting whose effect cannot be left out in silence: only these values are taken.
@@ -27,29 +42,34 @@ Setter Only(std::vector<absl::string_view> values, absl::string_view why) {
 }
 
 Flag Ignored(absl::string_view group, absl::string_view name, absl::string_view fallback,
-             absl::string_view help, absl::string_view why, bool is_bool = false) {
-  return {group, name, fallback, help, Ignore, is_bool, false, why};
+             absl::string_view help, absl::string_view why, Kind kind = Kind::kText) {
+  const Setter judge = [kind](absl::string_view value, Config* config) {
+    (void)config;
+    return Judge(kind, value);
+  };
+  return {group, name, fallback, help, judge, kind == Kind::kBoolean, kind == Kind::kSpan, why};
 }
 
 std::vector<Flag> MemberRows() {
   const absl::string_view group = "Member";
   return {
       Ignored(group, "initial-election-tick-advance", "true", "Fast-forward initial ticks.",
-              "deadlines are continuous", true),
-      Ignored(group, "max-snapshots", "5", "Snapshot files to retain.", kOtherStorage),
-      Ignored(group, "max-wals", "5", "Log files to retain.", kOtherStorage),
+              "deadlines are continuous", Kind::kBoolean),
+      Ignored(group, "max-snapshots", "5", "Snapshot files to retain.", kOtherStorage,
+              Kind::kCount),
+      Ignored(group, "max-wals", "5", "Log files to retain.", kOtherStorage, Kind::kCount),
       Ignored(group, "backend-bbolt-freelist-type", "map", "Type of bbolt's freelist.",
               kOtherStorage),
       Ignored(group, "backend-batch-interval", "", "Longest time between backend commits.",
-              kOtherStorage),
+              kOtherStorage, Kind::kSpan),
       Ignored(group, "backend-batch-limit", "0", "Most operations between backend commits.",
-              kOtherStorage),
+              kOtherStorage, Kind::kNumber),
       Ignored(group, "socket-reuse-address", "false", "Set SO_REUSEADDR on listeners.",
-              "it is always set", true),
+              "it is always set", Kind::kBoolean),
       Ignored(group, "raft-read-timeout", "5s", "Read time-out of connections between members.",
-              "heartbeats decide"),
+              "heartbeats decide", Kind::kSpan),
       Ignored(group, "raft-write-timeout", "5s", "Write time-out of connections between members.",
-              "heartbeats decide"),
+              "heartbeats decide", Kind::kSpan),
   };
 }
 
@@ -59,8 +79,10 @@ std::vector<Flag> ClusteringRows() {
       "discovery by a service is not supported yet; name the members in --initial-cluster, or use "
       "--discovery-srv";
   std::vector<Flag> rows = {
-      Ignored(group, "v2-deprecation", "gone", "Phase of the v2 store's deprecation.",
-              "there is no v2 store"),
+      {group, "v2-deprecation", "gone", "Phase of the v2 store's deprecation.",
+       Only({"write-only", "write-only-drop-data", "gone"},
+            "must be write-only, write-only-drop-data or gone"),
+       false, false, "there is no v2 store"},
       {group, "discovery-fallback", "exit", "What to do when discovery fails.",
        Only({"exit"}, "must be exit"), false, false, "there is no discovery"},
   };
@@ -68,17 +90,21 @@ std::vector<Flag> ClusteringRows() {
     rows.push_back({group, name, "", "Find the initial members by discovery; refused if set.",
                     Only({""}, kNoDiscovery)});
   }
+  for (const absl::string_view name : {"discovery-dial-timeout", "discovery-request-timeout",
+                                       "discovery-keepalive-time", "discovery-keepalive-timeout"}) {
+    rows.push_back(Ignored(group, name, "", "A detail of discovery by a service.",
+                           "there is no such discovery", Kind::kSpan));
+  }
   for (const absl::string_view name :
-       {"discovery-proxy", "discovery-dial-timeout", "discovery-request-timeout",
-        "discovery-keepalive-time", "discovery-keepalive-timeout", "discovery-cert",
-        "discovery-key", "discovery-cacert", "discovery-user", "discovery-password"}) {
+       {"discovery-proxy", "discovery-cert", "discovery-key", "discovery-cacert", "discovery-user",
+        "discovery-password"}) {
     rows.push_back(Ignored(group, name, "", "A detail of discovery by a service.",
                            "there is no such discovery"));
   }
   for (const absl::string_view name :
        {"discovery-insecure-transport", "discovery-insecure-skip-tls-verify"}) {
     rows.push_back(Ignored(group, name, "", "A detail of discovery by a service.",
-                           "there is no such discovery", true));
+                           "there is no such discovery", Kind::kBoolean));
   }
   return rows;
 }
@@ -90,10 +116,11 @@ std::vector<Flag> MonitoringRows() {
   constexpr absl::string_view kNoTracing = "there is no distributed tracing yet";
   return {
       Ignored(monitoring, "enable-pprof", "false", "Serve profiles of the Go runtime.",
-              "there is no Go runtime; perf profiles this one", true),
+              "there is no Go runtime; perf profiles this one", Kind::kBoolean),
       {logging, "logger", "zap", "Kind of logger; the lines have zap's shape.",
        Only({"zap"}, "must be zap"), false, false, "there is one kind"},
-      Ignored(tracing, "enable-distributed-tracing", "false", "Send traces.", kNoTracing, true),
+      Ignored(tracing, "enable-distributed-tracing", "false", "Send traces.", kNoTracing,
+              Kind::kBoolean),
       Ignored(tracing, "distributed-tracing-address", "localhost:4317", "Where traces go.",
               kNoTracing),
       Ignored(tracing, "distributed-tracing-service-name", "etcd", "Name of the service in traces.",
@@ -101,7 +128,7 @@ std::vector<Flag> MonitoringRows() {
       Ignored(tracing, "distributed-tracing-instance-id", "", "Name of the member in traces.",
               kNoTracing),
       Ignored(tracing, "distributed-tracing-sampling-rate", "0", "Samples in a million spans.",
-              kNoTracing),
+              kNoTracing, Kind::kNumber),
   };
 }
 
@@ -109,18 +136,20 @@ std::vector<Flag> FeatureRows() {
   const absl::string_view group = "Features";
   return {
       Ignored(group, "compaction-batch-limit", "1000", "Most revisions in one compaction step.",
-              "compaction goes in steps of its own"),
+              "compaction goes in steps of its own", Kind::kNumber),
       Ignored(group, "compaction-sleep-interval", "10ms", "Pause between compaction steps.",
-              "compaction goes in steps of its own"),
+              "compaction goes in steps of its own", Kind::kSpan),
       Ignored(group, "bootstrap-defrag-threshold-megabytes", "0", "Defragment at the start.",
-              "there is nothing to defragment"),
+              "there is nothing to defragment", Kind::kCount),
       Ignored(group, "downgrade-check-time", "5s", "Duration between checks of a downgrade.",
-              "a member of the target's version ends a downgrade, and this one never is"),
+              "a member of the target's version ends a downgrade, and this one never is",
+              Kind::kSpan),
       {"Unsafe feature", "force-new-cluster", "false",
        "Force to create a new one-member cluster from this member's data: for when the majority is "
        "lost for good.",
        Boolean(&Config::force_new_cluster), true},
-      Ignored("Unsafe feature", "unsafe-no-fsync", "false", "Disable fsync.", kAlwaysSafe, true),
+      Ignored("Unsafe feature", "unsafe-no-fsync", "false", "Disable fsync.", kAlwaysSafe,
+              Kind::kBoolean),
   };
 }
 
@@ -133,8 +162,8 @@ std::vector<Flag> DeadRows() {
         "peer-election-timeout", "retry-interval", "snapshot", "v", "vv",
         "experimental-enable-v2v3", "experimental-wait-cluster-ready-timeout"}) {
     // That one has a value; the others are taken alone, as etcd takes them.
-    const bool is_bool = name != "experimental-wait-cluster-ready-timeout";
-    rows.push_back(Ignored("Gone", name, "", "A flag of long ago.", "it is long gone", is_bool));
+    rows.push_back(Ignored("Gone", name, "", "A flag of long ago.", "it is long gone"));
+    rows.back().is_bool = name != "experimental-wait-cluster-ready-timeout";
   }
   return rows;
 }

@@ -5,12 +5,15 @@
 #ifndef QUORATE_SERVER_CONFIG_FLAG_H_
 #define QUORATE_SERVER_CONFIG_FLAG_H_
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "server/config/config.h"
 
 namespace quorate::config {
@@ -31,6 +34,13 @@ struct Flag {
   absl::string_view no_effect = {};
 };
 
+// Values as etcd's flags take them: numbers in Go's spellings (1000, 1_000, 0x3e8, 01750), spans
+// like "1m30s". InvalidArgument says what is wrong with one.
+absl::StatusOr<uint64_t> ParseCount(absl::string_view value);  // without a sign
+absl::StatusOr<int64_t> ParseNumber(absl::string_view value);
+absl::StatusOr<absl::Duration> ParseSpan(absl::string_view value);
+absl::StatusOr<bool> ParseBoolean(absl::string_view value);
+
 // Setters for the usual types.
 Setter Text(std::string Config::*field);
 Setter TextList(std::vector<std::string> Config::*field);  // comma-separated
@@ -38,6 +48,7 @@ Setter Urls(std::vector<Url> Config::*field);
 Setter OptionalUrls(std::vector<Url> Config::*field);
 Setter Boolean(bool Config::*field);
 Setter Count(size_t Config::*field);
+Setter Number(int64_t Config::*field);
 // Like Go's "1m30s"; negative ones become 0.
 Setter Span(Duration Config::*field);
 

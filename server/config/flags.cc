@@ -5,81 +5,14 @@
 #include <vector>
 
 #include "absl/container/btree_set.h"
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "base/status.h"
 #include "server/config/flag.h"
 
 namespace quorate::config {
-
-Setter Text(std::string Config::*field) {
-  return [field](absl::string_view value, Config* config) {
-    config->*field = std::string(value);
-    return absl::OkStatus();
-  };
-}
-
-Setter OptionalUrls(std::vector<Url> Config::*field) {
-  return [field](absl::string_view value, Config* config) -> absl::Status {
-    (config->*field).clear();
-    if (!value.empty()) {
-      ASSIGN_OR_RETURN(config->*field, ParseUrls(value));
-    }
-    return absl::OkStatus();
-  };
-}
-
-Setter TextList(std::vector<std::string> Config::*field) {
-  return [field](absl::string_view value, Config* config) {
-    (config->*field) = absl::StrSplit(value, ',', absl::SkipWhitespace());
-    return absl::OkStatus();
-  };
-}
-
-Setter Urls(std::vector<Url> Config::*field) {
-  return [field](absl::string_view value, Config* config) -> absl::Status {
-    ASSIGN_OR_RETURN(config->*field, ParseUrls(value));
-    return absl::OkStatus();
-  };
-}
-
-namespace {
-
-absl::StatusOr<uint64_t> ParseCount(absl::string_view value) {
-  uint64_t number = 0;
-  if (value.empty() || !absl::ascii_isdigit(value.front()) || !absl::SimpleAtoi(value, &number)) {
-    return absl::InvalidArgumentError("not a whole number");
-  }
-  return number;
-}
-
-}  // namespace
-
-Setter Count(size_t Config::*field) {
-  return [field](absl::string_view value, Config* config) -> absl::Status {
-    ASSIGN_OR_RETURN(config->*field, ParseCount(value));
-    return absl::OkStatus();
-  };
-}
-
-Setter Span(Duration Config::*field) {
-  return [field](absl::string_view value, Config* config) -> absl::Status {
-    absl::Duration parsed;
-    if (!absl::ParseDuration(value, &parsed) || parsed == absl::InfiniteDuration()) {
-      return absl::InvalidArgumentError("not a duration like 10m or 500ms");
-    }
-    config->*field = Nanoseconds(std::max<int64_t>(0, absl::ToInt64Nanoseconds(parsed)));
-    return absl::OkStatus();
-  };
-}
-
 namespace {
 
 Setter Millis(Duration Config::*field) {
@@ -105,46 +38,12 @@ Setter WholeSeconds(Duration Config::*field) {
 // what is very short for a tenth of a second.
 absl::Status SetProgressInterval(absl::string_view value, Config* config) {
   constexpr Duration kLeast = Milliseconds(100);
-  absl::Duration parsed;
-  if (!absl::ParseDuration(value, &parsed) || parsed == absl::InfiniteDuration()) {
-    return absl::InvalidArgumentError("not a duration like 10m or 500ms");
-  }
+  ASSIGN_OR_RETURN(const absl::Duration parsed, ParseSpan(value));
   if (parsed <= absl::ZeroDuration()) return absl::OkStatus();
   config->watch_progress_notify_interval =
       std::max(kLeast, Nanoseconds(absl::ToInt64Nanoseconds(parsed)));
   return absl::OkStatus();
 }
-
-Setter Number(int64_t Config::*field) {
-  return [field](absl::string_view value, Config* config) -> absl::Status {
-    if (!absl::SimpleAtoi(value, &(config->*field))) {
-      return absl::InvalidArgumentError("not a whole number");
-    }
-    return absl::OkStatus();
-  };
-}
-
-}  // namespace
-
-// Go's spellings of a boolean.
-absl::StatusOr<bool> ParseBoolean(absl::string_view value) {
-  for (const absl::string_view yes : {"1", "t", "T", "true", "TRUE", "True"}) {
-    if (value == yes) return true;
-  }
-  for (const absl::string_view no : {"0", "f", "F", "false", "FALSE", "False"}) {
-    if (value == no) return false;
-  }
-  return absl::InvalidArgumentError("not a boolean");
-}
-
-Setter Boolean(bool Config::*field) {
-  return [field](absl::string_view value, Config* config) -> absl::Status {
-    ASSIGN_OR_RETURN(config->*field, ParseBoolean(value));
-    return absl::OkStatus();
-  };
-}
-
-namespace {
 
 absl::Status SetInitialCluster(absl::string_view value, Config* config) {
   ASSIGN_OR_RETURN(config->initial_cluster, ParseInitialCluster(value));
@@ -162,7 +61,9 @@ absl::Status SetClusterState(absl::string_view value, Config* config) {
   return absl::OkStatus();
 }
 
+// Nothing stands for the default, here and below, as in etcd.
 absl::Status SetLogLevel(absl::string_view value, Config* config) {
+  if (value.empty()) return absl::OkStatus();
   for (const absl::string_view level : {"debug", "info", "warn", "error", "panic", "fatal"}) {
     if (value != level) continue;
     config->log_level = std::string(value);
@@ -172,6 +73,7 @@ absl::Status SetLogLevel(absl::string_view value, Config* config) {
 }
 
 absl::Status SetLogFormat(absl::string_view value, Config* config) {
+  if (value.empty()) return absl::OkStatus();
   if (value != "json" && value != "console") {
     return absl::InvalidArgumentError(
         absl::StrCat("unknown log format: ", value, ", supported values json, console"));
@@ -216,7 +118,8 @@ Setter SetTlsVersion(TlsVersion TlsSettings::*field, TlsVersion fallback) {
     if (value == "TLS1.2") version = TlsVersion::kTls12;
     if (value == "TLS1.3") version = TlsVersion::kTls13;
     if (version == fallback && !value.empty() && value != "TLS1.2" && value != "TLS1.3") {
-      return absl::InvalidArgumentError("unexpected TLS version; possible values: TLS1.2, TLS1.3");
+      return absl::InvalidArgumentError(
+          absl::StrCat("unexpected TLS version \"", value, "\" (must be one of: TLS1.2, TLS1.3)"));
     }
     config->client_tls.*field = version;
     config->peer_tls.*field = version;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/status.h"
@@ -74,6 +75,34 @@ absl::Status SetMetrics(absl::string_view value, Config* config) {
   return absl::InvalidArgumentError("must be basic or extensive");
 }
 
+// Origins, or "*". A browser leaves the usual port out, where etcd wants one.
+absl::Status SetCors(absl::string_view value, Config* config) {
+  for (const absl::string_view origin : absl::StrSplit(value, ',', absl::SkipWhitespace())) {
+    const absl::string_view text = absl::StripAsciiWhitespace(origin);
+    if (text == "*") continue;
+    const std::pair<absl::string_view, absl::string_view> parts =
+        absl::StrSplit(text, absl::MaxSplits("://", 1));
+    const auto& [scheme, host] = parts;
+    if (host.empty() ||
+        (scheme != "http" && scheme != "https" && scheme != "unix" && scheme != "unixs")) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("URL scheme must be http, https, unix, or unixs: ", text));
+    }
+    if (host.find('/') != absl::string_view::npos) {
+      return absl::InvalidArgumentError(absl::StrCat("URL must not contain a path: ", text));
+    }
+  }
+  return TextList(&Config::cors)(value, config);
+}
+
+// There is always a time at which the next comparison is due.
+absl::Status SetCompactHashTime(absl::string_view value, Config* config) {
+  RETURN_IF_ERROR(Span(&Config::compact_hash_check_time)(value, config));
+  if (config->compact_hash_check_time > Duration()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--compact-hash-check-time must be >0 (set to ", value, ")"));
+}
+
 absl::Status SetStreams(absl::string_view value, Config* config) {
   return Count(&Config::max_concurrent_streams)(value == "math.MaxUint32" ? "4294967295" : value,
                                                 config);
@@ -109,7 +138,7 @@ std::vector<Flag> ServingFlags() {
        SetGates},
       {"Security", "cors", "*",
        "Comma-separated list of origins for cross-origin resource sharing (empty or * means all).",
-       TextList(&Config::cors)},
+       SetCors},
       {"Security", "host-whitelist", "*",
        "Acceptable host names of HTTP client requests (empty or * means all).",
        TextList(&Config::host_whitelist)},
@@ -133,7 +162,7 @@ std::vector<Flag> ServingFlags() {
        "Duration between comparisons of the members' hashes at compactions, made by the leader "
        "with "
        "the feature gate CompactHashCheck.",
-       Span(&Config::compact_hash_check_time), false, true},
+       SetCompactHashTime, false, true},
       {"Features", "max-learners", "1",
        "Maximum number of learners in the cluster; give all members the same.",
        Count(&Config::max_learners)},

@@ -13,6 +13,15 @@ std::string Quoted(absl::string_view text) {
   return out;
 }
 
+// What ends a stream, as an object.
+std::string Details(const absl::Status& status) {
+  const int code = static_cast<int>(status.code());
+  const int http = HttpStatusOf(status.code());
+  return absl::StrCat("{\"code\":", code, ",\"message\":", Quoted(status.message()),
+                      ",\"grpc_code\":", code, ",\"http_code\":", http,
+                      ",\"http_status\":", Quoted(http1::ReasonPhrase(http)), "}");
+}
+
 }  // namespace
 
 int HttpStatusOf(absl::StatusCode code) {
@@ -54,11 +63,12 @@ std::string ErrorJson(const absl::Status& status) {
 }
 
 std::string StreamErrorJson(const absl::Status& status) {
-  const int code = static_cast<int>(status.code());
-  const int http = HttpStatusOf(status.code());
-  return absl::StrCat("{\"error\":{\"code\":", code, ",\"message\":", Quoted(status.message()),
-                      ",\"grpc_code\":", code, ",\"http_code\":", http,
-                      ",\"http_status\":", Quoted(http1::ReasonPhrase(http)), "}}");
+  return absl::StrCat("{\"error\":", Details(status), "}");
+}
+
+std::string RefusedStreamJson(const absl::Status& status) {
+  return absl::StrCat("{\"error\":", Details(status), ",\"code\":", static_cast<int>(status.code()),
+                      ",\"message\":", Quoted(status.message()), "}");
 }
 
 }  // namespace quorate::gateway

@@ -12,13 +12,17 @@ namespace quorate::gateway {
 // The HTTP status of a gRPC code, as etcd 3.6 and later map it.
 int HttpStatusOf(absl::StatusCode code);
 
-// {"error":TEXT,"code":N,"message":TEXT}: the answer to a call, or to a stream that did not
-// begin. Releases before 3.6 have "error", later ones have not.
+// {"error":TEXT,"code":N,"message":TEXT}: the answer to a call. Releases before 3.6 have "error",
+// later ones have not.
 std::string ErrorJson(const absl::Status& status);
 
 // {"error":{"code":N,"message":TEXT,"grpc_code":N,"http_code":N,"http_status":TEXT}}: what
 // ends a stream. The last three are of releases before 3.6.
 std::string StreamErrorJson(const absl::Status& status);
+
+// The same with "code" and "message" beside "error": the answer to a stream that did not begin.
+// Releases since 3.6 have these two if the request is no JSON, and "error" for what a call says.
+std::string RefusedStreamJson(const absl::Status& status);
 
 }  // namespace quorate::gateway
 

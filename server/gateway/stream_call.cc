@@ -116,7 +116,7 @@ void StreamCall::Fail(const absl::Status& status) {
   const std::shared_ptr<StreamCall> self = shared_from_this();
   stream_.reset();
   if (!begun_) {
-    return exchange_->Respond(ErrorResponse(status, StreamErrorJson(status)));
+    return exchange_->Respond(ErrorResponse(status, RefusedStreamJson(status)));
   }
   exchange_->Write(Bytes::Copy(absl::StrCat(StreamErrorJson(status), "\n")));
   exchange_->EndStream();

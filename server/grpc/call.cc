@@ -121,6 +121,7 @@ void Call::OnMessage(Bytes message) {
     CHECK(handler != nullptr);  // it lives as long as the call is open
     return handler->OnMessage(std::move(message));
   }
+  request_bytes_ = message.size();
   Charge(message.size());
   if (!open_) return;
   if (server_->gate_) {

@@ -80,8 +80,8 @@ class Call final : private http2::Stream {
   const std::string& peer_name() const;
   // From grpc-timeout; Instant::Infinite() without one.
   Instant deadline() const { return deadline_; }
-  // Bytes of the request message that are counted against the connection.
-  size_t request_bytes() const { return charged_; }
+  // Of a unary call's request message, once it is there.
+  size_t request_bytes() const { return request_bytes_; }
   // When the request's header fields had come.
   Instant start() const { return start_; }
 
@@ -213,6 +213,7 @@ class Call final : private http2::Stream {
   std::unique_ptr<ResponseSource> source_;
   size_t source_left_ = 0;       // bytes that are still to come of it
   size_t held_response_ = 0;     // of charged_response_, what it holds
+  size_t request_bytes_ = 0;     // of the unary request, kept for those who tell of the call
   size_t charged_ = 0;           // request bytes counted against the connection
   size_t charged_response_ = 0;  // bytes of the answer counted likewise
   size_t unconsumed_ = 0;        // not yet given back to the flow-control window

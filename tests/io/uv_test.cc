@@ -91,6 +91,29 @@ TEST(UvWorldTest, ComputationsRunOnOtherThreads) {
   EXPECT_EQ(completer, std::this_thread::get_id());
 }
 
+// Many chains of work whose next piece is asked for when the one before is told: a completion of
+// which the loop is not told would be the last of its chain.
+TEST(UvWorldTest, NoCompletionIsForgottenBesideOthers) {
+  constexpr int kChains = 8;
+  constexpr int kPieces = 2000;
+  io::uv::World world;
+  int left[kChains];
+  int chains = kChains;
+  std::function<void(int)> next = [&](int chain) {
+    if (left[chain]-- == 0) {
+      if (--chains == 0) world.Stop();
+      return;
+    }
+    world.env().compute->Run([] {}, [&next, chain] { next(chain); });
+  };
+  for (int chain = 0; chain < kChains; ++chain) {
+    left[chain] = kPieces;
+    next(chain);
+  }
+  world.Run();
+  EXPECT_EQ(chains, 0);
+}
+
 TEST(UvWorldTest, AWorldMayEndWithWorkInFlight) {
   bool called = false;
   const std::string path = ::testing::TempDir() + "/in_flight";

@@ -198,6 +198,8 @@ std::string ValueFor(const std::string& name) {
   if (name == "discovery-fallback") return "exit";
   if (name == "heartbeat-interval") return "101";
   if (name == "election-timeout") return "1001";
+  if (name == "cors") return "http://a:1";
+  if (name == "v2-deprecation") return "write-only";
   if (name == "feature-gates") return "LeaseCheckpoint=true";
   if (name == "force-new-cluster") return "false";
   if (name == "auto-compaction-mode") return "periodic";

@@ -4,10 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "server/config/flags.h"
 #include "server/config/ids.h"
@@ -455,6 +457,93 @@ TEST(VersionTest, JsonForProbesAndMembers) {
             R"({"etcdserver":"3.7.1","etcdcluster":"3.7.0","storage":"3.7.0"})");
   EXPECT_EQ(VersionJson(""),
             R"({"etcdserver":"3.7.1","etcdcluster":"not_decided","storage":"unknown"})");
+}
+
+TEST(CommandLineTest, NumbersMayBeSpelledAsInGo) {
+  struct Case {
+    absl::string_view text;
+    int64_t number;
+  };
+  for (const Case& c : {Case{"1000", 1000},
+                        {"1_000", 1000},
+                        {"0x10", 16},
+                        {"0X1_f", 31},
+                        {"010", 8},
+                        {"0o17", 15},
+                        {"0b101", 5},
+                        {"0_7", 7},
+                        {"0", 0},
+                        {"-0x10", -16},
+                        {"+5", 5},
+                        {"9223372036854775807", INT64_MAX},
+                        {"-9223372036854775808", INT64_MIN}}) {
+    const auto line = Parse({"--quota-backend-bytes", c.text});
+    ASSERT_TRUE(line.ok()) << c.text << ": " << line.status();
+    EXPECT_EQ(line->config.quota_backend_bytes, c.number) << c.text;
+  }
+  for (const absl::string_view bad : {"", " 1", "1 ", "1__0", "_1", "1_", "0x", "0x_", "08", "0b2",
+                                      "1.5", "1e3", "--1", "9223372036854775808"}) {
+    EXPECT_THAT(ErrorOf({absl::StrCat("--quota-backend-bytes=", bad)}),
+                HasSubstr("for flag --quota-backend-bytes"))
+        << bad;
+  }
+  EXPECT_THAT(ErrorOf({"--snapshot-count", "-1"}), HasSubstr("not a whole number"));
+  EXPECT_THAT(ErrorOf({"--snapshot-count", "18446744073709551616"}),
+              HasSubstr("value out of range"));
+}
+
+// Etcd would not start with these either: a mistake shows here, not at the way back.
+TEST(CommandLineTest, SettingsWithoutEffectAreJudgedAllTheSame) {
+  struct Case {
+    absl::string_view flag;
+    absl::string_view good;
+    absl::string_view bad;
+  };
+  for (const Case& c : {Case{"max-wals", "3", "three"},
+                        {"max-snapshots", "3", "-1"},
+                        {"backend-batch-interval", "100ms", "100"},
+                        {"backend-batch-limit", "-1", "x"},
+                        {"raft-read-timeout", "1s", "x"},
+                        {"compaction-batch-limit", "10", "1.5"},
+                        {"compaction-sleep-interval", "1ms", ""},
+                        {"bootstrap-defrag-threshold-megabytes", "100", "all"},
+                        {"downgrade-check-time", "1s", "now"},
+                        {"enable-pprof", "true", "yes"},
+                        {"unsafe-no-fsync", "T", "on"},
+                        {"distributed-tracing-sampling-rate", "7", "7%"},
+                        {"discovery-dial-timeout", "2s", "2"},
+                        {"v2-deprecation", "write-only", "not-yet"}}) {
+    const auto line = Parse({absl::StrCat("--", c.flag, "=", c.good)});
+    ASSERT_TRUE(line.ok()) << line.status();
+    EXPECT_THAT(line->config.notices, ElementsAre(HasSubstr("has no effect"))) << c.flag;
+    EXPECT_THAT(ErrorOf({absl::StrCat("--", c.flag, "=", c.bad)}),
+                HasSubstr(absl::StrCat("invalid value \"", c.bad, "\" for flag --", c.flag)));
+  }
+}
+
+TEST(CommandLineTest, OriginsAreUrlsWithoutAPath) {
+  EXPECT_THAT(Parse({"--cors", "https://a.example,http://b:8080"})->config.cors,
+              ElementsAre("https://a.example", "http://b:8080"));
+  EXPECT_THAT(Parse({"--cors", "*"})->config.cors, ElementsAre("*"));
+  EXPECT_TRUE(Parse({"--cors="}).ok());
+  for (const absl::string_view bad : {"a.example", "a:1", "ftp://a", "http://", "http://a:1,x"}) {
+    EXPECT_THAT(ErrorOf({"--cors", bad}),
+                HasSubstr("URL scheme must be http, https, unix, or unixs: "))
+        << bad;
+  }
+  EXPECT_THAT(ErrorOf({"--cors", "http://a:1/x"}),
+              HasSubstr("URL must not contain a path: http://a:1/x"));
+}
+
+TEST(CommandLineTest, WhatMayBeEmptyIsTheDefault) {
+  const auto line = Parse({"--log-level=", "--log-format=", "--tls-min-version="});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->config.log_level, "info");
+  EXPECT_EQ(line->config.log_format, "json");
+  EXPECT_THAT(ErrorOf({"--tls-min-version", "TLS1.1"}),
+              HasSubstr("unexpected TLS version \"TLS1.1\" (must be one of: TLS1.2, TLS1.3)"));
+  EXPECT_THAT(ErrorOf({"--compact-hash-check-time", "0s"}),
+              HasSubstr("--compact-hash-check-time must be >0 (set to 0s)"));
 }
 
 }  // namespace

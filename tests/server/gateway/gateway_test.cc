@@ -256,6 +256,8 @@ TEST_F(GatewayTest, ErrorsInStreams) {
   const Answer first = Post("/v3/watch", R"({"create_request":{"start_revision":"abc"}})");
   EXPECT_EQ(first.status, 400);
   EXPECT_EQ(first.body()["error"]["grpc_code"], 3);
+  EXPECT_EQ(first.body()["code"], 3);
+  EXPECT_EQ(first.body()["message"], first.body()["error"]["message"]);
   RawConnection watch(&cluster_, 1);
   watch.Post("/v3/watch");
   watch.Chunk(R"({"create_request":{"key":"Zm9v"}})");

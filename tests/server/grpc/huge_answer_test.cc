@@ -84,6 +84,31 @@ TEST(HugeAnswer, ThatCannotGoOnIsReset) {
   EXPECT_EQ(echoed.message(), "x");
 }
 
+// Its request is not kept in memory meanwhile; how large it was is known to the end.
+TEST(HugeAnswer, IsToldOfWithTheSizeOfItsRequest) {
+  MemoryWorld world;
+  EchoServer echo(&world);
+  size_t made = 0;
+  bool gone = false;
+  std::vector<size_t> told;
+  echo.server.set_on_slow(Duration(), [&](const Call& call, Duration, const absl::Status&) {
+    told.push_back(call.request_bytes());
+  });
+  for (const size_t broken : {Parts::kParts, Parts::kParts / 2}) {
+    echo.server.AddUnary(absl::StrCat("/test.Echo/Huge", broken), [&, broken](Call* call, Bytes) {
+      made = 0;
+      call->FinishFrom(std::make_unique<Parts>(&made, &gone, broken));
+    });
+    Channel channel(&world, &world, "server");
+    Answer answer;
+    channel.Unary(absl::StrCat("/test.Echo/Huge", broken), Bytes::Copy("1234567"), {},
+                  answer.callback());
+    world.Run();
+    EXPECT_EQ(answer.ok(), broken == Parts::kParts);
+  }
+  EXPECT_EQ(told, (std::vector<size_t>{7, 7}));
+}
+
 // However large the answer is and however slowly it is read, little of it is ever in memory; and
 // many such readers at once are in nobody's way.
 TEST(HugeAnswer, CostsTheSameHoweverLargeItIs) {

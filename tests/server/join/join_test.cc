@@ -282,5 +282,22 @@ TEST_F(FounderTest, GivesUpWhenItIsForgotten) {
   EXPECT_EQ(done_, 0);
 }
 
+TEST(FindSelfTest, MembersAreMatchedByAllOfTheirUrls) {
+  config::Config config;
+  config.name = "b";
+  config.initial_cluster = {{"a", {{"http", "h1", 1}}},
+                            {"b", {{"http", "h2", 1}, {"http", "h2", 2}}}};
+  std::vector<membership::Member> members(2);
+  members[0].id = MemberId(7);
+  members[0].peer_urls = {"http://h2:2", "http://h2:1"};
+  members[1].id = MemberId(8);
+  members[1].peer_urls = {"http://h1:1"};
+  const auto self = FindSelf(config, members);
+  ASSERT_TRUE(self.ok()) << self.status();
+  EXPECT_EQ(*self, MemberId(7));
+  members[0].peer_urls.pop_back();
+  EXPECT_FALSE(FindSelf(config, members).ok());
+}
+
 }  // namespace
 }  // namespace quorate::server

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "api/rpc.pb.h"
-#include "server/join.h"
 #include "server/server.h"
 #include "server/start_alone.h"
 #include "tests/server/support/test_cluster.h"
@@ -172,23 +171,6 @@ TEST_F(ServerMembershipTest, UrlsOfMembersMustBeUrls) {
   EXPECT_EQ(cluster_.Call(1, path, request.SerializeAsString()).status, unknown);
   request.clear_peerurls();
   EXPECT_EQ(cluster_.Call(1, path, request.SerializeAsString()).status, unknown);
-}
-
-TEST(FindSelfTest, MembersAreMatchedByAllOfTheirUrls) {
-  config::Config config;
-  config.name = "b";
-  config.initial_cluster = {{"a", {{"http", "h1", 1}}},
-                            {"b", {{"http", "h2", 1}, {"http", "h2", 2}}}};
-  std::vector<membership::Member> members(2);
-  members[0].id = MemberId(7);
-  members[0].peer_urls = {"http://h2:2", "http://h2:1"};
-  members[1].id = MemberId(8);
-  members[1].peer_urls = {"http://h1:1"};
-  const auto self = server::FindSelf(config, members);
-  ASSERT_TRUE(self.ok()) << self.status();
-  EXPECT_EQ(*self, MemberId(7));
-  members[0].peer_urls.pop_back();
-  EXPECT_FALSE(server::FindSelf(config, members).ok());
 }
 
 // --force-new-cluster: two of three are lost for good.
