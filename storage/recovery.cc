@@ -181,10 +181,10 @@ void Opening::TakeBoth() {
   const absl::Status status = *log_status_;
   LogContents contents = std::move(log_);
   if (readings_ > 1 && !contents.unreadable && !checkpoint_.unreadable) {
-    contents.notes.push_back({absl::StrCat(paths_.member, ": the checkpoint and the log could be ",
-                                           "read only when it was tried again. The disk may be ",
-                                           "failing"),
-                              paths_.member, 0, 0});
+    contents.notes.push_back(
+        {absl::StrCat(paths_.member, ": the checkpoint and the log could be ",
+                      "read only when it was tried again. The disk may be ", "failing"),
+         paths_.member, 0, 0});
   }
   const bool damaged = absl::IsDataLoss(status);
   if (options_.repair.has_value() && (status.ok() || damaged)) {

@@ -89,10 +89,11 @@ absl::Status FrameReader::Feed(absl::string_view data,
 absl::Status FrameReader::TakeWholeFrames(absl::string_view* data,
                                           absl::FunctionRef<absl::Status(Bytes)> on_frame) {
   size_t end = 0;
+  absl::Status status;  // of what follows the whole ones
   while (data->size() - end >= kFrameHeaderBytes) {
     const uint64_t size = LoadBe64(data->data() + end);
-    RETURN_IF_ERROR(CheckSize(size));
-    if (data->size() - end - kFrameHeaderBytes < size) break;
+    status = CheckSize(size);
+    if (!status.ok() || data->size() - end - kFrameHeaderBytes < size) break;
     end += kFrameHeaderBytes + size;
   }
   const Bytes whole = Bytes::Copy(data->substr(0, end));
@@ -102,7 +103,7 @@ absl::Status FrameReader::TakeWholeFrames(absl::string_view* data,
     RETURN_IF_ERROR(on_frame(whole.Slice(at + kFrameHeaderBytes, size)));
     at += kFrameHeaderBytes + size;
   }
-  return absl::OkStatus();
+  return status;
 }
 
 absl::StatusOr<bool> FrameReader::Fill(absl::string_view* data) {

@@ -167,9 +167,8 @@ TEST_F(InterruptedTest, WhatStopsShortOrIsInterruptedIsDoneToItsEnd) {
     file_->WriteZeros(100, 5000, std::move(done));
   });
   ASSERT_TRUE(zeros.ok()) << zeros;
-  const absl::Status cut = Wait<absl::Status>([&](std::function<void(absl::Status)> done) {
-    file_->Truncate(6000, std::move(done));
-  });
+  const absl::Status cut = Wait<absl::Status>(
+      [&](std::function<void(absl::Status)> done) { file_->Truncate(6000, std::move(done)); });
   ASSERT_TRUE(cut.ok()) << cut;
   const absl::Status named = Wait<absl::Status>(
       [&](std::function<void(absl::Status)> done) { disk_->SyncDir(directory_, std::move(done)); });
@@ -190,8 +189,8 @@ TEST_F(InterruptedTest, AFailedSyncOfAFileIsNeverFollowedByOneThatSucceeds) {
     calls.sync_error = error;
     const absl::Status failed = WriteAndSync(0, {Bytes::Copy("x")});
     calls.sync_error = 0;
-    EXPECT_EQ(failed.code(), error == EIO ? absl::StatusCode::kInternal
-                                          : absl::StatusCode::kResourceExhausted)
+    EXPECT_EQ(failed.code(),
+              error == EIO ? absl::StatusCode::kInternal : absl::StatusCode::kResourceExhausted)
         << failed;
     EXPECT_FALSE(Sync().ok());
     EXPECT_FALSE(WriteAndSync(0, {Bytes::Copy("y")}).ok());
