@@ -22,8 +22,9 @@ engine::Config ReplicaConfig(const config::Config& config) {
   replica.raft.max_append_bytes = config.max_append_bytes;
   replica.max_apply_entries = config.max_apply_entries;
   replica.max_watch_reply_bytes = config.watch_reply_bytes;
-  replica.copied_answer_bytes = config.copied_answer_bytes;
-  replica.max_dead_answer_bytes = config.max_dead_answer_bytes;
+  replica.copied_answer_bytes = config.copied_answer_bytes.value_or(replica.copied_answer_bytes);
+  replica.max_dead_answer_bytes =
+      config.max_dead_answer_bytes.value_or(replica.max_dead_answer_bytes);
   if (config.lease_read_clock_drift != Duration::Infinite()) {
     replica.raft.read_only = raft::ReadOnlyMode::kLeaseBased;
     replica.raft.max_clock_drift = config.lease_read_clock_drift;

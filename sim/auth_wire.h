@@ -11,7 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "base/bytes.h"
 #include "engine/replica/input.h"
-#include "sim/auth_model.h"
+#include "sim/model/auth.h"
 
 namespace quorate::sim {
 

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "sim/describe_time.h"
-#include "sim/model.h"
+#include "sim/model/store.h"
 #include "sim/scheduler.h"
 
 namespace quorate::sim {

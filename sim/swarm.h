@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/time.h"
+#include "engine/mvcc/segment_pins.h"
 #include "sim/disk.h"
 #include "sim/fault.h"
 #include "sim/loop.h"
@@ -166,8 +167,8 @@ struct Options {
   uint64_t max_append_bytes = 1024 * 1024;
   size_t max_apply_entries = 4096;
   size_t watch_reply_bytes = 1024 * 1024;
-  uint64_t copied_answer_bytes = 1024 * 1024;
-  uint64_t max_dead_answer_bytes = 256 * 1024 * 1024;
+  uint64_t copied_answer_bytes = mvcc::SegmentPins::kCopiedBytes;
+  uint64_t max_dead_answer_bytes = mvcc::SegmentPins::kMaxDeadBytes;
   Duration watch_progress_interval = Seconds(600);
   // Reads by the leader's lease, with the drift that the seed's clocks can have as margin.
   bool lease_reads = false;

@@ -13,7 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "base/bytes.h"
 #include "engine/replica/input.h"
-#include "sim/model.h"
+#include "sim/model/store.h"
 
 namespace quorate::sim {
 

@@ -158,6 +158,7 @@ absl::Status Applier::Apply(const Command& command, const mvcc::Identity& identi
       RETURN_IF_ERROR(mvcc::Decode(command.body, &request));
       if (!AlarmsAllow(/*adds=*/true, outcome)) return absl::OkStatus();
       if (!Permits(command, request, outcome)) return absl::OkStatus();
+      if (request.lease != LeaseId()) work->Spend(kAttachCost);
       Respond(respond, outcome,
               [&](BytesBuilder* out) { return mvcc::ApplyPut(&store_, request, identity, out); });
       if (outcome->status.ok()) outcome->counts = mvcc::Counts(request);

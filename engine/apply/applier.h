@@ -140,6 +140,8 @@ class Applier : private LeaseKeys {
   bool Release(mvcc::Work* work) {
     return store_.Release(work) && leases_.Release(work) && auth_.Release(work);
   }
+  // The same of what deleted users and roles have left; true once it is all.
+  bool ReleaseDeleted(mvcc::Work* work) { return auth_.ReleaseDeleted(work); }
 
   // Over everything that the entries decided, not over how it is kept; O(size).
   uint64_t Digest() const;

@@ -4,7 +4,6 @@
 #include <string>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "api/auth_rpc.pb.h"
@@ -84,7 +83,7 @@ class AuthRead final : public ReadRun {
     ++beginnings_;
     seen_ = auth_.revision();
     last_.clear();
-    next_ = 0;
+    last_number_ = 0;
     reply_.emplace();
     mvcc::AppendHeader(identity_, store_.revision(), reply_->out());
     status_ = Check();
@@ -117,19 +116,13 @@ class AuthRead final : public ReadRun {
       case Operation::kAuthRoleList:
         return ListNames(auth_.roles(), work);
       case Operation::kAuthUserGet:
-        return ListAll(auth_.users().find(name_)->second.roles, work,
-                       [this](const auth::RoleGrant& role) {
-                         if (auth_.IsHeld(role)) AppendLen(reply_->out(), kNamesField, role.name);
-                       });
+        return ListGrants(auth_.users().find(name_)->second.roles, work);
       case Operation::kAuthRoleGet:
         if (name_ == auth::kRootRole) {
           AppendPermission({auth::Permission::kReadWrite, "", std::string(1, '\0')}, reply_->out());
           return true;
         }
-        return ListAll(auth_.roles().find(name_)->second.permissions, work,
-                       [this](const auth::Permission& permission) {
-                         AppendPermission(permission, reply_->out());
-                       });
+        return ListPermissions(auth_.roles().find(name_)->second.permissions, work);
       default:
         UNREACHABLE("not one of the reads");
     }
@@ -149,17 +142,40 @@ class AuthRead final : public ReadRun {
     return true;
   }
 
-  template <typename T, typename Append>
-  bool ListAll(const std::vector<T>& all, mvcc::Work* work, Append&& append) {
-    for (; next_ < all.size(); ++next_) {
+  // `at` is the first that is not listed; `done(x)` notes that all up to `x` are.
+  template <typename Set, typename Append, typename Done>
+  bool ListAll(const Set& all, typename Set::const_iterator at, mvcc::Work* work, Append&& append,
+               Done&& done) {
+    for (; at != all.end(); ++at) {
       if (work->spent()) return false;
       work->SpendLook();
       const uint64_t before = reply_->size();
-      append(all[next_]);
+      append(*at);
       work->SpendBytes(reply_->size() - before);
       reply_->Roll();
+      if (work->spent()) done(*at);
     }
     return true;
+  }
+
+  bool ListGrants(const auth::RoleGrants& grants, mvcc::Work* work) {
+    return ListAll(
+        grants, grants.upper_bound(last_), work,
+        [this](const auth::RoleGrant& role) {
+          if (auth_.IsHeld(role)) AppendLen(reply_->out(), kNamesField, role.name);
+        },
+        [this](const auth::RoleGrant& role) { last_ = role.name; });
+  }
+
+  // No key is empty.
+  bool ListPermissions(const auth::Permissions& permissions, mvcc::Work* work) {
+    return ListAll(
+        permissions, permissions.upper_bound(auth::ByKey::Place(last_, last_number_)), work,
+        [this](const auth::Permission& p) { AppendPermission(p, reply_->out()); },
+        [this](const auth::Permission& p) {
+          last_ = p.key;
+          last_number_ = p.number;
+        });
   }
 
   const Operation operation_;
@@ -172,9 +188,9 @@ class AuthRead final : public ReadRun {
   absl::Status status_;
   int beginnings_ = 0;
   uint64_t seen_ = 0;  // the auth revision
-  // How far the list is: the name that was listed last, or the place of the next one.
+  // How far the list is: the name that was listed last, or the permission.
   std::string last_;
-  size_t next_ = 0;
+  uint64_t last_number_ = 0;
   std::optional<mvcc::Reply> reply_;
 };
 

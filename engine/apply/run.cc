@@ -77,7 +77,7 @@ class RevokeCommand final : public CommandRun {
     // A key that is deleted is attached no more: the first one is always the next.
     while (const std::optional<std::string> key = leases_->KeyFrom(id_, "")) {
       if (work->spent()) return false;
-      work->Spend(4);  // it is looked for among the lease's keys, and taken from them
+      work->Spend(kAttachCost);
       work->SpendChange(key->size());
       txn_.Delete(*key);
       ++counts_.deletes;

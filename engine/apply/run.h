@@ -5,6 +5,7 @@
 #ifndef QUORATE_ENGINE_APPLY_RUN_H_
 #define QUORATE_ENGINE_APPLY_RUN_H_
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 
@@ -24,6 +25,9 @@
 #include "engine/mvcc/work.h"
 
 namespace quorate::apply {
+
+// Of a key that is attached to a lease, or detached from it, in units of work.
+inline constexpr uint64_t kAttachCost = 4;
 
 // A command under way. What its request points at is borrowed.
 class CommandRun {

@@ -15,10 +15,10 @@ using engine::Section;
 // Checking a record of a segment, and sorting it by its key, cost a fraction of indexing it.
 constexpr size_t kCheckedBytesPerRecord = 1024;
 constexpr size_t kSortedPerRecord = 4;
-// So do a lease, a user or a role of so many bytes.
-constexpr size_t kSectionBytesPerRecord = 96;
-// Of them so many are encoded for a unit of work: of the auth store, and of leases.
-constexpr size_t kAuthBytesPerUnit = 64;
+// So do leases of so many bytes, and so many bytes of users and roles.
+constexpr size_t kLeaseBytesPerRecord = 96;
+constexpr size_t kOtherBytesPerRecord = 32;
+// Of leases so many are encoded for a unit of work.
 constexpr size_t kLeaseBytesPerUnit = 192;
 // Room for the other sections of an image, where there is more of them it grows.
 constexpr size_t kSmallSectionsBytes = 8192;
@@ -58,13 +58,14 @@ bool ImageRun::Step(mvcc::Work* work) {
 // All of it beside the image first, which then has room for it without being moved.
 bool ImageRun::EncodeAuth(mvcc::Work* work) {
   while (phase_ == Phase::kAuth) {
-    if (work->spent()) return false;
-    BytesBuilder section(engine::kSectionPartBytes / 8);
-    const bool more = applier_.auth().EncodeSome(&auth_place_, &section);
-    work->Spend(section.size() / kAuthBytesPerUnit + 1);
-    auth_bytes_ += section.size() + engine::SectionWriter::kHeaderBytes;
-    auth_sections_.push_back(std::move(section).Finish());
-    if (more) continue;
+    using Encoded = auth::Auth::Encoded;
+    if (!auth_section_.has_value()) auth_section_.emplace(engine::kSectionPartBytes / 8);
+    const Encoded encoded = applier_.auth().EncodeSome(&auth_place_, work, &*auth_section_);
+    if (encoded == Encoded::kWorkSpent) return false;
+    auth_bytes_ += auth_section_->size() + engine::SectionWriter::kHeaderBytes;
+    auth_sections_.push_back(std::move(*auth_section_).Finish());
+    auth_section_.reset();
+    if (encoded == Encoded::kSection) continue;
     sections_.Reserve(auth_bytes_ + applier_.leases().encoded_bytes() + kSmallSectionsBytes);
     phase_ = Phase::kAuthSections;
   }
@@ -146,7 +147,9 @@ bool ImageLoader::DecodeSections(size_t* max_records) {
     }
     has_store_ = has_store_ || sections_.tag() == Section::kStore;
     status_ = Decode(sections_.tag(), sections_.body());
-    *max_records -= std::min(*max_records, sections_.body().size() / kSectionBytesPerRecord + 1);
+    const size_t per_record =
+        sections_.tag() == Section::kLease ? kLeaseBytesPerRecord : kOtherBytesPerRecord;
+    *max_records -= std::min(*max_records, sections_.body().size() / per_record + 1);
   }
   return status_.ok();
 }

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -48,6 +49,7 @@ class ImageRun {
   Phase phase_ = Phase::kSmall;
   // How much there is of the auth store is known once it is encoded: before it has its place.
   auth::Auth::ImagePlace auth_place_;
+  std::optional<BytesBuilder> auth_section_;  // under way
   std::deque<Bytes> auth_sections_;
   size_t auth_bytes_ = 0;
   LeaseId last_lease_;

@@ -1,6 +1,8 @@
 #include "engine/auth/auth.h"
 
 #include <algorithm>
+#include <iterator>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -13,12 +15,14 @@
 namespace quorate::auth {
 namespace {
 
-// Where the role is among the user's, or would be.
-template <typename Roles>
-auto PlaceOf(Roles& roles, absl::string_view role) {
-  return std::lower_bound(
-      roles.begin(), roles.end(), role,
-      [](const RoleGrant& grant, absl::string_view name) { return grant.name < name; });
+// What a deleted user or role listed goes at once if it is no more than this.
+constexpr size_t kFewListed = 100;
+constexpr uint64_t kLastNumber = std::numeric_limits<uint64_t>::max();
+
+// Puts another value in the place of one that is ordered alike.
+template <typename Set>
+void Replace(Set* set, typename Set::iterator at, typename Set::value_type value) {
+  set->insert(set->erase(at), std::move(value));
 }
 
 bool IsBase64Char(char c) {
@@ -57,20 +61,17 @@ bool Auth::IsHeld(const RoleGrant& grant) const {
 }
 
 bool Auth::HasRole(const User& user, absl::string_view role) const {
-  const auto at = PlaceOf(user.roles, role);
-  return at != user.roles.end() && at->name == role && IsHeld(*at);
+  const auto at = user.roles.find(role);
+  return at != user.roles.end() && IsHeld(*at);
 }
 
 // Two are looked at for each that is added: they never become many more than those that are held.
 void Auth::ForgetDeletedRoles(User* user) const {
   for (int i = 0; i < 2 && !user->roles.empty(); ++i) {
-    if (user->looked_at >= user->roles.size()) user->looked_at = 0;
-    const auto at = user->roles.begin() + static_cast<ptrdiff_t>(user->looked_at);
-    if (IsHeld(*at)) {
-      ++user->looked_at;
-    } else {
-      user->roles.erase(at);
-    }
+    auto at = user->roles.upper_bound(user->looked_at);
+    if (at == user->roles.end()) at = user->roles.begin();
+    user->looked_at = at->name;
+    if (!IsHeld(*at)) user->roles.erase(at);
   }
 }
 
@@ -108,7 +109,12 @@ absl::Status Auth::AddUser(absl::string_view name, absl::string_view password, b
 
 absl::Status Auth::DeleteUser(absl::string_view name) {
   if (enabled_ && name == kRootUser) return InvalidAuthMgmtError();
-  if (users_.erase(std::string(name)) == 0) return UserNotFoundError();
+  const auto at = users_.find(name);
+  if (at == users_.end()) return UserNotFoundError();
+  if (at->second.roles.size() > kFewListed) {
+    deleted_grants_.push_back(std::move(at->second.roles));
+  }
+  users_.erase(at);
   grants_.erase(std::string(name));
   ++revision_;
   return absl::OkStatus();
@@ -132,13 +138,13 @@ absl::Status Auth::GrantRole(absl::string_view user, absl::string_view role) {
   const auto known = roles_.find(role);
   if (role != kRootRole && known == roles_.end()) return RoleNotFoundError();
   const uint64_t id = role == kRootRole ? root_role_id_ : known->second.id;
-  std::vector<RoleGrant>& roles = at->second.roles;
-  const auto place = PlaceOf(roles, role);
-  if (place == roles.end() || place->name != role) {
-    roles.insert(place, {std::string(role), id});
+  RoleGrants& roles = at->second.roles;
+  const auto place = roles.find(role);
+  if (place == roles.end()) {
+    roles.insert({std::string(role), id});
     ForgetDeletedRoles(&at->second);
   } else if (place->role != id) {
-    place->role = id;
+    Replace(&roles, place, {std::string(role), id});
   } else {
     return absl::OkStatus();
   }
@@ -151,7 +157,7 @@ absl::Status Auth::RevokeRole(absl::string_view user, absl::string_view role) {
   const auto at = users_.find(user);
   if (at == users_.end()) return UserNotFoundError();
   if (!HasRole(at->second, role)) return RoleNotGrantedError();
-  at->second.roles.erase(PlaceOf(at->second.roles, role));
+  at->second.roles.erase(at->second.roles.find(role));
   ++revision_;
   return absl::OkStatus();
 }
@@ -168,7 +174,12 @@ absl::Status Auth::AddRole(absl::string_view name) {
 
 absl::Status Auth::DeleteRole(absl::string_view name) {
   if (enabled_ && name == kRootRole) return InvalidAuthMgmtError();
-  if (roles_.erase(std::string(name)) == 0) return RoleNotFoundError();
+  const auto at = roles_.find(name);
+  if (at == roles_.end()) return RoleNotFoundError();
+  if (at->second.permissions.size() > kFewListed) {
+    deleted_permissions_.push_back(std::move(at->second.permissions));
+  }
+  roles_.erase(at);
   if (name == kRootRole) root_role_id_ = ++last_role_id_;
   ++revision_;
   return absl::OkStatus();
@@ -178,18 +189,17 @@ absl::Status Auth::GrantPermission(absl::string_view role, Permission permission
   if (!IsPermissionRange(permission)) return InvalidAuthMgmtError();
   const auto at = roles_.find(role);
   if (at == roles_.end()) return RoleNotFoundError();
-  std::vector<Permission>& permissions = at->second.permissions;
-  const auto first =
-      std::lower_bound(permissions.begin(), permissions.end(), permission,
-                       [](const Permission& a, const Permission& b) { return a.key < b.key; });
-  if (first != permissions.end() && first->key == permission.key &&
-      first->range_end == permission.range_end) {
-    first->type = permission.type;
+  Permissions& permissions = at->second.permissions;
+  const auto first = permissions.lower_bound(ByKey::Place(permission.key, 0));
+  const bool known = first != permissions.end() && first->key == permission.key;
+  if (known && first->range_end == permission.range_end) {
+    permission.number = first->number;
+    Replace(&permissions, first, std::move(permission));
   } else {
-    const auto place =
-        std::upper_bound(first, permissions.end(), permission,
-                         [](const Permission& a, const Permission& b) { return a.key < b.key; });
-    permissions.insert(place, std::move(permission));
+    // Behind those of the same key.
+    const auto after = permissions.upper_bound(ByKey::Place(permission.key, kLastNumber));
+    permission.number = known ? std::prev(after)->number + 1 : 0;
+    permissions.insert(after, std::move(permission));
   }
   ++revision_;
   return absl::OkStatus();
@@ -199,10 +209,18 @@ absl::Status Auth::RevokePermission(absl::string_view role, absl::string_view ke
                                     absl::string_view range_end) {
   const auto at = roles_.find(role);
   if (at == roles_.end()) return RoleNotFoundError();
-  const size_t revoked = std::erase_if(at->second.permissions, [&](const Permission& p) {
-    return p.key == key && p.range_end == range_end;
-  });
-  if (revoked == 0) return PermissionNotGrantedError();
+  Permissions& permissions = at->second.permissions;
+  bool revoked = false;
+  for (auto p = permissions.lower_bound(ByKey::Place(key, 0));
+       p != permissions.end() && p->key == key;) {
+    if (p->range_end == range_end) {
+      p = permissions.erase(p);
+      revoked = true;
+    } else {
+      ++p;
+    }
+  }
+  if (!revoked) return PermissionNotGrantedError();
   ++revision_;
   return absl::OkStatus();
 }

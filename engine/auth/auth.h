@@ -13,11 +13,14 @@
 #define QUORATE_ENGINE_AUTH_AUTH_H_
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "base/bytes.h"
@@ -41,6 +44,8 @@ struct Permission {
   int32_t type = kRead;
   std::string key;
   std::string range_end;
+  // In its role: tells apart those of one key, of which later ones have greater ones.
+  uint64_t number = 0;
 
   mvcc::KeyRange range() const { return mvcc::KeyRange::FromRequest(key, range_end); }
   bool Allows(Access access) const {
@@ -48,10 +53,23 @@ struct Permission {
   }
 };
 
+// A role's permissions: in ascending key; those of one key in the order in which they were granted.
+// There may be very many, so that none of them is moved when another one comes or goes.
+struct ByKey {
+  using is_transparent = void;
+  using Place = std::pair<absl::string_view, uint64_t>;
+  static Place Of(const Permission& p) { return {p.key, p.number}; }
+  static const Place& Of(const Place& place) { return place; }
+  template <typename A, typename B>
+  bool operator()(const A& a, const B& b) const {
+    return Of(a) < Of(b);
+  }
+};
+using Permissions = absl::btree_set<Permission, ByKey>;
+
 struct Role {
   uint64_t id = 0;  // of roles that had the name one after another no two have the same
-  // In ascending key; those of one key in the order in which they were granted.
-  std::vector<Permission> permissions;
+  Permissions permissions;
 };
 
 // A role that was deleted is gone from all users at once, however many they are: they keep the
@@ -61,11 +79,22 @@ struct RoleGrant {
   uint64_t role = 0;  // Role::id
 };
 
+struct ByName {
+  using is_transparent = void;
+  static absl::string_view Of(const RoleGrant& grant) { return grant.name; }
+  static absl::string_view Of(absl::string_view name) { return name; }
+  template <typename A, typename B>
+  bool operator()(const A& a, const B& b) const {
+    return Of(a) < Of(b);
+  }
+};
+using RoleGrants = absl::btree_set<RoleGrant, ByName>;
+
 struct User {
-  std::string password_hash;     // bcrypt's text; empty matches no password
-  bool no_password = false;      // known by certificate only
-  std::vector<RoleGrant> roles;  // in ascending name
-  size_t looked_at = 0;          // of roles, for those that were deleted
+  std::string password_hash;  // bcrypt's text; empty matches no password
+  bool no_password = false;   // known by certificate only
+  RoleGrants roles;
+  std::string looked_at;  // the role that was looked at last, for those that were deleted
 };
 
 // Who asks, and the auth revision at which the asker was found to be that user; revision
@@ -97,7 +126,7 @@ class Auth {
   absl::Status RevokeRole(absl::string_view user, absl::string_view role);
 
   absl::Status AddRole(absl::string_view name);
-  // Also takes it from all users. O(log n), but for its permissions.
+  // Also takes it from all users.
   absl::Status DeleteRole(absl::string_view name);
   // Adds a permission, or changes the type of the one for that very range if it is the
   // first of its key (an etcd habit that members must share: else what one of them
@@ -129,20 +158,31 @@ class Auth {
   // Whether the role that a user was granted is still there.
   bool IsHeld(const RoleGrant& grant) const;
 
-  // All of it as sections of an image, equal for equal states. Each goes on where the last one
-  // ended, as *at has it, and has about kSectionPartBytes: false with the last one.
+  // All of it as sections of an image, equal for equal states however they are gone through. Each
+  // section goes on where the last one ended, as *at has it, and has about kSectionPartBytes.
   struct ImagePlace {
     bool begun = false;
     bool users_done = false;
-    std::string name;   // the last user, or role, that was encoded
-    size_t listed = 0;  // of its roles, or permissions; 0 = all
+    std::string name;      // the last user, or role, that was encoded or is being encoded
+    bool in_part = false;  // it goes on
+    // Of what it lists, the last one.
+    std::string listed;
+    uint64_t number = 0;
+    // Of a user in part: whether any record is written, and the roles of the next one so far.
+    bool written = false;
+    std::vector<std::string> roles;
   };
-  bool EncodeSome(ImagePlace* at, BytesBuilder* out) const;
+  enum class Encoded : uint8_t { kWorkSpent, kSection, kAll };
+  // kWorkSpent: the section is to be gone on with; kSection: it is complete, and not the last one.
+  Encoded EncodeSome(ImagePlace* at, mvcc::Work* work, BytesBuilder* out) const;
   // Back, in a fresh one, one section after another. DataLoss if they are not what EncodeSome
   // gives; then it is of no use.
   absl::Status Decode(absl::string_view section);
   // Gives memory back in pieces; true once little of it is left. It is of no use any more.
   bool Release(mvcc::Work* work);
+  // The same of users and roles that were deleted and listed very much; true once it is all.
+  bool ReleaseDeleted(mvcc::Work* work);
+  bool has_deleted() const { return !deleted_grants_.empty() || !deleted_permissions_.empty(); }
 
   // Folds all of it into a digest.
   uint64_t Digest(uint64_t digest) const;
@@ -158,9 +198,9 @@ class Auth {
   bool HasRole(const User& user, absl::string_view role) const;
   // Forgets some of the user's grants of roles that were deleted, if there are any.
   void ForgetDeletedRoles(User* user) const;
-  // A record of an image; false if there is none any more.
-  bool EncodeUser(ImagePlace* at, BytesBuilder* out) const;
-  bool EncodeRole(ImagePlace* at, BytesBuilder* out) const;
+  // A record of an image, or a part of it until the work is spent; false if there is none any more.
+  bool EncodeUser(ImagePlace* at, mvcc::Work* work, BytesBuilder* out) const;
+  bool EncodeRole(ImagePlace* at, mvcc::Work* work, BytesBuilder* out) const;
   const Grants& GrantsOf(const std::string& name, const User& user) const;
 
   bool enabled_ = false;
@@ -172,6 +212,9 @@ class Auth {
   uint64_t root_role_id_ = 0;
   // Follows from users_ and roles_: made when first asked for, and anew after each change.
   mutable absl::btree_map<std::string, Grants> grants_;
+  // What deleted users and roles leave behind.
+  std::deque<RoleGrants> deleted_grants_;
+  std::deque<Permissions> deleted_permissions_;
   bool decoding_ = false;
 };
 

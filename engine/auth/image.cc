@@ -2,6 +2,8 @@
 // of authpb, which is how etcd keeps them too.
 #include "engine/image/image.h"
 
+#include <deque>
+#include <iterator>
 #include <utility>
 
 #include "api/auth.pb.h"
@@ -20,7 +22,9 @@ constexpr uint32_t kRoleField = 4;
 absl::Status Malformed() { return absl::DataLossError("auth: the image is malformed"); }
 
 // Roles of a user, or permissions of a role, in a record: there are several of who has more.
-constexpr int kListedPerRecord = 100;
+constexpr size_t kListedPerRecord = 100;
+// Of a record of an image, beside what it lists, in units of work.
+constexpr uint64_t kRecordCost = 2;
 // Users or roles, and what they list, whose memory is given back for a unit of work.
 constexpr size_t kReleasedPerUnit = 4;
 
@@ -45,8 +49,8 @@ bool ReadUser(absl::string_view bytes, absl::btree_map<std::string, User>* users
     return false;  // nothing to go on with: it is there twice
   }
   for (const std::string& role : proto.roles()) {
-    if (!user->roles.empty() && role <= user->roles.back().name) return false;
-    user->roles.push_back({role, 0});
+    if (!user->roles.empty() && role <= user->roles.rbegin()->name) return false;
+    user->roles.insert(user->roles.end(), {role, 0});
   }
   return true;
 }
@@ -58,83 +62,129 @@ bool ReadRole(absl::string_view bytes, absl::btree_map<std::string, Role>* roles
   Role* const role = LastOf(proto.name(), roles);
   if (role == nullptr || (roles->size() == before && proto.keypermission().empty())) return false;
   for (const authpb::Permission& p : proto.keypermission()) {
-    if (!role->permissions.empty() && p.key() < role->permissions.back().key) return false;
-    role->permissions.push_back({static_cast<int32_t>(p.permtype()), p.key(), p.range_end()});
+    uint64_t number = 0;
+    if (!role->permissions.empty()) {
+      const Permission& last = *role->permissions.rbegin();
+      if (p.key() < last.key) return false;
+      if (p.key() == last.key) number = last.number + 1;
+    }
+    role->permissions.insert(role->permissions.end(),
+                             {static_cast<int32_t>(p.permtype()), p.key(), p.range_end(), number});
   }
   return true;
 }
 
 // The one that is encoded in part, or the next.
 template <typename Value>
-auto AtPlace(const absl::btree_map<std::string, Value>& map, const Auth::ImagePlace& place) {
-  return place.listed > 0 ? map.find(place.name) : map.upper_bound(place.name);
+auto AtPlace(const absl::btree_map<std::string, Value>& map, Auth::ImagePlace* place) {
+  if (place->in_part) return map.find(place->name);
+  const auto next = map.upper_bound(place->name);
+  if (next != map.end()) {
+    *place = {true, place->users_done, next->first, /*in_part=*/true};
+  }
+  return next;
+}
+
+// True once all of the set is gone.
+template <typename Set>
+bool ReleaseListed(Set* listed, mvcc::Work* work) {
+  while (!listed->empty()) {
+    if (work->spent()) return false;
+    work->Spend(1);
+    auto end = listed->begin();
+    for (size_t n = 0; n < kReleasedPerUnit && end != listed->end(); ++n) ++end;
+    listed->erase(listed->begin(), end);
+  }
+  return true;
 }
 
 template <typename Value, typename List>
 bool ReleaseSome(absl::btree_map<std::string, Value>* map, List Value::*list, mvcc::Work* work) {
   for (; !map->empty(); map->erase(map->begin())) {
-    if (work->spent()) return false;
-    work->Spend(((map->begin()->second.*list).size() + 1) / kReleasedPerUnit + 1);
+    if (work->spent() || !ReleaseListed(&(map->begin()->second.*list), work)) return false;
+    work->Spend(1);
+  }
+  return true;
+}
+
+template <typename Set>
+bool ReleaseAll(std::deque<Set>* sets, mvcc::Work* work) {
+  for (; !sets->empty(); sets->pop_front()) {
+    if (!ReleaseListed(&sets->front(), work)) return false;
   }
   return true;
 }
 
 }  // namespace
 
-bool Auth::EncodeSome(ImagePlace* at, BytesBuilder* out) const {
-  const size_t begin = out->size();
-  const auto full = [&] { return out->size() - begin >= engine::kSectionPartBytes; };
+Auth::Encoded Auth::EncodeSome(ImagePlace* at, mvcc::Work* work, BytesBuilder* out) const {
   if (!std::exchange(at->begun, true)) {
     AppendBool(out, kEnabledField, enabled_);
     AppendUint64(out, kRevisionField, revision_);
   }
-  while (!full()) {
-    if (!at->users_done && !EncodeUser(at, out)) *at = {true, true, "", 0};
-    if (at->users_done && !EncodeRole(at, out)) return false;
+  while (out->size() < engine::kSectionPartBytes) {
+    if (work->spent()) return Encoded::kWorkSpent;
+    const bool more = at->users_done ? EncodeRole(at, work, out) : EncodeUser(at, work, out);
+    if (more) continue;
+    if (at->users_done) return Encoded::kAll;
+    *at = {true, true};
   }
-  return true;
+  return Encoded::kSection;
 }
 
-// A record of the next user. Roles that were deleted count for nothing here, either: where records
-// and sections end must not tell who kept them.
-bool Auth::EncodeUser(ImagePlace* at, BytesBuilder* out) const {
-  const auto it = AtPlace(users_, *at);
+// Roles that were deleted count for nothing here, either: where records and sections end must not
+// tell who kept them.
+bool Auth::EncodeUser(ImagePlace* at, mvcc::Work* work, BytesBuilder* out) const {
+  const auto it = AtPlace(users_, at);
   if (it == users_.end()) return false;
   const auto& [name, user] = *it;
+  auto role = user.roles.upper_bound(at->listed);
+  for (; role != user.roles.end() && at->roles.size() < kListedPerRecord; ++role) {
+    if (work->spent()) {
+      if (role != user.roles.begin()) at->listed = std::prev(role)->name;
+      return true;
+    }
+    work->SpendLook();
+    if (IsHeld(*role)) at->roles.push_back(role->name);
+  }
+  at->in_part = role != user.roles.end();
+  if (role != user.roles.begin()) at->listed = std::prev(role)->name;
+  const bool first = !std::exchange(at->written, true);
+  if (!first && at->roles.empty()) return true;
   authpb::User proto;
   proto.set_name(name);
-  const bool first = at->listed == 0;
   if (first) {
     proto.set_password(user.password_hash);
     proto.mutable_options()->set_no_password(user.no_password);
   }
-  size_t i = at->listed;
-  for (; i < user.roles.size() && proto.roles_size() < kListedPerRecord; ++i) {
-    if (IsHeld(user.roles[i])) proto.add_roles(user.roles[i].name);
-  }
-  at->name = name;
-  at->listed = i < user.roles.size() ? i : 0;
-  if (first || !proto.roles().empty()) AppendLen(out, kUserField, proto.SerializeAsString());
+  for (std::string& held : at->roles) proto.add_roles(std::move(held));
+  at->roles.clear();
+  AppendLen(out, kUserField, proto.SerializeAsString());
+  work->Spend(kRecordCost);
   return true;
 }
 
-bool Auth::EncodeRole(ImagePlace* at, BytesBuilder* out) const {
-  const auto it = AtPlace(roles_, *at);
+bool Auth::EncodeRole(ImagePlace* at, mvcc::Work* work, BytesBuilder* out) const {
+  const auto it = AtPlace(roles_, at);
   if (it == roles_.end()) return false;
   const auto& [name, role] = *it;
   authpb::Role proto;
   proto.set_name(name);
-  size_t i = at->listed;
-  for (; i < role.permissions.size() && proto.keypermission_size() < kListedPerRecord; ++i) {
-    const Permission& p = role.permissions[i];
+  auto p = role.permissions.upper_bound(ByKey::Place(at->listed, at->number));
+  for (size_t n = 0; p != role.permissions.end() && n < kListedPerRecord; ++p, ++n) {
+    work->SpendLook();
     authpb::Permission* permission = proto.add_keypermission();
-    permission->set_permtype(static_cast<authpb::Permission::Type>(p.type));
-    permission->set_key(p.key);
-    permission->set_range_end(p.range_end);
+    permission->set_permtype(static_cast<authpb::Permission::Type>(p->type));
+    permission->set_key(p->key);
+    permission->set_range_end(p->range_end);
+    at->number = p->number;
   }
-  at->name = name;
-  at->listed = i < role.permissions.size() ? i : 0;
+  at->in_part = p != role.permissions.end();
+  if (at->in_part) at->listed = std::prev(p)->key;
+  const size_t before = out->size();
   AppendLen(out, kRoleField, proto.SerializeAsString());
+  work->SpendBytes(out->size() - before);
+  work->Spend(kRecordCost);
   return true;
 }
 
@@ -159,7 +209,12 @@ absl::Status Auth::Decode(absl::string_view section) {
 }
 
 bool Auth::Release(mvcc::Work* work) {
-  return ReleaseSome(&users_, &User::roles, work) && ReleaseSome(&roles_, &Role::permissions, work);
+  return ReleaseDeleted(work) && ReleaseSome(&users_, &User::roles, work) &&
+         ReleaseSome(&roles_, &Role::permissions, work);
+}
+
+bool Auth::ReleaseDeleted(mvcc::Work* work) {
+  return ReleaseAll(&deleted_grants_, work) && ReleaseAll(&deleted_permissions_, work);
 }
 
 }  // namespace quorate::auth

@@ -193,9 +193,26 @@ bool Parse(absl::string_view bytes, RequestOp* out, TxnBudget* budget) {
   return ok && in.ok();
 }
 
+// For all operations of a transaction, of which there may be thousands, so that none is moved. Not
+// for what is merged into it: that may come bit by bit.
+void MakeRoom(absl::string_view bytes, size_t max_ops, TxnRequest* out) {
+  size_t compares = 0;
+  size_t success = 0;
+  size_t failure = 0;
+  for (WireReader in(bytes); compares + success + failure < max_ops && in.Next();) {
+    compares += in.tag() == LenTag(1);
+    success += in.tag() == LenTag(2);
+    failure += in.tag() == LenTag(3);
+  }
+  if (out->compare.empty()) out->compare.reserve(compares);
+  if (out->success.empty()) out->success.reserve(success);
+  if (out->failure.empty()) out->failure.reserve(failure);
+}
+
 bool Parse(absl::string_view bytes, TxnRequest* out, TxnBudget* budget) {
   if (budget->depth == 0) return budget->Exceed();
   --budget->depth;
+  MakeRoom(bytes, budget->ops, out);
   WireReader in(bytes);
   bool ok = true;
   while (ok && in.Next()) {

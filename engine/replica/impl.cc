@@ -15,7 +15,9 @@ constexpr Duration kPinsInterval = Seconds(1);
 
 mvcc::WatchOptions WatchOptions(const Config& config) {
   mvcc::WatchOptions options;
-  options.fragment_bytes = config.max_request_bytes + limits::kGrpcOverheadBytes;
+  options.fragment_bytes = config.watch_fragment_bytes > 0
+                               ? config.watch_fragment_bytes
+                               : config.max_request_bytes + limits::kGrpcOverheadBytes;
   options.progress_interval = config.watch_progress_interval;
   options.seed = config.raft.seed;
   return options;
@@ -139,8 +141,8 @@ bool Replica::Impl::HasAwaitedLongWork() const {
 }
 
 bool Replica::Impl::HasBackgroundWork() const {
-  return MayCompact() || !retired_.empty() || applier_.store().log().pins()->releasing() ||
-         MayCut();
+  return MayCompact() || !retired_.empty() || applier_.auth().has_deleted() ||
+         applier_.store().log().pins()->releasing() || MayCut();
 }
 
 // A new leader, or none: what waited for the old one is tried again.

@@ -26,6 +26,7 @@
 #include "base/time.h"
 #include "engine/alarm/alarms.h"
 #include "engine/image/image.h"
+#include "engine/mvcc/segment_pins.h"
 #include "engine/raft/config.h"
 #include "engine/raft/types.h"
 #include "engine/replica/hindrance.h"
@@ -59,10 +60,13 @@ struct Config {
   size_t max_apply_entries = 4096;
   size_t max_apply_bytes = 4 * 1024 * 1024;
   size_t max_watch_reply_bytes = 256 * 1024;
+  // A response of a watcher that allows fragments is split from this size on; 0 = from what clients
+  // take by default.
+  size_t watch_fragment_bytes = 0;
   // Of an answer so many bytes are copied; the rest is referred to, and the log may have given up
   // so many bytes that answers alone still keep (engine/mvcc/segment_pins.h).
-  uint64_t copied_answer_bytes = 1024 * 1024;
-  uint64_t max_dead_answer_bytes = 256 * 1024 * 1024;
+  uint64_t copied_answer_bytes = mvcc::SegmentPins::kCopiedBytes;
+  uint64_t max_dead_answer_bytes = mvcc::SegmentPins::kMaxDeadBytes;
   // Of the whole turn, in units of engine/mvcc/work.h: half of it for applying, a quarter
   // each for confirmed reads, for a long one and for watchers. What needs more goes on in the
   // next turn. Compaction, and whatever else nobody waits for, has up to a half.

@@ -40,6 +40,7 @@ void Replica::Impl::Retire(std::unique_ptr<apply::ImageLoader> loader) {
 
 void Replica::Impl::ReleaseRetired(mvcc::Work* work) {
   if (!applier_.store().log().pins()->Release(work)) return;
+  if (!applier_.ReleaseDeleted(work)) return;
   while (!retired_.empty() && !work->spent()) {
     if (!retired_.front()->Release(work)) return;
     retired_.pop_front();

@@ -109,9 +109,9 @@ struct Config {
   size_t max_apply_entries = 4096;
   // Bytes of events given to watchers in one turn.
   size_t watch_reply_bytes = 256 * limits::kKiB;
-  // See engine::Config.
-  uint64_t copied_answer_bytes = limits::kMiB;
-  uint64_t max_dead_answer_bytes = 256 * limits::kMiB;
+  // Others than those of engine::Config.
+  std::optional<uint64_t> copied_answer_bytes;
+  std::optional<uint64_t> max_dead_answer_bytes;
   // Not a flag: linearizable reads rest on the leader's lease, under the promise that while
   // an election timeout passes on one member's clock no other's runs ahead by more than
   // this. Infinite: a round of heartbeats for each read.

@@ -32,10 +32,10 @@
 #include "absl/strings/string_view.h"
 #include "base/strong_int.h"
 #include "engine/raft/types.h"
-#include "sim/auth_model.h"
 #include "sim/auth_wire.h"
 #include "sim/history.h"
-#include "sim/model.h"
+#include "sim/model/auth.h"
+#include "sim/model/store.h"
 #include "sim/oracle/judge.h"
 #include "sim/wire.h"
 

@@ -25,7 +25,7 @@
 #include "base/time.h"
 #include "engine/raft/types.h"
 #include "sim/history.h"
-#include "sim/model.h"
+#include "sim/model/store.h"
 #include "sim/oracle/judge.h"
 
 namespace quorate::sim {

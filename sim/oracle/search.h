@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "sim/history.h"
-#include "sim/model.h"
+#include "sim/model/store.h"
 
 namespace quorate::sim {
 

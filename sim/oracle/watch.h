@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "sim/model.h"
+#include "sim/model/store.h"
 #include "sim/oracle/judge.h"
 #include "sim/wire.h"
 

@@ -11,7 +11,7 @@
 #include <string>
 
 #include "base/prng.h"
-#include "sim/model.h"
+#include "sim/model/store.h"
 #include "sim/swarm.h"
 
 namespace quorate::sim {

@@ -16,10 +16,10 @@
 #include "absl/strings/string_view.h"
 #include "base/bytes.h"
 #include "base/time.h"
-#include "sim/auth_model.h"
 #include "sim/cluster.h"
 #include "sim/env.h"
-#include "sim/model.h"
+#include "sim/model/auth.h"
+#include "sim/model/store.h"
 
 namespace quorate::sim {
 

@@ -15,7 +15,7 @@
 
 #include "base/prng.h"
 #include "sim/history.h"
-#include "sim/model.h"
+#include "sim/model/store.h"
 #include "sim/oracle/judge.h"
 #include "sim/workload/kind.h"
 

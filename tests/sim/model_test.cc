@@ -1,11 +1,10 @@
-#include "sim/model.h"
-
 #include <gtest/gtest.h>
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "sim/model/store.h"
 #include "sim/oracle/search.h"
 #include "sim/wire.h"
 

@@ -15,7 +15,7 @@
 #include "base/prng.h"
 #include "engine/apply/applier.h"
 #include "engine/apply/command.h"
-#include "sim/auth_model.h"
+#include "sim/model/auth.h"
 
 namespace quorate::apply {
 namespace {

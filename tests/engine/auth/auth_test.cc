@@ -24,13 +24,18 @@ KeyRange Range(absl::string_view key, absl::string_view end = "") {
 
 std::string Hash(const std::string& text) { return absl::Base64Escape(text); }
 
-// Of an image.
-std::vector<std::string> Sections(const Auth& auth) {
+// Of an image, made in pieces of so much work; of how many, if that is asked for.
+std::vector<std::string> Sections(const Auth& auth, uint64_t piece = 1000, int* pieces = nullptr) {
   std::vector<std::string> sections;
   Auth::ImagePlace place;
-  for (bool more = true; more;) {
+  auto encoded = Auth::Encoded::kSection;
+  mvcc::Work work(piece);
+  while (encoded != Auth::Encoded::kAll) {
     BytesBuilder out;
-    more = auth.EncodeSome(&place, &out);
+    while ((encoded = auth.EncodeSome(&place, &work, &out)) == Auth::Encoded::kWorkSpent) {
+      work = mvcc::Work(piece);
+      if (pieces != nullptr) ++*pieces;
+    }
     sections.emplace_back(out.view());
   }
   return sections;
@@ -211,7 +216,7 @@ TEST_F(AuthTest, PermissionsOnNoKeyAreRefused) {
 
 TEST_F(AuthTest, UnknownTypesAreKeptAndPermitNothing) {
   Grant("a", "", 7);
-  EXPECT_EQ(auth_.roles().at("r").permissions[0].type, 7);
+  EXPECT_EQ(auth_.roles().at("r").permissions.begin()->type, 7);
   EXPECT_FALSE(MayRead(Range("a")));
   EXPECT_FALSE(MayWrite(Range("a")));
 }
@@ -333,11 +338,42 @@ TEST_F(AuthTest, AnImageIsOfManySmallSections) {
   }
   EXPECT_EQ(loaded.Digest(0), auth_.Digest(0));
   EXPECT_EQ(Sections(loaded), sections);
+  EXPECT_EQ(Sections(auth_, 1), sections);
   EXPECT_EQ(loaded.roles().at("r").permissions.size(), 3000u);
   EXPECT_EQ(loaded.users().at("alice").roles.size(), 2001u);
   int pieces = 1;
   for (mvcc::Work work(100); !loaded.Release(&work); ++pieces) work = mvcc::Work(100);
   EXPECT_GT(pieces, 40);
+}
+
+// However many of a user's roles were deleted since he was granted one.
+TEST_F(AuthTest, AUserWithDeletedRolesIsEncodedInPieces) {
+  for (int i = 0; i < 20'000; ++i) {
+    ASSERT_TRUE(auth_.AddRole(std::to_string(i)).ok());
+    ASSERT_TRUE(auth_.GrantRole("alice", std::to_string(i)).ok());
+  }
+  for (int i = 0; i < 20'000; ++i) ASSERT_TRUE(auth_.DeleteRole(std::to_string(i)).ok());
+  int pieces = 0;
+  const std::vector<std::string> sections = Sections(auth_, 1000, &pieces);
+  EXPECT_EQ(sections.size(), 1u);
+  EXPECT_GE(pieces, 20);
+}
+
+// Whoever lists much does not take it along at once.
+TEST_F(AuthTest, WhatADeletedUserOrRoleListedIsGivenBackInPieces) {
+  for (int i = 0; i < 10'000; ++i) {
+    ASSERT_TRUE(auth_.AddRole(std::to_string(i)).ok());
+    ASSERT_TRUE(auth_.GrantRole("alice", std::to_string(i)).ok());
+    Grant(std::to_string(i), "", Permission::kRead);
+  }
+  EXPECT_FALSE(auth_.has_deleted());
+  ASSERT_TRUE(auth_.DeleteUser("alice").ok());
+  ASSERT_TRUE(auth_.DeleteRole("r").ok());
+  EXPECT_TRUE(auth_.has_deleted());
+  int pieces = 1;
+  for (mvcc::Work work(1000); !auth_.ReleaseDeleted(&work); ++pieces) work = mvcc::Work(1000);
+  EXPECT_GE(pieces, 5);
+  EXPECT_FALSE(auth_.has_deleted());
 }
 
 TEST_F(AuthTest, AnImageHoldsAllOfIt) {

@@ -10,7 +10,7 @@
 
 #include "base/prng.h"
 #include "engine/apply/applier.h"
-#include "sim/model.h"
+#include "sim/model/store.h"
 #include "sim/wire.h"
 
 namespace quorate::apply {

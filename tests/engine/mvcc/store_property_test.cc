@@ -14,8 +14,8 @@
 #include "engine/mvcc/requests.h"
 #include "engine/mvcc/store.h"
 #include "engine/mvcc/txn.h"
+#include "sim/model/protocol_store.h"
 #include "tests/engine/mvcc/draw_requests.h"
-#include "tests/engine/mvcc/model.h"
 
 namespace quorate::mvcc {
 namespace {
@@ -96,7 +96,7 @@ class Pair {
     RC_ASSERT(compactor_.Start(Revision(at)).ToString() == model_.Compact(at).ToString());
   }
   void CompareHash(int64_t at) {
-    mvcc_model::Model::Hash expected;
+    sim::ProtocolStore::Hash expected;
     const absl::Status status = model_.HashKv(at, &expected);
     const absl::StatusOr<KvHash> hash = compactor_.HashKv(Revision(at));
     RC_ASSERT(hash.status().ToString() == status.ToString());
@@ -143,7 +143,7 @@ class Pair {
  private:
   Store store_;
   Compactor compactor_{&store_};
-  mvcc_model::Model model_;
+  sim::ProtocolStore model_;
 };
 
 RC_GTEST_PROP(StoreProperty, AnswersLikeTheModel, ()) {

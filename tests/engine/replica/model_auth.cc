@@ -65,11 +65,32 @@ void ModelWorld::ChangeAuth(const sim::AuthChange& change, const std::string& as
   ExpectEqual("auth revision", cluster_[leader_].status().auth_revision, auth_.revision());
 }
 
+// Users who may do nothing show little of what they are refused, and why. Some ranges touch, so
+// that they count together.
+void ModelWorld::PermitMuch(const std::string& role, mvcc_model::Requests* draw) {
+  ChangeAuth(sim::OfRole(Kind::kAddRole, role), "root");
+  sim::AuthChange permit = sim::OfRole(Kind::kGrantPermission, role);
+  permit.type = role == "reader" ? authpb::Permission::READ : authpb::Permission::WRITE;
+  for (int i = 0; i < 3; ++i) {
+    const bool touches = i > 0 && draw->prng().Chance(1, 2) && permit.range_end.size() == 1 &&
+                         permit.range_end != std::string(1, '\0');
+    permit.key = touches ? permit.range_end : draw->Key();
+    permit.range_end = draw->prng().Chance(1, 3) ? "e" : draw->RangeEnd();
+    ChangeAuth(permit, "root");
+  }
+}
+
 void ModelWorld::DoAuth(mvcc_model::Requests* draw) {
   Prng& prng = draw->prng();
-  if (!auth_.enabled() && prng.Chance(1, 4)) {
-    ChangeAuth(sim::OfUser(Kind::kAddUser, "root"), "root");
+  if (!auth_.enabled() && prng.Chance(1, 2)) {
+    for (const char* const user : {"root", "alice", "bob"}) {
+      ChangeAuth(sim::OfUser(Kind::kAddUser, user), "root");
+    }
+    for (const char* const role : {"reader", "writer"}) PermitMuch(role, draw);
     ChangeAuth(sim::OfUser(Kind::kGrantRole, "root", "root"), "root");
+    ChangeAuth(sim::OfUser(Kind::kGrantRole, "alice", "reader"), "root");
+    ChangeAuth(sim::OfUser(Kind::kGrantRole, "alice", "writer"), "root");
+    ChangeAuth(sim::OfUser(Kind::kGrantRole, "bob", "writer"), "root");
     ChangeAuth(sim::AuthChange(), "root");  // enables
   }
   const std::string asker = prng.Chance(3, 4) ? "root" : User(&prng);

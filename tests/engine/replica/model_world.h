@@ -20,9 +20,9 @@
 #include "absl/strings/str_cat.h"
 #include "api/rpc.pb.h"
 #include "base/prng.h"
-#include "sim/auth_model.h"
+#include "sim/model/auth.h"
+#include "sim/model/protocol_store.h"
 #include "tests/engine/mvcc/draw_requests.h"
-#include "tests/engine/mvcc/model.h"
 #include "tests/engine/replica/cluster.h"
 
 namespace quorate::engine {
@@ -39,6 +39,9 @@ class ModelWorld {
   const std::string& difference() const { return difference_; }
 
  private:
+  // Of watchers that allow it, responses of two events or three are split.
+  static constexpr size_t kFragmentBytes = 150;
+
   struct Watcher {
     std::string key;
     std::string end;
@@ -46,6 +49,9 @@ class ModelWorld {
     bool no_put = false;
     bool no_delete = false;
     bool prev_kv = false;
+    bool fragment = false;
+    // Of a response that came in part: its revision, and 0 once the last part is there.
+    int64_t in_fragments = 0;
     // It began in the past, or its stream took nothing when there was a compaction: it may be told
     // that what it needs is gone.
     bool may_be_ended = false;
@@ -73,7 +79,7 @@ class ModelWorld {
   // Lets the cluster and the model do it in somebody's name, and compares the answers.
   template <typename Request, typename R>
   void DoAs(const std::string& asker, RequestKind kind, const Request& request,
-            absl::Status (mvcc_model::Model::*perform)(const Request&, R*));
+            absl::Status (sim::ProtocolStore::*perform)(const Request&, R*));
   // Compares an answer with what the model says.
   template <typename R>
   void Expect(const std::string& what, const Response& response, const absl::Status& status,
@@ -95,6 +101,7 @@ class ModelWorld {
   // In whose name a request is made: mostly of one who may do all.
   std::string Asker(Prng* prng) const;
   void DoAuth(mvcc_model::Requests* draw);
+  void PermitMuch(const std::string& role, mvcc_model::Requests* draw);
   void ChangeAuth(const sim::AuthChange& change, const std::string& asker);
   // Why the asker may not make the request; empty if he may.
   std::string Refusal(const std::string& asker, bool write, const std::string& key,
@@ -105,15 +112,17 @@ class ModelWorld {
   std::string Refusal(const std::string& asker, const etcdserverpb::TxnRequest& r) const;
   void CompareAuth(int member);
 
+  // model_watch.cc
   void DoWatch(mvcc_model::Requests* draw);
   void CreateWatch(Stream* stream, uint64_t number, mvcc_model::Requests* draw);
   void Drain();
   void OnWatchResponse(Stream* stream, const etcdserverpb::WatchResponse& response);
   void OnEvents(Watcher* watcher, const etcdserverpb::WatchResponse& response);
-  bool Sees(const Watcher& watcher, const mvcc_model::Model::Change& change) const;
+  void CheckFragment(Watcher* watcher, const etcdserverpb::WatchResponse& response);
+  bool Sees(const Watcher& watcher, const sim::ProtocolStore::Change& change) const;
   // The next change that the watcher is to see; null if there is none. `may_see`: or that it may
   // see, since it is up to the member when it forgets it.
-  const mvcc_model::Model::Change* NextFor(Watcher* watcher, bool may_see = false) const;
+  const sim::ProtocolStore::Change* NextFor(Watcher* watcher, bool may_see = false) const;
   void ExpectAllSeen();
 
   void Disturb(Prng* prng);
@@ -124,7 +133,7 @@ class ModelWorld {
   int steady_ = 0;     // the follower that is there all the time
   int disturbed_ = 0;  // the other one
   bool isolated_ = false;
-  mvcc_model::Model model_;
+  sim::ProtocolStore model_;
   sim::AuthModel auth_;
   std::map<uint64_t, Stream> streams_;
   struct LeaseTime {
@@ -133,7 +142,7 @@ class ModelWorld {
   };
   std::map<int64_t, LeaseTime> leases_;
   // By the revision asked for, the present one and the compact one.
-  std::map<std::tuple<int64_t, int64_t, int64_t>, std::pair<absl::Status, mvcc_model::Model::Hash>>
+  std::map<std::tuple<int64_t, int64_t, int64_t>, std::pair<absl::Status, sim::ProtocolStore::Hash>>
       hashes_;
   std::string doing_;
   std::deque<std::string> story_;

@@ -1,4 +1,4 @@
-#include "sim/model.h"
+#include "sim/model/store.h"
 
 #include <algorithm>
 #include <iterator>
@@ -10,21 +10,6 @@
 
 namespace quorate::sim {
 namespace {
-
-template <typename T>
-bool Stands(const T& left, Comparison::Relation relation, const T& right) {
-  switch (relation) {
-    case Comparison::Relation::kEqual:
-      return left == right;
-    case Comparison::Relation::kGreater:
-      return left > right;
-    case Comparison::Relation::kLess:
-      return left < right;
-    case Comparison::Relation::kNotEqual:
-      return left != right;
-  }
-  UNREACHABLE("every relation is handled");
-}
 
 void AppendRange(const Operation& operation, std::string* out) {
   absl::StrAppend(out, "'", absl::CEscape(operation.key), "'");
@@ -142,13 +127,6 @@ bool Before(Operation::SortBy by, const KeyValue& a, const KeyValue& b) {
 }
 
 }  // namespace
-
-bool InRange(absl::string_view key, absl::string_view from, absl::string_view range_end) {
-  if (range_end.empty()) return key == from;
-  if (key < from) return false;
-  if (range_end == absl::string_view("\0", 1)) return true;
-  return key < range_end;
-}
 
 bool Request::ReadOnly() const {
   if (shape == Shape::kCompact || shape == Shape::kRevoke) return false;

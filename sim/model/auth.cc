@@ -1,9 +1,9 @@
-#include "sim/auth_model.h"
+#include "sim/model/auth.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "sim/model.h"
+#include "sim/model/rules.h"
 
 namespace quorate::sim {
 namespace {

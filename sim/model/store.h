@@ -5,8 +5,8 @@
 // Pure data in, pure data out; nothing here knows raft, bytes or time. Revisions are
 // etcd's: an empty store is at revision 1, and a request that changes anything makes
 // one new revision, whatever number of keys it touches.
-#ifndef QUORATE_SIM_MODEL_H_
-#define QUORATE_SIM_MODEL_H_
+#ifndef QUORATE_SIM_MODEL_STORE_H_
+#define QUORATE_SIM_MODEL_STORE_H_
 
 #include <cstdint>
 #include <map>
@@ -17,6 +17,7 @@
 
 #include "absl/container/btree_map.h"
 #include "absl/strings/string_view.h"
+#include "sim/model/rules.h"
 
 namespace quorate::sim {
 
@@ -36,7 +37,7 @@ struct KeyValue {
 // if there are none, a missing key does.
 struct Comparison {
   enum class Target : uint8_t { kVersion, kCreateRevision, kModRevision, kValue, kLease };
-  enum class Relation : uint8_t { kEqual, kGreater, kLess, kNotEqual };
+  using Relation = sim::Relation;
   Target target = Target::kVersion;
   Relation relation = Relation::kEqual;
   std::string key;
@@ -164,9 +165,6 @@ struct Change {
   friend bool operator==(const Change&, const Change&) = default;
 };
 
-// True if `key` is in [from, range_end) by etcd's rules for ranges.
-bool InRange(absl::string_view key, absl::string_view from, absl::string_view range_end);
-
 class Model {
  public:
   // Performs a request.
@@ -233,4 +231,4 @@ class Model {
 
 }  // namespace quorate::sim
 
-#endif  // QUORATE_SIM_MODEL_H_
+#endif  // QUORATE_SIM_MODEL_STORE_H_

@@ -1,8 +1,9 @@
-// A multi-version store with its leases as one would explain it: a list of versions per key,
-// every question answered by walking all of it. Requests and responses are the generated
-// Protobuf classes, so that nothing is shared with the code under test.
-#ifndef QUORATE_TESTS_ENGINE_MVCC_MODEL_H_
-#define QUORATE_TESTS_ENGINE_MVCC_MODEL_H_
+// A multi-version store with its leases as one would explain it: a list of all changes, every
+// question answered by walking all of it. It has every option, order and hash of etcd's, for tests
+// of the engine; what oracles replay millions of requests through is store.h. Requests and
+// responses are the generated Protobuf classes, so that nothing is shared with the code under test.
+#ifndef QUORATE_SIM_MODEL_PROTOCOL_STORE_H_
+#define QUORATE_SIM_MODEL_PROTOCOL_STORE_H_
 
 #include <cstdint>
 #include <map>
@@ -13,9 +14,9 @@
 #include "api/kv.pb.h"
 #include "api/rpc.pb.h"
 
-namespace quorate::mvcc_model {
+namespace quorate::sim {
 
-class Model {
+class ProtocolStore {
  public:
   int64_t revision() const { return revision_; }
   int64_t compact_revision() const { return compacted_; }
@@ -82,6 +83,6 @@ class Model {
   std::map<int64_t, int64_t> leases_;
 };
 
-}  // namespace quorate::mvcc_model
+}  // namespace quorate::sim
 
-#endif  // QUORATE_TESTS_ENGINE_MVCC_MODEL_H_
+#endif  // QUORATE_SIM_MODEL_PROTOCOL_STORE_H_

@@ -1,12 +1,13 @@
-#include "tests/engine/mvcc/model.h"
+#include "sim/model/protocol_store.h"
 
 #include <algorithm>
 #include <set>
 
 #include "base/check.h"
 #include "base/crc32c.h"
+#include "sim/model/rules.h"
 
-namespace quorate::mvcc_model {
+namespace quorate::sim {
 namespace {
 
 using etcdserverpb::Compare;
@@ -23,12 +24,6 @@ absl::Status LeaseNotFound() {
   return absl::NotFoundError("etcdserver: requested lease not found");
 }
 
-bool In(const std::string& key, const std::string& begin, const std::string& end) {
-  if (end.empty()) return key == begin;
-  if (end == std::string(1, '\0')) return key >= begin;
-  return key >= begin && key < end;
-}
-
 std::string BigEndian(int64_t v) {
   std::string s;
   for (int shift = 56; shift >= 0; shift -= 8) s.push_back(static_cast<char>(v >> shift));
@@ -37,7 +32,7 @@ std::string BigEndian(int64_t v) {
 
 }  // namespace
 
-const mvccpb::KeyValue* Model::At(const std::string& key, int64_t revision) const {
+const mvccpb::KeyValue* ProtocolStore::At(const std::string& key, int64_t revision) const {
   const mvccpb::KeyValue* found = nullptr;
   for (const Change& change : changes_) {
     if (change.main > revision) break;
@@ -46,12 +41,13 @@ const mvccpb::KeyValue* Model::At(const std::string& key, int64_t revision) cons
   return found;
 }
 
-std::vector<const mvccpb::KeyValue*> Model::LiveIn(const std::string& key, const std::string& end,
-                                                   int64_t revision) const {
+std::vector<const mvccpb::KeyValue*> ProtocolStore::LiveIn(const std::string& key,
+                                                           const std::string& end,
+                                                           int64_t revision) const {
   std::map<std::string, const mvccpb::KeyValue*> live;
   for (const Change& change : changes_) {
     if (change.main > revision) break;
-    if (!In(change.kv.key(), key, end)) continue;
+    if (!InRange(change.kv.key(), key, end)) continue;
     if (change.tombstone) {
       live.erase(change.kv.key());
     } else {
@@ -63,8 +59,8 @@ std::vector<const mvccpb::KeyValue*> Model::LiveIn(const std::string& key, const
   return out;
 }
 
-absl::Status Model::RangeAt(const RangeRequest& request, int64_t view,
-                            etcdserverpb::RangeResponse* response) const {
+absl::Status ProtocolStore::RangeAt(const RangeRequest& request, int64_t view,
+                                    etcdserverpb::RangeResponse* response) const {
   if (request.revision() > view) return Future();
   const int64_t at = request.revision() <= 0 ? view : request.revision();
   if (at < compacted_) return Compacted();
@@ -120,12 +116,13 @@ absl::Status Model::RangeAt(const RangeRequest& request, int64_t view,
   return absl::OkStatus();
 }
 
-absl::Status Model::Range(const RangeRequest& request,
-                          etcdserverpb::RangeResponse* response) const {
+absl::Status ProtocolStore::Range(const RangeRequest& request,
+                                  etcdserverpb::RangeResponse* response) const {
   return RangeAt(request, revision_, response);
 }
 
-void Model::DoPut(const etcdserverpb::PutRequest& request, etcdserverpb::PutResponse* response) {
+void ProtocolStore::DoPut(const etcdserverpb::PutRequest& request,
+                          etcdserverpb::PutResponse* response) {
   const mvccpb::KeyValue* before = At(request.key(), view());
   mvccpb::KeyValue previous;
   if (before != nullptr) previous = *before;
@@ -141,8 +138,8 @@ void Model::DoPut(const etcdserverpb::PutRequest& request, etcdserverpb::PutResp
   if (request.prev_kv() && before != nullptr) *response->mutable_prev_kv() = previous;
 }
 
-absl::Status Model::Put(const etcdserverpb::PutRequest& request,
-                        etcdserverpb::PutResponse* response) {
+absl::Status ProtocolStore::Put(const etcdserverpb::PutRequest& request,
+                                etcdserverpb::PutResponse* response) {
   if (request.lease() != 0 && !leases_.contains(request.lease())) return LeaseNotFound();
   if ((request.ignore_value() || request.ignore_lease()) &&
       At(request.key(), revision_) == nullptr) {
@@ -153,8 +150,8 @@ absl::Status Model::Put(const etcdserverpb::PutRequest& request,
   return absl::OkStatus();
 }
 
-void Model::DoDelete(const etcdserverpb::DeleteRangeRequest& request,
-                     etcdserverpb::DeleteRangeResponse* response) {
+void ProtocolStore::DoDelete(const etcdserverpb::DeleteRangeRequest& request,
+                             etcdserverpb::DeleteRangeResponse* response) {
   std::vector<mvccpb::KeyValue> doomed;
   for (const mvccpb::KeyValue* kv : LiveIn(request.key(), request.range_end(), view())) {
     doomed.push_back(*kv);
@@ -169,14 +166,14 @@ void Model::DoDelete(const etcdserverpb::DeleteRangeRequest& request,
   response->mutable_header()->set_revision(view());
 }
 
-absl::Status Model::DeleteRange(const etcdserverpb::DeleteRangeRequest& request,
-                                etcdserverpb::DeleteRangeResponse* response) {
+absl::Status ProtocolStore::DeleteRange(const etcdserverpb::DeleteRangeRequest& request,
+                                        etcdserverpb::DeleteRangeResponse* response) {
   DoDelete(request, response);
   Commit();
   return absl::OkStatus();
 }
 
-bool Model::Holds(const Compare& compare) const {
+bool ProtocolStore::Holds(const Compare& compare) const {
   std::vector<const mvccpb::KeyValue*> kvs = LiveIn(compare.key(), compare.range_end(), revision_);
   const mvccpb::KeyValue nothing;
   if (kvs.empty()) {
@@ -206,20 +203,11 @@ bool Model::Holds(const Compare& compare) const {
       default:
         left = kv->value().compare(compare.value());
     }
-    switch (compare.result()) {
-      case Compare::EQUAL:
-        return left == right;
-      case Compare::GREATER:
-        return left > right;
-      case Compare::LESS:
-        return left < right;
-      default:
-        return left != right;
-    }
+    return Stands(left, static_cast<Relation>(compare.result()), right);
   });
 }
 
-void Model::Decide(const etcdserverpb::TxnRequest& request, std::vector<bool>* path) const {
+void ProtocolStore::Decide(const etcdserverpb::TxnRequest& request, std::vector<bool>* path) const {
   const bool ok = std::all_of(request.compare().begin(), request.compare().end(),
                               [&](const Compare& compare) { return Holds(compare); });
   path->push_back(ok);
@@ -228,8 +216,8 @@ void Model::Decide(const etcdserverpb::TxnRequest& request, std::vector<bool>* p
   }
 }
 
-absl::Status Model::Check(const etcdserverpb::TxnRequest& request, const std::vector<bool>& path,
-                          size_t* step) const {
+absl::Status ProtocolStore::Check(const etcdserverpb::TxnRequest& request,
+                                  const std::vector<bool>& path, size_t* step) const {
   for (const auto& op : path[(*step)++] ? request.success() : request.failure()) {
     if (op.has_request_range()) {
       const int64_t at = op.request_range().revision();
@@ -249,8 +237,8 @@ absl::Status Model::Check(const etcdserverpb::TxnRequest& request, const std::ve
   return absl::OkStatus();
 }
 
-void Model::Perform(const etcdserverpb::TxnRequest& request, const std::vector<bool>& path,
-                    size_t* step, etcdserverpb::TxnResponse* response) {
+void ProtocolStore::Perform(const etcdserverpb::TxnRequest& request, const std::vector<bool>& path,
+                            size_t* step, etcdserverpb::TxnResponse* response) {
   const bool ok = path[(*step)++];
   response->mutable_header();
   response->set_succeeded(ok);
@@ -268,8 +256,8 @@ void Model::Perform(const etcdserverpb::TxnRequest& request, const std::vector<b
   }
 }
 
-absl::Status Model::Txn(const etcdserverpb::TxnRequest& request,
-                        etcdserverpb::TxnResponse* response) {
+absl::Status ProtocolStore::Txn(const etcdserverpb::TxnRequest& request,
+                                etcdserverpb::TxnResponse* response) {
   std::vector<bool> path;
   Decide(request, &path);
   size_t step = 0;
@@ -282,14 +270,14 @@ absl::Status Model::Txn(const etcdserverpb::TxnRequest& request,
   return absl::OkStatus();
 }
 
-absl::Status Model::Grant(int64_t id, int64_t ttl) {
+absl::Status ProtocolStore::Grant(int64_t id, int64_t ttl) {
   if (!leases_.emplace(id, ttl).second) {
     return absl::FailedPreconditionError("etcdserver: lease already exists");
   }
   return absl::OkStatus();
 }
 
-std::vector<std::string> Model::KeysOf(int64_t lease) const {
+std::vector<std::string> ProtocolStore::KeysOf(int64_t lease) const {
   std::vector<std::string> keys;
   for (const mvccpb::KeyValue* kv : LiveIn("", std::string(1, '\0'), revision_)) {
     if (kv->lease() == lease) keys.push_back(kv->key());
@@ -297,7 +285,7 @@ std::vector<std::string> Model::KeysOf(int64_t lease) const {
   return keys;
 }
 
-absl::Status Model::Revoke(int64_t id) {
+absl::Status ProtocolStore::Revoke(int64_t id) {
   if (leases_.erase(id) == 0) return LeaseNotFound();
   for (const std::string& key : KeysOf(id)) {
     etcdserverpb::DeleteRangeRequest request;
@@ -309,7 +297,7 @@ absl::Status Model::Revoke(int64_t id) {
   return absl::OkStatus();
 }
 
-void Model::Commit() {
+void ProtocolStore::Commit() {
   for (size_t i = changes_.size() - static_cast<size_t>(sub_); i < changes_.size(); ++i) {
     physical_.push_back(changes_[i]);
   }
@@ -318,7 +306,7 @@ void Model::Commit() {
 }
 
 // Whether this change is its key's newest at or before `at`, and not a tombstone.
-bool Model::KeptBy(const Change& change, int64_t at, bool keep_tombstone_at_end) const {
+bool ProtocolStore::KeptBy(const Change& change, int64_t at, bool keep_tombstone_at_end) const {
   const Change* newest = nullptr;
   for (const Change& other : changes_) {
     if (other.main <= at && other.kv.key() == change.kv.key()) newest = &other;
@@ -327,7 +315,7 @@ bool Model::KeptBy(const Change& change, int64_t at, bool keep_tombstone_at_end)
   return !change.tombstone || (keep_tombstone_at_end && change.main == at);
 }
 
-absl::Status Model::Compact(int64_t at) {
+absl::Status ProtocolStore::Compact(int64_t at) {
   if (at <= compacted_) return Compacted();
   if (at > revision_) return Future();
   stored_[at] = {HashOf(physical_, at, compacted_, true), compacted_, at};
@@ -341,8 +329,8 @@ absl::Status Model::Compact(int64_t at) {
   return absl::OkStatus();
 }
 
-uint32_t Model::HashOf(const std::vector<Change>& records, int64_t at, int64_t compacted,
-                       bool keep_tombstone_at_end) const {
+uint32_t ProtocolStore::HashOf(const std::vector<Change>& records, int64_t at, int64_t compacted,
+                               bool keep_tombstone_at_end) const {
   std::set<std::pair<int64_t, int64_t>> keep;
   for (const Change& change : changes_) {
     if (change.main <= at && KeptBy(change, at, keep_tombstone_at_end)) {
@@ -364,7 +352,7 @@ uint32_t Model::HashOf(const std::vector<Change>& records, int64_t at, int64_t c
   return crc;
 }
 
-absl::Status Model::HashKv(int64_t revision, Hash* hash) const {
+absl::Status ProtocolStore::HashKv(int64_t revision, Hash* hash) const {
   const auto stored = stored_.find(revision);
   if (stored != stored_.end()) {
     *hash = stored->second;
@@ -377,4 +365,4 @@ absl::Status Model::HashKv(int64_t revision, Hash* hash) const {
   return absl::OkStatus();
 }
 
-}  // namespace quorate::mvcc_model
+}  // namespace quorate::sim

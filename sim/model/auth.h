@@ -3,8 +3,8 @@
 //
 // Nothing is merged, cached or searched: every question goes through all permissions of
 // all roles of the user. Pure data in, pure data out.
-#ifndef QUORATE_SIM_AUTH_MODEL_H_
-#define QUORATE_SIM_AUTH_MODEL_H_
+#ifndef QUORATE_SIM_MODEL_AUTH_H_
+#define QUORATE_SIM_MODEL_AUTH_H_
 
 #include <cstdint>
 #include <map>
@@ -88,4 +88,4 @@ class AuthModel {
 
 }  // namespace quorate::sim
 
-#endif  // QUORATE_SIM_AUTH_MODEL_H_
+#endif  // QUORATE_SIM_MODEL_AUTH_H_
