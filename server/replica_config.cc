@@ -20,6 +20,11 @@ engine::Config ReplicaConfig(const config::Config& config) {
   replica.raft.election_timeout = config.election_timeout;
   replica.raft.pre_vote = config.pre_vote;
   replica.raft.max_append_bytes = config.max_append_bytes;
+  replica.raft.max_inflight_messages = config.max_inflight_messages;
+  replica.raft.max_inflight_bytes = config.max_inflight_bytes;
+  replica.raft.max_uncommitted_bytes = config.max_uncommitted_bytes;
+  replica.max_pending_proposals = config.max_pending_proposals;
+  replica.max_pending_lease_calls = config.max_pending_lease_calls;
   replica.max_apply_entries = config.max_apply_entries;
   replica.max_watch_reply_bytes = config.watch_reply_bytes;
   replica.copied_answer_bytes = config.copied_answer_bytes.value_or(replica.copied_answer_bytes);

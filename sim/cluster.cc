@@ -53,9 +53,10 @@ Bytes Frame(const raft::Message& message, bool unknown_field) {
 // slowest rate that the nemesis gives, the other at the fastest; and a bit for rounding.
 Duration ClockDriftBound(const Options& options) {
   const FaultPlan& clocks = options.plan(FaultClass::kClock);
-  if (!clocks.on) return Microseconds(1);
+  if (!clocks.on || options.plan(FaultClass::kUnderstatedDrift).on) return Microseconds(1);
   const auto ppm = static_cast<int64_t>(clocks.ppm);
-  return options.election_timeout * (2 * ppm) / (1'000'000 + ppm) + Microseconds(1);
+  return options.election_timeout * (ppm + SlowestClockPpm(ppm)) / (1'000'000 + ppm) +
+         Microseconds(1);
 }
 
 config::Url UrlOf(size_t member, uint16_t port) {
@@ -163,6 +164,11 @@ config::Config Cluster::ConfigOf(size_t member, size_t members, const Options& o
   config.checkpoint_pack_bytes = options.checkpoint_pack_bytes;
   config.max_append_bytes = options.max_append_bytes;
   config.max_apply_entries = options.max_apply_entries;
+  config.max_inflight_messages = options.max_inflight_messages;
+  config.max_inflight_bytes = options.max_inflight_bytes;
+  config.max_uncommitted_bytes = options.max_uncommitted_bytes;
+  config.max_pending_proposals = options.max_pending_proposals;
+  config.max_pending_lease_calls = options.max_pending_lease_calls;
   config.watch_reply_bytes = options.watch_reply_bytes;
   config.copied_answer_bytes = options.copied_answer_bytes;
   config.max_dead_answer_bytes = options.max_dead_answer_bytes;
@@ -553,7 +559,11 @@ void Cluster::Deliver(size_t to, uint64_t number, const Bytes& frame) {
   }
   if (message->type == raft::MessageType::kProp && !At(to).proposals.insert(number).second) return;
   if (At(to).heard.insert(message->from).second) n->OnPeerConnected(message->from, true);
-  n->OnPeerMessage(*std::move(message));
+  const engine::ReplicaInspector& inspector = n->replica().inspector();
+  const RaftOracle::Before before = oracle_->BeforeMessage(*message, inspector);
+  if (!before.removed) return n->OnPeerMessage(*std::move(message));
+  n->OnPeerMessage(*message);
+  oracle_->AfterMessage(context_.now(), to, *message, before, inspector);
 }
 
 }  // namespace quorate::sim

@@ -179,6 +179,7 @@ class Cluster {
   config::Config ConfigOf(size_t member, size_t members, const Options& options) const;
   void ObserveNow(Member* member);
   void Join(Member* member, server::Options* options);
+  std::vector<engine::MemberInfo> KnownWith(const Member& member);
   server::JoinPoint WhatOthersTell(size_t number);
   void Disconnect(size_t member);
   void OnFailure(size_t member, const absl::Status& why);

@@ -17,8 +17,31 @@ void Cluster::Join(Member* member, server::Options* options) {
     member->config.initial_cluster.push_back({HostName(m), urls});
     point.members.push_back({At(m).id, HostName(m), config::UrlStrings(urls), {}, false});
   }
-  // Over streams it asks the others.
-  if (!streams_) options->join = std::move(point);
+  // Over streams it asks the others. They may not all know of the last change, and refuse who does
+  // not name those that they know of: it is started again with these.
+  if (!streams_) {
+    options->join = std::move(point);
+  } else if (const std::vector<engine::MemberInfo> known = KnownWith(*member); !known.empty()) {
+    member->config.initial_cluster.clear();
+    for (const engine::MemberInfo& info : known) {
+      for (size_t m = 1; m <= size(); ++m) {
+        if (config::UrlStrings(peer_urls(m)) != info.peer_urls) continue;
+        member->config.initial_cluster.push_back({HostName(m), peer_urls(m)});
+      }
+    }
+  }
+}
+
+// Who is in the cluster, as the first one knows that runs and knows of this member; empty if none.
+std::vector<engine::MemberInfo> Cluster::KnownWith(const Member& member) {
+  for (const size_t m : active_) {
+    if (m == member.number || node(m) == nullptr) continue;
+    std::vector<engine::MemberInfo> members = node(m)->members();
+    for (const engine::MemberInfo& info : members) {
+      if (info.id == member.id) return members;
+    }
+  }
+  return {};
 }
 
 // What a founder would hear that asks who is in the cluster: nothing, as long as nobody serves.

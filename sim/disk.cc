@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "sim/disk_impl.h"
@@ -331,6 +332,21 @@ absl::Status Disk::BreakSector(const std::string& path, uint64_t offset) {
 
 void Disk::MendSectors() {
   impl_->names.ForEachFile([](const std::string&, DiskNode* file) { file->pages->Mend(); });
+}
+
+void Disk::SetMaxOpenFiles(size_t most) { impl_->max_open_files = most; }
+size_t Disk::open_files() const { return impl_->open_files; }
+
+bool Disk::Forget(const std::string& directory) {
+  CHECK(impl_->attachment == nullptr);
+  bool any = false;
+  for (const std::string& path : Files()) {
+    if (!absl::StartsWith(path, directory + "/")) continue;
+    any = true;
+    CHECK(impl_->names.Remove(path).ok());
+  }
+  if (any) CHECK(impl_->names.SyncDir(directory).ok());
+  return any;
 }
 
 void Disk::Wipe() {

@@ -120,6 +120,12 @@ class Disk {
   absl::Status BreakSector(const std::string& path, uint64_t offset);
   // All sectors can be read again, and hold what they held.
   void MendSectors();
+  // The process that is attached may have so many files open; further ones cannot be opened.
+  void SetMaxOpenFiles(size_t most);
+  size_t open_files() const;
+  // The files of one directory are gone, durably; false if there are none. Only while no process is
+  // attached.
+  bool Forget(const std::string& directory);
   // Everything is gone, as after a swapped disk. Only while no process is attached.
   void Wipe();
   // Becomes a copy of another machine's disk (copied data directory). Only while no

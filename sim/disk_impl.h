@@ -93,6 +93,8 @@ struct Disk::Impl {
   uint32_t slowdown_percent = 100;
   VirtualTime stalled_until;
   uint32_t failing_syncs = 0;
+  size_t open_files = 0;
+  size_t max_open_files = ~size_t{0};
   uint64_t operations = 0;
   OperationHook hook;
   OperationFault fault;

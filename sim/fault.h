@@ -35,10 +35,12 @@ enum class Fault : uint8_t {
   kStreamHalfOpen,  // one side is gone without telling the other
   kConnectRefused,
   kConnectTimeout,
-  kPartition,        // both edges between two hosts became blocked
-  kOneWayPartition,  // one edge became blocked, the opposite one did not
-  kSlowLink,         // a member's links carry so few bytes a second
-  kLinkOverflow,     // a datagram was lost since too many wait for a slow link
+  kPartition,         // both edges between two hosts became blocked
+  kOneWayPartition,   // one edge became blocked, the opposite one did not
+  kSlowLink,          // a member's links carry so few bytes a second
+  kLinkOverflow,      // a datagram was lost since too many wait for a slow link
+  kAcceptRefused,     // a connection was closed at once: its process had no descriptor for it
+  kConnectExhausted,  // and none to make one with
   // Disk.
   kDiskLostSector,    // an unsynced sector did not survive a power loss
   kDiskTornWrite,     // some sectors of the unsynced bytes survived, some did not
@@ -55,6 +57,7 @@ enum class Fault : uint8_t {
   kDiskBitRot,
   kDiskLostWrite,  // acknowledged, even synced, never written
   kDiskMisdirectedWrite,
+  kOpenRefused,  // a file could not be opened for want of a descriptor
   // Clock and process.
   kClockDrift,
   kClockWallJump,
@@ -62,9 +65,10 @@ enum class Fault : uint8_t {
   kProcessKill,
   kPowerLoss,
   kRestart,
-  kApplyHeld,    // a member does not apply what is committed
-  kReadsHeld,    // nor answers reads that are confirmed
-  kWatchesHeld,  // nor tells watchers anything
+  kDescriptorsShort,  // a process may open few more files and connections, or none
+  kApplyHeld,         // a member does not apply what is committed
+  kReadsHeld,         // nor answers reads that are confirmed
+  kWatchesHeld,       // nor tells watchers anything
   // Operator.
   kLeaderTransfer,  // a leader was told to hand over
   kLeaderUsurped,   // a leader was cut off until another one led, and then let in again
@@ -84,14 +88,20 @@ enum class Fault : uint8_t {
   kDirectoryCopied,      // a member was started with a copy of another one's
   kDirectoryOfCluster,   // a member was started with flags that name another cluster
   kDirectoryLost,        // a member was started with an empty directory
+  kLogLost,              // a member was started without its log
+  kCheckpointsLost,      // or without its checkpoints
+  kDirectoryAged,        // or with its directory as it was some seconds before
+  kLossDetected,         // an oracle noticed what must be lost where a promise is broken on purpose
   kDirectoryRefused,     // and said so
   kVersionAnnounced,     // a member announces another version than its own
   kUnknownField,         // a message had a field that this version does not know
   // Clients.
-  kClientCancel,  // a call was given up long before its time
-  kSlowReader,    // a watcher did not read its stream for a while
-  kManyWatchers,  // dozens of them, from the beginning to the end
-  kLeaseStorm,    // clients grant leases of a second by the hundred
+  kHedgedRequest,  // a request was sent to a second member before the first had answered
+  kQueueFull,      // a request was refused since too many wait
+  kClientCancel,   // a call was given up long before its time
+  kSlowReader,     // a watcher did not read its stream for a while
+  kManyWatchers,   // dozens of them, from the beginning to the end
+  kLeaseStorm,     // clients grant leases of a second by the hundred
 };
 inline constexpr size_t kFaultKinds = static_cast<size_t>(Fault::kLeaseStorm) + 1;
 

@@ -5,11 +5,13 @@ namespace quorate::sim {
 
 absl::string_view FaultClassName(FaultClass fault_class) {
   static constexpr const char* kNames[] = {
-      "loss",         "duplicate", "delay",      "corruption", "partition", "one-way",
-      "stream-reset", "kill",      "power-loss", "pause",      "clock",     "slow-disk",
-      "sync-failure", "transfer",  "usurp",      "type-drop",  "bit-rot",   "membership",
-      "rolling",      "full-disk", "disk-error", "bandwidth",  "upkeep",    "wrong-directory",
-      "versions",     "reorder",   "settings",   "amnesia",    "hindrance"};
+      "loss",           "duplicate",        "delay",        "corruption",      "partition",
+      "one-way",        "stream-reset",     "kill",         "power-loss",      "pause",
+      "clock",          "slow-disk",        "sync-failure", "transfer",        "usurp",
+      "type-drop",      "bit-rot",          "membership",   "rolling",         "full-disk",
+      "disk-error",     "bandwidth",        "upkeep",       "wrong-directory", "versions",
+      "reorder",        "settings",         "amnesia",      "hindrance",       "descriptors",
+      "aged-directory", "understated-drift"};
   static_assert(std::size(kNames) == kFaultClasses);
   return kNames[static_cast<size_t>(fault_class)];
 }
@@ -114,10 +116,21 @@ std::vector<Fault> FaultsOf(FaultClass fault_class, bool streams, bool datagrams
       add(true, {Fault::kSettingsChanged});
       break;
     case FaultClass::kAmnesia:
-      add(true, {Fault::kDirectoryLost, Fault::kDirectoryRefused});
+      add(true, {Fault::kDirectoryLost, Fault::kDirectoryRefused, Fault::kLogLost,
+                 Fault::kCheckpointsLost});
       break;
     case FaultClass::kHindrance:
       add(true, {Fault::kApplyHeld, Fault::kReadsHeld, Fault::kWatchesHeld});
+      break;
+    case FaultClass::kDescriptors:
+      add(true, {Fault::kDescriptorsShort, Fault::kOpenRefused});
+      add(streams, {Fault::kAcceptRefused, Fault::kConnectExhausted});
+      break;
+    case FaultClass::kAgedDirectory:
+      add(true, {Fault::kDirectoryAged, Fault::kLossDetected});
+      break;
+    case FaultClass::kUnderstatedDrift:
+      add(true, {Fault::kLossDetected});
       break;
   }
   return out;

@@ -79,6 +79,7 @@ void Nemesis::Heal() {
     host.disk().SetSlowdownPercent(100);
     host.disk().StallUntil(context_.now());
     host.disk().FailNextSyncs(0);
+    GiveDescriptorsBack(m);
     GiveSpaceBack(&host);
     MendDisk(m);
     cluster_->AnnounceVersion(m, config::kServerVersion);
@@ -158,6 +159,12 @@ void Nemesis::Act(FaultClass c) {
       return LoseDirectory();
     case FaultClass::kHindrance:
       return Hinder();
+    case FaultClass::kDescriptors:
+      return TakeDescriptors();
+    case FaultClass::kAgedDirectory:
+      return AgeDirectory();
+    case FaultClass::kUnderstatedDrift:
+      return;  // nothing but what the cluster is told of its clocks
     default:
       UNREACHABLE("every class acts");
   }
@@ -356,8 +363,9 @@ void Nemesis::SkewClock(size_t victim) {
   const auto most = static_cast<int64_t>(plan(FaultClass::kClock).ppm);
   const bool slowest = draw.Chance(1, 4);
   const bool fastest = draw.Chance(1, 3);
-  const int64_t between = draw.Between(-most, most);
-  const int64_t drift = slowest ? -most : fastest ? most : between;
+  const int64_t least = -SlowestClockPpm(most);
+  const int64_t between = draw.Between(least, most);
+  const int64_t drift = slowest ? least : fastest ? most : between;
   // By milliseconds, an hour, a year at most.
   static constexpr int64_t kFarthest[] = {1, 3'600'000, 366 * 86'400'000LL};
   const Duration farthest = Milliseconds(kFarthest[draw.Below(3)]);
@@ -384,7 +392,8 @@ void Nemesis::SetDrift(size_t member, int64_t ppm) {
 void Nemesis::RunClocksApart(size_t slow) {
   const auto most = static_cast<int64_t>(plan(FaultClass::kClock).ppm);
   for (size_t m = 1; m <= cluster_->size(); ++m) {
-    if (cluster_->IsActive(m) && cluster_->running(m)) SetDrift(m, m == slow ? -most : most);
+    const int64_t drift = m == slow ? -SlowestClockPpm(most) : most;
+    if (cluster_->IsActive(m) && cluster_->running(m)) SetDrift(m, drift);
   }
 }
 
@@ -449,14 +458,25 @@ void Nemesis::ResetStreams() {
   }
 }
 
-// Any half of raft's types, from some members to some.
+// Any half of raft's types, or those that belong together, from some members to some or from all
+// to all.
 void Nemesis::DropTypes() {
+  using enum raft::MessageType;
+  static constexpr uint64_t kTogether[] = {Bit(kVote) | Bit(kVoteResp),
+                                           Bit(kPreVote) | Bit(kPreVoteResp),
+                                           Bit(kHeartbeat) | Bit(kHeartbeatResp),
+                                           Bit(kApp),
+                                           Bit(kSnap),
+                                           Bit(kAppResp) | Bit(kHeartbeatResp)};
   Prng& draw = prng(FaultClass::kTypeDrop);
-  const uint64_t types = draw.Next();
+  const uint64_t any = draw.Next();
+  const uint64_t together = kTogether[draw.Below(std::size(kTogether))];
+  const uint64_t types = draw.Chance(1, 2) ? any : together;
+  const bool everywhere = draw.Chance(1, 2);
   Edges edges;
   for (size_t a = 1; a <= cluster_->size(); ++a) {
     for (size_t b = 1; b <= cluster_->size(); ++b) {
-      if (a != b && draw.Chance(1, 3)) {
+      if (a != b && (everywhere || draw.Chance(1, 3))) {
         edges.emplace_back(cluster_->host_id(a), cluster_->host_id(b));
       }
     }

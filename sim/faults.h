@@ -21,6 +21,7 @@
 
 #include "base/prng.h"
 #include "base/time.h"
+#include "engine/raft/message.h"
 #include "sim/caretaker.h"
 #include "sim/cluster.h"
 #include "sim/fault.h"
@@ -29,6 +30,9 @@
 #include "sim/swarm.h"
 
 namespace quorate::sim {
+
+// Of raft's types, in a filter (Network::SetTypeFilter).
+constexpr uint64_t Bit(raft::MessageType type) { return uint64_t{1} << static_cast<int>(type); }
 
 class Nemesis {
  public:
@@ -126,8 +130,14 @@ class Nemesis {
   void Exchange(size_t one, size_t other, CrashKind kind, bool copied);
   void MistakeCluster(size_t member, CrashKind kind);
   void LoseDirectory();
+  void LosePart(size_t member, CrashKind kind, bool log);
   void TakeAway(size_t member);
   void GiveDirectoriesBack();
+  // With what its disk held at an earlier time.
+  void AgeDirectory();
+  // descriptors.cc.
+  void TakeDescriptors();
+  void GiveDescriptorsBack(size_t member);
   // hindrances.cc.
   void Hinder();
   // settings.cc.
@@ -157,6 +167,9 @@ class Nemesis {
   std::map<std::pair<HostId, HostId>, uint64_t> limits_;  // bytes a second of edges; 0: none
   // Whose directories are elsewhere, and what was in them.
   std::vector<std::pair<size_t, std::unique_ptr<Disk>>> displaced_;
+  // Of somebody's directory a part is lost; what the member had.
+  std::optional<size_t> without_part_;
+  bool aging_ = false;
   bool usurping_ = false;
   bool muted_ = false;
   Prng usurper_prng_{0};

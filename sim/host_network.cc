@@ -235,6 +235,10 @@ struct ConnectState : std::enable_shared_from_this<ConnectState> {
     auto& listeners = network->host(host).listeners;
     const auto listener = listeners.find(port);
     if (listener == listeners.end()) return network->Close(theirs);
+    if (network->Exhausted(host, 0)) {
+      network->context.Inject(Fault::kAcceptRefused, host);
+      return network->Close(theirs);
+    }
     const std::shared_ptr<io::Network::AcceptCallback> accept = listener->second->accept();
     (*accept)(std::make_unique<SimStream>(network, theirs, loop, peer));
   }
@@ -274,6 +278,11 @@ std::unique_ptr<io::PendingConnect> HostNetwork::Connect(const std::string& addr
       at.ok() ? network_->Resolve(host_, at->host) : absl::StatusOr<HostId>(at.status());
   if (!to.ok()) {
     state->FinishLater(Duration(), to.status());
+  } else if (network_->Exhausted(host_, 1)) {
+    network_->context.Inject(Fault::kConnectExhausted, host_, to->value());
+    state->to = *to;
+    state->FinishLater(Duration(), absl::ResourceExhaustedError(
+                                       absl::StrCat("connect ", address, ": too many open files")));
   } else {
     state->to = *to;
     state->port = at->port;

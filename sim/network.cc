@@ -194,13 +194,17 @@ void Network::ResetStreams(HostId a, HostId b) {
   });
 }
 
-size_t Network::StreamCount(HostId host) const {
+size_t Network::StreamCount(HostId host) const { return impl_->OpenStreams(host); }
+
+size_t Network::Impl::OpenStreams(HostId host) {
   size_t count = 0;
-  impl_->ForEachEnd([&](EndRef, const End& end) {
+  ForEachEnd([&](EndRef, const End& end) {
     if (end.host == host && end.state == EndState::kOpen) ++count;
   });
   return count;
 }
+
+void Network::SetMaxStreams(HostId host, size_t most) { impl_->host(host).max_streams = most; }
 
 VirtualTime Network::Impl::DatagramArrival(HostId from, HostId to, DatagramType type, size_t bytes,
                                            bool again) {
@@ -259,7 +263,7 @@ Loop* Network::Receiver(HostId from, HostId to) {
   Loop* const loop = impl_->host(to).loop;
   if (loop == nullptr) {
     context_.Inject(Fault::kDatagramNobody, to, from.value());
-  } else if (impl_->blocked(from, to)) {
+  } else if (impl_->blocked(from, to) && impl_->edge(from, to).options.cuts_in_flight) {
     context_.Inject(Fault::kDatagramBlocked, to, from.value());
     return nullptr;
   }

@@ -60,6 +60,9 @@ struct LinkOptions {
   // Datagrams of one type arrive in the order in which they were sent, as what peers say over
   // one connection does. Left behind all the same: those with a tail, and second copies.
   bool ordered = false;
+  // Where the cut of a partition is: at the receiver, so that datagrams on their way are lost, or
+  // at the sender, so that they arrive, however late.
+  bool cuts_in_flight = true;
 
   // Streams only.
   uint32_t split_ppm = 0;  // a write is cut into up to max_pieces segments
@@ -128,6 +131,9 @@ class Network {
   void ResetStreams(HostId a, HostId b);
   // Open streams that have an end at this host.
   size_t StreamCount(HostId host) const;
+  // The process there has descriptors for so many: what it accepts beyond is closed at once, and it
+  // connects to nobody.
+  void SetMaxStreams(HostId host, size_t most);
 
   // --- Datagrams ---
   // `deliver` (copyable, small) runs on the receiving host's loop, as a turn of

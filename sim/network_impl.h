@@ -114,6 +114,7 @@ struct HostState {
   bool powered = false;
   absl::btree_map<uint16_t, SimListener*> listeners;
   uint16_t next_port = 0;
+  size_t max_streams = ~size_t{0};
 };
 
 struct Network::Impl {
@@ -171,6 +172,12 @@ struct Network::Impl {
   void EdgeOpened(HostId from, HostId to);
   template <typename Visit>
   void ForEachEnd(Visit visit);
+  size_t OpenStreams(HostId host);
+  // Whether the process there has descriptors for fewer streams than so many more.
+  bool Exhausted(HostId host, size_t more) {
+    const size_t most = this->host(host).max_streams;
+    return most != ~size_t{0} && OpenStreams(host) + more > most;
+  }
 
   const Context context;
   const StreamOptions stream_options;

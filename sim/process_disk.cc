@@ -40,9 +40,11 @@ class SimLock final : public io::DirectoryLock {
 SimFile::SimFile(quorate::sim::Disk::Impl* disk, std::shared_ptr<OpenFileState> state)
     : disk_(disk), state_(std::move(state)), loop_(state_->attachment->loop) {
   loop_->AddObject();
+  ++disk_->open_files;
 }
 
 SimFile::~SimFile() {
+  --disk_->open_files;
   state_->dropped = true;
   loop_->RemoveObject();
 }
@@ -168,7 +170,11 @@ void ProcessDisk::Open(const std::string& path, io::OpenOptions options, OpenCal
   using Found = absl::StatusOr<std::shared_ptr<DiskNode>>;
   Submit<Found>(
       DiskOperation::kOpen,
-      [disk = disk_, path, options] {
+      [disk = disk_, path, options]() -> Found {
+        if (disk->open_files >= disk->max_open_files) {
+          disk->context.Inject(Fault::kOpenRefused, disk->host);
+          return absl::InternalError(absl::StrCat("open ", path, ": too many open files"));
+        }
         return disk->names.OpenFile(path, options.create, options.exclusive);
       },
       [disk = disk_, attachment = attachment_, path, options,

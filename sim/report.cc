@@ -269,6 +269,9 @@ std::vector<std::string> Tally::Missing() const {
       if (faults_[static_cast<size_t>(fault)] > 0) continue;
       // Much must be sent at once over a link that is slow just then.
       if (fault == Fault::kLinkOverflow && on_datagrams_[i] < kSeedsForCoincidence) continue;
+      // One action in three is of each kind.
+      const bool of_three = fault_class == FaultClass::kAmnesia;
+      if (of_three && on_streams_[i] + on_datagrams_[i] < kSeedsForCoincidence) continue;
       out.push_back(absl::StrCat(FaultName(fault), " (of ", FaultClassName(fault_class), ", on in ",
                                  on_streams_[i] + on_datagrams_[i], " seeds)"));
     }

@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "base/check.h"
 #include "base/prng.h"
+#include "sim/profile.h"
 
 namespace quorate::sim {
 namespace {
@@ -15,167 +16,6 @@ namespace {
 constexpr uint32_t kMillion = 1'000'000;
 // Hosts beyond the founders', where the membership changes.
 constexpr size_t kSpares = 6;
-
-// Chances, in percent, that a class is on, in the order of the enum, and which sizes
-// and modes a profile draws from.
-struct Profile {
-  const char* name;
-  const char* about;
-  std::array<uint32_t, kFaultClasses> on_percent;
-  std::vector<size_t> sizes = {1, 2, 3, 3, 3, 4, 5, 5, 5, 6, 7};
-  uint32_t streams_percent = 33;
-  // Actions come so much more often than usual, in percent.
-  uint32_t tempo_percent = 100;
-  // Crashes and isolation hit the leader this often.
-  uint32_t leader_percent = 40;
-  // Reads by the leader's lease.
-  uint32_t lease_reads_percent = 20;
-  // Forty clients rather than a few.
-  uint32_t many_clients_percent = 25;
-  // One entry in each message of appends more often: logs then part and meet at every place.
-  uint32_t one_entry_percent = 0;
-  // On streams kCorruption garbles what clients and members say to each other.
-  bool garbled_clients = false;
-};
-
-constexpr size_t At(FaultClass c) { return static_cast<size_t>(c); }
-
-// But for what needs surroundings of its own to be noticed.
-std::array<uint32_t, kFaultClasses> All(uint32_t percent) {
-  std::array<uint32_t, kFaultClasses> out;
-  out.fill(percent);
-  out[At(FaultClass::kAmnesia)] = 0;
-  return out;
-}
-
-std::array<uint32_t, kFaultClasses> Only(
-    std::initializer_list<std::pair<FaultClass, uint32_t>> classes) {
-  std::array<uint32_t, kFaultClasses> out = All(0);
-  for (const auto& [fault_class, percent] : classes) out[At(fault_class)] = percent;
-  return out;
-}
-
-std::vector<Profile> MakeProfiles() {
-  std::vector<Profile> out;
-  out.push_back({"swarm", "every class of faults on in half of the seeds", All(50)});
-  out.push_back({"uniform", "all faults at once, always", All(100)});
-  out.push_back({"quiet", "no faults", All(0)});
-  Profile leader_kill{"leader-kill", "leaders die again and again, in short terms",
-                      Only({{FaultClass::kKill, 50},
-                            {FaultClass::kPowerLoss, 100},
-                            {FaultClass::kDelay, 50},
-                            {FaultClass::kReorder, 30},
-                            {FaultClass::kOneWay, 50},
-                            {FaultClass::kSettings, 30},
-                            {FaultClass::kSlowDisk, 30}})};
-  leader_kill.sizes = {3, 3, 5};
-  leader_kill.tempo_percent = 300;
-  leader_kill.leader_percent = 90;
-  leader_kill.one_entry_percent = 50;
-  out.push_back(leader_kill);
-  Profile partitions{"partitions", "all shapes of partitions, one-way ones too",
-                     Only({{FaultClass::kPartition, 90},
-                           {FaultClass::kOneWay, 60},
-                           {FaultClass::kLoss, 30},
-                           {FaultClass::kDelay, 30},
-                           {FaultClass::kTransfer, 30}})};
-  partitions.sizes = {3, 4, 5, 6, 7};
-  out.push_back(partitions);
-  Profile usurpers{"usurpers", "leaders come and go by the half second, with tails nobody else has",
-                   Only({{FaultClass::kUsurp, 100},
-                         {FaultClass::kLoss, 60},
-                         {FaultClass::kKill, 30},
-                         {FaultClass::kPowerLoss, 30},
-                         {FaultClass::kDelay, 50},
-                         {FaultClass::kReorder, 30},
-                         {FaultClass::kClock, 40},
-                         {FaultClass::kPartition, 30}})};
-  usurpers.lease_reads_percent = 50;
-  usurpers.sizes = {3, 3, 4, 5, 5};
-  usurpers.tempo_percent = 300;
-  usurpers.one_entry_percent = 50;
-  out.push_back(usurpers);
-  out.push_back({"crashes", "kills, power losses and restarts, one member to all",
-                 Only({{FaultClass::kKill, 70},
-                       {FaultClass::kPowerLoss, 100},
-                       {FaultClass::kSlowDisk, 50},
-                       {FaultClass::kPause, 30}})});
-  out.push_back({"disk", "slow, full and failing disks, power losses",
-                 Only({{FaultClass::kSlowDisk, 80},
-                       {FaultClass::kFullDisk, 60},
-                       {FaultClass::kDiskError, 60},
-                       {FaultClass::kSyncFailure, 80},
-                       {FaultClass::kPowerLoss, 80},
-                       {FaultClass::kBitRot, 60},
-                       {FaultClass::kKill, 30}})});
-  Profile clocks{"clocks", "clocks at wrong rates, pauses, delays, leaders that are cut off",
-                 Only({{FaultClass::kClock, 100},
-                       {FaultClass::kUsurp, 90},
-                       {FaultClass::kPause, 50},
-                       {FaultClass::kDelay, 50},
-                       {FaultClass::kPartition, 30}})};
-  clocks.sizes = {1, 2, 3, 3, 4, 5, 5};
-  // What rests on time alone.
-  clocks.lease_reads_percent = 80;
-  clocks.tempo_percent = 300;
-  // Some that are not yet waiting for an answer when a leader has just been replaced.
-  clocks.many_clients_percent = 75;
-  out.push_back(clocks);
-  Profile membership{"membership", "members come and go, with crashes and partitions meanwhile",
-                     Only({{FaultClass::kMembership, 100},
-                           {FaultClass::kPartition, 40},
-                           {FaultClass::kKill, 40},
-                           {FaultClass::kPowerLoss, 40},
-                           {FaultClass::kDelay, 40},
-                           {FaultClass::kReorder, 30},
-                           {FaultClass::kTransfer, 40},
-                           {FaultClass::kHindrance, 50},
-                           {FaultClass::kSettings, 30},
-                           {FaultClass::kRolling, 30}})};
-  membership.tempo_percent = 200;
-  membership.sizes = {1, 2, 3, 3, 4, 5};
-  out.push_back(membership);
-  Profile stale{"stale-messages", "messages late by several elections, and twice",
-                Only({{FaultClass::kDelay, 100},
-                      {FaultClass::kReorder, 100},
-                      {FaultClass::kDuplicate, 100},
-                      {FaultClass::kLoss, 50},
-                      {FaultClass::kPartition, 50},
-                      {FaultClass::kPowerLoss, 50}})};
-  stale.streams_percent = 0;
-  stale.sizes = {3, 4, 5};
-  out.push_back(stale);
-  Profile garbled{"garbled-clients",
-                  "bits flip on clients' streams: answers do not count, members do",
-                  Only({{FaultClass::kCorruption, 100},
-                        {FaultClass::kStreamReset, 30},
-                        {FaultClass::kLoss, 30},
-                        {FaultClass::kPartition, 30},
-                        {FaultClass::kPowerLoss, 30}})};
-  garbled.streams_percent = 100;
-  garbled.garbled_clients = true;
-  out.push_back(garbled);
-  Profile amnesia{"amnesia", "founders start without their data, while the others can tell them so",
-                  Only({{FaultClass::kAmnesia, 100},
-                        {FaultClass::kTransfer, 50},
-                        {FaultClass::kUpkeep, 50},
-                        {FaultClass::kSlowDisk, 50}})};
-  amnesia.sizes = {2, 3, 3, 4, 5};
-  amnesia.streams_percent = 50;
-  amnesia.tempo_percent = 200;
-  out.push_back(amnesia);
-  Profile streams{"streams", "byte streams only: gRPC and etcd's peer protocol", All(50)};
-  streams.streams_percent = 100;
-  out.push_back(streams);
-  return out;
-}
-
-// What "default" mixes, with weights.
-constexpr std::pair<const char*, uint32_t> kDefaultMix[] = {
-    {"swarm", 60},         {"uniform", 8}, {"leader-kill", 10},    {"partitions", 6},
-    {"stale-messages", 6}, {"disk", 6},    {"usurpers", 10},       {"quiet", 4},
-    {"membership", 5},     {"clocks", 13}, {"garbled-clients", 3}, {"amnesia", 2},
-};
 
 // Draws of one seed, each by name.
 class Draw {
@@ -200,6 +40,22 @@ class Draw {
  private:
   uint64_t seed_;
 };
+
+// What a member lets wait, and lets be on its way to another one: so little, in some seeds, that it
+// is often full.
+void DrawQueues(const Draw& draw, Options* out) {
+  out->max_inflight_messages =
+      draw.OneOf("inflight-messages", std::vector<size_t>{1, 4, 512, 512, 512});
+  out->max_inflight_bytes =
+      draw.OneOf("inflight-bytes", std::vector<uint64_t>{500, 4'000, 0, 0, 0, 0});
+  // What followers pass on is dropped where it does not fit: less would starve their clients.
+  out->max_uncommitted_bytes =
+      draw.OneOf("uncommitted-bytes", std::vector<uint64_t>{20'000, 100'000, 1 << 28, 1 << 28});
+  out->max_pending_proposals =
+      draw.OneOf("pending-proposals", std::vector<size_t>{4, 20, 5'000, 5'000, 5'000});
+  out->max_pending_lease_calls =
+      draw.OneOf("pending-lease-calls", std::vector<size_t>{2, 20'000, 20'000, 20'000});
+}
 
 void DrawCluster(const Draw& draw, const Profile& profile, Options* out) {
   out->members = draw.OneOf("members", profile.sizes);
@@ -227,6 +83,7 @@ void DrawCluster(const Draw& draw, const Profile& profile, Options* out) {
   out->lease_checkpoint_interval = Milliseconds(draw.OneOf("lease-checkpoint", checkpoints));
   out->auth_token_ttl = Seconds(draw.OneOf("auth-token-ttl", std::vector<int64_t>{1, 5, 300}));
   out->max_apply_entries = draw.OneOf("apply", std::vector<size_t>{1, 16, 4096});
+  DrawQueues(draw, out);
   out->watch_reply_bytes = draw.OneOf("watch-reply", std::vector<size_t>{1, 500, 1 << 20, 1 << 20});
   // Answers of a few keys are long ones then, and one segment is too much to keep for them.
   out->copied_answer_bytes =
@@ -255,6 +112,7 @@ void DrawCluster(const Draw& draw, const Profile& profile, Options* out) {
   out->link.split_ppm = draw.Percent("split", 50) ? 100'000 : 5'000;
   // Members talk over one connection each for appends and for the rest.
   out->link.ordered = true;
+  out->link.cuts_in_flight = draw.Percent("cuts-in-flight", 50);
   const std::vector<int64_t> syncs = {50, 200, 1000, 5000};
   out->disk.sync_min = Microseconds(draw.OneOf("sync-min", syncs));
   out->disk.sync_mean = Microseconds(draw.OneOf("sync-mean", syncs));
@@ -335,6 +193,8 @@ void DrawFaults(const Draw& draw, const Profile& profile, Options* out) {
       case FaultClass::kDiskError:
       case FaultClass::kAmnesia:
       case FaultClass::kHindrance:
+      case FaultClass::kDescriptors:
+      case FaultClass::kAgedDirectory:
         plan.ppm = profile.leader_percent * (kMillion / 100);
         break;
       case FaultClass::kTransfer:
@@ -358,6 +218,9 @@ void DrawFaults(const Draw& draw, const Profile& profile, Options* out) {
         break;
       case FaultClass::kWrongDirectory:
         if (out->members < 2) plan.on = false;
+        break;
+      case FaultClass::kClock:
+        if (profile.clock_ppm != 0) plan.ppm = profile.clock_ppm;
         break;
       case FaultClass::kBandwidth:
         plan.ppm = profile.leader_percent * (kMillion / 100);
@@ -413,8 +276,9 @@ void DrawWorkload(const Draw& draw, const Profile& profile, Options* out) {
   w.lease_ttl_max = static_cast<int64_t>(draw.Between("lease-ttl", 1, 6));
   w.auth = draw.Percent("auth", 20);
   w.administrator = !w.auth && draw.Percent("administrator", 30);
-  const bool quiet = profile.on_percent == All(0);
+  const bool quiet = profile.on_percent == AllClasses(0);
   w.cancel_percent = quiet ? 0 : draw.OneOf("cancel", std::vector<uint32_t>{0, 0, 1, 10});
+  w.hedge_percent = quiet ? 0 : draw.OneOf("hedge", std::vector<uint32_t>{0, 0, 5, 40});
   w.slow_reader_percent =
       quiet ? 0 : draw.OneOf("slow-reader", std::vector<uint32_t>{0, 0, 10, 40});
   if (draw.Percent("many-watchers", 8)) w.watchers = draw.Between("watchers-many", 15, 40);
@@ -453,9 +317,9 @@ void BoundResends(Options* out) {
 
 void DrawAftermath(const Draw& draw, Options* out) {
   // Who is in the cluster is known; and nobody of the majority needs the others to repair its disk.
-  const bool all_whole = !out->plan(FaultClass::kMembership).on &&
-                         !out->plan(FaultClass::kBitRot).on &&
-                         !out->plan(FaultClass::kDiskError).on;
+  const bool all_whole =
+      !out->plan(FaultClass::kMembership).on && !out->plan(FaultClass::kBitRot).on &&
+      !out->plan(FaultClass::kDiskError).on && !out->plan(FaultClass::kAmnesia).on;
   // Killing the others is a fault, too.
   const bool faults = std::any_of(out->faults.begin(), out->faults.end(),
                                   [](const FaultPlan& plan) { return plan.on; });
@@ -475,9 +339,9 @@ const Profile* Find(const std::vector<Profile>& profiles, absl::string_view name
 
 const char* DefaultProfileOf(const Draw& draw) {
   uint32_t total = 0;
-  for (const auto& [name, weight] : kDefaultMix) total += weight;
+  for (const auto& [name, weight] : DefaultMix()) total += weight;
   uint64_t at = draw.For("profile").Below(total);
-  for (const auto& [name, weight] : kDefaultMix) {
+  for (const auto& [name, weight] : DefaultMix()) {
     if (at < weight) return name;
     at -= weight;
   }
@@ -511,6 +375,10 @@ absl::StatusOr<Options> DrawOptions(absl::string_view profile, uint64_t seed) {
   DrawFaults(draw, *found, &out);
   DrawWorkload(draw, *found, &out);
   BoundResends(&out);
+  // A message must fit.
+  if (out.max_inflight_bytes > 0) {
+    out.max_inflight_bytes = std::max(out.max_inflight_bytes, out.max_append_bytes);
+  }
   DrawAftermath(draw, &out);
   return out;
 }
@@ -540,19 +408,23 @@ std::string Describe(const Options& options) {
       "us busy=", options.turns.busy_max.micros(),
       "us late=", options.turns.timer_late_max.micros(), "us append=", options.max_append_bytes,
       " apply=", options.max_apply_entries, "/", options.max_turn_work,
-      options.lease_reads ? " lease-reads" : "", " watch=", options.watch_reply_bytes, "/",
-      options.watch_progress_interval.millis(), "ms answers=", options.copied_answer_bytes, "/",
-      options.max_dead_answer_bytes, " segment=", options.wal_segment_bytes,
-      " checkpoint=", options.snapshot_count, "+", options.snapshot_catchup_entries, "/",
-      options.checkpoint_interval.millis(), "ms packs=", options.checkpoint_pack_bytes, "/",
-      options.store_segment_bytes, options.pre_vote ? "" : " no-pre-vote",
+      " queues=", options.max_inflight_messages, "/", options.max_inflight_bytes, "/",
+      options.max_uncommitted_bytes, "/", options.max_pending_proposals, "/",
+      options.max_pending_lease_calls, options.lease_reads ? " lease-reads" : "",
+      " watch=", options.watch_reply_bytes, "/", options.watch_progress_interval.millis(),
+      "ms answers=", options.copied_answer_bytes, "/", options.max_dead_answer_bytes,
+      " segment=", options.wal_segment_bytes, " checkpoint=", options.snapshot_count, "+",
+      options.snapshot_catchup_entries, "/", options.checkpoint_interval.millis(),
+      "ms packs=", options.checkpoint_pack_bytes, "/", options.store_segment_bytes,
+      options.pre_vote ? "" : " no-pre-vote",
       options.spares == 0             ? ""
       : options.strict_reconfig_check ? " strict-reconfig"
                                       : " lax-reconfig",
       " clients=", w.clients, " rate=", w.rate, " keys=", w.groups, "x", w.keys,
       " timeout=", w.request_timeout.millis(), "ms watchers=", w.watchers, "/",
-      w.slow_reader_percent, "% cancel=", w.cancel_percent, "% leases=", w.lease, "x", w.lease_ids,
-      "/", w.lease_ttl_max, "s/", options.lease_checkpoint_interval.millis(),
+      w.slow_reader_percent, "% cancel=", w.cancel_percent, "% hedge=", w.hedge_percent,
+      "% leases=", w.lease, "x", w.lease_ids, "/", w.lease_ttl_max, "s/",
+      options.lease_checkpoint_interval.millis(),
       "ms corrupt-check=", options.corrupt_check_interval.millis(), "ms",
       options.core_first ? " core-first" : "", options.cut_from_leader ? " cut-from-leader" : "",
       w.administrator ? " administrator" : "",

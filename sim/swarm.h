@@ -7,6 +7,7 @@
 #ifndef QUORATE_SIM_SWARM_H_
 #define QUORATE_SIM_SWARM_H_
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -53,14 +54,17 @@ enum class FaultClass : uint8_t {
   kDiskError,    // writes fail for a while, or a sector cannot be read; the member must stop
   kBandwidth,    // a member's links carry few bytes a second
   kUpkeep,       // an operator raises alarms and puts them out, defragments, compares hashes, ...
-  kWrongDirectory,  // members started with the directory of another one; they must refuse
-  kVersions,        // members announce other versions, and say what the others do not know
-  kReorder,         // for a while each datagram finds a way of its own
-  kSettings,        // an operator starts members with other sizes, and with or without PreVote
-  kAmnesia,         // members started without their data; they must refuse
-  kHindrance,       // members that apply, answer or tell nothing for a while
+  kWrongDirectory,    // members started with the directory of another one; they must refuse
+  kVersions,          // members announce other versions, and say what the others do not know
+  kReorder,           // for a while each datagram finds a way of its own
+  kSettings,          // an operator starts members with other sizes, and with or without PreVote
+  kAmnesia,           // members started without their data; they must refuse
+  kHindrance,         // members that apply, answer or tell nothing for a while
+  kDescriptors,       // processes that may open few more files and connections for a while, or none
+  kAgedDirectory,     // members started with what their disk held before: promises are forgotten
+  kUnderstatedDrift,  // leases for reads count on clocks that are better than they are
 };
-inline constexpr size_t kFaultClasses = static_cast<size_t>(FaultClass::kHindrance) + 1;
+inline constexpr size_t kFaultClasses = static_cast<size_t>(FaultClass::kUnderstatedDrift) + 1;
 
 // "power-loss"; stable.
 absl::string_view FaultClassName(FaultClass fault_class);
@@ -114,6 +118,9 @@ struct WorkloadOptions {
   // for a while, at each of its ticks.
   uint32_t cancel_percent = 0;
   uint32_t slow_reader_percent = 0;
+  // That a request is sent to a second member if the first does not answer at once; the answer
+  // that comes first counts, and the other one is still judged.
+  uint32_t hedge_percent = 0;
   // Leases of each client.
   size_t lease_ids = 2;
   // Workloads with an invariant of their own that are on (sim/workload/workload.h), and the
@@ -166,6 +173,11 @@ struct Options {
   uint64_t checkpoint_pack_bytes = 64 * 1024 * 1024;
   uint64_t max_append_bytes = 1024 * 1024;
   size_t max_apply_entries = 4096;
+  size_t max_inflight_messages = 512;
+  uint64_t max_inflight_bytes = 0;
+  uint64_t max_uncommitted_bytes = 256 * 1024 * 1024;
+  size_t max_pending_proposals = 5'000;
+  size_t max_pending_lease_calls = 20'000;
   size_t watch_reply_bytes = 1024 * 1024;
   uint64_t copied_answer_bytes = mvcc::SegmentPins::kCopiedBytes;
   uint64_t max_dead_answer_bytes = mvcc::SegmentPins::kMaxDeadBytes;
@@ -204,6 +216,12 @@ std::vector<ProfileInfo> Profiles();
 
 // The options of a seed. InvalidArgument, listing the names, for an unknown profile.
 absl::StatusOr<Options> DrawOptions(absl::string_view profile, uint64_t seed);
+
+// How much a clock may be too slow where one may be too fast by so much: at least it has half the
+// rate.
+inline int64_t SlowestClockPpm(int64_t fastest_ppm) {
+  return std::min<int64_t>(fastest_ppm, 500'000);
+}
 
 // What clients and members say to each other may be garbled: nobody knows what was asked.
 inline bool Garbled(const Options& options) {

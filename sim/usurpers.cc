@@ -15,8 +15,6 @@ namespace {
 constexpr int64_t kPatienceTimeouts = 6;
 constexpr int64_t kAsksPerTimeout = 200;
 
-constexpr uint64_t Bit(raft::MessageType type) { return uint64_t{1} << static_cast<int>(type); }
-
 }  // namespace
 
 // Nobody's entries arrive: whoever is elected meanwhile keeps its own for itself.

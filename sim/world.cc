@@ -56,6 +56,15 @@ constexpr Rule kClientRules[] = {
     Rule::kWatch,      Rule::kLease,           Rule::kWorkload,       Rule::kAuth,
     Rule::kNoLostWrite};
 
+// What rests on promises to other members, and what rests on leases for reads.
+constexpr Rule kRulesOnPromises[] = {Rule::kCommitDurability, Rule::kVoteDurability,
+                                     Rule::kElectionSafety,   Rule::kLeaderCompleteness,
+                                     Rule::kLogMatching,      Rule::kStateMachineSafety,
+                                     Rule::kMonotonicity};
+constexpr Rule kRulesOnReads[] = {Rule::kReadSafety,     Rule::kLinearizability,
+                                  Rule::kGeneralChecker, Rule::kWorkload,
+                                  Rule::kAuth,           Rule::kLease};
+
 bool StaysInGroup(const Request& request) {
   const std::string group = GroupOf(request) + "/";
   const auto inside = [&group](const auto& part) { return absl::StartsWith(part.key, group); };
@@ -78,6 +87,7 @@ World::World(const Options& options, Trace::LineSink print, Story* story)
   if (Garbled(options_)) {
     for (const Rule rule : kClientRules) judge_.Ignore(rule);
   }
+  ExpectLosses();
   judge_.OnFirst([this] { scheduler_.RequestStop(); });
   kv_ = std::make_unique<KvOracle>(&judge_, &history_);
   const FaultPlan& clocks = options.plan(FaultClass::kClock);
@@ -94,6 +104,22 @@ World::World(const Options& options, Trace::LineSink print, Story* story)
     });
   }
   MakeClients();
+}
+
+// What a profile breaks on purpose must be noticed.
+void World::ExpectLosses() {
+  const bool forget = options_.plan(FaultClass::kAgedDirectory).on;
+  if (forget) {
+    for (const Rule rule : kRulesOnPromises) judge_.Expect(rule);
+  }
+  if (options_.plan(FaultClass::kUnderstatedDrift).on) {
+    for (const Rule rule : kRulesOnReads) judge_.Expect(rule);
+  }
+  judge_.OnExpected([this, forget](Rule rule) {
+    context_.Inject(Fault::kLossDetected, HostId(0), static_cast<uint64_t>(rule));
+    forgotten_ = forget;
+    if (forgotten_) scheduler_.RequestStop();
+  });
 }
 
 // Clients first: their ports hold on to members' watches.
@@ -141,9 +167,12 @@ void World::MakeClients() {
     const auto number = static_cast<uint32_t>(i + 1);
     const std::string user = AccessAdministrator::UserOf(number);
     if (i < options_.workload.clients) {
+      // For requests that go to two members; who must log in first does not do that.
+      const bool hedges = options_.workload.hedge_percent > 0 && auth_ == nullptr;
       clients_.push_back(std::make_unique<Client>(
-          context_, number, host->id(), env, std::move(port), cluster_.get(), options_, workloads,
-          &judge_, &history_, kv_.get(), leases_.get(), auth_.get(), user));
+          context_, number, host->id(), env, std::move(port), hedges ? NewPort(host, env) : nullptr,
+          cluster_.get(), options_, workloads, &judge_, &history_, kv_.get(), leases_.get(),
+          auth_.get(), user));
     } else {
       // The first watcher sees everything, the others a group each.
       std::string key = Generator::kPrefix;

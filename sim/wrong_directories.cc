@@ -14,6 +14,8 @@ constexpr char kToken[] = "etcd-cluster";
 constexpr char kOtherToken[] = "another-cluster";
 constexpr char kOfAnotherMember[] = " of this cluster, but --name ";
 constexpr char kOfAnotherCluster[] = "--initial-cluster-token name cluster ";
+constexpr char kLogDirectory[] = "/data/member/log";
+constexpr char kCheckpointDirectory[] = "/data/member/checkpoint";
 constexpr char kBootstrapped[] = " has already been bootstrapped";
 
 }  // namespace
@@ -79,7 +81,10 @@ void Nemesis::LoseDirectory() {
   const Duration lasts = Lasts(FaultClass::kAmnesia);
   const CrashKind kind = draw.Chance(1, 2) ? CrashKind::kKill : CrashKind::kPowerLoss;
   const size_t member = Victim(FaultClass::kAmnesia);
-  if (!displaced_.empty() || !cluster_->KnownToAll(member)) return;
+  const uint64_t how = draw.Below(3);
+  if (without_part_.has_value() && cluster_->ready(*without_part_)) without_part_.reset();
+  if (!displaced_.empty() || without_part_.has_value() || !cluster_->KnownToAll(member)) return;
+  if (how != 0 && cluster_->active().size() >= 3) return LosePart(member, kind, how == 1);
   cluster_->Crash(member, kind, Duration::Infinite());
   TakeAway(member);
   Host& host = cluster_->host(member);
@@ -89,6 +94,38 @@ void Nemesis::LoseDirectory() {
   cluster_->Start(member);
   context_.scheduler->After(lasts, [this] {
     if (active_) GiveDirectoriesBack();
+  });
+}
+
+// Its log or its checkpoints. It gets its state from the others, who are a quorum without it and
+// all there; that it does not go on by what is left is what the rules on promises see to.
+void Nemesis::LosePart(size_t member, CrashKind kind, bool log) {
+  cluster_->Crash(member, kind, Duration::Infinite());
+  Host& host = cluster_->host(member);
+  if (host.disk().Forget(log ? kLogDirectory : kCheckpointDirectory)) {
+    context_.Inject(log ? Fault::kLogLost : Fault::kCheckpointsLost, host.id());
+  }
+  without_part_ = member;
+  cluster_->Start(member);
+}
+
+// As from a backup of the machine: what was acknowledged since is forgotten, and a vote may be
+// given twice. Nobody can notice that alone, here as in etcd; the oracles must.
+void Nemesis::AgeDirectory() {
+  const size_t member = Victim(FaultClass::kAgedDirectory);
+  const Duration age = Lasts(FaultClass::kAgedDirectory);
+  if (std::exchange(aging_, true) || !cluster_->ready(member)) return;
+  Host& host = cluster_->host(member);
+  auto kept = std::make_shared<Disk>(context_, host.id(), host.disk().options());
+  kept->CloneFrom(host.disk());
+  context_.scheduler->After(age, [this, member, kept = std::move(kept)] {
+    aging_ = false;
+    if (!active_ || !cluster_->IsActive(member)) return;
+    cluster_->Crash(member, CrashKind::kPowerLoss, Duration::Infinite());
+    kept->LosePower();
+    cluster_->host(member).disk().CloneFrom(*kept);
+    context_.Inject(Fault::kDirectoryAged, cluster_->host_id(member));
+    cluster_->Start(member);
   });
 }
 

@@ -118,14 +118,16 @@ WatchStream Node::OpenWatch(WatchSink* sink, engine::Credentials credentials) {
   return WatchStream(self_, token);
 }
 
+// As etcd's members do, on whichever way it came: a connection may be older than the removal.
 void Node::OnPeerMessage(raft::Message message) {
   ++counters_.messages_received;
+  if (replica_.IsRemoved(message.from)) return;
   StepEvent(engine::PeerMessage{std::move(message)});
 }
 
 void Node::OnSnapshot(raft::Message message, engine::StateImage image) {
   ++counters_.messages_received;
-  if (checkpoints_ == nullptr) return;
+  if (checkpoints_ == nullptr || replica_.IsRemoved(message.from)) return;
   StepEvent(engine::SnapshotReceived{std::move(message), std::move(image)});
 }
 

@@ -82,9 +82,13 @@ absl::string_view RuleInWords(Rule rule) {
     case Rule::kDeterminism:
       return "The same seed gives the same run.";
     case Rule::kOneChange:
-      return "A leader begins no change of the configuration before the one before it is applied.";
+      return "A leader begins no change of the configuration before the one before it is applied, "
+             "and nobody stands for election who has not applied one that it knows to be "
+             "committed.";
     case Rule::kStability:
       return "A leader that all members but one hear is not deposed by that one.";
+    case Rule::kRemoved:
+      return "Nothing that a member says which was removed changes anything at those who know it.";
     case Rule::kAssertion:
       return "No assertion fails, and no process dies or hangs by itself.";
   }

@@ -26,6 +26,8 @@ absl::string_view RuleName(Rule rule) {
       return "R8 monotonicity";
     case Rule::kOneChange:
       return "R9 one change at a time";
+    case Rule::kRemoved:
+      return "R10 removed members";
     case Rule::kReadSafety:
       return "R11 read safety";
     case Rule::kLinearizability:
@@ -65,6 +67,10 @@ absl::string_view RuleName(Rule rule) {
 void Judge::Report(Rule rule, VirtualTime when, std::string text,
                    std::vector<std::string> evidence) {
   if (ignored_[static_cast<size_t>(rule)]) return;
+  if (expected_[static_cast<size_t>(rule)]) {
+    if (on_expected_ != nullptr) on_expected_(rule);
+    return;
+  }
   const bool first = violations_.empty();
   if (violations_.size() < kViolationsKept) {
     violations_.push_back(Violation{rule, when, std::move(text), std::move(evidence)});

@@ -41,6 +41,7 @@ enum class Rule : uint8_t {
   kDeterminism,         // the same seed again gives the same trace
   kOneChange,           // a leader begins no change of the configuration before the last is applied
   kStability,           // a leader that a quorum hears is not deposed
+  kRemoved,             // nothing that a removed member says changes anything
   kAssertion,           // no assertion fails, no process dies or hangs
 };
 inline constexpr size_t kRules = static_cast<size_t>(Rule::kAssertion) + 1;
@@ -69,6 +70,10 @@ class Judge {
   // Violations of this rule do not count: the world breaks on purpose what it rests on.
   void Ignore(Rule rule) { ignored_[static_cast<size_t>(rule)] = true; }
 
+  // The same, and it is hoped for: each is told to `on_expected`.
+  void Expect(Rule rule) { expected_[static_cast<size_t>(rule)] = true; }
+  void OnExpected(std::function<void(Rule)> callback) { on_expected_ = std::move(callback); }
+
   void Checked(Rule rule, uint64_t times = 1) { checks_[static_cast<size_t>(rule)] += times; }
   void Report(Rule rule, VirtualTime when, std::string text,
               std::vector<std::string> evidence = {});
@@ -83,8 +88,10 @@ class Judge {
 
   std::array<uint64_t, kRules> checks_ = {};
   std::array<bool, kRules> ignored_ = {};
+  std::array<bool, kRules> expected_ = {};
   std::vector<Violation> violations_;
   std::function<void()> on_first_;
+  std::function<void(Rule)> on_expected_;
 };
 
 }  // namespace quorate::sim

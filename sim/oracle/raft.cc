@@ -73,6 +73,9 @@ void RaftOracle::Observe(VirtualTime when, size_t member, uint64_t incarnation,
   const LogIndex applied = inspector.applied();
   CheckMonotonic(when, member, state, applied);
   m.leads = inspector.role() == engine::Role::kLeader;
+  const bool stood = std::exchange(m.stands, inspector.role() == engine::Role::kCandidate ||
+                                                 inspector.role() == engine::Role::kPreCandidate);
+  if (m.stands && !stood) CheckCandidate(when, member, inspector);
   if (m.leads && m.led_term != state.term) CheckLeader(when, member, state.term);
   if (state.commit > m.commit) AdvanceCommit(when, member, state.commit, inspector);
   if (applied > m.applied) {
@@ -138,6 +141,7 @@ void RaftOracle::Restarted(VirtualTime when, size_t member,
   m.applied = LogIndex(0);
   m.config_seen = 0;
   m.leads = false;
+  m.stands = false;
   m.led_term = Term(0);
   m.cuts.clear();
   FollowLog(when, member, inspector);
@@ -272,6 +276,25 @@ void RaftOracle::CheckOneChange(VirtualTime when, size_t member, const raft::Ent
                               ", begins a change of the configuration at index ",
                               change.index.value(), " while that at index ", before.value(),
                               " is not applied (it has applied index ", applied.value(), ")"));
+}
+
+// The same rule at an election, where a configuration counts from when it is applied: who stands by
+// one that it knows to be replaced may be elected by those that the change has removed, beside the
+// leader of the others.
+void RaftOracle::CheckCandidate(VirtualTime when, size_t member,
+                                const engine::ReplicaInspector& inspector) {
+  judge_->Checked(Rule::kOneChange);
+  const LogIndex applied = inspector.applied();
+  for (LogIndex at = inspector.hard_state().commit; at > applied; at = at - 1) {
+    const std::optional<raft::Entry> entry = inspector.EntryAt(at);
+    if (!entry.has_value() || entry->type == raft::EntryType::kNormal) continue;
+    judge_->Report(Rule::kOneChange, when,
+                   absl::StrCat(Name(member), " stands for election after term ",
+                                inspector.hard_state().term.value(),
+                                " though it knows the change of the configuration at index ",
+                                at.value(), " to be committed and has not applied it"));
+    return;
+  }
 }
 
 // What is cut from a log is in a checkpoint: it was committed, and by somebody before this
@@ -490,6 +513,44 @@ void RaftOracle::CheckCommitted(VirtualTime when, size_t member, LogIndex index)
                     " of term ", other.link.term.value()),
        absl::StrCat(Describe(when), " ", Name(member), " committed index ", first, " of term ",
                     m.log[first].term.value())});
+}
+
+RaftOracle::Before RaftOracle::BeforeMessage(const raft::Message& message,
+                                             const engine::ReplicaInspector& inspector) const {
+  Before before;
+  const auto among = [&](size_t at) {
+    return raft::IsVoter(configs_[at].state, message.from) ||
+           raft::IsLearner(configs_[at].state, message.from);
+  };
+  size_t at = ConfigAt(inspector.applied());
+  if (at == 0 || among(at)) return before;
+  while (at > 0 && !among(at)) --at;
+  before.removed = among(at);
+  before.state = inspector.hard_state();
+  before.leader = inspector.leader();
+  before.last = inspector.last_index();
+  return before;
+}
+
+// R10. Time may pass in the same step, so only what comes of the message counts.
+void RaftOracle::AfterMessage(VirtualTime when, size_t member, const raft::Message& message,
+                              const Before& before, const engine::ReplicaInspector& inspector) {
+  if (!before.removed) return;
+  judge_->Checked(Rule::kRemoved);
+  const raft::HardState state = inspector.hard_state();
+  const bool term = state.term > before.state.term && state.term == message.term;
+  const bool vote = state.vote == message.from && before.state.vote != message.from;
+  const bool leader = inspector.leader() == message.from && before.leader != message.from;
+  const bool log = state.commit != before.state.commit || inspector.last_index() != before.last;
+  if (!term && !vote && !leader && !log) return;
+  judge_->Report(Rule::kRemoved, when,
+                 absl::StrCat(Name(member), " has applied the removal of ", NameOf(message.from),
+                              ", and yet a message of it changed ",
+                              term     ? "its term"
+                              : vote   ? "its vote"
+                              : leader ? "whom it follows"
+                                       : "its log",
+                              " in term ", state.term.value()));
 }
 
 // R6: an entry becomes committed only once a quorum holds it, and, where messages are

@@ -60,6 +60,18 @@ class RaftOracle {
   // member for ever: votes, acknowledged entries, terms.
   void OnSend(VirtualTime when, size_t member, const raft::Message& message);
 
+  // A message of `from` is about to be given to a member, and has been: R10.
+  struct Before {
+    bool removed = false;  // the member has applied the removal of `from`
+    raft::HardState state;
+    MemberId leader;
+    LogIndex last;
+  };
+  Before BeforeMessage(const raft::Message& message,
+                       const engine::ReplicaInspector& inspector) const;
+  void AfterMessage(VirtualTime when, size_t member, const raft::Message& message,
+                    const Before& before, const engine::ReplicaInspector& inspector);
+
   uint64_t leaders_elected() const { return elections_; }
   LogIndex committed() const { return LogIndex(canonical_.size() - 1); }
   Term highest_term() const { return highest_term_; }
@@ -89,6 +101,7 @@ class RaftOracle {
     LogIndex applied;
     size_t config_seen = 0;  // in configs_, the one that was compared last
     bool leads = false;
+    bool stands = false;  // for election
     Term led_term;
     LogIndex last_change;  // of the configuration, in the log; may be one that was cut off
     // What the member promised to others, over all its lives.
@@ -114,6 +127,7 @@ class RaftOracle {
   void Truncate(VirtualTime when, size_t member, size_t size, Term term);
   void AppendTo(VirtualTime when, size_t member, const raft::Entry& entry);
   void CheckOneChange(VirtualTime when, size_t member, const raft::Entry& change, LogIndex applied);
+  void CheckCandidate(VirtualTime when, size_t member, const engine::ReplicaInspector& inspector);
   void CheckMonotonic(VirtualTime when, size_t member, const raft::HardState& state,
                       LogIndex applied);
   void CheckLeader(VirtualTime when, size_t member, Term term);

@@ -14,6 +14,8 @@ constexpr TraceKind kReturn("return", "call", "revision");
 constexpr TraceKind kRefused("refused", "call", "code");
 constexpr TraceKind kUnknown("unknown", "call", "code");
 
+constexpr absl::string_view kTooManyRequests = "etcdserver: too many requests";
+
 // Does the error promise that nothing was done and never will be?
 bool PromisesNoEffect(const Reply& reply) {
   if (reply.unprocessed) return true;
@@ -35,13 +37,15 @@ bool PromisesNoEffect(const Reply& reply) {
 }  // namespace
 
 Client::Client(const Context& context, uint32_t number, HostId host, const io::Env& env,
-               std::unique_ptr<ClientPort> port, Cluster* cluster, const Options& options,
-               std::vector<Workload*> workloads, Judge* judge, History* history, KvOracle* oracle,
-               LeaseOracle* leases, AuthOracle* auth, const std::string& user)
+               std::unique_ptr<ClientPort> port, std::unique_ptr<ClientPort> second_port,
+               Cluster* cluster, const Options& options, std::vector<Workload*> workloads,
+               Judge* judge, History* history, KvOracle* oracle, LeaseOracle* leases,
+               AuthOracle* auth, const std::string& user)
     : context_(context),
       number_(number),
       host_(host),
       port_(std::move(port)),
+      second_port_(std::move(second_port)),
       cluster_(cluster),
       options_(options.workload),
       reduction_(options.reduction),
@@ -58,6 +62,7 @@ Client::Client(const Context& context, uint32_t number, HostId host, const io::E
                    : std::make_unique<Session>(context, host, env.loop, port_.get(), user)),
       next_timer_(env.loop->NewTimer([this] { Next(); })),
       timeout_timer_(env.loop->NewTimer([this] { OnTimeout(); })),
+      hedge_timer_(env.loop->NewTimer([this] { OnHedgeTimer(); })),
       generator_(context.seed, number, options.workload),
       prng_(NamedDraw(context.seed, HashName("client"), HashName("choices"), number)) {
   member_ = cluster->PickActive(&prng_);
@@ -116,19 +121,25 @@ void Client::AskFresh() {
   Ask(generator_.Next());
 }
 
-void Client::Ask(Request request) {
+History::Id Client::Begin(Request request, size_t member) {
   sim::Call call;
   call.client = number_;
-  call.member = static_cast<uint32_t>(member_);
-  call.incarnation = cluster_->incarnation(member_);
+  call.member = static_cast<uint32_t>(member);
+  call.incarnation = cluster_->incarnation(member);
   call.request = std::move(request);
   if (session_ != nullptr) call.user = session_->asker();
   call.invoked = context_.now();
-  open_ = history_->Invoke(std::move(call));
-  oracle_->OnInvoke(*open_);
-  if (auth_ != nullptr) auth_->OnInvoke(*open_);
-  leases_->OnInvoke(*open_);
-  context_.Record(host_, kInvoke, *open_, member_);
+  const History::Id id = history_->Invoke(std::move(call));
+  oracle_->OnInvoke(id);
+  if (auth_ != nullptr) auth_->OnInvoke(id);
+  leases_->OnInvoke(id);
+  context_.Record(host_, kInvoke, id, member);
+  return id;
+}
+
+void Client::Ask(Request request) {
+  open_ = Begin(std::move(request), member_);
+  PlanHedge();
   const bool cancels =
       options_.cancel_percent > 0 && !probing_ && prng_.Chance(options_.cancel_percent, 100);
   const Duration patience =
@@ -137,7 +148,7 @@ void Client::Ask(Request request) {
   timeout_timer_->Set(loop_->Now() + patience);
   port_->Call(member_, history_->call(*open_).request, options_.request_timeout,
               [this, id = *open_](Reply reply) {
-                if (open_ == id) OnReply(std::move(reply));
+                if (open_ == id) OnReply(reply);
               });
 }
 
@@ -149,28 +160,33 @@ void Client::DistrustConnection() {
   if (garbled_) port_->Reconnect(history_->call(*open_).member);
 }
 
-void Client::OnReply(Reply reply) {
-  if (!reply.status.ok()) {
-    DistrustConnection();
-    const bool none = PromisesNoEffect(reply);
-    context_.Record(host_, none ? kRefused : kUnknown, *open_,
-                    static_cast<uint64_t>(reply.status.code()));
-    return End(none ? Outcome::kNoEffect : Outcome::kUnknown, Result(),
-               std::string(reply.status.message()));
-  }
-  if (garbled_) {
+void Client::OnReply(const Reply& reply) {
+  if (!reply.status.ok()) DistrustConnection();
+  if (reply.status.ok() && garbled_) {
     if (probing_) unproven_.erase(history_->call(*open_).member);
-    return End(Outcome::kUnknown, Result(), "perhaps garbled");
+    return End({Outcome::kUnknown, Result(), "perhaps garbled"});
   }
-  absl::StatusOr<Answer> answer = DecodeResponse(history_->call(*open_).request, reply.body);
+  End(EndingOf(*open_, reply));
+}
+
+Client::Ending Client::EndingOf(History::Id id, const Reply& reply) {
+  if (!reply.status.ok()) {
+    const bool none = PromisesNoEffect(reply);
+    if (reply.status.message() == kTooManyRequests) context_.Inject(Fault::kQueueFull, host_, id);
+    context_.Record(host_, none ? kRefused : kUnknown, id,
+                    static_cast<uint64_t>(reply.status.code()));
+    return {none ? Outcome::kNoEffect : Outcome::kUnknown, Result(),
+            std::string(reply.status.message())};
+  }
+  absl::StatusOr<Answer> answer = DecodeResponse(history_->call(id).request, reply.body);
   if (!answer.ok()) {
     judge_->Report(Rule::kLinearizability, context_.now(),
                    absl::StrCat("an answer cannot be decoded: ", answer.status().message()),
-                   {Describe(history_->call(*open_))});
-    return End(Outcome::kUnknown, Result(), "malformed answer");
+                   {Describe(history_->call(id))});
+    return {Outcome::kUnknown, Result(), "malformed answer"};
   }
-  context_.Record(host_, kReturn, *open_, static_cast<uint64_t>(answer->result.revision));
-  End(Outcome::kOk, std::move(answer->result), "");
+  context_.Record(host_, kReturn, id, static_cast<uint64_t>(answer->result.revision));
+  return {Outcome::kOk, std::move(answer->result), ""};
 }
 
 void Client::OnTimeout() {
@@ -179,25 +195,31 @@ void Client::OnTimeout() {
   DistrustConnection();
   context_.Record(host_, kUnknown, *open_,
                   static_cast<uint64_t>(absl::StatusCode::kDeadlineExceeded));
-  End(Outcome::kUnknown, Result(), "no answer in time");
+  End({Outcome::kUnknown, Result(), "no answer in time"});
 }
 
-void Client::End(Outcome outcome, Result result, std::string error) {
-  timeout_timer_->Cancel();
-  const History::Id id = *std::exchange(open_, std::nullopt);
-  sim::Call& call = history_->Return(id, context_.now(), outcome);
-  call.result = std::move(result);
-  call.error = std::move(error);
+const sim::Call& Client::Settle(History::Id id, Ending ending) {
+  sim::Call& call = history_->Return(id, context_.now(), ending.outcome);
+  call.result = std::move(ending.result);
+  call.error = std::move(ending.error);
   call.same_process = cluster_->incarnation(call.member) == call.incarnation;
   if (auth_ != nullptr) auth_->OnReturn(id);
   oracle_->OnReturn(id);
   leases_->OnReturn(id);
+  return call;
+}
+
+void Client::End(Ending ending) {
+  timeout_timer_->Cancel();
+  const Outcome outcome = ending.outcome;
+  const bool elsewhere = std::exchange(answered_elsewhere_, false);
+  const sim::Call& call = Settle(*std::exchange(open_, std::nullopt), std::move(ending));
   if (workload_ != nullptr && !probing_) workload_->OnReturn(call);
   if (outcome == Outcome::kOk) {
     ++answered_;
     generator_.Learn(call.request, call.result);
     if (probing_) unproven_.erase(call.member);
-  } else {
+  } else if (!elsewhere) {
     if (session_ != nullptr) session_->OnRefused(call.error);
     // Garbled answers are all of unknown outcome: repetitions would leave no time for probes.
     const bool settling = garbled_ && !unproven_.empty();

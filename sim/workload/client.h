@@ -33,18 +33,20 @@ class Client {
  public:
   // All borrowed; `env` is that of the client's host. Requests come from the generator and,
   // some, from `workloads`; those that the reduction leaves out are not asked. With an auth
-  // oracle, which may be null, it asks in the name of `user`.
+  // oracle, which may be null, it asks in the name of `user`. With a second port, some requests go
+  // to another member as well if the first does not answer at once.
   Client(const Context& context, uint32_t number, HostId host, const io::Env& env,
-         std::unique_ptr<ClientPort> port, Cluster* cluster, const Options& options,
-         std::vector<Workload*> workloads, Judge* judge, History* history, KvOracle* oracle,
-         LeaseOracle* leases, AuthOracle* auth, const std::string& user);
+         std::unique_ptr<ClientPort> port, std::unique_ptr<ClientPort> second_port,
+         Cluster* cluster, const Options& options, std::vector<Workload*> workloads, Judge* judge,
+         History* history, KvOracle* oracle, LeaseOracle* leases, AuthOracle* auth,
+         const std::string& user);
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
   void Start();
   // Asks nothing more; an open request is still waited for.
   void Stop() { stopping_ = true; }
-  bool idle() const { return stopping_ && !open_.has_value(); }
+  bool idle() const { return stopping_ && !open_.has_value() && !hedge_.has_value(); }
 
   // From now on also writes through every member, until each has acknowledged a write
   // that began after this call; as root, if names count.
@@ -61,17 +63,32 @@ class Client {
  private:
   void Next();
   void AskFresh();
+  // How an attempt ended.
+  struct Ending {
+    Outcome outcome = Outcome::kUnknown;
+    Result result;
+    std::string error;
+  };
+
   void Ask(Request request);
-  void OnReply(Reply reply);
+  History::Id Begin(Request request, size_t member);
+  void OnReply(const Reply& reply);
+  Ending EndingOf(History::Id id, const Reply& reply);
+  // hedging.cc.
+  void PlanHedge();
+  void OnHedgeTimer();
+  void OnHedgeReply(const Reply& reply);
   void OnTimeout();
   void DistrustConnection();
-  void End(Outcome outcome, Result result, std::string error);
+  void End(Ending ending);
+  const sim::Call& Settle(History::Id id, Ending ending);
   void PlanNext();
 
   const Context context_;
   const uint32_t number_;
   const HostId host_;
   const std::unique_ptr<ClientPort> port_;
+  const std::unique_ptr<ClientPort> second_port_;  // may be null
   Cluster* const cluster_;
   const WorkloadOptions options_;
   const Reduction reduction_;
@@ -86,6 +103,7 @@ class Client {
   const std::unique_ptr<Session> session_;  // this
   std::unique_ptr<io::Timer> next_timer_;
   std::unique_ptr<io::Timer> timeout_timer_;
+  std::unique_ptr<io::Timer> hedge_timer_;
   Generator generator_;
   Prng prng_;
 
@@ -95,6 +113,10 @@ class Client {
   size_t member_ = 1;
   std::optional<History::Id> open_;
   std::optional<Request> retry_;
+  // The attempt at another member, and the one that it is a second one of.
+  std::optional<History::Id> hedge_;
+  History::Id hedged_ = 0;
+  bool answered_elsewhere_ = false;
   bool probing_ = false;  // the open request is a probe
   std::set<size_t> unproven_;
   uint64_t answered_ = 0;

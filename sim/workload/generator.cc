@@ -230,8 +230,13 @@ Request Generator::Txn(uint64_t group) {
   if (group % 2 == 1 && prng_.Chance(1, 4)) {
     request.success.push_back(Nested(group, {key, other}));
   }
-  // Reads what it wrote, with what else is there.
-  if (prng_.Chance(1, 3)) request.success.push_back(GetOperation(group));
+  // Reads what it wrote, with what else is there; or what was there once, compacted perhaps.
+  if (prng_.Chance(1, 3)) {
+    request.success.push_back(GetOperation(group));
+    if (group % 2 == 1 && prng_.Chance(1, 4)) {
+      request.success.back().revision = std::max<int64_t>(1, revision_ - prng_.Between(0, 40));
+    }
+  }
   Operation look;
   look.key = key;
   // What the other branch may do counts, whichever branch is taken.

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/raft/codec.h"
+#include "engine/raft/conf_change.h"
 #include "engine/replica/replica.h"
 #include "sim/oracle/membership.h"
 #include "sim/oracle/raft.h"
@@ -362,6 +364,59 @@ TEST_F(RaftOracleTest, ALeaderBeginsNoChangeBeforeTheLastIsApplied) {
   EXPECT_TRUE(judge_.clean());
   change(1, 2);
   EXPECT_EQ(Verdict(), Rule::kOneChange);
+}
+
+TEST_F(RaftOracleTest, NobodyStandsByAConfigurationThatItKnowsToBeReplaced) {
+  for (const size_t m : {1, 2}) {
+    members_[m].applied_index = LogIndex(3);
+    members_[m].Append(2, "");
+    members_[m].log.back().type = raft::EntryType::kConfChange;
+    members_[m].state.term = Term(2);
+    See(m);
+    Acknowledge(m, 2);
+  }
+  // Not committed, as far as this one knows.
+  members_[1].now = engine::Role::kPreCandidate;
+  See(1);
+  EXPECT_TRUE(judge_.clean());
+  members_[2].state.commit = LogIndex(4);
+  See(2);
+  members_[2].now = engine::Role::kPreCandidate;
+  See(2);
+  EXPECT_EQ(Verdict(), Rule::kOneChange);
+}
+
+TEST_F(RaftOracleTest, WhatARemovedMemberSaysChangesNothing) {
+  const raft::ConfChange removal{.type = raft::ConfChangeType::kRemoveNode, .node_id = MemberId(3)};
+  for (const size_t m : {1, 2}) {
+    members_[m].Append(2, "");
+    members_[m].log.back().type = raft::EntryType::kConfChange;
+    members_[m].log.back().data = raft::EncodeToBytes(removal);
+    members_[m].state.term = Term(2);
+    See(m);
+    Acknowledge(m, 2);
+  }
+  members_[1].state.commit = LogIndex(4);
+  See(1);
+  raft::Message message;
+  message.type = raft::MessageType::kVote;
+  message.from = MemberId(3);
+  message.term = Term(7);
+  // It may, of somebody who has not applied the removal.
+  RaftOracle::Before before = oracle_.BeforeMessage(message, members_[1]);
+  members_[1].state.term = Term(7);
+  oracle_.AfterMessage(now_, 1, message, before, members_[1]);
+  EXPECT_TRUE(judge_.clean());
+  members_[1].applied_index = LogIndex(4);
+  members_[1].configuration.voters = {MemberId(1), MemberId(2)};
+  See(1);
+  message.term = Term(8);
+  before = oracle_.BeforeMessage(message, members_[1]);
+  oracle_.AfterMessage(now_, 1, message, before, members_[1]);
+  EXPECT_TRUE(judge_.clean()) << "nothing has changed";
+  members_[1].state.term = Term(8);
+  oracle_.AfterMessage(now_, 1, message, before, members_[1]);
+  EXPECT_EQ(Verdict(), Rule::kRemoved);
 }
 
 TEST_F(RaftOracleTest, AChangeThatWasCutOffDoesNotCountForWhoeverHadIt) {
