@@ -1,8 +1,18 @@
 #include "server/replica_config.h"
 
+#include <optional>
+
 #include "server/config/version.h"
 
 namespace quorate::server {
+namespace {
+
+template <typename T>
+void Override(const std::optional<T>& other, T* setting) {
+  if (other.has_value()) *setting = *other;
+}
+
+}  // namespace
 
 engine::Config ReplicaConfig(const config::Config& config) {
   engine::Config replica;
@@ -20,16 +30,15 @@ engine::Config ReplicaConfig(const config::Config& config) {
   replica.raft.election_timeout = config.election_timeout;
   replica.raft.pre_vote = config.pre_vote;
   replica.raft.max_append_bytes = config.max_append_bytes;
-  replica.raft.max_inflight_messages = config.max_inflight_messages;
-  replica.raft.max_inflight_bytes = config.max_inflight_bytes;
-  replica.raft.max_uncommitted_bytes = config.max_uncommitted_bytes;
-  replica.max_pending_proposals = config.max_pending_proposals;
-  replica.max_pending_lease_calls = config.max_pending_lease_calls;
+  Override(config.max_inflight_messages, &replica.raft.max_inflight_messages);
+  Override(config.max_inflight_bytes, &replica.raft.max_inflight_bytes);
+  Override(config.max_uncommitted_bytes, &replica.raft.max_uncommitted_bytes);
+  Override(config.max_pending_proposals, &replica.max_pending_proposals);
+  Override(config.max_pending_lease_calls, &replica.max_pending_lease_calls);
   replica.max_apply_entries = config.max_apply_entries;
   replica.max_watch_reply_bytes = config.watch_reply_bytes;
-  replica.copied_answer_bytes = config.copied_answer_bytes.value_or(replica.copied_answer_bytes);
-  replica.max_dead_answer_bytes =
-      config.max_dead_answer_bytes.value_or(replica.max_dead_answer_bytes);
+  Override(config.copied_answer_bytes, &replica.copied_answer_bytes);
+  Override(config.max_dead_answer_bytes, &replica.max_dead_answer_bytes);
   if (config.lease_read_clock_drift != Duration::Infinite()) {
     replica.raft.read_only = raft::ReadOnlyMode::kLeaseBased;
     replica.raft.max_clock_drift = config.lease_read_clock_drift;

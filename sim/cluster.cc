@@ -530,7 +530,15 @@ void Cluster::DeliverSnapshot(size_t to, const std::vector<Bytes>& chunks) {
     CHECK_MSG(status.ok(), status.ToString());
   }
   CHECK(arrived.has_value());
+  const node::Node* const n = node(to);
+  if (n == nullptr) {
+    return sink->OnSnapshot(std::move(arrived->message), std::move(arrived->image));
+  }
+  const engine::ReplicaInspector& inspector = n->replica().inspector();
+  const raft::Message message = arrived->message;
+  const RaftOracle::Before before = oracle_->BeforeMessage(message, inspector);
   sink->OnSnapshot(std::move(arrived->message), std::move(arrived->image));
+  oracle_->AfterMessage(context_.now(), to, message, before, inspector);
 }
 
 void Cluster::ReportSnapshot(size_t from, uint64_t incarnation, MemberId to, bool ok) {

@@ -287,6 +287,14 @@ std::vector<std::string> Tally::Missing() const {
     if (!clients_count && rule >= Rule::kReadSafety && rule <= Rule::kWorkload) continue;
     if (checks_[i] == 0) out.push_back(absl::StrCat("checks of ", RuleName(static_cast<Rule>(i))));
   }
+  // Of those that need a class of faults. Messages are seen one by one in typed mode only.
+  const auto changes = static_cast<size_t>(FaultClass::kMembership);
+  for (const Rule rule : {Rule::kOneChange, Rule::kRemoved}) {
+    if (on_datagrams_[changes] < kSeedsForCoincidence) continue;
+    if (checks_[static_cast<size_t>(rule)] == 0) {
+      out.push_back(absl::StrCat("checks of ", RuleName(rule)));
+    }
+  }
   return out;
 }
 

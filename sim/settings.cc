@@ -27,8 +27,8 @@ void Nemesis::ChangeSettings() {
   // One entry a message only where messages keep their order (sim/swarm).
   const bool in_order = !plan(FaultClass::kDelay).on && !plan(FaultClass::kReorder).on;
   Change<uint64_t>(&draw, {in_order ? 0U : 256U, 256, 4096, 1 << 20}, &flags.max_append_bytes);
-  if (flags.max_inflight_bytes > 0) {
-    flags.max_inflight_bytes = std::max(flags.max_inflight_bytes, flags.max_append_bytes);
+  if (flags.max_inflight_bytes.value_or(0) > 0) {
+    flags.max_inflight_bytes = std::max(*flags.max_inflight_bytes, flags.max_append_bytes);
   }
   Change<size_t>(&draw, {1, 16, 4096}, &flags.max_apply_entries);
   Change<size_t>(&draw, {5, 20, 200, 10'000}, &flags.snapshot_count);

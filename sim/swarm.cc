@@ -315,6 +315,19 @@ void BoundResends(Options* out) {
   }
 }
 
+// A message must fit. And where so little may be on its way that each entry, or so, waits for an
+// answer to the one before, many clients would have theirs just after they had given up.
+void BoundQueues(Options* out) {
+  if (out->max_inflight_bytes > 0) {
+    out->max_inflight_bytes = std::max(out->max_inflight_bytes, out->max_append_bytes);
+  }
+  const bool few = out->max_inflight_messages <= 4 ||
+                   (out->max_inflight_bytes > 0 && out->max_inflight_bytes <= 4'000);
+  if (few && (out->max_append_bytes == 0 || out->plan(FaultClass::kSettings).on)) {
+    out->workload.clients = std::min<size_t>(out->workload.clients, 12);
+  }
+}
+
 void DrawAftermath(const Draw& draw, Options* out) {
   // Who is in the cluster is known; and nobody of the majority needs the others to repair its disk.
   const bool all_whole =
@@ -375,10 +388,7 @@ absl::StatusOr<Options> DrawOptions(absl::string_view profile, uint64_t seed) {
   DrawFaults(draw, *found, &out);
   DrawWorkload(draw, *found, &out);
   BoundResends(&out);
-  // A message must fit.
-  if (out.max_inflight_bytes > 0) {
-    out.max_inflight_bytes = std::max(out.max_inflight_bytes, out.max_append_bytes);
-  }
+  BoundQueues(&out);
   DrawAftermath(draw, &out);
   return out;
 }

@@ -167,8 +167,10 @@ void World::MakeClients() {
     const auto number = static_cast<uint32_t>(i + 1);
     const std::string user = AccessAdministrator::UserOf(number);
     if (i < options_.workload.clients) {
-      // For requests that go to two members; who must log in first does not do that.
-      const bool hedges = options_.workload.hedge_percent > 0 && auth_ == nullptr;
+      // For requests that go to two members; who must log in first does not do that, nor who
+      // cannot believe what it is told.
+      const bool hedges =
+          options_.workload.hedge_percent > 0 && auth_ == nullptr && !Garbled(options_);
       clients_.push_back(std::make_unique<Client>(
           context_, number, host->id(), env, std::move(port), hedges ? NewPort(host, env) : nullptr,
           cluster_.get(), options_, workloads, &judge_, &history_, kv_.get(), leases_.get(),

@@ -114,7 +114,8 @@ void Nemesis::LosePart(size_t member, CrashKind kind, bool log) {
 void Nemesis::AgeDirectory() {
   const size_t member = Victim(FaultClass::kAgedDirectory);
   const Duration age = Lasts(FaultClass::kAgedDirectory);
-  if (std::exchange(aging_, true) || !cluster_->ready(member)) return;
+  if (aging_ || !cluster_->ready(member)) return;
+  aging_ = true;
   Host& host = cluster_->host(member);
   auto kept = std::make_shared<Disk>(context_, host.id(), host.disk().options());
   kept->CloneFrom(host.disk());

@@ -293,7 +293,9 @@ void Checkpoints::SyncInstalled(const absl::Status& why) {
                 manifest_->Sync([this](absl::Status status) {
                   if (!status.ok()) return Finish(status);
                   disk_->SyncDir(paths_.checkpoint, lifetime_.Guard([this](absl::Status synced) {
-                    synced.ok() ? RemoveUnused(synced) : Finish(synced);
+                    if (!synced.ok()) return Finish(synced);
+                    unsettled_ = false;  // what bears the name says what the new one would
+                    RemoveUnused(synced);
                   }));
                 });
               }));

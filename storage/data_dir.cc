@@ -161,11 +161,15 @@ Surveyor::Surveyor(io::Disk* disk, const DataPaths& paths, Callback callback)
 
 void Surveyor::List(const std::string& path,
                     std::function<void(bool exists, const Names& names)> next) {
-  disk_->List(path, lifetime_.Guard([this, next = std::move(next)](absl::StatusOr<Names> names) {
-    if (absl::IsNotFound(names.status())) return next(false, {});
-    if (!names.ok()) return Finish(names.status());
-    next(true, *names);
-  }));
+  disk_->List(path,
+              lifetime_.Guard([this, path, next = std::move(next)](absl::StatusOr<Names> names) {
+                if (absl::IsNotFound(names.status())) return next(false, {});
+                if (absl::IsDataLoss(names.status())) {
+                  return Finish(DamageError(path, 0, "the directory cannot be read"));
+                }
+                if (!names.ok()) return Finish(names.status());
+                next(true, *names);
+              }));
 }
 
 void Surveyor::LookForWal() {

@@ -60,7 +60,8 @@ class Opening final : public PendingOpen {
   void TakeCheckpoint(CheckpointContents contents);
   void ReadLog(LogIndex checkpoint);
   void TakeBoth();
-  bool ReadAgain(bool unreadable);
+  bool ReadAgain(bool unreadable, const absl::Status& status);
+  bool TryAgain(std::function<void()> read);
   void FailLog(absl::Status status);
   void TakeLog(LogContents contents);
   void TakeRepair(LogContents contents);
@@ -127,7 +128,7 @@ class Opening final : public PendingOpen {
   std::unique_ptr<LogReader> reader_;
   LogIndex read_for_;  // the end of the checkpoint that the log is, or was, read for
   std::optional<absl::Status> log_status_;  // it was read
-  size_t readings_ = 1;                     // of checkpoint and log, with the one under way
+  size_t readings_ = 1;                     // of what is there, with the one under way
   std::unique_ptr<io::Timer> read_again_;
   LogContents log_;
   // The checkpoint came from a peer and the log has not followed yet: begin it anew.

@@ -60,6 +60,7 @@ Opening::Opening(const io::Env& env, OpenOptions options, Callback callback)
 
 void Opening::TakeSurvey() {
   surveyor_ = std::make_unique<Surveyor>(disk_, paths_, [this](absl::StatusOr<Survey> survey) {
+    if (absl::IsDataLoss(survey.status()) && TryAgain([this] { TakeSurvey(); })) return;
     if (!survey.ok()) return Fail(survey.status());
     if (!survey->etcd_file.empty()) return Fail(EtcdDirectoryError(survey->etcd_file));
     if (!survey->has_meta && !options_.create) return Fail(NotInitialisedError(paths_));
@@ -114,18 +115,29 @@ void Opening::Mark() {
 void Opening::MakeLogDirectory() { disk_->MakeDirs(paths_.log, Then(&Opening::ReadCheckpoint)); }
 
 // Whether checkpoint and log are read anew, since some of it could not be read. Not what is about
-// to be replaced by another member's.
-bool Opening::ReadAgain(bool unreadable) {
-  if (!unreadable || options_.repair.has_value() || readings_ == kMaxReadings) return false;
+// to be replaced by another member's; nor after an error of another kind: a sync that failed is
+// final, whatever the next one says.
+bool Opening::ReadAgain(bool unreadable, const absl::Status& status) {
+  const bool final = !status.ok() && !absl::IsDataLoss(status);
+  if (!unreadable || final || options_.repair.has_value()) return false;
+  return TryAgain([this] {
+    // That of the log may have ended meanwhile.
+    reader_.reset();
+    log_status_.reset();
+    log_ = {};
+    ReadCheckpoint();
+  });
+}
+
+// Calls `read` after a pause, unless there have been as many readings as there may be.
+bool Opening::TryAgain(std::function<void()> read) {
+  if (readings_ == kMaxReadings) return false;
   const Duration pause = kReadingPause * (int64_t{1} << (readings_ - 1));
   ++readings_;
   checkpoint_read_ = false;
   checkpoint_ = {};
   log_ = {};
-  read_again_ = loop_->NewTimer([this] {
-    reader_.reset();
-    ReadCheckpoint();
-  });
+  read_again_ = loop_->NewTimer(std::move(read));
   read_again_->Set(loop_->Now() + pause);
   return true;
 }
@@ -142,7 +154,7 @@ void Opening::ReadCheckpoint() {
                                 .prepare = options_.prepare,
                                 .begun = [this](LogIndex index) { ReadLog(index); }},
       [this](absl::Status status, CheckpointContents contents) {
-        if (ReadAgain(contents.unreadable)) return;
+        if (ReadAgain(contents.unreadable, status)) return;
         if (!status.ok()) return Fail(std::move(status));
         TakeCheckpoint(std::move(contents));
       });
@@ -177,13 +189,15 @@ void Opening::ReadLog(LogIndex checkpoint) {
 }
 
 void Opening::TakeBoth() {
-  if (ReadAgain(log_.unreadable)) return;
+  if (ReadAgain(log_.unreadable, *log_status_)) return;
   const absl::Status status = *log_status_;
   LogContents contents = std::move(log_);
   if (readings_ > 1 && !contents.unreadable && !checkpoint_.unreadable) {
     contents.notes.push_back(
-        {absl::StrCat(paths_.member, ": the checkpoint and the log could be ",
-                      "read only when it was tried again. The disk may be ", "failing"),
+        {absl::StrCat(
+             paths_.member,
+             ": the checkpoint and the log could be read only when it was tried again. The "
+             "disk may be failing"),
          paths_.member, 0, 0});
   }
   const bool damaged = absl::IsDataLoss(status);

@@ -159,7 +159,9 @@ bool Auth::EncodeUser(ImagePlace* at, mvcc::Work* work, BytesBuilder* out) const
   }
   for (std::string& held : at->roles) proto.add_roles(std::move(held));
   at->roles.clear();
+  const size_t before = out->size();
   AppendLen(out, kUserField, proto.SerializeAsString());
+  work->SpendBytes(out->size() - before);
   work->Spend(kRecordCost);
   return true;
 }

@@ -107,13 +107,13 @@ struct Config {
   // never.
   uint64_t scrub_bytes_per_second = 4 * limits::kMiB;
   size_t max_apply_entries = 4096;
-  // See raft::Config and engine::Config: what may be on its way to a follower, be in the log and
-  // not applied, or wait for that.
-  size_t max_inflight_messages = limits::kMaxInflightAppends;
-  uint64_t max_inflight_bytes = 0;
-  uint64_t max_uncommitted_bytes = 256 * limits::kMiB;
-  size_t max_pending_proposals = 5000;
-  size_t max_pending_lease_calls = 20'000;
+  // Others than those of raft::Config and engine::Config: what may be on its way to a follower, be
+  // in the log and not applied, or wait for that.
+  std::optional<size_t> max_inflight_messages;
+  std::optional<uint64_t> max_inflight_bytes;
+  std::optional<uint64_t> max_uncommitted_bytes;
+  std::optional<size_t> max_pending_proposals;
+  std::optional<size_t> max_pending_lease_calls;
   // Bytes of events given to watchers in one turn.
   size_t watch_reply_bytes = 256 * limits::kKiB;
   // Others than those of engine::Config.

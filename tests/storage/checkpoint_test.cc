@@ -391,34 +391,40 @@ TEST(CheckpointTest, NoneIsMadeGoodFromALogThatIsShorterThanItWas) {
   EXPECT_TRUE(absl::StrContains(status.message(), pack)) << status;
 }
 
-// Or each attempt would take some more of what is left.
-TEST(CheckpointTest, OneThatFindsNoSpaceLeavesNothingBehind) {
-  Machine machine(1);
-  History history(1);
-  MakeCheckpoint(&machine, &history);
-  const std::vector<std::string> before = machine.CheckpointFiles();
+// Five checkpoints that find no space for what they write: each attempt would take some more of
+// what is left if it left anything behind.
+void RefuseCheckpoints(Machine* machine, History* history) {
+  const auto files = [machine] {
+    std::vector<std::string> paths = machine->CheckpointFiles();
+    std::erase_if(paths, [](const std::string& path) { return absl::EndsWith(path, ".tmp"); });
+    return paths;
+  };
+  const std::vector<std::string> before = files();
   uint64_t refused = 0;
   while (refused < 5) {
-    machine.Run([&] { history.Append(machine.wal()); });
-    machine.Settle();
-    machine.disk().SetOperationFault([&](uint64_t, sim::DiskOperation kind) -> absl::Status {
+    machine->Run([&] { history->Append(machine->wal()); });
+    machine->Settle();
+    machine->disk().SetOperationFault([&](uint64_t, sim::DiskOperation kind) -> absl::Status {
       if (kind != sim::DiskOperation::kWrite && kind != sim::DiskOperation::kWriteAndSync) {
         return absl::OkStatus();
       }
       ++refused;
       return absl::ResourceExhaustedError("write: no space left on device");
     });
-    machine.Run([&] { history.Checkpoint(machine.wal(), machine.checkpoints(), 0); });
-    machine.Settle();
-    machine.disk().SetOperationFault(nullptr);
+    machine->Run([&] { history->Checkpoint(machine->wal(), machine->checkpoints(), 0); });
+    machine->Settle();
+    machine->disk().SetOperationFault(nullptr);
   }
-  std::vector<std::string> after = machine.CheckpointFiles();
-  std::erase_if(after, [](const std::string& path) { return absl::EndsWith(path, ".tmp"); });
-  EXPECT_EQ(after, before);
+  EXPECT_EQ(files(), before);
 }
 
-// The directory could not be synced after both renames, so that what is there is not what is
-// known. The log reaches back to the one before that is really there.
+TEST(CheckpointTest, OneThatFindsNoSpaceLeavesNothingBehind) {
+  Machine machine(1);
+  History history(1);
+  MakeCheckpoint(&machine, &history);
+  RefuseCheckpoints(&machine, &history);
+}
+
 // A start makes sure of the manifest that is there if it finds no space to write it anew, in the
 // file or in the directory.
 TEST(CheckpointTest, AFullDirectoryCostsNoStart) {
@@ -436,7 +442,8 @@ TEST(CheckpointTest, AFullDirectoryCostsNoStart) {
   EXPECT_GE(renames, 1u);
   EXPECT_EQ(history.Check(machine.state()), "");
   machine.disk().SetOperationFault(nullptr);
-  // Checkpoints go on.
+  // Checkpoints that find no space go on leaving nothing behind, and others succeed.
+  RefuseCheckpoints(&machine, &history);
   machine.Run([&] {
     history.Append(machine.wal());
     history.Checkpoint(machine.wal(), machine.checkpoints(), 0);
@@ -447,6 +454,8 @@ TEST(CheckpointTest, AFullDirectoryCostsNoStart) {
   EXPECT_EQ(history.Judge(machine.state()), "");
 }
 
+// The directory could not be synced after both renames, so that what is there is not what is
+// known. The log reaches back to the one before that is really there.
 TEST(CheckpointTest, AFailedSyncOfTheDirectoryDoesNotCostTheOneBefore) {
   Machine machine(1);
   History history(1);

@@ -1,6 +1,7 @@
 // What the disk does not read at a start: an error that passes costs nothing but time; what stays
 // unreadable is damage, and what is acknowledged comes from elsewhere or the start is refused.
 #include <string>
+#include <utility>
 
 #include "absl/container/btree_map.h"
 #include "absl/strings/match.h"
@@ -59,6 +60,7 @@ class UnreadableTest : public ::testing::Test {
 // Above all the newest checkpoint stays the newest.
 TEST_F(UnreadableTest, AnErrorThatPassesCostsNothing) {
   uint64_t again = 0;
+  uint64_t refused = 0;
   for (uint64_t number = 1;; ++number) {
     Machine copy(2);
     copy.CopyDiskFrom(machine_);
@@ -69,7 +71,8 @@ TEST_F(UnreadableTest, AnErrorThatPassesCostsNothing) {
     });
     const absl::Status status = copy.Open();
     if (read < number) break;
-    if (!status.ok()) continue;  // neither checkpoint nor log; the next start succeeds
+    refused += !status.ok();
+    if (!status.ok()) continue;
     const RecoveredState& found = copy.state();
     ASSERT_EQ(history_.Check(found), "") << number;
     ASSERT_EQ(found.checkpoint->index, newest_) << number;
@@ -78,6 +81,33 @@ TEST_F(UnreadableTest, AnErrorThatPassesCostsNothing) {
     again += absl::StrContains(found.notes[0].message, "tried again");
   }
   EXPECT_GT(again, 10u);
+  // Files that a start makes anew are opened, too; an error there is none of reading.
+  EXPECT_LE(refused, 2u);
+}
+
+// A sync that failed is final, though what could not be read is read again and synced once more.
+TEST_F(UnreadableTest, AFailedSyncBesideItIsNotForgotten) {
+  uint64_t refused = 0;
+  for (uint64_t number = 1; number < 20; ++number) {
+    Machine copy(2);
+    copy.CopyDiskFrom(machine_);
+    uint64_t synced = 0;
+    bool unread = false;
+    copy.disk().SetOperationFault([&](uint64_t, sim::DiskOperation kind) -> absl::Status {
+      if (kind == sim::DiskOperation::kRead && !std::exchange(unread, true)) {
+        return absl::DataLossError("read /injected: i/o error");
+      }
+      const bool syncs =
+          kind == sim::DiskOperation::kSync || kind == sim::DiskOperation::kWriteAndSync;
+      if (!syncs || ++synced != number) return absl::OkStatus();
+      return absl::InternalError("fdatasync /injected: i/o error");
+    });
+    const absl::Status status = copy.Open();
+    if (synced < number) break;
+    EXPECT_FALSE(status.ok()) << "sync " << number;
+    ++refused;
+  }
+  EXPECT_GE(refused, 2u);
 }
 
 // A start asks three times more; then the one before counts, and nothing is lost by that: the log
@@ -151,12 +181,12 @@ TEST_F(UnreadableTest, ACheckpointThatCannotBeOpenedIsMadeGoodFromTheOneBefore) 
 TEST_F(UnreadableTest, ASectorOfTheLogThatStaysSoIsNamedAndNothingIsChanged) {
   const std::string path = machine_.LogFiles().back();
   ASSERT_TRUE(machine_.disk().BreakSector(path, 0).ok());
-  const auto before = machine_.LogFiles();
+  const auto before = Files(machine_);
   const absl::Status status = machine_.Open();
   EXPECT_TRUE(absl::IsDataLoss(status)) << status;
   EXPECT_TRUE(Says(status, absl::StrCat(path, ": damaged at offset 0"))) << status;
   EXPECT_TRUE(Says(status, "etcdctl member remove")) << status;
-  EXPECT_EQ(machine_.LogFiles(), before);
+  EXPECT_EQ(Files(machine_), before);
   machine_.Restart();
   machine_.disk().MendSectors();
   ASSERT_TRUE(machine_.Open().ok());
@@ -177,7 +207,7 @@ TEST_F(UnreadableTest, MetaIsWrittenAnewAndRefusedInFullIfNothingElseTells) {
   EXPECT_TRUE(Says(status, absl::StrCat(kMetaFile, ": damaged at offset 0"))) << status;
   EXPECT_TRUE(Says(status, "etcdctl member remove")) << status;
   machine_.Restart();
-  EXPECT_EQ(Files(machine_).size(), before.size());
+  EXPECT_EQ(Files(machine_), before);
 }
 
 }  // namespace

@@ -115,9 +115,18 @@ class Plain {
 };
 
 void FillTxn(Prng* prng, int depth, ProtoTxn* txn) {
-  const auto key = [prng] {
-    std::string k(1, static_cast<char>('a' + prng->Below(26)));
-    if (prng->Chance(1, 2)) k.push_back(static_cast<char>('a' + prng->Below(4)));
+  // Keys that differ early, and those that have eight bytes and more in common, or are others'
+  // heads.
+  const bool alike = prng->Chance(1, 2);
+  const auto key = [prng, alike] {
+    if (!alike) {
+      std::string k(1, static_cast<char>('a' + prng->Below(26)));
+      if (prng->Chance(1, 2)) k.push_back(static_cast<char>('a' + prng->Below(4)));
+      return k;
+    }
+    std::string k(absl::string_view("abcdefghi").substr(0, 7 + prng->Below(3)));
+    constexpr char kTails[] = {'\0', '\1', 'a', 'b', '\xff'};
+    for (uint64_t n = prng->Below(3); n > 0; --n) k.push_back(kTails[prng->Below(5)]);
     return k;
   };
   for (uint64_t n = prng->Below(4); n > 0; --n) {
