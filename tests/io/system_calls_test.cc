@@ -156,7 +156,7 @@ class ShortCallsTest : public SystemCallsTest, public ::testing::WithParamInterf
 
   void Change() {
     const uint64_t offset = prng_.Below(content_.size() + 1);
-    if (prng_.Chance(1, 12)) {
+    if (prng_.Chance(1, 5)) {
       content_.resize(offset);
       EXPECT_TRUE(Await<absl::Status>([&](auto done) { file_->Truncate(offset, done); }).ok());
       EXPECT_TRUE(
@@ -205,7 +205,7 @@ class ShortCallsTest : public SystemCallsTest, public ::testing::WithParamInterf
 };
 
 TEST_P(ShortCallsTest, AFileHoldsWhatWasWrittenHoweverLittleEachCallDoes) {
-  for (int step = 0; step < 60; ++step) {
+  for (int step = 0; step < 100; ++step) {
     Change();
     Compare();
   }
