@@ -57,6 +57,7 @@ class Tally {
   };
   std::vector<Total> Totals() const;
   bool ClientsCount() const;
+  bool EndsCount() const;
 
   const std::string profile_;
   uint64_t seeds_ = 0;
