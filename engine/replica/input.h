@@ -237,7 +237,7 @@ struct DiskState {
   // There is so little space left that nothing more may be added to the store.
   bool low_space = false;
   // Not so little, but not so much more that an alarm for it, raised before a restart, would be
-  // put out by a member that had gone on running.
+  // put out by a member that had gone on running. Also if nobody knows yet how much there is.
   bool scarce = false;
   // A write of the log has been under way for longer than an election timeout.
   bool stalled = false;

@@ -155,8 +155,8 @@ Loop::Loop()
   prepare_.data = check_.data = idle_.data = due_.data = timer_.data = this;
   CHECK_EQ(uv_poll_init(&uv_, &completed_, completed_fd_), 0);
   completed_.data = this;
-  uv_poll_start(&completed_, UV_READABLE,
-                [](uv_poll_t* h, int, int) { static_cast<Loop*>(h->data)->RunCompletions(); });
+  const auto run = [](uv_poll_t* h, int, int) { static_cast<Loop*>(h->data)->RunCompletions(); };
+  CHECK_EQ(uv_poll_start(&completed_, UV_READABLE, run), 0);
   uv_prepare_start(&prepare_, [](uv_prepare_t* h) { static_cast<Loop*>(h->data)->EndTurn(); });
   uv_check_start(&check_, [](uv_check_t* h) { static_cast<Loop*>(h->data)->EndTurn(); });
   BeginCallback();
@@ -214,8 +214,8 @@ void Loop::PostCompletion(std::unique_ptr<Completion> completion) {
 
 void Loop::RunCompletions() {
   BeginCallback();
-  // Before the list is taken: what is posted after that writes anew. There may be nothing to read:
-  // a list that was taken early has left its number behind.
+  // Before the list is taken: what is posted after that writes anew. What is posted in between is
+  // taken now, and its number stays: the next call finds that to read, and an empty list.
   uint64_t count;
   (void)!read(completed_fd_, &count, sizeof(count));
   {

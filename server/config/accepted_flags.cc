@@ -82,9 +82,9 @@ std::vector<Flag> ClusteringRows() {
       {group, "v2-deprecation", "gone", "Phase of the v2 store's deprecation.",
        Only({"write-only", "write-only-drop-data", "gone"},
             "must be write-only, write-only-drop-data or gone"),
-       false, false, "there is no v2 store"},
+       false, false, "there is no v2 store", true},
       {group, "discovery-fallback", "exit", "What to do when discovery fails.",
-       Only({"exit"}, "must be exit"), false, false, "there is no discovery"},
+       Only({"exit"}, "must be exit"), false, false, "there is no discovery", true},
   };
   for (const absl::string_view name : {"discovery", "discovery-token", "discovery-endpoints"}) {
     rows.push_back({group, name, "", "Find the initial members by discovery; refused if set.",

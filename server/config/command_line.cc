@@ -48,16 +48,17 @@ class Builder {
 
   // `name` may be one of earlier releases. InvalidArgument says what is wrong with the
   // value, without saying whose value it is.
-  absl::Status Set(absl::string_view name, absl::string_view value, const std::string& origin) {
+  absl::Status Set(absl::string_view name, absl::string_view value, const std::string& origin,
+                   bool in_file = false) {
     const Flag* const flag = FindFlag(name);
     std::string text(value);
     const Alias alias = AliasOf(name);
+    if (!alias.gate.empty()) text = absl::StrCat(alias.gate, "=", value);
+    if (!in_file || !flag->any_in_file) RETURN_IF_ERROR(flag->set(text, &line_->config));
     if (!alias.name.empty()) {
-      if (!alias.gate.empty()) text = absl::StrCat(alias.gate, "=", value);
       Warn(absl::StrCat("--", name, " is deprecated; use --", alias.name,
                         alias.gate.empty() ? "" : absl::StrCat("=", text)));
     }
-    RETURN_IF_ERROR(flag->set(text, &line_->config));
     if (!flag->no_effect.empty() && text != flag->fallback) {
       Warn(absl::StrCat("--", flag->name, " has no effect: ", flag->no_effect));
     }
@@ -128,6 +129,17 @@ absl::Status UseEnvironment(absl::Span<const absl::string_view> environment, Bui
   return absl::OkStatus();
 }
 
+// What is written counts, unless only what YAML takes it for fits: "1e2" is a name as well.
+absl::Status UseEntry(const Flag& flag, const FileEntry& entry, const std::string& origin,
+                      Builder* builder) {
+  if (flag.is_duration && ParseNumber(entry.meaning).ok()) {
+    return builder->Set(entry.key, absl::StrCat(entry.meaning, "ns"), origin, true);
+  }
+  const absl::Status status = builder->Set(entry.key, entry.value, origin, true);
+  if (status.ok() || entry.meaning == entry.value) return status;
+  return builder->Set(entry.key, entry.meaning, origin, true).ok() ? absl::OkStatus() : status;
+}
+
 // A file replaces flags and environment altogether, as etcd's does.
 absl::Status UseFile(const std::string& path, const FileReader& read, Builder* builder) {
   if (!read) return absl::FailedPreconditionError("there is no way to read " + path);
@@ -144,11 +156,7 @@ absl::Status UseFile(const std::string& path, const FileReader& read, Builder* b
       builder->Warn(absl::StrCat(origin, ": unknown key ", entry.key, " is ignored"));
       continue;
     }
-    std::string value = entry.value;
-    const bool bare =
-        !value.empty() && std::all_of(value.begin(), value.end(), absl::ascii_isdigit);
-    if (flag->is_duration && bare) value += "ns";
-    const absl::Status status = builder->Set(entry.key, value, origin);
+    const absl::Status status = UseEntry(*flag, entry, origin, builder);
     if (!status.ok()) {
       return in_file(Invalid(absl::StatusCode::kInvalidArgument, entry.value,
                              absl::StrCat(entry.key, " in line ", entry.line), status));

@@ -9,6 +9,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "base/status.h"
+#include "server/config/flag.h"
 #include "server/config/log_rotation.h"
 
 namespace quorate::config {
@@ -112,7 +113,8 @@ std::vector<InitialMember> Config::Members() const {
 
 absl::StatusOr<AutoCompaction> Config::ParsedAutoCompaction() const {
   AutoCompaction parsed;
-  const std::string& retention = auto_compaction_retention;
+  // Nothing stands for 0, as in etcd.
+  const std::string retention = auto_compaction_retention.empty() ? "0" : auto_compaction_retention;
   int64_t number = 0;
   const bool whole = absl::SimpleAtoi(retention, &number) && number >= 0;
   if (auto_compaction_mode == "revision") {
@@ -128,11 +130,12 @@ absl::StatusOr<AutoCompaction> Config::ParsedAutoCompaction() const {
         absl::StrCat("unknown auto-compaction-mode \"", auto_compaction_mode, "\""));
   }
   // A bare number counts hours.
-  absl::Duration period = absl::Hours(number);
-  if (!whole && !absl::ParseDuration(retention, &period)) {
+  const absl::StatusOr<absl::Duration> span = ParseSpan(retention);
+  if (!whole && !span.ok()) {
     return absl::FailedPreconditionError(absl::StrCat(
         "error parsing CompactionRetention: time: invalid duration \"", retention, "\""));
   }
+  const absl::Duration period = whole ? absl::Hours(number) : *span;
   if (period < absl::ZeroDuration() || period > absl::Hours(24 * 365 * 100)) {
     return absl::FailedPreconditionError(
         absl::StrCat("--auto-compaction-retention: \"", retention, "\" is out of range"));

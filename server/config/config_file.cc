@@ -2,12 +2,20 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <iterator>
+#include <optional>
 #include <utility>
 
 #include "absl/container/btree_set.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "base/status.h"
+#include "server/config/flag.h"
 
 namespace quorate::config {
 namespace {
@@ -50,6 +58,34 @@ absl::StatusOr<std::string> TextOf(const YAML::Node& node, absl::string_view key
   return absl::StrJoin(parts, ",");
 }
 
+constexpr absl::string_view kYes[] = {"y",    "Y",    "yes", "Yes", "YES", "true",
+                                      "True", "TRUE", "on",  "On",  "ON"};
+constexpr absl::string_view kNo[] = {"n",     "N",     "no",  "No",  "NO", "false",
+                                     "False", "FALSE", "off", "Off", "OFF"};
+
+// The whole number that a plain value is, maybe written with a point or an exponent.
+std::optional<std::string> WholeNumber(const std::string& text) {
+  const std::string digits = absl::StrReplaceAll(text, {{"_", ""}});
+  if (const auto number = ParseNumber(digits); number.ok()) return absl::StrCat(*number);
+  if (const auto count = ParseCount(digits); count.ok()) return absl::StrCat(*count);
+  double number = 0;
+  const bool decimal = digits.find_first_not_of("0123456789.eE+-") == std::string::npos;
+  if (!decimal || !absl::SimpleAtod(digits, &number) || number != std::floor(number)) {
+    return std::nullopt;
+  }
+  constexpr double kMost = 9223372036854775808.0;  // 2^63; beyond, doubles are far from exact
+  if (number < -kMost || number >= kMost) return std::nullopt;
+  return absl::StrCat(static_cast<int64_t>(number));
+}
+
+std::string MeaningOf(const YAML::Node& node, const std::string& text) {
+  // Quotes, or a tag that says so, make it a text.
+  if (!node.IsScalar() || node.Tag() == "!" || node.Tag() == "tag:yaml.org,2002:str") return text;
+  if (std::find(std::begin(kYes), std::end(kYes), text) != std::end(kYes)) return "true";
+  if (std::find(std::begin(kNo), std::end(kNo), text) != std::end(kNo)) return "false";
+  return WholeNumber(text).value_or(text);
+}
+
 class Reader {
  public:
   absl::Status ReadTop(const YAML::Node& top) {
@@ -85,7 +121,8 @@ class Reader {
     if (entries_.size() >= kMaxEntries) return ErrorAt(line, "too many keys");
     ASSIGN_OR_RETURN(std::string text, TextOf(value, key));
     if (text.empty()) return absl::OkStatus();
-    entries_.push_back({key, std::move(text), line});
+    std::string meaning = MeaningOf(value, text);
+    entries_.push_back({key, std::move(text), std::move(meaning), line});
     return absl::OkStatus();
   }
 

@@ -14,8 +14,11 @@ namespace quorate::config {
 // (client-transport-security, peer-transport-security) come as the flags that they mean.
 struct FileEntry {
   std::string key;
-  std::string value;  // lists comma-separated
-  int line = 0;       // from 1
+  std::string value;  // as it is written; lists comma-separated
+  // What YAML 1.1 takes the value for, spelled as the flags want it: "true" if a plain value is yes
+  // or On, "100" if it is 1e2 or 100.0. As `value` if that is a text, a list or in quotes.
+  std::string meaning;
+  int line = 0;  // from 1
 };
 
 // In the order of the file; keys without a value are left out, as if they were not there.

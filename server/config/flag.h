@@ -32,6 +32,8 @@ struct Flag {
   bool is_duration = false;
   // Why it is accepted although it does nothing; empty for those that do something.
   absl::string_view no_effect = {};
+  // `set` judges flags and variables only: in a configuration file any text does, as in etcd's.
+  bool any_in_file = false;
 };
 
 // Values as etcd's flags take them: numbers in Go's spellings (1000, 1_000, 0x3e8, 01750), spans

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/container/btree_set.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
@@ -64,9 +65,12 @@ absl::Status SetClusterState(absl::string_view value, Config* config) {
 // Nothing stands for the default, here and below, as in etcd.
 absl::Status SetLogLevel(absl::string_view value, Config* config) {
   if (value.empty()) return absl::OkStatus();
+  std::string named = absl::AsciiStrToLower(value);
+  if (named == "warning") named = "warn";
+  if (named == "dpanic") named = "panic";  // nothing here is logged between error and panic
   for (const absl::string_view level : {"debug", "info", "warn", "error", "panic", "fatal"}) {
-    if (value != level) continue;
-    config->log_level = std::string(value);
+    if (named != level) continue;
+    config->log_level = named;
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError("must be debug, info, warn, error, panic or fatal");

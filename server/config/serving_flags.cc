@@ -2,8 +2,10 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "base/status.h"
 #include "server/config/flag.h"
 #include "server/config/flags.h"
@@ -58,21 +60,26 @@ absl::Status SetGates(absl::string_view value, Config* config) {
         absl::StrSplit(pair, absl::MaxSplits('=', 1));
     const absl::string_view name = absl::StripAsciiWhitespace(parts.first);
     const absl::string_view on = absl::StripAsciiWhitespace(parts.second);
-    if (on != "true" && on != "false") {
+    const absl::StatusOr<bool> switched = ParseBoolean(on);
+    if (!switched.ok()) {
       return absl::InvalidArgumentError(
           absl::StrCat("missing or invalid bool value for ", name, ", use ", name, "=true"));
     }
-    gates.emplace_back(name, on == "true");
+    gates.emplace_back(name, *switched);
   }
   for (const auto& [name, on] : gates) RETURN_IF_ERROR(SetGroup(name, on, config));
   for (const auto& [name, on] : gates) RETURN_IF_ERROR(SetGate(name, on, config));
   return absl::OkStatus();
 }
 
+// All that is not "extensive" is basic, as in etcd.
 absl::Status SetMetrics(absl::string_view value, Config* config) {
   config->extensive_metrics = value == "extensive";
-  if (value == "basic" || config->extensive_metrics) return absl::OkStatus();
-  return absl::InvalidArgumentError("must be basic or extensive");
+  if (value != "basic" && !value.empty() && !config->extensive_metrics) {
+    config->notices.push_back(
+        absl::StrCat("--metrics is \"", value, "\", neither basic nor extensive: taken for basic"));
+  }
+  return absl::OkStatus();
 }
 
 // Origins, or "*". A browser leaves the usual port out, where etcd wants one.
@@ -81,14 +88,18 @@ absl::Status SetCors(absl::string_view value, Config* config) {
     const absl::string_view text = absl::StripAsciiWhitespace(origin);
     if (text == "*") continue;
     const std::pair<absl::string_view, absl::string_view> parts =
-        absl::StrSplit(text, absl::MaxSplits("://", 1));
-    const auto& [scheme, host] = parts;
-    if (host.empty() ||
-        (scheme != "http" && scheme != "https" && scheme != "unix" && scheme != "unixs")) {
+        absl::StrSplit(text, absl::MaxSplits(':', 1));
+    const std::string scheme = absl::AsciiStrToLower(parts.first);
+    // Whatever follows: a path, if at all, is what a socket has.
+    if (absl::StrContains(text, ':') && (scheme == "unix" || scheme == "unixs")) continue;
+    absl::string_view host = parts.second;
+    const bool is_http = scheme == "http" || scheme == "https";
+    if (!is_http || !absl::ConsumePrefix(&host, "//") || host.find_first_of("?#") == 0 ||
+        host.empty()) {
       return absl::InvalidArgumentError(
           absl::StrCat("URL scheme must be http, https, unix, or unixs: ", text));
     }
-    if (host.find('/') != absl::string_view::npos) {
+    if (absl::StrContains(host.substr(0, host.find_first_of("?#")), '/')) {
       return absl::InvalidArgumentError(absl::StrCat("URL must not contain a path: ", text));
     }
   }

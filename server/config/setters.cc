@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "base/status.h"
@@ -68,8 +69,10 @@ absl::StatusOr<int64_t> ParseNumber(absl::string_view value) {
 }
 
 absl::StatusOr<absl::Duration> ParseSpan(absl::string_view value) {
+  // Go itself writes a microsecond as U+00B5 s, and reads U+03BC s, too.
+  const std::string text = absl::StrReplaceAll(value, {{"\u00b5s", "us"}, {"\u03bcs", "us"}});
   absl::Duration parsed;
-  if (!absl::ParseDuration(value, &parsed) || parsed == absl::InfiniteDuration() ||
+  if (!absl::ParseDuration(text, &parsed) || parsed == absl::InfiniteDuration() ||
       parsed == -absl::InfiniteDuration()) {
     return absl::InvalidArgumentError("not a duration like 10m or 500ms");
   }

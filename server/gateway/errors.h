@@ -21,7 +21,9 @@ std::string ErrorJson(const absl::Status& status);
 std::string StreamErrorJson(const absl::Status& status);
 
 // The same with "code" and "message" beside "error": the answer to a stream that did not begin.
-// Releases since 3.6 have these two if the request is no JSON, and "error" for what a call says.
+// Releases since 3.6 have these two for what is refused before the call begins: a body of Snapshot
+// or Observe that is no JSON, and a Grpc-Timeout that is none. What a call says they put below
+// "error".
 std::string RefusedStreamJson(const absl::Status& status);
 
 }  // namespace quorate::gateway

@@ -22,6 +22,8 @@ DiskWatch::DiskWatch(const io::Env& env, DiskWatchOptions options, const storage
       timer_(env.loop->NewTimer([this] { Look(); })),
       alive_(std::make_shared<bool>(true)) {
   if (options_.data_dir.empty()) return;
+  // Until it is known how much space there is: an alarm from before this start stands on.
+  state_.scarce = options_.reserve_bytes > 0;
   Look();
   AskForSpace();
 }

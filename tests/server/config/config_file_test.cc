@@ -93,6 +93,69 @@ TEST(ConfigFileTest, DurationsListsAndNulls) {
   EXPECT_FALSE(line->config.pre_vote);
 }
 
+// The words of YAML 1.1, which etcd's reader knows.
+TEST(ConfigFileTest, PlainWordsAreBooleans) {
+  for (const char* yes : {"y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "True", "TRUE"}) {
+    const auto line = ParseFile(absl::StrCat("pre-vote: no\nenable-pprof: ", yes,
+                                             "\nmemory-mlock: ", yes, "\nname: ", yes, "\n"));
+    ASSERT_TRUE(line.ok()) << line.status();
+    EXPECT_TRUE(line->config.memory_mlock) << yes;
+    EXPECT_EQ(line->config.name, yes) << "a text stays one";
+  }
+  for (const char* no : {"n", "N", "no", "No", "NO", "off", "Off", "OFF", "False", "FALSE"}) {
+    const auto line = ParseFile(absl::StrCat("unsafe-no-fsync: ", no, "\npre-vote: ", no, "\n"));
+    ASSERT_TRUE(line.ok()) << line.status();
+    EXPECT_FALSE(line->config.pre_vote) << no;
+  }
+  for (const char* bad : {"yEs", "\"yes\"", "'on'", "!!str yes", "yes no", "[yes]"}) {
+    EXPECT_THAT(ErrorOf(absl::StrCat("pre-vote: ", bad, "\n")), HasSubstr("not a boolean")) << bad;
+  }
+}
+
+TEST(ConfigFileTest, PlainNumbersMayHaveAPointOrAnExponent) {
+  struct Case {
+    absl::string_view text;
+    int64_t number;
+  };
+  for (const Case& c : {Case{"3.0", 3},
+                        {"3.", 3},
+                        {"1e2", 100},
+                        {"1E2", 100},
+                        {"1.5e1", 15},
+                        {".5e1", 5},
+                        {"10e-1", 1},
+                        {"08", 8},
+                        {"010", 8},
+                        {"+5", 5},
+                        {"1__0", 10},
+                        {"1_000.0", 1000}}) {
+    const auto line = ParseFile(absl::StrCat("max-wals: ", c.text, "\nmax-txn-ops: ", c.text,
+                                             "\nquota-backend-bytes: ", c.text, "\n",
+                                             "grpc-keepalive-min-time: ", c.text, "\n"));
+    ASSERT_TRUE(line.ok()) << c.text << ": " << line.status();
+    EXPECT_EQ(static_cast<int64_t>(line->config.max_txn_ops), c.number) << c.text;
+    EXPECT_EQ(line->config.quota_backend_bytes, c.number) << c.text;
+    EXPECT_EQ(line->config.grpc_keepalive_min_time, Nanoseconds(c.number)) << c.text;
+  }
+  EXPECT_EQ(ParseFile("quota-backend-bytes: -1.0\n")->config.quota_backend_bytes, -1);
+  EXPECT_EQ(ParseFile("name: 1e2\n")->config.name, "1e2") << "a text stays one";
+  for (const char* bad : {"1.5", "1e-1", "1e30", "-1.0", "\"1e2\"", ".inf", "true", "1:30"}) {
+    EXPECT_THAT(ErrorOf(absl::StrCat("max-wals: ", bad, "\n")), HasSubstr("not a whole number"))
+        << bad;
+  }
+}
+
+// Etcd judges them only if they are flags or variables.
+TEST(ConfigFileTest, WhatOnlyFlagsAreJudgedFor) {
+  for (const char* entry : {"v2-deprecation: not-yet", "v2-deprecation: x", "v2-deprecation: gone",
+                            "discovery-fallback: proxy"}) {
+    EXPECT_TRUE(ParseFile(entry).ok()) << entry;
+  }
+  EXPECT_FALSE(ParseCommandLine(Arguments{"--v2-deprecation=not-yet"}).ok());
+  EXPECT_FALSE(ParseCommandLine({}, Arguments{"ETCD_V2_DEPRECATION=not-yet"}).ok());
+  EXPECT_FALSE(ParseCommandLine(Arguments{"--discovery-fallback=proxy"}).ok());
+}
+
 TEST(ConfigFileTest, ErrorsSayWhere) {
   EXPECT_EQ(
       ErrorOf("name: a\nsnapshot-count: many\n"),
@@ -181,7 +244,16 @@ TEST(FeatureGatesTest, KnownNamesOnly) {
   EXPECT_FALSE(all->config.compact_hash_check);
   EXPECT_THAT(ParseCommandLine(Arguments{"--feature-gates=Bogus=true"}).status().message(),
               HasSubstr("unrecognized feature gate: Bogus"));
-  EXPECT_FALSE(ParseCommandLine(Arguments{"--feature-gates=InitialCorruptCheck=maybe"}).ok());
+  for (const absl::string_view bad : {"maybe", "yes", "tRUE", ""}) {
+    const std::string argument = absl::StrCat("--feature-gates=InitialCorruptCheck=", bad);
+    EXPECT_FALSE(ParseCommandLine(Arguments{argument}).ok()) << bad;
+  }
+  for (const absl::string_view on : {"1", "t", "T", "TRUE", "True", "true"}) {
+    const std::string argument = absl::StrCat("--feature-gates=AllAlpha=", on);
+    const auto gates = ParseCommandLine(Arguments{argument});
+    ASSERT_TRUE(gates.ok()) << gates.status();
+    EXPECT_TRUE(gates->config.initial_corrupt_check) << on;
+  }
 }
 
 // A value that differs from the default, and that the flag understands.

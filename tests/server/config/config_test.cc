@@ -4,7 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -459,39 +458,6 @@ TEST(VersionTest, JsonForProbesAndMembers) {
             R"({"etcdserver":"3.7.1","etcdcluster":"not_decided","storage":"unknown"})");
 }
 
-TEST(CommandLineTest, NumbersMayBeSpelledAsInGo) {
-  struct Case {
-    absl::string_view text;
-    int64_t number;
-  };
-  for (const Case& c : {Case{"1000", 1000},
-                        {"1_000", 1000},
-                        {"0x10", 16},
-                        {"0X1_f", 31},
-                        {"010", 8},
-                        {"0o17", 15},
-                        {"0b101", 5},
-                        {"0_7", 7},
-                        {"0", 0},
-                        {"-0x10", -16},
-                        {"+5", 5},
-                        {"9223372036854775807", INT64_MAX},
-                        {"-9223372036854775808", INT64_MIN}}) {
-    const auto line = Parse({"--quota-backend-bytes", c.text});
-    ASSERT_TRUE(line.ok()) << c.text << ": " << line.status();
-    EXPECT_EQ(line->config.quota_backend_bytes, c.number) << c.text;
-  }
-  for (const absl::string_view bad : {"", " 1", "1 ", "1__0", "_1", "1_", "0x", "0x_", "08", "0b2",
-                                      "1.5", "1e3", "--1", "9223372036854775808"}) {
-    EXPECT_THAT(ErrorOf({absl::StrCat("--quota-backend-bytes=", bad)}),
-                HasSubstr("for flag --quota-backend-bytes"))
-        << bad;
-  }
-  EXPECT_THAT(ErrorOf({"--snapshot-count", "-1"}), HasSubstr("not a whole number"));
-  EXPECT_THAT(ErrorOf({"--snapshot-count", "18446744073709551616"}),
-              HasSubstr("value out of range"));
-}
-
 // Etcd would not start with these either: a mistake shows here, not at the way back.
 TEST(CommandLineTest, SettingsWithoutEffectAreJudgedAllTheSame) {
   struct Case {
@@ -536,10 +502,13 @@ TEST(CommandLineTest, OriginsAreUrlsWithoutAPath) {
 }
 
 TEST(CommandLineTest, WhatMayBeEmptyIsTheDefault) {
-  const auto line = Parse({"--log-level=", "--log-format=", "--tls-min-version="});
+  const auto line = Parse(
+      {"--log-level=", "--log-format=", "--tls-min-version=", "--auto-compaction-retention="});
   ASSERT_TRUE(line.ok()) << line.status();
   EXPECT_EQ(line->config.log_level, "info");
   EXPECT_EQ(line->config.log_format, "json");
+  EXPECT_EQ(line->config.ParsedAutoCompaction()->period, Duration());
+  EXPECT_TRUE(Parse({"--auto-compaction-mode=revision", "--auto-compaction-retention="}).ok());
   EXPECT_THAT(ErrorOf({"--tls-min-version", "TLS1.1"}),
               HasSubstr("unexpected TLS version \"TLS1.1\" (must be one of: TLS1.2, TLS1.3)"));
   EXPECT_THAT(ErrorOf({"--compact-hash-check-time", "0s"}),
