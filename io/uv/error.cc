@@ -4,15 +4,29 @@
 
 #include <cerrno>
 #include <string>
+#include <system_error>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace quorate::io::uv {
+namespace {
+
+// In libuv's words; of what it has none for (EDQUOT), in the C library's. uv_strerror would leak
+// these.
+std::string Text(int uv_error) {
+  char text[128];
+  uv_strerror_r(uv_error, text, sizeof(text));
+  const bool known = !absl::StartsWith(text, "Unknown");
+  return known ? text : std::generic_category().message(-uv_error);
+}
+
+}  // namespace
 
 absl::Status DiskError(absl::string_view operation, absl::string_view path, int error_number,
                        Access access) {
   const std::string text =
-      absl::StrCat(operation, " ", path, ": ", uv_strerror(uv_translate_sys_error(error_number)));
+      absl::StrCat(operation, " ", path, ": ", Text(uv_translate_sys_error(error_number)));
   switch (error_number) {
     case ENOENT:
       return absl::NotFoundError(text);
@@ -41,7 +55,7 @@ absl::Status DiskError(absl::string_view operation, absl::string_view path, int 
 }
 
 absl::Status NetworkError(absl::string_view operation, absl::string_view address, int uv_error) {
-  const std::string text = absl::StrCat(operation, " ", address, ": ", uv_strerror(uv_error));
+  const std::string text = absl::StrCat(operation, " ", address, ": ", Text(uv_error));
   switch (uv_error) {
     case UV_EADDRINUSE:
       return absl::AlreadyExistsError(text);

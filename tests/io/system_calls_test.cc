@@ -224,6 +224,9 @@ TEST_F(SystemCallsTest, AFailedSyncOfAFileIsNeverFollowedByOneThatSucceeds) {
     EXPECT_EQ(failed.code(),
               error == EIO ? absl::StatusCode::kInternal : absl::StatusCode::kResourceExhausted)
         << failed;
+    if (error == EDQUOT) {
+      EXPECT_TRUE(absl::StrContains(failed.ToString(), "quota")) << failed;
+    }
     EXPECT_FALSE(Await<absl::Status>([&](auto done) { file_->Sync(done); }).ok());
     EXPECT_FALSE(WriteAndSync(0, "y").ok());
   }
