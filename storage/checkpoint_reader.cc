@@ -165,8 +165,8 @@ void CheckpointReader::FailUnreadable(absl::string_view path, uint64_t offset,
 
 void CheckpointReader::TakeSegment(size_t index, absl::StatusOr<Bytes> bytes) {
   if (absl::IsDataLoss(bytes.status())) {
-    const PlacedSegment& placed = contents_.manifest->segments[index];
-    return FailUnreadable(PackPath(placed.pack), placed.offset, "a segment cannot be read");
+    contents_.unreadable = true;
+    return FailSegment(index, "a segment cannot be read");
   }
   if (!bytes.ok()) return Finish(bytes.status());
   if (options_.progress != nullptr) options_.progress(bytes->size());

@@ -14,22 +14,13 @@
 #include "server/config/ids.h"
 #include "server/config/url.h"
 #include "server/config/version.h"
+#include "tests/server/config/parse.h"
 
 namespace quorate::config {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using Arguments = std::vector<absl::string_view>;
-
-absl::StatusOr<CommandLine> Parse(const Arguments& arguments) {
-  return ParseCommandLine(arguments);
-}
-
-std::string ErrorOf(const Arguments& arguments) {
-  const auto line = Parse(arguments);
-  return line.ok() ? "no error" : std::string(line.status().message());
-}
 
 std::string UrlError(absl::string_view text) {
   const auto url = ParseUrl(text);

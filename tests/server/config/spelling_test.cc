@@ -9,21 +9,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "server/config/flags.h"
+#include "tests/server/config/parse.h"
 
 namespace quorate::config {
 namespace {
 
 using ::testing::HasSubstr;
-using Arguments = std::vector<absl::string_view>;
-
-absl::StatusOr<CommandLine> Parse(const Arguments& arguments) {
-  return ParseCommandLine(arguments);
-}
-
-std::string ErrorOf(const Arguments& arguments) {
-  const auto line = Parse(arguments);
-  return line.ok() ? "no error" : std::string(line.status().message());
-}
 
 TEST(SpellingTest, NumbersMayBeSpelledAsInGo) {
   struct Case {
